@@ -1,0 +1,95 @@
+"""A fleet of IPython kernels that one person steers as if it were one interpreter.
+
+This module only names things: each public name is imported when it is first asked for (PEP 562),
+so that an engine, which imports ``kernelfleet.engine`` and with it this file, does not pay for
+the client.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kernelfleet import client as client
+    from kernelfleet.client.client import MultiEngineClient as MultiEngineClient
+    from kernelfleet.client.fleet import Fleet as Fleet
+    from kernelfleet.client.pending import PendingResult as PendingResult
+    from kernelfleet.errors import CallTimeout as CallTimeout
+    from kernelfleet.errors import CompositeError as CompositeError
+    from kernelfleet.errors import ControllerError as ControllerError
+    from kernelfleet.errors import ControllerUnreachable as ControllerUnreachable
+    from kernelfleet.errors import EngineDied as EngineDied
+    from kernelfleet.errors import EngineError as EngineError
+    from kernelfleet.errors import FleetError as FleetError
+    from kernelfleet.errors import FleetExists as FleetExists
+    from kernelfleet.errors import FleetNotFound as FleetNotFound
+    from kernelfleet.errors import FleetStopped as FleetStopped
+    from kernelfleet.errors import InvalidDeferredID as InvalidDeferredID
+    from kernelfleet.errors import InvalidEngineID as InvalidEngineID
+    from kernelfleet.errors import InvalidProperty as InvalidProperty
+    from kernelfleet.errors import NoEnginesRegistered as NoEnginesRegistered
+    from kernelfleet.errors import NotAPendingResult as NotAPendingResult
+    from kernelfleet.errors import QueueCleared as QueueCleared
+    from kernelfleet.errors import RemoteError as RemoteError
+    from kernelfleet.errors import SerializationError as SerializationError
+    from kernelfleet.errors import StartError as StartError
+    from kernelfleet.errors import UnsupportedOperation as UnsupportedOperation
+    from kernelfleet.results import EngineInfo as EngineInfo
+    from kernelfleet.results import ExecutionResult as ExecutionResult
+    from kernelfleet.results import ResultList as ResultList
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CallTimeout",
+    "CompositeError",
+    "ControllerError",
+    "ControllerUnreachable",
+    "EngineDied",
+    "EngineError",
+    "EngineInfo",
+    "ExecutionResult",
+    "Fleet",
+    "FleetError",
+    "FleetExists",
+    "FleetNotFound",
+    "FleetStopped",
+    "InvalidDeferredID",
+    "InvalidEngineID",
+    "InvalidProperty",
+    "MultiEngineClient",
+    "NoEnginesRegistered",
+    "NotAPendingResult",
+    "PendingResult",
+    "QueueCleared",
+    "RemoteError",
+    "ResultList",
+    "SerializationError",
+    "StartError",
+    "UnsupportedOperation",
+    "__version__",
+    "client",
+]
+
+_MODULE_OF = {  # what is not here is an error
+    "MultiEngineClient": "kernelfleet.client.client",
+    "Fleet": "kernelfleet.client.fleet",
+    "PendingResult": "kernelfleet.client.pending",
+    "ResultList": "kernelfleet.results",
+    "ExecutionResult": "kernelfleet.results",
+    "EngineInfo": "kernelfleet.results",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on its first use and keep it."""
+    if name not in __all__:
+        raise AttributeError(f"module 'kernelfleet' has no attribute {name!r}")
+    if name == "client":
+        return import_module("kernelfleet.client")
+    value = getattr(import_module(_MODULE_OF.get(name, "kernelfleet.errors")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,1 @@
+"""The command line, ``kernelfleet`` and ``jupyter kernelfleet``: a file per sub-command."""

@@ -1,0 +1,190 @@
+"""``kernelfleet status`` and ``kernelfleet list``: what runs, as a table or as JSON.
+
+The JSON has a ``version`` that changes when a key goes or changes its meaning.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from traitlets import Bool
+
+from kernelfleet.cli.base import EXIT_OK, Command, UsageError, find_fleet
+from kernelfleet.wire import connection
+
+if TYPE_CHECKING:
+    from kernelfleet.results import EngineInfo
+
+JSON_VERSION = 1
+CPU_SECONDS = 0.2
+
+
+class Report(Command):
+    """A command that prints a table, or JSON when asked to."""
+
+    json = Bool(False, help="Print JSON for programs.").tag(config=True)
+    flags = {
+        "json": ({"Report": {"json": True}}, "Print JSON for programs."),
+        **Command.flags,
+    }
+
+
+class Status(Report):
+    """``kernelfleet status``."""
+
+    name = "kernelfleet-status"
+    usage = "kernelfleet status [NAME] [--json]"
+    description = """
+        Show the engines of a running fleet. Without NAME: the fleet named `default`, else the only
+        one running.
+    """
+
+    def work(self) -> int:
+        """Ask the controller and print."""
+        fleet = find_fleet(self.at_most_one_argument("fleet"))
+        from kernelfleet.client.client import MultiEngineClient
+
+        with MultiEngineClient(fleet.name) as mec:
+            engines = engine_facts(mec.engines())
+        if self.json:
+            _print_json(fleet=fleet_facts(fleet), engines=engines)
+        else:
+            print(_head(fleet))
+            print_table(ENGINE_COLUMNS, map(engine_cells, engines))
+        return EXIT_OK
+
+
+class ListFleets(Report):
+    """``kernelfleet list``."""
+
+    name = "kernelfleet-list"
+    usage = "kernelfleet list [--json]"
+    description = "List the running fleets of this user."
+
+    def work(self) -> int:
+        """Read the connection files and print."""
+        if self.extra_args:
+            raise UsageError(f"list takes no argument {self.extra_args[0]!r}")
+        fleets = [fleet_facts(fleet) for fleet in connection.find_fleets()]
+        if self.json:
+            _print_json(fleets=fleets)
+        elif fleets:
+            columns = ("fleet", "pid", "up", "TCP", "connection file")
+            print_table(columns, map(fleet_cells, fleets))
+        else:
+            print("No fleet is running; `kernelfleet start -n 4` starts one.")
+        return EXIT_OK
+
+
+ENGINE_COLUMNS = ("engine", "state", "pid", "queue", "executed", "memory", "CPU", "up")
+
+
+def engine_facts(engines: Sequence[EngineInfo]) -> list[dict[str, Any]]:
+    """What the controller says of the engines, and what their processors are doing."""
+    busy = cpu_percents([engine.pid for engine in engines if engine.host == platform.node()])
+    return [{**asdict(engine), "cpu_percent": busy.get(engine.pid)} for engine in engines]
+
+
+def cpu_percents(
+    pids: Iterable[int | None], seconds: float = CPU_SECONDS
+) -> dict[int | None, float]:
+    """How busy processes of this machine are, measured for ``seconds``; without those that end."""
+    import psutil
+
+    before: dict[int, float] = {}
+    began = time.monotonic()
+    for pid in filter(None, pids):
+        with suppress(psutil.Error):
+            before[pid] = sum(psutil.Process(pid).cpu_times()[:2])
+    time.sleep(seconds)
+    busy: dict[int | None, float] = {}
+    for pid, spent in before.items():
+        with suppress(psutil.Error):
+            now = sum(psutil.Process(pid).cpu_times()[:2])
+            busy[pid] = 100 * (now - spent) / (time.monotonic() - began)
+    return busy
+
+
+def engine_cells(facts: dict[str, Any]) -> tuple[str, ...]:
+    """A row of ``status``."""
+    memory, cpu, started = facts["memory_bytes"], facts["cpu_percent"], facts["started"]
+    return (
+        str(facts["id"]),
+        facts["state"],
+        "-" if facts["pid"] is None else str(facts["pid"]),
+        str(facts["queue"]),
+        str(facts["executed"]),
+        "-" if memory is None else f"{memory / 2**20:.0f} MiB",
+        "-" if cpu is None else f"{cpu:.0f} %",
+        "-" if started is None else duration(time.time() - started),
+    )
+
+
+def fleet_facts(fleet: connection.FleetFile) -> dict[str, Any]:
+    """What can be told about a fleet without asking it; no secrets."""
+    return {
+        "name": fleet.name,
+        "pid": fleet.pid,
+        "host": fleet.host,
+        "started": fleet.started,
+        "tcp": fleet.tcp,
+        "connection_file": str(fleet.path),
+    }
+
+
+def fleet_cells(facts: dict[str, Any]) -> tuple[str, ...]:
+    """A row of ``list``."""
+    up = duration(time.time() - facts["started"])
+    return (
+        facts["name"],
+        str(facts["pid"]),
+        up,
+        (facts["tcp"] or "-").removeprefix("tcp://"),
+        facts["connection_file"],
+    )
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people write them: ``9 s``, ``2 min 5 s``, ``3 h 20 min``, ``4 d 1 h``."""
+    whole = max(0, int(seconds))
+    for unit, size, below, smaller in (
+        ("d", 86400, "h", 3600),
+        ("h", 3600, "min", 60),
+        ("min", 60, "s", 1),
+    ):
+        if whole >= size:
+            rest = whole % size // smaller
+            return f"{whole // size} {unit}" + (f" {rest} {below}" if rest else "")
+    return f"{whole} s"
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table, neat on a terminal and easy to cut in a pipe."""
+    from rich import box  # imported late: --help need not wait for it
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, no_wrap=True)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    # lines are as long as they need to be: a path is there to be copied
+    Console(highlight=False, width=1000).print(table)
+
+
+def _head(fleet: connection.FleetFile) -> str:
+    up = duration(time.time() - fleet.started)
+    tcp = f", {fleet.tcp}" if fleet.tcp else ""
+    return f"Fleet {fleet.name!r}: controller pid {fleet.pid}, up {up}{tcp}"
+
+
+def _print_json(**facts: Any) -> None:
+    print(json.dumps({"version": JSON_VERSION, **facts}, indent=2, default=str))

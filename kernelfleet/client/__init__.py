@@ -1,0 +1,23 @@
+"""What runs in the user's process: ``client.MultiEngineClient`` and all that belongs to it.
+
+Like the package itself it imports a name when it is first asked for.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kernelfleet.client.client import MultiEngineClient as MultiEngineClient
+    from kernelfleet.client.fleet import Fleet as Fleet
+    from kernelfleet.client.pending import PendingResult as PendingResult
+    from kernelfleet.errors import CompositeError as CompositeError
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on its first use and keep it: all that ``kernelfleet`` itself offers."""
+    import kernelfleet
+
+    if name in ("client", "__version__") or name not in kernelfleet.__all__:
+        raise AttributeError(f"module 'kernelfleet.client' has no attribute {name!r}")
+    value = getattr(kernelfleet, name)
+    globals()[name] = value
+    return value

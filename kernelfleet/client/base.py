@@ -1,0 +1,215 @@
+"""What every verb stands on: the connection, ``block`` and ``targets``, sending and waiting.
+
+::
+
+    verb -> _run(head, frames, decode) -> Connection -> PendingResult -> value, or the PendingResult
+
+Each verb says what to send and how to read the answer; ``_run`` alone decides whether to wait.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import Any, Self
+
+from kernelfleet.client import loop as loop_thread
+from kernelfleet.client.connection import Connection, OnOutput, Reply, close_when_collected
+from kernelfleet.client.decode import Reader
+from kernelfleet.client.pending import PendingResult
+from kernelfleet.client.targets import Targets, check_block, check_targets, resolve
+from kernelfleet.client.transport import SocketTransport, Transport
+from kernelfleet.errors import CompositeError, FleetNotFound
+from kernelfleet.wire import connection as fleets
+
+JsonDict = dict[str, Any]
+Address = tuple[str, int] | str | os.PathLike[str] | None
+
+
+class BaseClient:
+    """The state of a client; see ``MultiEngineClient``."""
+
+    def __init__(self, address: Address = None) -> None:
+        fleet, url = _find(address)
+        thread = loop_thread.acquire()
+
+        def make(client_id: str, connection: Connection) -> Transport:
+            return SocketTransport(thread.loop, thread.context, fleet, url, client_id, connection)
+
+        self._take(Connection(thread, make, url))
+        close_when_collected(self, self._connection)
+
+    @classmethod
+    def _of(cls, connection: Connection) -> Self:
+        """A client on a connection that somebody else made and closes."""
+        client = cls.__new__(cls)
+        client._take(connection)  # noqa: SLF001
+        return client
+
+    def _take(self, connection: Connection) -> None:
+        self.__dict__.update(
+            _connection=connection,
+            _reader=Reader(self._fetch_value),
+            _pending=[],
+            _block=True,
+            _targets="all",
+            _parent=None,
+        )
+
+    # -- attributes -----------------------------------------------------------------------------
+
+    @property
+    def block(self) -> bool:
+        """Whether verbs wait for their value."""
+        return bool(self._block)
+
+    @property
+    def targets(self) -> Any:
+        """Which engines verbs go to."""
+        return self._targets
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "block":
+            self.__dict__["_block"] = check_block(value)
+        elif name == "targets":
+            check_targets(value)
+            self.__dict__["_targets"] = value
+        else:
+            close = difflib.get_close_matches(name, ["block", "targets"], n=1)
+            hint = f": did you mean `{close[0]}`?" if close else "; only block and targets can be set"
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint}")
+
+    def __repr__(self) -> str:
+        roster = self._connection.roster
+        name = self._connection.fleet.get("name", "?")
+        state = "" if self._connection.is_open else ", closed"
+        return f"<MultiEngineClient of fleet {name!r}: {len(roster.ids)} engines{state}>"
+
+    def __len__(self) -> int:
+        return len(self.get_ids())
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End this client (and its views), not the fleet. What still waits fails."""
+        if self._parent is None:
+            self._connection.close()
+
+    def view(self, targets: Targets, block: bool | None = None) -> Self:  # noqa: FBT001
+        """A client on the same connection with its own ``targets`` and ``block``."""
+        view = type(self)._of(self._connection)
+        view.__dict__["_parent"] = self
+        view.targets = targets
+        view.block = self._block if block is None else block
+        return view
+
+    # -- one place for targets and block --------------------------------------------------------
+
+    def _resolve(self, targets: Targets | None, *, allow_dead: bool = False) -> list[int]:
+        roster = self._connection.roster
+        return resolve(
+            self._targets if targets is None else targets,
+            roster.ids,
+            roster.dead,
+            allow_dead=allow_dead,
+        )
+
+    def _blocks(self, block: bool | None, timeout: float | None) -> bool:
+        blocks = self._block if block is None else check_block(block)
+        if not blocks and timeout is not None:
+            raise ValueError("timeout= is for blocking calls; with block=False pass it to result()")
+        return bool(blocks)
+
+    def _run(
+        self,
+        head: JsonDict,
+        frames: Sequence[Any],
+        decode: JsonDict,
+        *,
+        targets: list[int],
+        blocks: bool,
+        timeout: float | None,
+        on_output: OnOutput | None = None,
+    ) -> Any:
+        """Send a request, and wait for its value or hand out the PendingResult."""
+        result_id = self._connection.next_result_id()
+        head = {
+            "type": "request", "targets": targets, "result_id": result_id, "decode": decode, **head,
+        }  # fmt: skip
+        if on_output is not None:
+            head["stream"] = True
+        future: Future[Reply] = self._connection.request(head, list(frames), on_output)
+        pending = PendingResult(
+            self._connection,
+            self._reader,
+            future,
+            result_id=result_id,
+            method=decode.get("method", head["verb"]),
+            targets=targets,
+            decode=decode,
+        )
+        if not blocks:
+            self._remember(pending)
+            return pending
+        return self._wait(pending, timeout)
+
+    def _wait(self, pending: PendingResult, timeout: float | None) -> Any:
+        """Wait for a blocking call; Ctrl-C interrupts the engines that work for it."""
+        try:
+            return pending.result(timeout)
+        except CompositeError as error:
+            # A plain local that outlives the except clause, so that %debug finds it as `e`.
+            e = error
+        except KeyboardInterrupt as interrupt:
+            engines = pending.settle_after_interrupt()
+            where = ", ".join(map(str, engines)) or "none (nothing was running)"
+            interrupt.add_note(f"engines interrupted: {where}; see .pending_result for what is there")
+            interrupt.pending_result = pending  # type: ignore[attr-defined]
+            raise
+        raise e
+
+    def _remember(self, pending: PendingResult) -> None:
+        outstanding = [each for each in self._pending if not each.done()]
+        self._pending[:] = [*outstanding, pending]
+
+    def _fetch_value(self, engine_id: int, number: int) -> Any:
+        """The object of the last expression of a command, from the engine's output cache."""
+        names = [f"_{number}"]
+        head = {"verb": "pull", "content": {"names": names}, "label": f"value({number})"}
+        decode = {"kind": "pull", "names": names, "method": "pull"}
+        try:
+            return self._run(head, [], decode, targets=[engine_id], blocks=True, timeout=None)[0]
+        except CompositeError as error:
+            if isinstance(error.exceptions[0], NameError):
+                return None  # the command ended with a statement, or its value was None
+            raise
+
+
+def _find(address: Address) -> tuple[fleets.FleetFile, str]:
+    """The connection file and the URL for an address."""
+    if address is None:
+        fleet = fleets.find_default()
+    elif isinstance(address, tuple):
+        host, port = address
+        fleet = fleets.find_by_address(host, port)
+        assert fleet.tcp is not None
+        return fleet, fleet.tcp
+    elif isinstance(address, str | os.PathLike):
+        fleet = fleets.read(address)
+    else:
+        raise TypeError(
+            f"an address is a fleet's name, (host, port) or a path, not {type(address).__name__}"
+        )
+    url = fleet.ipc or fleet.tcp
+    if url is None:
+        raise FleetNotFound(f"the fleet {fleet.name!r} takes no clients: it is embedded in pid {fleet.pid}")
+    return fleet, url

@@ -1,0 +1,293 @@
+"""MultiEngineClient: steer a fleet of engines as if it were one interpreter.
+
+The verbs that run code and manage the fleet. Those that move data are in ``data.py``; where a
+call goes and whether it waits is decided in ``base.py``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from kernelfleet.client.connection import OnOutput
+from kernelfleet.client.data import DataVerbs
+from kernelfleet.client.pending import PendingResult
+from kernelfleet.client.source import read_script
+from kernelfleet.client.targets import Targets
+from kernelfleet.errors import CallTimeout, NotAPendingResult
+from kernelfleet.results import EngineInfo
+
+#: How long questions to the controller may take.
+ASK_SECONDS = 30.0
+
+
+class MultiEngineClient(DataVerbs):
+    """A client of a running fleet.
+
+    Clients share engines and namespaces; each has its own ``block`` and ``targets``, which every
+    verb's keywords of the same name override for one call. A client may be used from any thread.
+    ``close`` and ``with`` end the client, not the fleet.
+
+    Args:
+        address: A fleet's name, ``(host, port)``, or the path of a connection file. None is the
+            fleet named ``default``, else the only one running.
+
+    Raises:
+        FleetNotFound: there is no such fleet; the message says how to start one.
+        ControllerUnreachable: its controller does not answer, or refuses the key.
+
+    Attributes:
+        block: Whether verbs wait and return their value (True), or return a PendingResult.
+        targets: Which engines verbs go to: ``'all'``, an id, a sequence of ids, a slice.
+    """
+
+    # -- execute --------------------------------------------------------------------------------
+
+    def execute(
+        self,
+        code: str,
+        targets: Targets | None = None,
+        block: bool | None = None,  # noqa: FBT001
+        *,
+        timeout: float | None = None,
+        on_output: OnOutput | None = None,
+    ) -> Any:
+        """Run code on engines as IPython would: magics, ``!shell``, top-level ``await``.
+
+        Args:
+            code: One cell.
+            targets: Which engines; None takes the client's.
+            block: Wait for the value, or return a PendingResult; None takes the client's.
+            timeout: Seconds to wait; None means no limit. The work goes on after it.
+            on_output: Called as ``on_output(engine_id, msg_type, content)`` with each Jupyter
+                output message as it comes, on kernelfleet's own thread.
+
+        Returns:
+            A ResultList of result dicts, in target order.
+
+        Raises:
+            CompositeError: it failed on one or more engines; it keeps the others' results.
+            CallTimeout: ``timeout`` expired.
+            InvalidEngineID: an engine is not there; nothing was sent.
+        """
+        if not isinstance(code, str):
+            raise TypeError(f"code must be a str, not {type(code).__name__}")
+        head = {"verb": "execute", "content": {"code": code}, "label": f"execute({_short(code)})"}
+        blocks = self._blocks(block, timeout)
+        return self._run(
+            head, [], {"kind": "execute", "code": code},
+            targets=self._resolve(targets), blocks=blocks, timeout=timeout, on_output=on_output,
+        )  # fmt: skip
+
+    def run(
+        self,
+        path: str | os.PathLike[str],
+        targets: Targets | None = None,
+        block: bool | None = None,  # noqa: FBT001
+        *,
+        timeout: float | None = None,
+    ) -> Any:
+        """Run a local file on engines. It is read and compiled here first.
+
+        Raises:
+            OSError: the file cannot be read.
+            SyntaxError: it does not compile; nothing was sent.
+        """
+        return self.execute(read_script(Path(path)), targets, block, timeout=timeout)
+
+    def get_result(
+        self,
+        i: int | None = None,
+        targets: Targets | None = None,
+        block: bool | None = None,  # noqa: FBT001
+        *,
+        timeout: float | None = None,
+    ) -> Any:
+        """Command number ``i`` of each engine, whoever sent it; None is its latest finished one.
+
+        Answered from the history at once, failed commands included.
+
+        Raises:
+            CompositeError: of ``IndexError``, where there is no such command or it was dropped.
+        """
+        if i is not None and (isinstance(i, bool) or not isinstance(i, int)):
+            raise TypeError(f"a command number is an int, not {i!r}")
+        return self._run(
+            {"verb": "get_result", "number": i}, [], {"kind": "history", "method": "get_result"},
+            targets=self._resolve(targets), blocks=self._blocks(block, timeout), timeout=timeout,
+        )  # fmt: skip
+
+    # -- the fleet ------------------------------------------------------------------------------
+
+    def get_ids(self) -> list[int]:
+        """Ids of the registered engines, ascending."""
+        self._connection.call("ping", ASK_SECONDS)
+        return list(self._connection.roster.ids)
+
+    def engines(self) -> list[EngineInfo]:
+        """What is known of each engine: state, process, memory, queue. Dead ones too."""
+        rows = self._connection.call("engines", ASK_SECONDS).head["value"]
+        return [EngineInfo.from_wire(row) for row in rows]
+
+    def queue_status(
+        self,
+        targets: Targets | None = None,
+        block: bool | None = None,  # noqa: FBT001
+        *,
+        timeout: float | None = None,
+    ) -> Any:
+        """``[(id, {'queue': [...], 'pending': ... or None}), ...]``, at once."""
+        return self._control("queue_status", targets, block, timeout, kind="pairs")
+
+    def clear_queue(
+        self,
+        targets: Targets | None = None,
+        block: bool | None = None,  # noqa: FBT001
+        *,
+        timeout: float | None = None,
+    ) -> Any:
+        """Drop what waits in the engines' queues, whoever queued it; what runs goes on."""
+        return self._control("clear_queue", targets, block, timeout)
+
+    def interrupt(
+        self,
+        targets: Targets | None = None,
+        block: bool | None = None,  # noqa: FBT001
+        *,
+        timeout: float | None = None,
+    ) -> Any:
+        """Interrupt the command each engine runs, whoever sent it; idle engines are left alone."""
+        return self._control("interrupt", targets, block, timeout)
+
+    def restart(
+        self,
+        targets: Targets | None = None,
+        block: bool | None = None,  # noqa: FBT001
+        *,
+        timeout: float | None = None,
+    ) -> Any:
+        """Start engines afresh under their ids, dead ones too; returns when they answer."""
+        return self._control("restart", targets, block, timeout, allow_dead=True)
+
+    def kill(
+        self,
+        targets: Targets | None = None,
+        block: bool | None = None,  # noqa: FBT001
+        *,
+        timeout: float | None = None,
+    ) -> Any:
+        """End engines for good; their ids may be given to new ones."""
+        return self._control("kill", targets, block, timeout)
+
+    def _control(
+        self,
+        verb: str,
+        targets: Targets | None,
+        block: bool | None,
+        timeout: float | None,
+        *,
+        kind: str = "none",
+        allow_dead: bool = False,
+        **fields: Any,
+    ) -> Any:
+        """A verb the controller answers beside the queues, one result per target."""
+        return self._run(
+            {"verb": verb, **fields}, [], {"kind": kind, "method": verb},
+            targets=self._resolve(targets, allow_dead=allow_dead),
+            blocks=self._blocks(block, timeout), timeout=timeout,
+        )  # fmt: skip
+
+    def stop_fleet(self) -> None:
+        """End the whole fleet: engines, controller, and everybody's client."""
+        self._connection.call("shutdown", ASK_SECONDS)
+
+    # -- pending results ------------------------------------------------------------------------
+
+    def pending_result(self, result_id: str) -> PendingResult:
+        """A result by its id, also one that another client, or an earlier notebook, asked for.
+
+        Raises:
+            InvalidDeferredID: when it is fetched: nobody knows the id.
+        """
+        if not isinstance(result_id, str):
+            raise TypeError(f"a result id is a str, not {type(result_id).__name__}")
+        future = self._connection.request({"type": "request", "verb": "attach", "of": result_id}, [])
+        return PendingResult(
+            self._connection, self._reader, future,
+            result_id=result_id, method="result", targets=[], decode=None,
+        )  # fmt: skip
+
+    def barrier(
+        self,
+        pending_results: PendingResult | Iterable[PendingResult] | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> None:
+        """Wait until results are there, good or bad; their errors come when they are fetched.
+
+        Args:
+            pending_results: One, any iterable, or None for all outstanding of this client.
+            timeout: Seconds for all together; None means no limit.
+
+        Raises:
+            NotAPendingResult: something else was given.
+            CallTimeout: ``timeout`` expired; ``.pending_result`` is the first that had not ended.
+        """
+        for pending in self._as_pending(pending_results):
+            self._wait_until_done(pending, timeout)
+
+    def _as_pending(
+        self, given: PendingResult | Iterable[PendingResult] | None
+    ) -> list[PendingResult]:
+        if given is None:
+            return list(self._pending)
+        try:
+            results = [given] if isinstance(given, PendingResult) else list(given)
+        except TypeError:
+            raise NotAPendingResult(f"barrier waits for PendingResults, not {given!r}") from None
+        for each in results:
+            if not isinstance(each, PendingResult):
+                raise NotAPendingResult(f"barrier waits for PendingResults, not {each!r}")
+        return results
+
+    def _wait_until_done(self, pending: PendingResult, timeout: float | None) -> None:
+        if not pending.wait(timeout):
+            text = f"{pending.method} has not ended after {timeout:g} s; the work goes on"
+            raise CallTimeout(text, pending_result=pending)
+
+    def flush(self) -> None:
+        """Forget results not yet fetched, not the work; fetching one raises InvalidDeferredID."""
+        for pending in self._pending:
+            pending.flush()
+        self._pending.clear()
+
+    def peek(
+        self,
+        names: str | Sequence[str],
+        targets: Targets | None = None,
+        block: bool | None = None,  # noqa: FBT001
+        *,
+        timeout: float | None = None,
+    ) -> Any:
+        """Read variables at once, also from an engine that is busy.
+
+        What it shows of an object that is just being changed is undefined; while C code holds
+        the engine's GIL it cannot answer.
+
+        Returns:
+            As ``pull``.
+        """
+        wanted = self._names(names)
+        return self._run(
+            {"verb": "peek", "names": wanted}, [],
+            {"kind": "peek", "names": wanted, "method": "peek"},
+            targets=self._resolve(targets), blocks=self._blocks(block, timeout), timeout=timeout,
+        )  # fmt: skip
+
+
+def _short(code: str) -> str:
+    """The code for ``queue_status``, its repr cut to a line."""
+    text = repr(code)
+    return text if len(text) <= 200 else text[:150] + "..." + text[-40:]

@@ -1,0 +1,246 @@
+"""One client's line to its controller: requests out, futures resolved, the roster mirrored.
+
+Shared by a ``MultiEngineClient`` and its views; used from any thread. What the controller says
+arrives on the loop thread; user code is never run there, except ``add_done_callback`` functions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import threading
+import uuid
+import weakref
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from kernelfleet import errors
+from kernelfleet.client import loop as loop_thread
+from kernelfleet.client.transport import Transport
+from kernelfleet.errors import ControllerUnreachable, FleetError
+
+JsonDict = dict[str, Any]
+OnOutput = Callable[[int, str, JsonDict], None]
+
+#: How long a controller may take to welcome a client.
+CONNECT_TIMEOUT = 4.0
+
+
+@dataclass(slots=True)
+class Reply:
+    """What came back for one request: the head, and the frames of the data."""
+
+    head: JsonDict
+    buffers: list[Any]
+
+
+@dataclass(slots=True)
+class _Waiting:
+    future: Future[Reply]
+    on_output: OnOutput | None
+
+
+@dataclass(slots=True)
+class Roster:
+    """The engines as the controller last told."""
+
+    ids: list[int] = field(default_factory=list)
+    dead: dict[int, str] = field(default_factory=dict)
+    total: int = 0
+
+
+class Connection:
+    """The state behind a client. ``make_transport`` is called on the loop thread."""
+
+    def __init__(
+        self,
+        thread: loop_thread.LoopThread,
+        make_transport: Callable[[str, Connection], Transport],
+        where: str,
+    ) -> None:
+        self.client_id = uuid.uuid4().hex
+        self.where = where
+        self.roster = Roster()
+        self.fleet: JsonDict = {}
+        self._thread = thread
+        self._transport: Transport | None = None
+        self._waiting: dict[int, _Waiting] = {}
+        self._lost: str | None = None
+        self._closed = False
+        self._welcomed: Future[None] = Future()
+        self._numbers = itertools.count(1)
+        self._released: deque[str] = deque()
+        self._close_lock = threading.Lock()
+        thread.call(self._open, make_transport)
+        try:
+            self._welcomed.result(CONNECT_TIMEOUT)
+        except TimeoutError:
+            self.close()
+            raise ControllerUnreachable(self._unreachable("no answer")) from None
+        except BaseException:
+            self.close()
+            raise
+
+    # -- on the loop thread ---------------------------------------------------------------------
+
+    def _open(self, make_transport: Callable[[str, Connection], Transport]) -> None:
+        try:
+            self._transport = make_transport(self.client_id, self)
+        except Exception as error:  # noqa: BLE001 (raised in the caller's thread)
+            if not self._welcomed.done():
+                self._welcomed.set_exception(error)
+
+    def receive(self, head: JsonDict, buffers: list[Any]) -> None:
+        """A message of the controller."""
+        kind = head["type"]
+        if kind == "reply":
+            waiting = self._waiting.pop(head["to"], None)
+            if waiting is not None and not waiting.future.done():
+                waiting.future.set_result(Reply(head, buffers))
+        elif kind == "event":
+            self._take_event(head)
+        elif kind == "welcome":
+            self.fleet = head
+            self._take_roster(head["roster"])
+            if not self._welcomed.done():
+                self._welcomed.set_result(None)
+
+    def _take_event(self, head: JsonDict) -> None:
+        if head["event"] == "roster":
+            self._take_roster(head["roster"])
+        elif head["event"] == "output":
+            waiting = self._waiting.get(head["to"])
+            if waiting is not None and waiting.on_output is not None:
+                waiting.on_output(head["engine"], head["msg_type"], head["content"])
+        elif head["event"] == "stopped":
+            self.lost("the fleet was stopped")
+
+    def _take_roster(self, roster: JsonDict) -> None:
+        dead = {int(engine_id): how for engine_id, how in roster["dead"].items()}
+        self.roster = Roster(list(roster["ids"]), dead, roster["total"])
+
+    def lost(self, reason: str) -> None:
+        """The controller is gone: whatever waits fails, and so does what comes."""
+        self._lost = self._lost or reason
+        error = ControllerUnreachable(self._unreachable(reason))
+        if not self._welcomed.done():
+            self._welcomed.set_exception(error)
+        waiting, self._waiting = self._waiting, {}
+        for each in waiting.values():
+            if not each.future.done():
+                each.future.set_exception(ControllerUnreachable(*error.args))
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether an answer is awaited."""
+        return bool(self._waiting)
+
+    def _unreachable(self, reason: str) -> str:
+        return (
+            f"no controller at {self.where}: {reason}; "
+            "see `kernelfleet list`, or start one with `kernelfleet start -n 4`"
+        )
+
+    def _send(self, head: JsonDict, buffers: list[Any], waiting: _Waiting) -> None:
+        if self._closed or self._lost is not None or self._transport is None:
+            waiting.future.set_exception(self._gone())
+            return
+        # Registered first: an embedded controller answers within send.
+        self._waiting[self._transport.sent + 1] = waiting
+        self._transport.send(head, buffers)
+
+    def _gone(self) -> FleetError:
+        if self._closed:
+            return FleetError("this client is closed: make a new one")
+        return ControllerUnreachable(self._unreachable(self._lost or "it is gone"))
+
+    # -- from any thread ------------------------------------------------------------------------
+
+    def next_result_id(self) -> str:
+        """A fresh id; ``mec.pending_result(id)`` finds the result with it, also from elsewhere."""
+        return f"{self.client_id}-{next(self._numbers)}"
+
+    def request(
+        self, head: JsonDict, buffers: list[Any], on_output: OnOutput | None = None
+    ) -> Future[Reply]:
+        """Send a request; requests of one thread keep their order.
+
+        Raises:
+            ControllerUnreachable: the controller is known to be gone.
+            FleetError: the client is closed, or was made before a fork.
+        """
+        if self._closed or self._lost is not None:
+            raise self._gone()
+        if self._released:
+            head["release"] = self._take_released()
+        waiting = _Waiting(Future(), on_output)
+        self._thread.call(self._send, head, buffers, waiting)
+        return waiting.future
+
+    def call(self, verb: str, timeout: float | None = None, **fields: Any) -> Reply:
+        """Ask the controller something beside the queues and wait for the answer."""
+        if self._thread.is_current:
+            raise FleetError("a blocking call was made on kernelfleet's own thread: use block=False")
+        future = self.request({"type": "request", "verb": verb, **fields}, [])
+        return raise_if_refused(future.result(timeout))
+
+    def release(self, result_id: str) -> None:
+        """Nobody holds this result any more; the controller is told with the next request."""
+        self._released.append(result_id)
+
+    def _take_released(self) -> list[str]:
+        taken = []
+        with contextlib.suppress(IndexError):
+            while True:
+                taken.append(self._released.popleft())
+        return taken
+
+    @property
+    def is_open(self) -> bool:
+        """Whether requests can be made."""
+        return not self._closed and self._lost is None
+
+    def close(self) -> None:
+        """End the client, not the fleet. What still waits fails. Safe to call twice."""
+        with self._close_lock:
+            if self._closed:
+                return
+            self._closed = True
+        with contextlib.suppress(FleetError):
+            if self._thread.is_current:
+                self._close_on_loop()
+            else:
+                self._thread.run(self._close_soon())
+        loop_thread.release(self._thread)
+
+    async def _close_soon(self) -> None:
+        self._close_on_loop()
+
+    def _close_on_loop(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+        waiting, self._waiting = self._waiting, {}
+        for each in waiting.values():
+            if not each.future.done():
+                each.future.set_exception(FleetError("the client was closed before the result came"))
+
+
+def raise_if_refused(reply: Reply) -> Reply:
+    """Give the reply back, or raise why the controller did not take the request."""
+    refused = reply.head.get("refused")
+    if refused is None:
+        return reply
+    kind = getattr(errors, refused["ename"], None)
+    if isinstance(kind, type) and issubclass(kind, FleetError):
+        raise kind(refused["evalue"])
+    if refused["ename"] == "ValueError":
+        raise ValueError(refused["evalue"])
+    raise FleetError(f"{refused['ename']}: {refused['evalue']}")
+
+
+def close_when_collected(owner: object, connection: Connection) -> None:
+    """Close the connection when its last client is garbage."""
+    weakref.finalize(owner, connection.close).atexit = False

@@ -1,0 +1,186 @@
+"""Replies to values: what each verb gives back, and its CompositeError when engines failed.
+
+``decode`` says how, as plain data that travels with the request, so that another client can read
+the same result later (``mec.pending_result(result_id)``). Runs in the thread that fetches the
+result, because unpickling runs the user's code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from kernelfleet.client.connection import Reply, raise_if_refused
+from kernelfleet.client.partition import join
+from kernelfleet.errors import (
+    CompositeError,
+    EngineDied,
+    Failure,
+    FleetError,
+    FleetStopped,
+    QueueCleared,
+    SerializationError,
+    restore_error,
+)
+from kernelfleet.results import ExecutionResult, ResultList
+from kernelfleet.wire.serialize import unpack
+
+if TYPE_CHECKING:
+    from concurrent.futures import CancelledError  # noqa: F401
+
+JsonDict = dict[str, Any]
+Fetch = Callable[[int, int], Any]
+
+#: Errors the controller names itself.
+_ENGINE_ERRORS: dict[str, type[FleetError]] = {
+    "QueueCleared": QueueCleared,
+    "FleetStopped": FleetStopped,
+}
+
+
+class Reader:
+    """Decodes replies; ``fetch(engine_id, number)`` gets the object of a last expression."""
+
+    def __init__(self, fetch: Fetch) -> None:
+        self._fetch = fetch
+
+    def read(self, reply: Reply, decode: JsonDict) -> Any:
+        """The value of a reply.
+
+        Raises:
+            CompositeError: it failed on one or more engines.
+            FleetError: the controller did not take the request.
+        """
+        raise_if_refused(reply)
+        if "results" not in reply.head:
+            return reply.head.get("value")
+        kind = decode["kind"]
+        values, failures = [], []
+        buffers = iter(reply.buffers)
+        for result in reply.head["results"]:
+            frames = [next(buffers) for _ in range(result.get("buffers", 0))]
+            try:
+                if result["ok"]:
+                    values.append(getattr(self, f"_{kind}")(result, frames, decode))
+                    continue
+                failures.append(self._failure(result, frames))
+            except Exception as error:  # noqa: BLE001 (the user's classes may raise anything)
+                failures.append(Failure(result["id"], _unreadable(result, error)))
+            values.append(None)
+        if failures:
+            failed = {failure.engine_id for failure in failures}
+            ids = [result["id"] for result in reply.head["results"]]
+            good = {i: v for i, v in zip(ids, values, strict=True) if i not in failed}
+            raise CompositeError.collect(decode.get("method", kind), failures, good)
+        return self._assemble(kind, values, decode)
+
+    def _failure(self, result: JsonDict, frames: list[Any]) -> Failure:
+        info = {**result["error"], "engine_id": result["id"]}
+        traceback = [str(line) for line in info.get("traceback") or ()]
+        return Failure(result["id"], engine_error(info, frames), traceback)
+
+    # -- one target's result --------------------------------------------------------------------
+
+    def _none(self, _result: JsonDict, _frames: list[Any], _decode: JsonDict) -> None:
+        return None
+
+    def _value(self, result: JsonDict, _frames: list[Any], _decode: JsonDict) -> Any:
+        return result["value"]
+
+    def _pairs(self, result: JsonDict, _frames: list[Any], _decode: JsonDict) -> Any:
+        return tuple(result["value"])
+
+    def _keys(self, result: JsonDict, _frames: list[Any], _decode: JsonDict) -> Any:
+        return result["keys"]
+
+    def _apply(self, _result: JsonDict, frames: list[Any], _decode: JsonDict) -> Any:
+        return unpack(frames)
+
+    def _pull(self, _result: JsonDict, frames: list[Any], decode: JsonDict) -> Any:
+        values = unpack(frames)
+        return list(values) if len(decode["names"]) != 1 else values[0]
+
+    _zip_pull = _gather = _peek = _pull
+
+    def _execute(self, result: JsonDict, _frames: list[Any], decode: JsonDict) -> ExecutionResult:
+        return self._execution(result, decode["code"], None)
+
+    def _history(self, result: JsonDict, frames: list[Any], _decode: JsonDict) -> ExecutionResult:
+        record = result["value"]
+        error = None
+        if not record["ok"]:
+            error = engine_error({**record["error"], "engine_id": record["id"]}, frames)
+        return self._execution(record, record["code"], error)
+
+    def _execution(self, record: JsonDict, code: str, error: Exception | None) -> ExecutionResult:
+        engine_id, number = record["id"], record["number"]
+        outputs = record.get("outputs", [])
+        return ExecutionResult(
+            engine_id,
+            number,
+            code,
+            record.get("translated"),
+            stdout=_printed(record, outputs, "stdout"),
+            stderr=_printed(record, outputs, "stderr"),
+            outputs=outputs,
+            started=record.get("started"),
+            completed=record.get("completed"),
+            error=error,
+            fetch=lambda: self._fetch(engine_id, number),
+        )
+
+    # -- all targets together -------------------------------------------------------------------
+
+    def _assemble(self, kind: str, values: list[Any], decode: JsonDict) -> Any:
+        if kind in ("execute", "history"):
+            return ResultList(values)
+        if kind == "gather":
+            return join(values)
+        if kind == "zip_pull":
+            if len(decode["names"]) == 1:
+                return [tuple(values)] if len(values) != 1 else values
+            if len(values) == 1:
+                return values[0]
+            return [tuple(column) for column in zip(*values, strict=True)]
+        return values
+
+
+def engine_error(info: JsonDict, frames: list[Any]) -> Exception:
+    """The exception of a failed target, as its own type where that exists here."""
+    ename, evalue = info.get("ename", ""), info.get("evalue", "")
+    if info.get("kind") == "engine":
+        if ename == "EngineDied":
+            details = (info.get("exit_code"), info.get("signal"))
+            return EngineDied(info["engine_id"], *details, how=evalue or None)
+        if ename == "Cancelled":
+            from concurrent.futures import CancelledError as Cancelled
+
+            return Cancelled(evalue)
+        if ename == "TimeoutError":
+            return TimeoutError(evalue)
+        return _ENGINE_ERRORS.get(ename, FleetError)(evalue)
+    if info.get("kind") == "serialization":
+        return SerializationError(evalue, name=info.get("name"))
+    exception = None
+    if frames and not ename.startswith(("KeyboardInterrupt", "SystemExit")):
+        try:
+            exception = unpack(frames)
+        except Exception:  # noqa: BLE001 (a class that does not exist here, or cannot be rebuilt)
+            exception = None
+    if exception is None and not frames and ename == "IndexError":
+        exception = IndexError(evalue)
+    return restore_error(info, exception)
+
+
+def _unreadable(result: JsonDict, error: Exception) -> Exception:
+    wrapped = SerializationError(
+        f"the result of engine {result['id']} cannot be unpickled here: {type(error).__name__}: {error}"
+    )
+    wrapped.__cause__ = error
+    return wrapped
+
+
+def _printed(record: JsonDict, outputs: list[JsonDict], name: str) -> str:
+    if name in record:
+        return str(record[name])
+    return "".join(output["text"] for output in outputs if output.get("name") == name)

@@ -1,0 +1,166 @@
+"""Fleet: an embedded controller with its engines, in this process, for as long as it is wanted.
+
+The one module that knows both a client and a controller: it starts the controller on the loop
+thread, and its clients hand it their messages in memory. Because the controller shares this
+process's GIL, a C call that holds it for seconds delays output and answers; ``kernelfleet start``
+runs the controller in a process of its own.
+"""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import logging
+import os
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+from kernelfleet.client import loop as loop_thread
+from kernelfleet.client.client import MultiEngineClient
+from kernelfleet.client.connection import Connection
+from kernelfleet.client.transport import EmbeddedTransport, Transport
+from kernelfleet.controller.host import FleetHost, HostOptions
+from kernelfleet.errors import FleetError
+
+Environment = Mapping[str, str] | Callable[[int], Mapping[str, str]] | None
+
+_names = itertools.count(1)
+_running: weakref.WeakSet[Fleet] = weakref.WeakSet()
+
+
+class Fleet:
+    """Engines of your own, started now and ended with ``stop``, ``with`` or this process.
+
+    Args:
+        n: How many engines; None is one per core.
+        kernel: An installed kernelspec to use instead of kernelfleet's own kernel; a list has
+            one name (or None) per engine, and makes ``n`` unnecessary.
+        env: Variables added to the engines' environment, or a function of the engine id
+            (``lambda i: {'CUDA_VISIBLE_DEVICES': str(i)}``).
+        cwd: The engines' working directory; None is this process's.
+        on_start: Code every engine runs before its first command, also after a restart.
+
+    Raises:
+        StartError: (from ``start``) an engine did not come up; the others are ended again.
+
+    Example:
+        >>> with Fleet(n=2) as mec:  # doctest: +SKIP
+        ...     mec.execute('x = engine_id')
+    """
+
+    def __init__(
+        self,
+        n: int | None = None,
+        *,
+        kernel: str | list[str | None] | None = None,
+        env: Environment = None,
+        cwd: str | os.PathLike[str] | None = None,
+        on_start: str | None = None,
+    ) -> None:
+        self._options = HostOptions(
+            name=f"embedded-{os.getpid()}-{next(_names)}",
+            kernels=_kernels(n, kernel),
+            environment=_environment(env),
+            cwd=None if cwd is None else os.fspath(cwd),
+            on_start=on_start,
+            embedded=True,
+        )
+        self._thread: loop_thread.LoopThread | None = None
+        self._host: FleetHost | None = None
+        self._mec: MultiEngineClient | None = None
+        self._clients: weakref.WeakSet[MultiEngineClient] = weakref.WeakSet()
+
+    def __repr__(self) -> str:
+        state = "running" if self._host is not None else "stopped"
+        return f"<Fleet of {len(self._options.kernels)} engines, {state}>"
+
+    @property
+    def running(self) -> bool:
+        """Whether it has been started and not stopped."""
+        return self._host is not None
+
+    def start(self) -> MultiEngineClient:
+        """Start the engines and return a client when they answer."""
+        if self._host is not None:
+            raise FleetError("this fleet is running already: take another client with .client()")
+        thread = loop_thread.acquire()
+        try:
+            self._host = thread.run(FleetHost.launch(self._options, thread.context, _logger()))
+        except BaseException:
+            loop_thread.release(thread)
+            raise
+        self._thread = thread
+        _running.add(self)
+        self._mec = self.client()
+        return self._mec
+
+    def client(self) -> MultiEngineClient:
+        """Another client of this fleet."""
+        host, thread = self._host, self._thread
+        if host is None or thread is None:
+            raise FleetError("this fleet is not running: start it first")
+        loop_thread.acquire()
+
+        def make(client_id: str, connection: Connection) -> Transport:
+            return EmbeddedTransport(host.controller, client_id, connection)
+
+        client = MultiEngineClient._of(Connection(thread, make, "this process"))  # noqa: SLF001
+        self._clients.add(client)
+        return client
+
+    def stop(self) -> None:
+        """End the engines and close the clients. Safe to call twice."""
+        host, self._host = self._host, None
+        thread, self._thread = self._thread, None
+        if host is None or thread is None or thread.pid != os.getpid():
+            return
+        _running.discard(self)
+        thread.run(host.stop())
+        for client in list(self._clients):
+            client.close()
+        self._mec = None
+        loop_thread.release(thread)
+
+    def __enter__(self) -> MultiEngineClient:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def _kernels(n: int | None, kernel: str | list[str | None] | None) -> list[str | None]:
+    if isinstance(kernel, list):
+        if n is not None and n != len(kernel):
+            raise ValueError(f"n={n}, but {len(kernel)} kernels are named")
+        return list(kernel)
+    if n is None:
+        n = len(os.sched_getaffinity(0))
+    if isinstance(n, bool) or not isinstance(n, int):
+        raise TypeError(f"n is how many engines, not {n!r}")
+    if n < 1:
+        raise ValueError(f"a fleet has at least one engine, not {n}")
+    return [kernel] * n
+
+
+def _environment(env: Environment) -> Callable[[int], Mapping[str, str]]:
+    if env is not None and not callable(env) and not isinstance(env, Mapping):
+        raise TypeError(f"env is a dict or a function of the engine id, not {type(env).__name__}")
+
+    def environment(engine_id: int) -> Mapping[str, str]:
+        extra = env(engine_id) if callable(env) else env or {}
+        return {**os.environ, **extra}
+
+    return environment
+
+
+def _logger() -> logging.Logger:
+    return logging.getLogger("kernelfleet")
+
+
+@atexit.register
+def _stop_all() -> None:
+    """End embedded fleets with the process, while the loop thread still runs."""
+    for fleet in list(_running):
+        fleet.stop()
+

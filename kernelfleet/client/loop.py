@@ -1,0 +1,115 @@
+"""The one background thread of the process: its loop serves all clients and embedded fleets.
+
+The user's threads never run an event loop for us: they put work on this one and wait, which
+works alike in scripts, in IPython and in a notebook cell, where a loop is running already.
+
+The thread starts with the first client and ends with the last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import os
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import zmq
+
+from kernelfleet.errors import FleetError
+
+T = TypeVar("T")
+
+#: ZMQ's default of 1023 sockets per context is too few for hundreds of engines.
+MAX_SOCKETS = 8192
+
+
+class LoopThread:
+    """A thread with an asyncio loop and a ZMQ context."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.loop = asyncio.new_event_loop()
+        self.context: zmq.Context[Any] = zmq.Context()
+        self.context.set(zmq.MAX_SOCKETS, MAX_SOCKETS)
+        self._thread = threading.Thread(target=self._run, name="kernelfleet", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        try:
+            self.loop.run_forever()
+        finally:
+            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+            self.loop.close()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the caller runs on this thread."""
+        return threading.current_thread() is self._thread
+
+    def call(self, function: Callable[..., object], *args: object) -> None:
+        """Have the loop call a function soon; calls keep their order."""
+        if self.pid != os.getpid():
+            raise FleetError(
+                "this client was made before the process forked, and the child has no connection: "
+                "make a new client in the child"
+            )
+        try:
+            self.loop.call_soon_threadsafe(function, *args)
+        except RuntimeError:
+            raise FleetError("this client is closed") from None
+
+    def run(self, coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
+        """Run a coroutine on the loop and wait for it."""
+        if self.is_current:
+            coroutine.close()
+            raise FleetError(
+                "a blocking call was made from a callback on kernelfleet's own thread, where it "
+                "would wait for itself: use block=False there"
+            )
+        future: concurrent.futures.Future[T] = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        try:
+            return future.result(timeout)
+        except BaseException:
+            future.cancel()
+            raise
+
+    def stop(self) -> None:
+        """End the thread; called from another one, with every socket closed."""
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.context.destroy(linger=0)
+
+
+_lock = threading.Lock()
+_shared: LoopThread | None = None
+_users = 0
+
+
+def acquire() -> LoopThread:
+    """The process's loop thread; every ``acquire`` needs a ``release``."""
+    global _shared, _users  # noqa: PLW0603 (one per process is the point)
+    with _lock:
+        if _shared is None or _shared.pid != os.getpid():
+            _shared, _users = LoopThread(), 0
+        _users += 1
+        return _shared
+
+
+def release(thread: LoopThread) -> None:
+    """Done with it; the last one ends the thread."""
+    global _shared, _users  # noqa: PLW0603
+    with _lock:
+        if thread is not _shared or thread.pid != os.getpid():
+            return
+        _users -= 1
+        if _users > 0:
+            return
+        _shared = None
+    if thread.is_current:
+        # The last client was closed by a callback on this very thread; it cannot join itself.
+        threading.Thread(target=thread.stop, name="kernelfleet-stop").start()
+    else:
+        thread.stop()

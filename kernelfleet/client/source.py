@@ -1,0 +1,26 @@
+"""Reading a local script for ``run``: what is wrong with the file is told here, not by engines."""
+
+from __future__ import annotations
+
+import tokenize
+from pathlib import Path
+
+
+def read_script(path: Path) -> str:
+    """The text of a script, decoded as Python would, and compiled once to see that it compiles.
+
+    An ``.ipy`` file may hold IPython's syntax and is transformed before it is compiled.
+
+    Raises:
+        OSError: it cannot be read.
+        SyntaxError: it does not compile, or is not text in its encoding.
+    """
+    with tokenize.open(path) as file:
+        source = file.read()
+    plain = source
+    if path.suffix == ".ipy":
+        from IPython.core.inputtransformer2 import TransformerManager
+
+        plain = TransformerManager().transform_cell(source)
+    compile(plain, str(path), "exec", dont_inherit=True)
+    return source

@@ -1,0 +1,146 @@
+"""What ``targets`` and ``block`` mean. Pure: nothing here asks the controller.
+
+``check_targets`` looks at the form alone, for when the attribute is assigned; ``resolve`` gives the
+ids a call goes to, for when it is made: 'all' and slices are resolved then, and not before.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Mapping, Sequence, Sized
+from collections.abc import Set as AbstractSet
+from types import MappingProxyType
+from typing import Any, SupportsIndex
+
+from kernelfleet.error_text import format_ids
+from kernelfleet.errors import InvalidEngineID, NoEnginesRegistered
+
+#: What a caller may say; numpy's integers and arrays of them count as well.
+Targets = str | SupportsIndex | slice | Sequence[SupportsIndex]
+
+#: The same, checked: 'all', an id, ids in the order given, or a slice.
+CheckedTargets = str | int | slice | list[int]
+
+_VALID = "targets must be 'all', an engine id, a sequence of engine ids, a slice or a range"
+_NONE_DEAD: Mapping[int, str] = MappingProxyType({})
+
+
+def check_targets(targets: object) -> CheckedTargets:
+    """The targets in a form of our own, which no change to the caller's list reaches.
+
+    Raises:
+        InvalidEngineID: A string other than 'all', or a negative id.
+        ValueError: Any other type.
+    """
+    if isinstance(targets, str):
+        if targets != "all":
+            raise InvalidEngineID(f"no engine {targets!r}: {_VALID}")
+        return "all"
+    if isinstance(targets, slice):
+        return _checked_slice(targets)
+    if _is_sequence(targets):
+        assert isinstance(targets, Iterable)
+        return [_engine_id(each) for each in targets]
+    return _engine_id(targets)
+
+
+def resolve(
+    targets: object,
+    ids: Iterable[int],
+    dead: Mapping[int, str] = _NONE_DEAD,
+    *,
+    allow_dead: bool = False,
+) -> list[int]:
+    """The engines a call goes to.
+
+    Args:
+        targets: What the caller said. A slice picks from the registered engines in id order.
+        ids: The registered engines.
+        dead: Engines that died, and how: ``{1: "killed by signal 9 (SIGKILL)"}``.
+        allow_dead: They may be named (but 'all' is without them): for ``restart`` and ``kill``.
+
+    Returns:
+        Ids in the order given, as often as given; in id order for 'all', a slice.
+
+    Raises:
+        InvalidEngineID: An engine that is not there, a negative id, a string other than 'all'.
+        NoEnginesRegistered: 'all', and there is none.
+        ValueError: ``targets`` is of another type.
+    """
+    registered = sorted(ids)
+    checked = check_targets(targets)
+    if isinstance(checked, slice):
+        return registered[checked]
+    if isinstance(checked, str):
+        if not registered:
+            raise NoEnginesRegistered(_no_engines(dead))
+        return registered
+    wanted = checked if isinstance(checked, list) else [checked]
+    there = {*registered, *dead} if allow_dead else set(registered)
+    for each in wanted:
+        if each not in there:
+            raise InvalidEngineID(_missing(each, registered, dead))
+    return wanted
+
+
+def check_block(block: object) -> bool:
+    """``block``, if it is a bool.
+
+    Raises:
+        ValueError: It is anything else; 0 and 1 are likely to be targets in the wrong place.
+    """
+    if not isinstance(block, bool):
+        raise ValueError(f"block must be True or False, not {block!r}")
+    return block
+
+
+def _engine_id(value: Any) -> int:
+    if isinstance(value, str):
+        raise InvalidEngineID(f"no engine {value!r}: {_VALID}")
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        raise ValueError(f"{_VALID}, not {value!r}") from None
+    if number < 0:
+        raise InvalidEngineID(f"no engine {number}: engine ids start at 0")
+    return number
+
+
+def _checked_slice(targets: slice) -> slice:
+    try:
+        targets.indices(0)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{_VALID}, not {targets!r}: {error}") from None
+    return targets
+
+
+def _is_sequence(targets: object) -> bool:
+    """A list, tuple, range or array: ordered, with a length, and not made of bytes."""
+    if isinstance(targets, bytes | bytearray | memoryview | Mapping | AbstractSet):
+        return False
+    if isinstance(targets, Sequence):
+        return True
+    # Arrays are no Sequence; one without dimensions is a number.
+    ordered = isinstance(targets, Sized) and hasattr(targets, "__getitem__")
+    return ordered and getattr(targets, "ndim", 1) == 1
+
+
+def _missing(engine_id: int, registered: Sequence[int], dead: Mapping[int, str]) -> str:
+    if engine_id in dead:
+        return (
+            f"engine {engine_id} died: {dead[engine_id]}; mec.restart({engine_id}) brings it back"
+        )
+    if not registered:
+        return f"no engine {engine_id}: {_no_engines(dead)}"
+    return f"no engine {engine_id}: the engines are {format_ids(registered)}"
+
+
+def _no_engines(dead: Mapping[int, str]) -> str:
+    if not dead:
+        return "the fleet has no engines; mec.scale(n) adds some"
+    return (
+        f"the fleet has no engines left: {format_ids(dead)} died; "
+        f"mec.restart({sorted(dead)}) brings them back"
+    )

@@ -1,0 +1,93 @@
+"""The code that makes a plain Python kernel answer push, pull, apply, keys and reset.
+
+Sent once, as an ordinary ``execute_request``. It uses what the kernel's own environment has:
+kernelfleet and cloudpickle if they are there, plain pickle otherwise. Only text in here; it runs
+in the kernel, never in the controller.
+"""
+
+from __future__ import annotations
+
+_CODE = '''
+def __kernelfleet_bootstrap__(engine_id, n_engines):
+    import ast, base64, builtins, json, pickle, sys, time
+    from IPython import get_ipython
+    shell = get_ipython()
+    try:
+        from kernelfleet.wire.serialize import pack, unpack
+        from kernelfleet.engine.namespace import Namespace
+        namespace = Namespace(shell)
+    except ImportError:
+        namespace = None
+        try:
+            import cloudpickle as pickler
+        except ImportError:
+            pickler = pickle
+        def pack(obj):
+            return [pickler.dumps(obj)]
+        def unpack(frames):
+            return pickle.loads(frames[0], buffers=frames[1:])
+
+    class Answer:
+        def __init__(self, answer, frames=()):
+            coded = [base64.b64encode(frame).decode() for frame in frames]
+            self.text = json.dumps({**answer, "frames": coded})
+        def __repr__(self):
+            return "<kernelfleet answer>"
+        def _repr_mimebundle_(self, include=None, exclude=None):
+            return {"application/x-kernelfleet": self.text}
+
+    def set_identity():
+        for name, value in (("engine_id", engine_id), ("n_engines", n_engines)):
+            shell.user_ns[name] = shell.user_ns_hidden[name] = value
+
+    def pull(names):
+        for name in names:
+            if name not in shell.user_ns:
+                raise NameError("name %r is not defined" % name)
+        return [shell.user_ns[name] for name in names]
+
+    def keys():
+        hidden = shell.user_ns_hidden
+        return [name for name, value in shell.user_ns.items()
+                if not name.startswith("_") and value is not hidden.get(name, hidden)]
+
+    def run(verb, content, frames):
+        if verb == "push":
+            shell.user_ns.update(unpack(frames))
+            return {}, []
+        if verb == "pull":
+            return {}, pack(pull(content["names"]))
+        if verb == "apply":
+            function, args, kwargs = unpack(frames)
+            return {}, pack(function(*args, **kwargs))
+        if verb == "keys":
+            return {"keys": keys()}, []
+        shell.reset(new_session=True)
+        set_identity()
+        return {}, []
+
+    def answer(request):
+        verb, content, coded = json.loads(request)
+        started = time.time()
+        try:
+            extra, frames = run(verb, content, [base64.b64decode(item) for item in coded])
+            result = {"ok": True, **extra}
+        except BaseException as error:
+            result = {"ok": False, "error": {
+                "ename": type(error).__name__, "evalue": str(error), "kind": "user",
+                "traceback": shell.InteractiveTB.structured_traceback(*sys.exc_info(), tb_offset=2)}}
+            try:
+                frames = pack(error)
+            except Exception:
+                frames = []
+        return Answer({**result, "started": started, "completed": time.time()}, frames)
+
+    builtins.__kernelfleet__ = answer
+    set_identity()
+'''
+
+
+def bootstrap_code(engine_id: int, n_engines: int) -> str:
+    """The code that installs the verbs in one kernel."""
+    call = f"__kernelfleet_bootstrap__({engine_id}, {n_engines})\ndel __kernelfleet_bootstrap__\n"
+    return _CODE + call

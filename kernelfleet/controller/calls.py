@@ -1,0 +1,264 @@
+"""The verbs that never wait behind work: each a small function on the controller.
+
+``CALLS`` maps a verb to a function of (controller, client id, head). It returns the reply's
+fields and buffers, a coroutine of them, or None when it has arranged for the reply itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from kernelfleet.errors import StartError
+
+if TYPE_CHECKING:
+    from kernelfleet.controller.controller import Controller
+    from kernelfleet.controller.engine import Engine
+
+JsonDict = dict[str, Any]
+Answer = tuple[JsonDict, list[Any]]
+Call = Callable[["Controller", str, JsonDict], "Answer | Awaitable[Answer | None] | None"]
+
+#: How long a busy engine may take to show a variable.
+PEEK_SECONDS = 5.0
+PEEK_LIMIT_BYTES = 64 * 1024 * 1024
+
+
+class CallError(Exception):
+    """A refused request: the error's name and text, for the caller."""
+
+    def __init__(self, ename: str, text: str) -> None:
+        super().__init__(ename, text)
+        self.ename, self.text = ename, text
+
+
+def _each(engines: list[Engine], value: Callable[[Engine], Any]) -> Answer:
+    """One value per engine, in the form of queued verbs' results."""
+    results = [{"id": e.id, "ok": True, "buffers": 0, "value": value(e)} for e in engines]
+    return {"results": results}, []
+
+
+def ping(controller: Controller, _client: str, _head: JsonDict) -> Answer:
+    """Facts about the controller."""
+    return {"value": {"name": controller.name, "started": controller.started}}, []
+
+
+def engines(controller: Controller, _client: str, _head: JsonDict) -> Answer:
+    """A row per engine, dead ones too."""
+    rows = [engine.row() for _, engine in sorted(controller.roster.engines.items())]
+    return {"value": rows}, []
+
+
+def queue_status(controller: Controller, _client: str, head: JsonDict) -> Answer:
+    """What runs and what waits."""
+    return _each(controller.find_engines(head["targets"]), lambda e: [e.id, e.queue.status()])
+
+
+def clear_queue(controller: Controller, _client: str, head: JsonDict) -> Answer:
+    """Drop what waits, whoever queued it; what runs goes on."""
+
+    def clear(engine: Engine) -> None:
+        for job in engine.queue.clear():
+            job.fail("QueueCleared", f"the queue of engine {engine.id} was cleared")
+
+    return _each(controller.find_engines(head["targets"]), clear)
+
+
+def get_result(controller: Controller, _client: str, head: JsonDict) -> Answer:
+    """Finished commands from the history."""
+    results, frames = [], []
+    for engine in controller.find_engines(head["targets"]):
+        try:
+            record, buffers = controller.history(engine.id).get(head.get("number"))
+        except LookupError as error:
+            problem = {"ename": "IndexError", "evalue": str(error), "kind": "user", "traceback": []}
+            results.append({"id": engine.id, "ok": False, "buffers": 0, "error": problem})
+            continue
+        results.append({"id": engine.id, "ok": True, "buffers": len(buffers), "value": record})
+        frames.extend(buffers)
+    return {"results": results}, frames
+
+
+def cancel(controller: Controller, _client: str, head: JsonDict) -> Awaitable[Answer]:
+    """Drop a request's waiting jobs, and interrupt its running ones if asked to."""
+    return _cancel(controller, str(head["result_id"]), interrupt=bool(head.get("interrupt")))
+
+
+async def _cancel(controller: Controller, result_id: str, *, interrupt: bool) -> Answer:
+    request = controller.running.get(result_id)
+    dropped, interrupted = [], []
+    if request is not None:
+        for engine in list(controller.roster.engines.values()):
+            for job in engine.queue.drop(lambda job: job.request is request):
+                dropped.append(engine.id)
+                job.fail("Cancelled", "cancelled before it started")
+            if interrupt and engine.run is not None and engine.run.job.request is request:
+                interrupted.append(engine.id)
+                await controller.roster.interrupt(engine)
+    return {"value": {"dropped": dropped, "interrupted": interrupted}}, []
+
+
+async def interrupt(controller: Controller, _client: str, head: JsonDict) -> Answer:
+    """Interrupt what the engines run."""
+    found = controller.find_engines(head["targets"])
+    for engine in found:
+        await controller.roster.interrupt(engine)
+    return _each(found, lambda _: None)
+
+
+async def restart(controller: Controller, _client: str, head: JsonDict) -> Answer:
+    """Start engines afresh under their ids; dead ones too."""
+    found = []
+    for engine_id in head["targets"]:
+        engine = controller.roster.engines.get(engine_id)
+        if engine is None or engine.state not in ("up", "dead"):
+            raise CallError("InvalidEngineID", f"no engine {engine_id} that could be restarted")
+        if engine not in found:
+            found.append(engine)
+    try:
+        await controller.roster.restart(found)
+    except StartError as error:
+        raise CallError("StartError", str(error)) from error
+    for engine in found:
+        controller.history(engine.id).clear()
+        engine.properties.clear()
+    return _each([controller.roster.engines[i] for i in head["targets"]], lambda _: None)
+
+
+async def kill(controller: Controller, _client: str, head: JsonDict) -> Answer:
+    """End engines for good."""
+    found = controller.find_engines(head["targets"])
+    answer = _each(found, lambda _: None)
+    await controller.roster.remove(list(dict.fromkeys(found)))
+    for engine in found:
+        controller.commands.pop(engine.id, None)
+    return answer
+
+
+def attach(controller: Controller, client: str, head: JsonDict) -> None:
+    """Send an earlier result, now or when it is there."""
+    controller.reattach(client, head["n"], str(head["of"]))
+
+
+def progress(controller: Controller, _client: str, head: JsonDict) -> Answer:
+    """How far a running request is, and what its engines have printed so far."""
+    request = controller.running.get(str(head["result_id"]))
+    if request is None:
+        return {"value": None}, []
+    printed = {}
+    for engine in controller.roster.engines.values():
+        if engine.run is not None and engine.run.job.request is request:
+            printed[str(engine.id)] = engine.run.folder.stdout
+    for result in request.results:
+        if result is not None:
+            printed[str(result["id"])] = _printed(result)
+    total = len(request.targets)
+    return {"value": {"done": total - request.remaining, "total": total, "stdout": printed}}, []
+
+
+def _printed(result: JsonDict) -> str:
+    if "stdout" in result:
+        return str(result["stdout"])
+    outputs = result.get("outputs", [])
+    return "".join(o["text"] for o in outputs if o.get("name") == "stdout")
+
+
+async def peek(controller: Controller, _client: str, head: JsonDict) -> Answer:
+    """Read variables at once, from busy engines too."""
+    found = controller.find_engines(head["targets"])
+    for engine in found:
+        if not engine.native:
+            text = f"engine {engine.id} runs the kernel {engine.kernel_name!r}, which cannot peek"
+            raise CallError("UnsupportedOperation", text)
+    request = {"names": head["names"], "limit_bytes": PEEK_LIMIT_BYTES}
+    answers = await asyncio.gather(*(_peek_one(engine, request) for engine in found))
+    return {"results": [result for result, _ in answers]}, [f for _, b in answers for f in b]
+
+
+async def _peek_one(engine: Engine, request: JsonDict) -> Answer:
+    def failed(ename: str, evalue: str) -> Answer:
+        error = {"ename": ename, "evalue": evalue, "kind": "engine", "traceback": []}
+        return {"id": engine.id, "ok": False, "buffers": 0, "error": error}, []
+
+    try:
+        reply = await asyncio.wait_for(
+            engine.ask("control", "fleet_peek_request", request), PEEK_SECONDS
+        )
+    except TimeoutError:
+        return failed(
+            "TimeoutError", f"engine {engine.id} did not answer a peek in {PEEK_SECONDS:g} s (C code holds its GIL?)"
+        )
+    except ConnectionError as error:
+        return failed("EngineDied", str(error))
+    content = reply.content
+    result = {"id": engine.id, "ok": content.get("status") == "ok", "buffers": len(reply.buffers)}
+    if not result["ok"]:
+        result["error"] = {k: content.get(k) for k in ("ename", "evalue", "traceback", "kind")}
+    return result, reply.buffers
+
+
+def set_properties(controller: Controller, _client: str, head: JsonDict) -> Answer:
+    """Label engines with JSON values."""
+    values = head["values"]
+    json.dumps(values)
+    return _each(controller.find_engines(head["targets"]), lambda e: e.properties.update(values))
+
+
+def get_properties(controller: Controller, _client: str, head: JsonDict) -> Answer:
+    """The labels of engines; a missing key is an error of that engine."""
+    keys = head.get("keys")
+    results: list[JsonDict] = []
+    for engine in controller.find_engines(head["targets"]):
+        missing = [key for key in keys or [] if key not in engine.properties]
+        result: JsonDict = {"id": engine.id, "ok": not missing, "buffers": 0}
+        if missing:
+            text = f"engine {engine.id} has no property {missing[0]!r}"
+            result["error"] = {"ename": "KeyError", "evalue": text, "kind": "user", "traceback": []}
+        else:
+            chosen = engine.properties if keys is None else {k: engine.properties[k] for k in keys}
+            result["value"] = dict(chosen)
+        results.append(result)
+    return {"results": results}, []
+
+
+def has_properties(controller: Controller, _client: str, head: JsonDict) -> Answer:
+    """Which labels engines have."""
+    found = controller.find_engines(head["targets"])
+    return _each(found, lambda e: [key in e.properties for key in head["keys"]])
+
+
+def del_properties(controller: Controller, _client: str, head: JsonDict) -> Answer:
+    """Remove labels; one that is missing fails that engine's call and removes nothing there."""
+    answer, _ = get_properties(controller, _client, head)
+    for result, engine in zip(
+        answer["results"], controller.find_engines(head["targets"]), strict=True
+    ):
+        if result["ok"]:
+            result["value"] = None
+            for key in head["keys"]:
+                engine.properties.pop(key, None)
+    return answer, []
+
+
+def clear_properties(controller: Controller, _client: str, head: JsonDict) -> Answer:
+    """Remove all labels."""
+    return _each(controller.find_engines(head["targets"]), lambda e: e.properties.clear())
+
+
+def shutdown(controller: Controller, client: str, _head: JsonDict) -> Answer:
+    """End the fleet; the reply goes out first."""
+    controller.log.info("stop requested by client %s", client)
+    controller.request_stop()
+    return {"value": None}, []
+
+
+CALLS: dict[str, Call] = {
+    call.__name__: call
+    for call in (
+        ping, engines, queue_status, clear_queue, get_result, cancel, interrupt, restart, kill,
+        attach, progress, peek, set_properties, get_properties, has_properties, del_properties,
+        clear_properties, shutdown,
+    )
+}  # fmt: skip

@@ -1,0 +1,313 @@
+"""The controller proper: clients on one side, engines on the other, requests in between.
+
+::
+
+    client --handle(head, buffers)--> Request --jobs--> Engine queues --> kernels
+    client <--deliver(head, buffers)-- reply when the last target has ended
+
+Heads are JSON-like dicts and buffers opaque frames; the wire (``server.py``) or the embedded
+client's transport hands them over. A request that names an engine that is not there, or is
+malformed, is answered with an error and changes nothing.
+
+Everything runs on one loop; nothing here blocks or waits for a client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from logging import Logger
+from typing import Any, Protocol
+
+from kernelfleet.controller.calls import CALLS, CallError
+from kernelfleet.controller.dialects import Run
+from kernelfleet.controller.engine import Engine
+from kernelfleet.controller.history import Commands, Results
+from kernelfleet.controller.requests import Request
+from kernelfleet.controller.roster import Roster
+from kernelfleet.wire.connection import PROTOCOL_VERSION
+
+JsonDict = dict[str, Any]
+
+#: Verbs that go through the engines' queues.
+QUEUED_VERBS = frozenset({"execute", "push", "pull", "apply", "keys", "reset"})
+
+#: A request naming more targets than this is a mistake.
+MAX_TARGETS = 100_000
+
+
+class Peer(Protocol):
+    """Where the messages for one client go."""
+
+    def deliver(self, head: JsonDict, buffers: list[Any]) -> None:
+        """Hand over one message; must not block."""
+
+
+@dataclass(eq=False)
+class Client:
+    """A connected client."""
+
+    id: str
+    peer: Peer | None
+    running: set[str] = field(default_factory=set)
+
+
+class Controller:
+    """Routes requests; owns the clients, the running requests and the history."""
+
+    def __init__(self, name: str, log: Logger, stop: Callable[[], None]) -> None:
+        self.name = name
+        self.log = log
+        self.boot = f"{os.getpid()}-{time.time_ns()}"
+        self.started = time.time()
+        self.request_stop = stop
+        self.clients: dict[str, Client] = {}
+        self.running: dict[str, Request] = {}
+        self.results = Results()
+        self.commands: dict[int, Commands] = {}
+        self.roster: Roster
+        self._waiting_for: dict[str, list[tuple[str, int]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # -- clients --------------------------------------------------------------------------------
+
+    def connect(self, client_id: str, peer: Peer) -> JsonDict:
+        """A client has come (back); returns the welcome it is to be sent."""
+        client = self.clients.setdefault(client_id, Client(client_id, peer))
+        client.peer = peer
+        return {
+            "type": "welcome",
+            "version": PROTOCOL_VERSION,
+            "boot": self.boot,
+            "name": self.name,
+            "pid": os.getpid(),
+            "host": platform.node(),
+            "roster": self._roster_state(),
+        }
+
+    def disconnect(self, client_id: str) -> None:
+        """A client has left; its submitted work goes on, its results stay in the history."""
+        client = self.clients.pop(client_id, None)
+        if client is not None:
+            for result_id in client.running:
+                self.results.release(result_id)
+
+    def _deliver(self, client_id: str, head: JsonDict, buffers: list[Any]) -> bool:
+        client = self.clients.get(client_id)
+        if client is None or client.peer is None:
+            return False
+        client.peer.deliver(head, buffers)
+        return True
+
+    def _roster_state(self) -> JsonDict:
+        engines = self.roster.engines.values()
+        return {
+            "ids": self.roster.ids,
+            "dead": {str(engine_id): cause for engine_id, cause in self.roster.dead.items()},
+            "total": len(engines),
+        }
+
+    def roster_changed(self) -> None:
+        """Tell every client which engines there are."""
+        event = {"type": "event", "event": "roster", "roster": self._roster_state()}
+        for client_id in list(self.clients):
+            self._deliver(client_id, event, [])
+
+    # -- requests -------------------------------------------------------------------------------
+
+    def handle(self, client_id: str, head: JsonDict, buffers: list[Any]) -> None:
+        """A numbered message of a client; never raises."""
+        seq = head.get("n", 0)
+        try:
+            if head["type"] == "release":
+                for result_id in head["result_ids"]:
+                    self.results.release(str(result_id))
+            elif head["type"] != "request":
+                raise CallError("FleetError", f"unknown message type {head['type']!r}")
+            elif head["verb"] in QUEUED_VERBS:
+                self._submit(client_id, seq, head, buffers)
+            elif head["verb"] in CALLS:
+                self._call(client_id, seq, head)
+            else:
+                raise CallError("UnsupportedOperation", f"the controller knows no verb {head['verb']!r}")
+        except CallError as error:
+            self._refuse(client_id, seq, error)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            text = f"malformed request: {type(error).__name__}: {error}"
+            self.log.warning("client %s sent a %s", client_id, text)
+            self._refuse(client_id, seq, CallError("FleetError", text))
+
+    def _refuse(self, client_id: str, seq: int, error: CallError) -> None:
+        refusal = {"ename": error.ename, "evalue": error.text}
+        self._deliver(client_id, {"type": "reply", "to": seq, "refused": refusal}, [])
+
+    def find_engines(self, targets: Any) -> list[Engine]:
+        """The registered engines of these ids.
+
+        Raises:
+            CallError: one is not there; nothing has been done then.
+        """
+        if not isinstance(targets, list) or len(targets) > MAX_TARGETS:
+            raise CallError("ValueError", "targets must be a list of engine ids")
+        engines = []
+        for engine_id in targets:
+            engine = self.roster.find(engine_id)
+            if engine is None:
+                death = self.roster.dead.get(engine_id)
+                text = f"engine {engine_id} {death}; mec.restart({engine_id}) brings it back"
+                if death is None:
+                    text = f"no engine {engine_id}; there are {self.roster.ids}"
+                raise CallError("InvalidEngineID", text)
+            engines.append(engine)
+        return engines
+
+    def _submit(self, client_id: str, seq: int, head: JsonDict, buffers: list[Any]) -> None:
+        engines = self.find_engines(head["targets"])
+        for engine in engines:
+            reason = engine.unsupported(head["verb"])
+            if reason is not None:
+                raise CallError("UnsupportedOperation", reason)
+        payloads = _cut(buffers, head.get("payloads", []))
+        assign = head.get("assign") or [0] * len(engines)
+        if len(assign) != len(engines) or (payloads and max(assign, default=0) >= len(payloads)):
+            raise ValueError("targets and payloads do not match")
+        result_id = str(head["result_id"])
+        if result_id in self.running:
+            raise ValueError(f"result id {result_id!r} is in use")
+        request = Request(
+            client=client_id,
+            result_id=result_id,
+            verb=head["verb"],
+            targets=head["targets"],
+            content=head.get("content", {}),
+            label=str(head.get("label", head["verb"])),
+            payloads=payloads,
+            assign=assign,
+            on_done=lambda done: self._finished(client_id, seq, head, done),
+            on_output=self._stream_to(client_id, seq) if head.get("stream") else None,
+        )
+        self.running[result_id] = request
+        client = self.clients.get(client_id)
+        if client is not None:
+            client.running.add(result_id)
+        if not engines:
+            request.on_done(request)
+        for job, engine in zip(request.jobs(), engines, strict=True):
+            if job.method == "reset":
+                for cleared in engine.queue.clear():
+                    cleared.fail("QueueCleared", f"cleared by a reset of engine {engine.id}")
+            engine.put(job)
+
+    def _stream_to(self, client_id: str, seq: int) -> Callable[[Request, int, str, JsonDict], None]:
+        def output(_request: Request, engine_id: int, msg_type: str, content: JsonDict) -> None:
+            event = {"type": "event", "event": "output", "to": seq, "engine": engine_id}
+            self._deliver(client_id, {**event, "msg_type": msg_type, "content": content}, [])
+
+        return output
+
+    def _finished(self, client_id: str, seq: int, head: JsonDict, request: Request) -> None:
+        self.running.pop(request.result_id, None)
+        reply = {
+            "type": "reply",
+            "to": seq,
+            "result_id": request.result_id,
+            "results": request.results,
+            "describe": {key: head.get(key) for key in ("verb", "targets", "decode")},
+        }
+        frames = request.payload_frames
+        size = sum(memoryview(getattr(frame, "buffer", frame)).nbytes for frame in frames)
+        self.results.put(request.result_id, reply, frames, size)
+        client = self.clients.get(client_id)
+        if client is None:
+            self.results.release(request.result_id)
+        else:
+            client.running.discard(request.result_id)
+        self._deliver(client_id, reply, frames)
+        for waiting_client, waiting_seq in self._waiting_for.pop(request.result_id, []):
+            self._deliver(waiting_client, {**reply, "to": waiting_seq}, frames)
+
+    def reattach(self, client_id: str, seq: int, result_id: str) -> None:
+        """Send an earlier client's result, now or when it is there.
+
+        Raises:
+            CallError: nobody knows the id.
+        """
+        kept = self.results.get(result_id)
+        if kept is not None:
+            self._deliver(client_id, {**kept.head, "to": seq}, kept.buffers)
+        elif result_id in self.running:
+            self._waiting_for.setdefault(result_id, []).append((client_id, seq))
+        else:
+            raise CallError(
+                "InvalidDeferredID", f"no result {result_id!r}: it was flushed, dropped, or never was"
+            )
+
+    # -- calls beside the queues ----------------------------------------------------------------
+
+    def _call(self, client_id: str, seq: int, head: JsonDict) -> None:
+        value = CALLS[head["verb"]](self, client_id, head)
+        if inspect.isawaitable(value):
+            self.spawn(self._answer_later(client_id, seq, value))
+        elif value is not None:
+            self.answer(client_id, seq, *value)
+
+    def answer(self, client_id: str, seq: int, value: JsonDict, buffers: list[Any]) -> None:
+        """Reply to a call."""
+        self._deliver(client_id, {"type": "reply", "to": seq, **value}, buffers)
+
+    async def _answer_later(self, client_id: str, seq: int, value: Any) -> None:
+        try:
+            answer = await value
+        except CallError as error:
+            self._refuse(client_id, seq, error)
+        except Exception as error:  # noqa: BLE001 (whatever it is, the caller must not hang)
+            self.log.exception("a call of client %s failed", client_id)
+            self._refuse(client_id, seq, CallError(type(error).__name__, str(error)))
+        else:
+            if answer is not None:
+                self.answer(client_id, seq, *answer)
+
+    def spawn(self, coroutine: Any) -> None:
+        """Run something beside the messages; ended with the controller."""
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # -- engines --------------------------------------------------------------------------------
+
+    def engine_finished(self, engine: Engine, run: Run, result: JsonDict, buffers: list[Any]) -> None:
+        """Keep a finished command for ``get_result``."""
+        if run.job.method == "execute" and result.get("number") is not None:
+            record = {"code": run.job.request.content.get("code", ""), "id": engine.id, **result}
+            self.history(engine.id).put(result["number"], record, buffers)
+        elif run.job.method == "reset" and result["ok"]:
+            self.history(engine.id).clear()
+            engine.properties.clear()
+
+    def history(self, engine_id: int) -> Commands:
+        """The finished commands of an engine."""
+        return self.commands.setdefault(engine_id, Commands())
+
+    async def stop(self) -> None:
+        """Tell the clients, end the engines; nothing of them is left afterwards."""
+        for task in list(self._tasks):
+            task.cancel()
+        for client_id in list(self.clients):
+            self._deliver(client_id, {"type": "event", "event": "stopping"}, [])
+        await self.roster.stop()
+
+
+def _cut(buffers: list[Any], sizes: list[int]) -> list[list[Any]]:
+    """The buffers as groups of the given sizes."""
+    if sum(sizes) != len(buffers) or any(size < 0 for size in sizes):
+        raise ValueError("the payload sizes do not add up")
+    groups, start = [], 0
+    for size in sizes:
+        groups.append(buffers[start : start + size])
+        start += size
+    return groups

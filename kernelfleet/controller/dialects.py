@@ -1,0 +1,203 @@
+"""What is said to a kernel for each verb, and when its answer is complete.
+
+Two dialects behind one interface. ``native`` is spoken with kernelfleet's own engines: own
+request types, data in buffers, and a reply that says how many iopub messages belong to it, so
+that nothing waits for busy and idle. ``portable`` uses nothing but ``execute_request``, and so
+reaches any Jupyter kernel; data for a Python kernel travels base64-encoded in
+``user_expressions`` to code that was bootstrapped there.
+
+A ``Run`` is one job on its way. It decides and remembers; sending is ``engine.py``'s.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from abc import ABC, abstractmethod
+from typing import Any
+
+from jupyter_client.session import Session
+
+from kernelfleet.controller.outputs import OutputFolder
+from kernelfleet.controller.requests import Job, Request
+from kernelfleet.wire.jupyter import KernelMessage, encode
+
+JsonDict = dict[str, Any]
+
+#: The MIME type under which bootstrapped code returns its data.
+DATA_MIME = "application/x-kernelfleet"
+
+#: iopub messages that are outputs of a cell.
+OUTPUT_TYPES = frozenset(
+    {"stream", "display_data", "execute_result", "update_display_data", "clear_output", "error"}
+)
+
+#: Verbs a kernel that is not ours can do: any language, and Python.
+PORTABLE_VERBS = frozenset({"execute"})
+PORTABLE_PYTHON_VERBS = PORTABLE_VERBS | {"push", "pull", "apply", "keys", "reset"}
+
+
+class Run(ABC):
+    """One job on an engine, from sending to completion."""
+
+    def __init__(self, job: Job, msg_id: str) -> None:
+        self.job = job
+        self.msg_id = msg_id
+        self.folder = OutputFolder()
+        self.reply: KernelMessage | None = None
+        self.interrupted = False
+
+    @property
+    @abstractmethod
+    def complete(self) -> bool:
+        """Whether everything that belongs to the job has arrived."""
+
+    @property
+    def aborted(self) -> bool:
+        """Whether the kernel dropped the request unrun (another frontend's error did that)."""
+        return self.reply is not None and self.reply.content.get("status") == "aborted"
+
+    def take_reply(self, message: KernelMessage) -> None:
+        """A reply on shell that names this request."""
+        self.reply = message
+
+    def take_iopub(self, message: KernelMessage) -> bool:
+        """A published message that names this request; True if it is an output."""
+        if message.msg_type not in OUTPUT_TYPES:
+            return False
+        self.folder.add(message.msg_type, message.content)
+        return True
+
+    @abstractmethod
+    def result(self) -> tuple[JsonDict, list[Any]]:
+        """The outcome for the client, and the frames of the data."""
+
+    def _with_outputs(self, result: JsonDict) -> JsonDict:
+        outputs = self.folder.outputs()
+        if outputs:
+            result["outputs"] = outputs
+        for name in ("stdout", "stderr"):
+            # What clear_output took away was printed all the same.
+            shown = sum(len(o["text"]) for o in outputs if o.get("name") == name)
+            if shown != len(text := self.folder.text(name)):
+                result[name] = text
+        return result
+
+
+# -- native -----------------------------------------------------------------------------------
+
+
+def encode_native(session: Session, request: Request) -> tuple[str, list[Any]]:
+    """Pack a request in kernelfleet's own types; its payload frames are appended by the caller."""
+    return encode(session, f"fleet_{request.verb}_request", request.content)
+
+
+class NativeRun(Run):
+    """Complete when the reply and as many iopub messages as it announces have arrived."""
+
+    def __init__(self, job: Job, msg_id: str) -> None:
+        super().__init__(job, msg_id)
+        self.received = 0
+        self.gave_up = False
+
+    def take_iopub(self, message: KernelMessage) -> bool:  # noqa: D102
+        self.received += 1
+        return super().take_iopub(message)
+
+    @property
+    def complete(self) -> bool:  # noqa: D102
+        if self.reply is None:
+            return False
+        return self.gave_up or self.received >= self.reply.content.get("n_iopub", 0)
+
+    def result(self) -> tuple[JsonDict, list[Any]]:  # noqa: D102
+        assert self.reply is not None
+        content = self.reply.content
+        keep = ("number", "translated", "started", "completed", "keys", "exiting")
+        result = {key: content[key] for key in keep if key in content}
+        result["ok"] = content.get("status") == "ok"
+        if not result["ok"]:
+            keep = ("ename", "evalue", "traceback", "kind", "name")
+            result["error"] = {key: content[key] for key in keep if key in content}
+        return self._with_outputs(result), self.reply.buffers
+
+
+# -- portable ---------------------------------------------------------------------------------
+
+
+def encode_portable(session: Session, request: Request, payload: list[Any]) -> tuple[str, list[Any]]:
+    """Pack a request as ``execute_request``."""
+    content: JsonDict = {
+        "code": "",
+        "silent": True,
+        "store_history": False,
+        "user_expressions": {},
+        "allow_stdin": False,
+        "stop_on_error": False,
+    }
+    if request.verb == "execute":
+        content.update(code=request.content["code"], silent=False, store_history=True)
+    else:
+        data = [base64.b64encode(_buffer(frame)).decode() for frame in payload]
+        arguments = json.dumps([request.verb, request.content, data])
+        content["user_expressions"] = {"r": f"__import__('builtins').__kernelfleet__({arguments!r})"}
+    return encode(session, "execute_request", content)
+
+
+class PortableRun(Run):
+    """Complete when the reply and the idle status have arrived, in whichever order.
+
+    An interrupt that lands in the kernel's own code eats the reply (ipykernel 7.4): idle without
+    reply is fenced with a ``kernel_info_request``, whose answer proves that none will come.
+    """
+
+    def __init__(self, job: Job, msg_id: str) -> None:
+        super().__init__(job, msg_id)
+        self.idle = False
+        self.reply_lost = False
+
+    def take_iopub(self, message: KernelMessage) -> bool:  # noqa: D102
+        if message.msg_type == "status":
+            self.idle = self.idle or message.content.get("execution_state") == "idle"
+        return super().take_iopub(message)
+
+    @property
+    def complete(self) -> bool:  # noqa: D102
+        return self.idle and (self.reply is not None or self.reply_lost)
+
+    def result(self) -> tuple[JsonDict, list[Any]]:  # noqa: D102
+        if self.reply is None:
+            error = {"ename": "KeyboardInterrupt", "evalue": "", "traceback": [], "kind": "user"}
+            return self._with_outputs({"ok": False, "error": error}), []
+        content = self.reply.content
+        result: JsonDict = {"ok": content.get("status") == "ok"}
+        if self.job.method == "execute":
+            result["number"] = content.get("execution_count")
+        if not result["ok"]:
+            result["error"] = self._error(content)
+        elif self.job.method != "execute":
+            return self._data(content.get("user_expressions", {}).get("r", {}))
+        return self._with_outputs(result), []
+
+    def _error(self, content: JsonDict) -> JsonDict:
+        """The error, from iopub where it is told there: a formatter's failure is only there."""
+        published = [o for o in self.folder.outputs() if o["output_type"] == "error"]
+        source = published[-1] if published else content
+        error = {key: source.get(key, "") for key in ("ename", "evalue")}
+        return {**error, "traceback": source.get("traceback", []), "kind": "user"}
+
+    def _data(self, expression: JsonDict) -> tuple[JsonDict, list[Any]]:
+        try:
+            text = expression["data"][DATA_MIME]
+            answer = json.loads(text)
+            frames = [base64.b64decode(frame) for frame in answer.pop("frames")]
+        except (KeyError, TypeError, ValueError, binascii.Error):
+            error = {key: expression.get(key, "") for key in ("ename", "evalue")}
+            error = {**error, "traceback": expression.get("traceback", []), "kind": "user"}
+            return self._with_outputs({"ok": False, "error": error}), []
+        return self._with_outputs(answer), frames
+
+
+def _buffer(frame: Any) -> Any:
+    return getattr(frame, "buffer", frame)

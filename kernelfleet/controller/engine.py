@@ -1,0 +1,308 @@
+"""One engine as the controller sees it: its queue, the job that runs, its present incarnation.
+
+::
+
+    put(job) -> EngineQueue -> Run --shell--> kernel
+                                 ^                |
+                 settle(result) -+-- reply, iopub +
+
+Everything happens on the controller's loop. The rules of the queue are in ``engine_queue.py``,
+what the messages mean in ``dialects.py``, processes in ``launcher.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from logging import Logger
+from typing import Any
+
+from jupyter_client.session import Session
+
+from kernelfleet.controller.dialects import (
+    PORTABLE_PYTHON_VERBS,
+    PORTABLE_VERBS,
+    NativeRun,
+    PortableRun,
+    Run,
+    encode_native,
+    encode_portable,
+)
+from kernelfleet.controller.engine_queue import EngineQueue
+from kernelfleet.controller.launcher import Incarnation, resource_usage
+from kernelfleet.controller.links import Links
+from kernelfleet.controller.requests import Job
+from kernelfleet.wire.jupyter import KernelMessage, encode
+
+JsonDict = dict[str, Any]
+
+#: How long iopub messages that a reply announced may lag behind it before we stop waiting.
+IOPUB_LAG_SECONDS = 5.0
+
+#: An await cell of ipykernel 7.4 notices SIGINT only when its loop wakes; knock this often.
+NUDGE_SECONDS = 0.1
+
+LATE_OUTPUTS = 1000
+
+# Why a queue is held.
+NOT_READY = "not ready"
+INTERRUPTED = "an interrupt is being settled"
+
+
+class Engine:
+    """An engine id with its queue; survives restarts, while incarnations come and go."""
+
+    def __init__(
+        self,
+        engine_id: int,
+        kernel_name: str | None,
+        session: Session,
+        log: Logger,
+        on_finished: Callable[[Engine, Run, JsonDict, list[Any]], None],
+    ) -> None:
+        self.id = engine_id
+        self.kernel_name = kernel_name
+        self.native = kernel_name is None
+        self.language = "python"
+        self.session = session
+        self.state = "starting"  # then up, dead, stopping
+        self.death = ""
+        self.queue: EngineQueue[Job] = EngineQueue()
+        self.run: Run | None = None
+        self.incarnation: Incarnation | None = None
+        self.links: Links | None = None
+        self.executed = 0
+        self.properties: JsonDict = {}
+        self.info: JsonDict = {}
+        #: Replies on any channel that something waits for, by msg_id.
+        self.waiters: dict[str, asyncio.Future[KernelMessage]] = {}
+        #: What arrived after the command it belongs to had ended: (msg_id, type, content).
+        self.late: deque[tuple[str, str, JsonDict]] = deque(maxlen=LATE_OUTPUTS)
+        self.welcome: asyncio.Future[None] | None = None
+        self._log = log
+        self._on_finished = on_finished
+        self.queue.hold(NOT_READY)
+
+    # -- state ----------------------------------------------------------------------------------
+
+    @property
+    def registered(self) -> bool:
+        """Whether 'all' includes it."""
+        return self.state == "up"
+
+    def attach(self, incarnation: Incarnation, links: Links) -> None:
+        """Take a new incarnation; it is not ready for work yet."""
+        self.incarnation, self.links = incarnation, links
+        self.state, self.death = "starting", ""
+        self.welcome = asyncio.get_running_loop().create_future()
+        links.connect(incarnation.identity, incarnation.endpoints)
+
+    def ready(self) -> None:
+        """Let the queue run."""
+        self.state = "up"
+        self.queue.release(NOT_READY)
+        self._start_next()
+
+    def detach(self, state: str, ename: str, cause: str, **details: Any) -> list[Job]:
+        """The incarnation is gone: fail what ran and what waited, and hold the queue.
+
+        Returns:
+            The jobs that failed.
+        """
+        self.state, self.death = state, cause
+        lost = self.queue.fail_all()
+        if NOT_READY not in self.queue.holds:
+            self.queue.hold(NOT_READY)
+        run, self.run = self.run, None
+        for job in lost:
+            outputs = run.folder.outputs() if run is not None and job is run.job else []
+            job.fail(ename, cause, outputs=outputs, **details)
+        for waiter in self.waiters.values():
+            if not waiter.done():
+                waiter.set_exception(ConnectionError(f"engine {self.id}: {cause}"))
+        self.waiters.clear()
+        if self.welcome is not None and not self.welcome.done():
+            self.welcome.cancel()
+        if self.links is not None and self.incarnation is not None:
+            self.links.disconnect(self.incarnation.endpoints)
+        self.incarnation = None
+        return lost
+
+    def row(self) -> JsonDict:
+        """What ``engines()`` shows."""
+        status = self.queue.status()
+        incarnation = self.incarnation
+        return {
+            "id": self.id,
+            "state": "busy" if self.state == "up" and self.run else self.display_state,
+            "pid": incarnation.pid if incarnation else None,
+            "host": self.info.get("host", ""),
+            "kernel_name": self.kernel_name or "kernelfleet",
+            "connection_file": incarnation.connection_file if incarnation else None,
+            "queue": len(status["queue"]),
+            "executed": self.executed,
+            "started": incarnation.started if incarnation else None,
+            **resource_usage(incarnation.pid if incarnation else None),
+        }
+
+    @property
+    def display_state(self) -> str:
+        """The state in the words users see."""
+        return "idle" if self.state == "up" else self.state
+
+    def unsupported(self, verb: str) -> str | None:
+        """Why this kernel cannot do a verb; None if it can."""
+        if self.native:
+            return None
+        able = PORTABLE_PYTHON_VERBS if self.language == "python" else PORTABLE_VERBS
+        if verb in able:
+            return None
+        return (
+            f"engine {self.id} runs the kernel {self.kernel_name!r} ({self.language}), "
+            f"which cannot {verb}: only {', '.join(sorted(able))}"
+        )
+
+    # -- work -----------------------------------------------------------------------------------
+
+    def put(self, job: Job) -> None:
+        """Queue a job; it starts at once if nothing runs."""
+        self.queue.put(job)
+        if self.run is None:
+            self._start_next()
+
+    def _start_next(self) -> None:
+        job = self.queue.start_next()
+        if job is None:
+            return
+        assert self.incarnation is not None and self.links is not None
+        msg_id, frames = self._encoded(job)
+        self.run = (NativeRun if self.native else PortableRun)(job, msg_id)
+        self.links.send("shell", self.incarnation.identity, frames)
+
+    def _encoded(self, job: Job) -> tuple[str, list[Any]]:
+        """The signed frames; packed once for all engines that get the same."""
+        request = job.request
+        key = ("native" if self.native else "portable", request.assign[job.index], job.turn)
+        if key not in request.encoded:
+            if self.native:
+                msg_id, frames = encode_native(self.session, request)
+                frames = [*frames, *job.payload]
+            else:
+                msg_id, frames = encode_portable(self.session, request, job.payload)
+            request.encoded[key] = msg_id, frames
+        return request.encoded[key]
+
+    def take(self, channel: str, message: KernelMessage) -> None:
+        """A message of the present incarnation."""
+        if message.msg_type == "iopub_welcome":
+            if self.welcome is not None and not self.welcome.done():
+                self.welcome.set_result(None)
+            return
+        waiter = self.waiters.get(message.parent_id)
+        if waiter is not None and channel != "iopub":
+            del self.waiters[message.parent_id]
+            if not waiter.done():
+                waiter.set_result(message)
+            return
+        if self.run is None or message.parent_id != self.run.msg_id:
+            self._take_late(channel, message)
+            return
+        if channel == "iopub":
+            is_output = self.run.take_iopub(message)
+            request = self.run.job.request
+            if is_output and request.on_output is not None:
+                request.on_output(request, self.id, message.msg_type, message.content)
+        elif channel == "shell":
+            self.run.take_reply(message)
+            if not self.run.complete:
+                self._expect_the_rest(self.run)
+        self._finish_if_complete()
+
+    def _take_late(self, channel: str, message: KernelMessage) -> None:
+        if channel == "iopub" and message.msg_type in ("stream", "display_data", "error"):
+            self.late.append((message.parent_id, message.msg_type, message.content))
+
+    def _finish_if_complete(self) -> None:
+        run = self.run
+        if run is None or not run.complete:
+            return
+        self.run = None
+        if run.aborted:
+            # Another frontend's failing cell made the kernel drop what it had queued; it never ran.
+            self.queue.put_front(run.job)
+            self._start_next()
+            return
+        result, buffers = run.result()
+        if run.job.method == "execute":
+            self.executed += 1
+        for job in self.queue.finish(failed=not result["ok"]):
+            job.fail("QueueCleared", f"cleared by an error of an earlier command on engine {self.id}")
+        self._on_finished(self, run, result, buffers)
+        run.job.settle(result, buffers)
+        self._start_next()
+
+    def _expect_the_rest(self, run: Run) -> None:
+        """Stop waiting for announced output in the end, should it have been lost."""
+
+        def give_up() -> None:
+            if self.run is run and isinstance(run, NativeRun):
+                self._log.warning("engine %d: output of a command was lost", self.id)
+                run.gave_up = True
+                self._finish_if_complete()
+
+        if isinstance(run, NativeRun):
+            asyncio.get_running_loop().call_later(IOPUB_LAG_SECONDS, give_up)
+
+    # -- beside the queue -----------------------------------------------------------------------
+
+    def ask(self, channel: str, msg_type: str, content: JsonDict) -> asyncio.Future[KernelMessage]:
+        """Send a request beside the queue; the future gets its reply, or ConnectionError."""
+        future: asyncio.Future[KernelMessage] = asyncio.get_running_loop().create_future()
+        if self.incarnation is None or self.links is None:
+            future.set_exception(ConnectionError(f"engine {self.id}: {self.death or 'not running'}"))
+            return future
+        msg_id, frames = encode(self.session, msg_type, content)
+        self.waiters[msg_id] = future
+        future.add_done_callback(lambda _: self.waiters.pop(msg_id, None))
+        self.links.send(channel, self.incarnation.identity, frames)
+        return future
+
+    def tell(self, channel: str, msg_type: str, content: JsonDict) -> None:
+        """Send a message nobody waits an answer for."""
+        if self.incarnation is not None and self.links is not None:
+            _, frames = encode(self.session, msg_type, content)
+            self.links.send(channel, self.incarnation.identity, frames)
+
+    async def settle_interrupt(self) -> None:
+        """After SIGINT to a kernel that is not ours: nothing is sent until it is over.
+
+        Its handler may take the signal late and hit the next request; and a request whose reply
+        was eaten is told from one still running by asking something behind it.
+        """
+        run = self.run
+        if self.native or run is None or INTERRUPTED in self.queue.holds:
+            return
+        self.queue.hold(INTERRUPTED)
+        patience = NUDGE_SECONDS
+        try:
+            while self.run is run:
+                fence = self.ask("shell", "kernel_info_request", {})
+                done, _ = await asyncio.wait([fence], timeout=patience)
+                patience = min(2 * patience, 5.0)
+                if done and self.run is run and isinstance(run, PortableRun) and run.idle:
+                    run.reply_lost = True
+                    self._finish_if_complete()
+            await self.ask("shell", "kernel_info_request", {})
+        except ConnectionError:
+            return
+        finally:
+            self.queue.release(INTERRUPTED)
+            if self.run is None:
+                self._start_next()
+
+    @property
+    def uptime(self) -> float:
+        """Seconds since the present incarnation started."""
+        return time.time() - self.incarnation.started if self.incarnation else 0.0

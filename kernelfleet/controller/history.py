@@ -1,0 +1,127 @@
+"""What is kept of finished work: commands by engine and number, results by id. Bounded.
+
+``Commands`` answers ``get_result(i)`` and ``%result``, whoever sent the command. ``Results``
+lets a client that came back, or another one, pick a result up by its id; what a live client has
+not acknowledged is never dropped.
+
+Pure: no sockets, no clock.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+JsonDict = dict[str, Any]
+
+
+def size_of(record: Any) -> int:
+    """Roughly how many bytes a JSON-like record takes."""
+    if isinstance(record, str | bytes):
+        return len(record) + 50
+    if isinstance(record, dict):
+        return 100 + sum(size_of(key) + size_of(value) for key, value in record.items())
+    if isinstance(record, list | tuple):
+        return 60 + sum(size_of(item) for item in record)
+    return 30
+
+
+class Commands:
+    """The finished executes of one engine, newest kept."""
+
+    def __init__(self, max_count: int | None = 1000, max_bytes: int | None = 16 * 1024 * 1024) -> None:
+        self._max_count, self._max_bytes = max_count, max_bytes
+        self._records: OrderedDict[int, tuple[JsonDict, list[Any], int]] = OrderedDict()
+        self._bytes = 0
+        self.highest = 0
+
+    def put(self, number: int, record: JsonDict, buffers: list[Any]) -> None:
+        """Keep a finished command under its number; the oldest go when there are too many."""
+        size = size_of(record)
+        if number in self._records:
+            self._bytes -= self._records.pop(number)[2]
+        self._records[number] = record, buffers, size
+        self._bytes += size
+        self.highest = max(self.highest, number)
+        while len(self._records) > 1 and self._too_much():
+            self._bytes -= self._records.popitem(last=False)[1][2]
+
+    def _too_much(self) -> bool:
+        return (self._max_count is not None and len(self._records) > self._max_count) or (
+            self._max_bytes is not None and self._bytes > self._max_bytes
+        )
+
+    def get(self, number: int | None) -> tuple[JsonDict, list[Any]]:
+        """A command by number; None is the one finished last.
+
+        Raises:
+            LookupError: there was none, or it has been dropped; the message says which.
+        """
+        if number is None:
+            if not self._records:
+                raise LookupError("no command has finished on this engine yet")
+            number = next(reversed(self._records))
+        if number not in self._records:
+            if 0 < number <= self.highest:
+                raise LookupError(f"command {number} has been dropped from the history")
+            raise LookupError(f"no finished command {number} on this engine")
+        record, buffers, _ = self._records[number]
+        return record, buffers
+
+    def clear(self) -> None:
+        """Forget everything, as after ``reset``."""
+        self._records.clear()
+        self._bytes = self.highest = 0
+
+
+@dataclass(slots=True)
+class Kept:
+    """A finished request that can still be asked for."""
+
+    head: JsonDict
+    buffers: list[Any]
+    size_bytes: int
+    held: bool
+
+
+class Results:
+    """Finished requests by result id."""
+
+    def __init__(self, max_count: int | None = 1000, max_bytes: int | None = 64 * 1024 * 1024) -> None:
+        self._max_count, self._max_bytes = max_count, max_bytes
+        self._kept: OrderedDict[str, Kept] = OrderedDict()
+        self._bytes = 0
+
+    def put(self, result_id: str, head: JsonDict, buffers: list[Any], buffer_bytes: int) -> None:
+        """Keep a result; it is held until ``release``."""
+        self.drop(result_id)
+        size = size_of(head) + buffer_bytes
+        self._kept[result_id] = Kept(head, buffers, size, held=True)
+        self._bytes += size
+        self._shrink()
+
+    def get(self, result_id: str) -> Kept | None:
+        """A kept result, or None."""
+        return self._kept.get(result_id)
+
+    def release(self, result_id: str) -> None:
+        """The client has it: from now on it may be dropped."""
+        kept = self._kept.get(result_id)
+        if kept is not None:
+            kept.held = False
+            self._shrink()
+
+    def drop(self, result_id: str) -> None:
+        """Forget a result."""
+        kept = self._kept.pop(result_id, None)
+        if kept is not None:
+            self._bytes -= kept.size_bytes
+
+    def _shrink(self) -> None:
+        for result_id in [key for key, kept in self._kept.items() if not kept.held]:
+            over_count = self._max_count is not None and len(self._kept) > self._max_count
+            over_bytes = self._max_bytes is not None and self._bytes > self._max_bytes
+            if not (over_count or over_bytes):
+                return
+            self.drop(result_id)

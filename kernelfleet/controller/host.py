@@ -1,0 +1,115 @@
+"""A whole fleet: directory, launcher, roster and controller put together, and taken apart.
+
+Used by the daemon and by the embedded fleet alike. It opens no door to other processes;
+``server.py`` does, for the daemon.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from logging import Logger
+from typing import Any, Self
+
+import zmq
+
+from kernelfleet.controller.controller import Controller
+from kernelfleet.controller.launcher import Launcher
+from kernelfleet.controller.roster import Roster
+from kernelfleet.wire import connection
+from kernelfleet.wire.connection import FleetDir, FleetFile
+from kernelfleet.wire.jupyter import make_session
+
+
+@dataclass(frozen=True)
+class HostOptions:
+    """What a fleet is to be."""
+
+    name: str
+    kernels: list[str | None]
+    environment: Callable[[int], Mapping[str, str]]
+    cwd: str | None = None
+    on_start: str | None = None
+    embedded: bool = False
+
+
+class FleetHost:
+    """A running controller with its engines and its directory."""
+
+    def __init__(self, directory: FleetDir, controller: Controller) -> None:
+        self.directory = directory
+        self.controller = controller
+        self.stop_requested = asyncio.Event()
+        self._stopped = False
+
+    @classmethod
+    async def launch(
+        cls,
+        options: HostOptions,
+        context: zmq.Context[Any],
+        log: Logger,
+    ) -> Self:
+        """Take the name and start the engines; returns when they answer.
+
+        Raises:
+            FleetExists: the name is taken.
+            StartError: an engine did not come up; everything is ended again.
+        """
+        for name in connection.remove_stale():
+            log.info("removed what the crashed fleet %r had left", name)
+        directory = FleetDir(options.name)
+        key = secrets.token_hex(32)
+        try:
+            if options.embedded:
+                directory.write(cls._file(options, key))
+            controller = Controller(options.name, log, lambda: host.stop_requested.set())
+            host = cls(directory, controller)
+            logs = connection.log_dir("embedded" if options.embedded else options.name)
+            session_key = secrets.token_bytes(32).hex().encode()
+            controller.roster = Roster(
+                context=context,
+                session=make_session(session_key, "kernelfleet"),
+                launcher=Launcher(directory.sockets, logs, session_key),
+                logs=logs,
+                log=log,
+                environment=options.environment,
+                cwd=options.cwd,
+                on_start=options.on_start,
+                on_finished=controller.engine_finished,
+                on_change=controller.roster_changed,
+            )
+        except BaseException:
+            directory.remove()
+            raise
+        try:
+            await controller.roster.add(options.kernels)
+        except BaseException:
+            await host.stop()
+            raise
+        return host
+
+    @staticmethod
+    def _file(options: HostOptions, key: str) -> FleetFile:
+        return FleetFile(
+            name=options.name,
+            pid=os.getpid(),
+            host=platform.node(),
+            started=time.time(),
+            key=key,
+            embedded=options.embedded,
+        )
+
+    async def stop(self) -> None:
+        """End everything; nothing of the fleet is left on disk. Safe to call twice."""
+        if self._stopped:
+            return
+        self._stopped = True
+        try:
+            await self.controller.stop()
+        finally:
+            self.directory.remove()

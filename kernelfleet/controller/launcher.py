@@ -1,0 +1,317 @@
+"""How a kernel process comes to be, is watched, and goes: jupyter_client's KernelManager.
+
+One ``Incarnation`` per start of an engine: its own manager, connection file, endpoints and
+routing id. A restart is a new incarnation, because frames queued for a dead kernel would be
+delivered to its successor on the same endpoint, and ``restart_kernel`` keeps the endpoint on ipc
+even with ``newports=True`` (jupyter_client 8.10).
+
+The manager's own restarter is off: death is seen here, in milliseconds, through a pidfd.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager, NoSuchKernel
+from jupyter_client.manager import AsyncKernelManager
+
+from kernelfleet.controller.links import Endpoints
+from kernelfleet.errors import StartError
+from kernelfleet.wire.jupyter import make_session
+
+#: What BLAS and OpenMP read before numpy loads; set to cores // n unless the user has set it.
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+#: How long a kernel may take to leave by itself, and after SIGTERM, before SIGKILL.
+POLITE_SECONDS = 0.5
+TERMINATE_SECONDS = 0.3
+
+
+class EngineManager(AsyncKernelManager):
+    """A KernelManager without sockets of its own; ``Links`` serves all engines."""
+
+    def _connect_control_socket(self) -> None:
+        """Nothing: the base class opens one socket per kernel (jupyter_client 8.10)."""
+
+
+@dataclass(slots=True)
+class Incarnation:
+    """One life of an engine."""
+
+    engine_id: int
+    manager: EngineManager
+    identity: bytes
+    session_id: str
+    endpoints: Endpoints
+    native: bool
+    kernel_name: str
+    pid: int | None = None
+    pidfd: int = -1
+    started: float = field(default_factory=time.time)
+
+    @property
+    def connection_file(self) -> str:
+        """The Jupyter connection file, for ``jupyter console --existing``."""
+        return str(self.manager.connection_file)
+
+
+def thread_environment(n_engines: int, environment: Mapping[str, str]) -> dict[str, str]:
+    """The thread limits that keep ``n_engines`` numeric engines from oversubscribing the machine."""
+    if any(name in environment for name in THREAD_VARIABLES):
+        return {}  # the user has thought about it
+    threads = str(max(1, len(os.sched_getaffinity(0)) // max(1, n_engines)))
+    return dict.fromkeys(THREAD_VARIABLES, threads)
+
+
+class Launcher:
+    """Starts and ends kernels in one private directory, all signing with one key."""
+
+    def __init__(self, directory: Path, logs: Path, key: bytes) -> None:
+        self._directory = directory
+        self._logs = logs
+        self._key = key
+        self._specs = KernelSpecManager()
+
+    def find_kernel(self, name: str) -> KernelSpec:
+        """The installed kernelspec called ``name``.
+
+        Raises:
+            StartError: there is none; the message lists the installed ones.
+        """
+        try:
+            return self._specs.get_kernel_spec(name)
+        except NoSuchKernel:
+            known = ", ".join(sorted(self._specs.find_kernel_specs())) or "none"
+            raise StartError(f"no kernelspec named {name!r} is installed (found: {known})") from None
+
+    async def start(
+        self,
+        engine_id: int,
+        kernel_name: str | None,
+        *,
+        environment: Mapping[str, str],
+        cwd: str | None,
+    ) -> Incarnation:
+        """Launch a kernel process; it does not answer yet.
+
+        Args:
+            engine_id: Which engine this is a life of.
+            kernel_name: A kernelspec, or None for kernelfleet's own kernel.
+            environment: The whole environment of the process.
+            cwd: Its working directory; None means ours.
+        """
+        session_id = uuid.uuid4().hex
+        manager = EngineManager(autorestart=False)
+        manager.session = make_session(self._key, session_id)
+        manager.connection_file = str(self._directory / f"e{engine_id}-{session_id[:4]}.json")
+        manager._kernel_spec = self._spec(kernel_name, session_id)  # noqa: SLF001 (no public setter)
+        manager.transport = "ipc" if _speaks_ipc(manager._kernel_spec) else "tcp"  # noqa: SLF001
+        manager.transport_encryption = "auto" if manager.transport == "tcp" else "disabled"
+        self._logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        log = os.open(
+            self._logs / f"engine-{engine_id}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600
+        )
+        try:
+            await manager.start_kernel(env=dict(environment), cwd=cwd, stdout=log, stderr=log)
+        except Exception as error:
+            await manager.cleanup_resources()
+            raise StartError(f"engine {engine_id} could not be started: {error}") from error
+        finally:
+            os.close(log)
+        pid = getattr(manager.provisioner, "pid", None)
+        return Incarnation(
+            engine_id=engine_id,
+            manager=manager,
+            identity=session_id.encode(),
+            session_id=session_id,
+            endpoints=_endpoints(manager),
+            native=kernel_name is None,
+            kernel_name=kernel_name or "kernelfleet",
+            pid=pid,
+            pidfd=_open_pidfd(pid),
+        )
+
+    def _spec(self, kernel_name: str | None, session_id: str) -> KernelSpec:
+        if kernel_name is not None:
+            return self.find_kernel(kernel_name)
+        argv = [sys.executable, "-m", "kernelfleet.engine", "-f", "{connection_file}"]
+        argv += [f"--Session.session={session_id}", f"--IPKernelApp.ipython_dir={self._directory}/ipython"]
+        return KernelSpec(
+            argv=argv,
+            display_name="kernelfleet engine",
+            language="python",
+            metadata={"supported_encryption": ["curve"]},
+        )
+
+    def watch(
+        self, incarnation: Incarnation, loop: asyncio.AbstractEventLoop, on_exit: Callable[[], None]
+    ) -> None:
+        """Call ``on_exit`` once, on the loop, when the process has ended."""
+        if incarnation.pidfd >= 0:
+            loop.add_reader(incarnation.pidfd, _once(loop, incarnation, on_exit))
+
+    async def interrupt(self, incarnation: Incarnation) -> bool:
+        """Send SIGINT; False where the kernel wants an ``interrupt_request`` instead."""
+        manager = incarnation.manager
+        spec = manager.kernel_spec
+        if spec is not None and spec.interrupt_mode == "message":
+            return False
+        await manager.signal_kernel(signal.SIGINT)
+        return True
+
+    async def reap(self, incarnation: Incarnation) -> int | None:
+        """End what is left of a process that has ended, and clean up after it.
+
+        The group is killed before the process is reaped, while its id cannot be reused.
+
+        Returns:
+            Its exit code, negative for a signal; None where nobody knows.
+        """
+        _kill_group(incarnation.pid)
+        if incarnation.pidfd >= 0:
+            asyncio.get_running_loop().remove_reader(incarnation.pidfd)
+            os.close(incarnation.pidfd)
+            incarnation.pidfd = -1
+        provisioner = incarnation.manager.provisioner
+        exit_code = await provisioner.poll() if provisioner is not None else None
+        with contextlib.suppress(Exception):
+            await incarnation.manager.shutdown_kernel(now=True)
+        return exit_code
+
+    async def stop(self, incarnations: Iterable[Incarnation], request_shutdown: Callable[[Incarnation], None]) -> None:
+        """End kernels, politely at first, for certain in the end, with all they have started.
+
+        Bounded whatever the kernels do: ipykernel's own shutdown may take 28 s with a child that
+        ignores SIGTERM, and has a deadlock (jupyter-stack notes, D5).
+        """
+        alive = [incarnation for incarnation in incarnations if incarnation.pid is not None]
+        family = _descendants({incarnation.pid for incarnation in alive if incarnation.pid})
+        for incarnation in alive:
+            request_shutdown(incarnation)
+        left = await _wait_exit(alive, POLITE_SECONDS)
+        for incarnation in left:
+            _signal_group(incarnation.pid, signal.SIGTERM)
+        left = await _wait_exit(left, TERMINATE_SECONDS)
+        for incarnation in left:
+            _kill_group(incarnation.pid)
+        await _wait_exit(left, POLITE_SECONDS)
+        await asyncio.gather(*(self.reap(incarnation) for incarnation in alive))
+        for process in family:
+            with contextlib.suppress(psutil.Error):
+                process.kill()  # psutil compares the start time: never a stranger's
+
+
+def _speaks_ipc(spec: KernelSpec) -> bool:
+    """Whether a kernel surely understands ipc: everything that is built on ipykernel does."""
+    return Path(spec.argv[0]).name.startswith("python") if spec.argv else False
+
+
+def _endpoints(manager: EngineManager) -> Endpoints:
+    url = manager._make_url  # noqa: SLF001 (jupyter_client 8.10 has no public one)
+    return Endpoints(
+        shell=url("shell"),
+        control=url("control"),
+        stdin=url("stdin"),
+        iopub=url("iopub"),
+        curve_public_key=manager.curve_publickey,
+        curve_secret_key=manager.curve_secretkey,
+    )
+
+
+def _open_pidfd(pid: int | None) -> int:
+    if pid is None:
+        return -1
+    try:
+        return os.pidfd_open(pid)
+    except (OSError, AttributeError):
+        return -1
+
+
+def _once(
+    loop: asyncio.AbstractEventLoop, incarnation: Incarnation, on_exit: Callable[[], None]
+) -> Callable[[], None]:
+    def exited() -> None:
+        loop.remove_reader(incarnation.pidfd)
+        on_exit()
+
+    return exited
+
+
+async def _wait_exit(incarnations: list[Incarnation], timeout: float) -> list[Incarnation]:
+    """Wait until the processes have ended; gives back those that have not."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout
+    left = [incarnation for incarnation in incarnations if not _has_ended(incarnation)]
+    waiters = {i.pidfd: loop.create_future() for i in left if i.pidfd >= 0}
+    for fd, waiter in waiters.items():
+        loop.add_reader(fd, lambda fd=fd, waiter=waiter: (loop.remove_reader(fd), waiter.set_result(None)))
+    if waiters:
+        await asyncio.wait(waiters.values(), timeout=max(0.0, deadline - loop.time()))
+        for fd, waiter in waiters.items():
+            if not waiter.done():
+                loop.remove_reader(fd)
+    return [incarnation for incarnation in left if not _has_ended(incarnation)]
+
+
+def _has_ended(incarnation: Incarnation) -> bool:
+    """Whether the process is gone or a zombie."""
+    try:
+        return psutil.Process(incarnation.pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _signal_group(pid: int | None, signum: int) -> None:
+    if pid is not None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signum)
+
+
+def _kill_group(pid: int | None) -> None:
+    _signal_group(pid, signal.SIGKILL)
+
+
+def _descendants(roots: set[int]) -> list[psutil.Process]:
+    """Every process below ``roots``, those in sessions of their own too, in one look."""
+    children: dict[int, list[psutil.Process]] = {}
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            children.setdefault(process.ppid(), []).append(process)
+    found: list[psutil.Process] = []
+    waiting = list(roots)
+    while waiting:
+        for child in children.get(waiting.pop(), []):
+            found.append(child)
+            waiting.append(child.pid)
+    return found
+
+
+def resource_usage(pid: int | None) -> dict[str, Any]:
+    """Memory (bytes) and CPU seconds of a process; empty where it cannot be told."""
+    if pid is None:
+        return {}
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            times = process.cpu_times()
+            return {"memory_bytes": process.memory_info().rss, "cpu": times.user + times.system}
+    except psutil.Error:
+        return {}

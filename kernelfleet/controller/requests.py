@@ -1,0 +1,110 @@
+"""A client's request and the jobs it becomes: one per target, each in its engine's queue.
+
+Pure data; who queues, sends and answers is in ``engine.py`` and ``controller.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+JsonDict = dict[str, Any]
+
+
+@dataclass(eq=False, slots=True)
+class Request:
+    """One verb on some engines, as a client sent it.
+
+    ``payloads`` are groups of opaque frames; ``assign`` says which group each target gets, so a
+    broadcast holds its data once and a scatter holds a part per target.
+    """
+
+    client: str
+    result_id: str
+    verb: str
+    targets: list[int]
+    content: JsonDict
+    label: str
+    payloads: list[list[Any]]
+    assign: list[int]
+    on_done: Callable[[Request], None]
+    on_output: Callable[[Request, int, str, JsonDict], None] | None = None
+    results: list[JsonDict | None] = field(default_factory=list)
+    buffers: list[list[Any]] = field(default_factory=list)
+    remaining: int = 0
+    #: Frames already packed and signed, by dialect, payload and how often the target was named.
+    encoded: dict[tuple[str, int, int], tuple[str, list[Any]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.results = [None] * len(self.targets)
+        self.buffers = [[] for _ in self.targets]
+        self.remaining = len(self.targets)
+
+    def jobs(self) -> list[Job]:
+        """One job per target, in target order."""
+        seen: dict[int, int] = {}
+        jobs = []
+        for index, engine_id in enumerate(self.targets):
+            turn = seen.get(engine_id, 0)
+            seen[engine_id] = turn + 1
+            jobs.append(Job(self, index, engine_id, turn))
+        return jobs
+
+    def settle(self, index: int, result: JsonDict, buffers: list[Any]) -> None:
+        """Record how one target ended; the last one reports the request as done."""
+        if self.results[index] is not None:
+            return
+        self.results[index] = {**result, "buffers": len(buffers)}
+        self.buffers[index] = buffers
+        self.remaining -= 1
+        if self.remaining == 0:
+            self.on_done(self)
+
+    @property
+    def payload_frames(self) -> list[Any]:
+        """All result frames, in target order."""
+        return [frame for group in self.buffers for frame in group]
+
+
+@dataclass(eq=False, slots=True)
+class Job:
+    """A request's work for one target."""
+
+    request: Request
+    index: int
+    engine_id: int
+    #: How often the same engine was named before in this request.
+    turn: int
+
+    @property
+    def client(self) -> str:
+        """Who asked."""
+        return self.request.client
+
+    @property
+    def method(self) -> str:
+        """The verb, for the queue's rules."""
+        return self.request.verb
+
+    @property
+    def label(self) -> str:
+        """What ``queue_status`` shows."""
+        return self.request.label
+
+    @property
+    def payload(self) -> list[Any]:
+        """The frames for this target."""
+        payloads = self.request.payloads
+        return payloads[self.request.assign[self.index]] if payloads else []
+
+    def settle(self, result: JsonDict, buffers: list[Any]) -> None:
+        """Record the outcome with the request."""
+        self.request.settle(self.index, {"id": self.engine_id, **result}, buffers)
+
+    def fail(
+        self, ename: str, evalue: str, outputs: list[JsonDict] | None = None, **details: Any
+    ) -> None:
+        """Record an error that did not come from the user's code on the engine."""
+        error = {"ename": ename, "evalue": evalue, "kind": "engine", **details}
+        self.settle({"ok": False, "error": error, "outputs": outputs or []}, [])

@@ -1,0 +1,286 @@
+"""The engines of a fleet: starting, readiness, death, restart and the end of all.
+
+Knows processes and messages of the life cycle; the work itself is ``engine.py``'s and the
+clients are ``controller.py``'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable, Mapping
+from logging import Logger
+from pathlib import Path
+from typing import Any
+
+import zmq
+from jupyter_client.session import Session
+
+from kernelfleet.controller.bootstrap import bootstrap_code
+from kernelfleet.controller.dialects import Run
+from kernelfleet.controller.engine import Engine
+from kernelfleet.controller.launcher import Incarnation, Launcher, thread_environment
+from kernelfleet.controller.links import Links
+from kernelfleet.error_text import describe_death
+from kernelfleet.errors import StartError
+from kernelfleet.wire.jupyter import KernelMessage
+
+JsonDict = dict[str, Any]
+
+#: How long a kernel may take until it answers.
+START_TIMEOUT = 60.0
+
+#: Processes started at the same time; more only makes each of them slower.
+STARTS_AT_ONCE = 2 * (os.cpu_count() or 1)
+
+#: How long what a dying kernel has sent may take to reach us.
+LAST_WORDS_SECONDS = 0.02
+
+Finished = Callable[[Engine, Run, JsonDict, list[Any]], None]
+
+
+class Roster:
+    """All engines, by id. Every method runs on the controller's loop."""
+
+    def __init__(
+        self,
+        *,
+        context: zmq.Context[Any],
+        session: Session,
+        launcher: Launcher,
+        logs: Path,
+        log: Logger,
+        environment: Callable[[int], Mapping[str, str]],
+        cwd: str | None,
+        on_start: str | None,
+        on_finished: Finished,
+        on_change: Callable[[], None],
+    ) -> None:
+        self.engines: dict[int, Engine] = {}
+        self._loop = asyncio.get_running_loop()
+        self._context, self._session, self._launcher = context, session, launcher
+        self._logs, self._log = logs, log
+        self._environment, self._cwd, self._on_start = environment, cwd, on_start
+        self._on_finished, self._on_change = on_finished, on_change
+        self._links = Links(self._loop, context, session, self._route, log)
+        self._by_session: dict[str, Engine] = {}
+        self._gate = asyncio.Semaphore(STARTS_AT_ONCE)
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    # -- who is there ---------------------------------------------------------------------------
+
+    @property
+    def ids(self) -> list[int]:
+        """Ids of the registered engines, ascending."""
+        return sorted(engine.id for engine in self.engines.values() if engine.registered)
+
+    @property
+    def dead(self) -> dict[int, str]:
+        """How each dead engine died; their ids stay reserved."""
+        return {e.id: e.death for e in self.engines.values() if e.state == "dead"}
+
+    @property
+    def bad_messages(self) -> int:
+        """Malformed messages received from kernels."""
+        return self._links.bad_messages
+
+    def find(self, engine_id: int) -> Engine | None:
+        """The registered engine of this id."""
+        engine = self.engines.get(engine_id)
+        return engine if engine is not None and engine.registered else None
+
+    # -- starting -------------------------------------------------------------------------------
+
+    async def add(self, kernels: Iterable[str | None]) -> None:
+        """Start an engine per kernel name (None is our own), lowest free ids first.
+
+        Raises:
+            StartError: one did not start; those that did are ended again.
+        """
+        new = []
+        for kernel_name in kernels:
+            engine_id = next(i for i in range(len(self.engines) + 1) if i not in self.engines)
+            new.append(Engine(engine_id, kernel_name, self._session, self._log, self._on_finished))
+            self.engines[engine_id] = new[-1]
+        outcomes = await asyncio.gather(*map(self._start, new), return_exceptions=True)
+        failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        if failures:
+            await self.remove(new)
+            raise failures[0]
+        self._changed()
+
+    async def restart(self, engines: Iterable[Engine]) -> None:
+        """End engines that live, and start all of them afresh under their ids."""
+        engines = list(engines)
+        await self._end(engines, "starting", "EngineDied", "it was restarted")
+        self._changed()
+        outcomes = await asyncio.gather(*map(self._start, engines), return_exceptions=True)
+        for engine, outcome in zip(engines, outcomes, strict=True):
+            if isinstance(outcome, BaseException):
+                engine.detach("dead", "EngineDied", f"could not be restarted: {outcome}")
+        self._changed()
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    async def _start(self, engine: Engine) -> None:
+        async with self._gate:
+            count = max(1, len(self.engines))
+            environment = dict(self._environment(engine.id))
+            environment = {**thread_environment(count, environment), **environment}
+            incarnation = await self._launcher.start(
+                engine.id, engine.kernel_name, environment=environment, cwd=self._cwd
+            )
+            links = self._links if incarnation.native else self._own_links(engine)
+            if incarnation.native:
+                self._by_session[incarnation.session_id] = engine
+            engine.attach(incarnation, links)
+            self._launcher.watch(
+                incarnation, self._loop, lambda: self._spawn(self._died(engine, incarnation))
+            )
+            try:
+                await asyncio.wait_for(self._introduce(engine), START_TIMEOUT)
+            except (TimeoutError, ConnectionError, asyncio.CancelledError) as error:
+                raise StartError(self._start_failure(engine, error)) from None
+        engine.ready()
+
+    def _own_links(self, engine: Engine) -> Links:
+        return Links(self._loop, self._context, self._session, engine.take, self._log)
+
+    async def _introduce(self, engine: Engine) -> None:
+        """Wait until the engine answers and its outputs reach us; tell it who it is."""
+        if engine.native:
+            identity = {"engine_id": engine.id, "n_engines": len(self.engines)}
+            reply = await engine.ask("shell", "fleet_setup_request", identity)
+            engine.info = reply.content
+            assert engine.welcome is not None
+            await engine.welcome
+            if self._on_start:
+                code = {"code": self._on_start, "store_history": False}
+                _check(await engine.ask("shell", "fleet_execute_request", code), "on_start")
+            return
+        reply = await engine.ask("shell", "kernel_info_request", {})
+        engine.info = reply.content
+        engine.language = reply.content.get("language_info", {}).get("name", "unknown")
+        if engine.language == "python":
+            request = {"code": bootstrap_code(engine.id, len(self.engines)), "silent": True}
+            _check(await engine.ask("shell", "execute_request", request), "bootstrap")
+        if self._on_start:
+            request = {"code": self._on_start, "silent": True, "store_history": False}
+            _check(await engine.ask("shell", "execute_request", request), "on_start")
+
+    def _start_failure(self, engine: Engine, error: BaseException) -> str:
+        cause = f"did not answer within {START_TIMEOUT:g} s"
+        if not isinstance(error, TimeoutError):
+            cause = engine.death or str(error) or "was stopped"
+        path = self._logs / f"engine-{engine.id}.log"
+        try:
+            tail = path.read_text(errors="replace")[-2000:].strip()
+        except OSError:
+            tail = ""
+        last = f"; its last words:\n{tail}" if tail else ""
+        return f"engine {engine.id} {cause} while starting{last}"
+
+    # -- ending ---------------------------------------------------------------------------------
+
+    async def remove(self, engines: Iterable[Engine]) -> None:
+        """End engines for good; their ids are free again."""
+        engines = list(engines)
+        await self._end(engines, "stopping", "EngineDied", "it was killed by a client")
+        for engine in engines:
+            self.engines.pop(engine.id, None)
+        self._changed()
+
+    async def _end(self, engines: list[Engine], state: str, ename: str, cause: str) -> None:
+        incarnations = []
+        asked = []
+        for engine in engines:
+            if engine.incarnation is not None:
+                incarnations.append(engine.incarnation)
+                asked.append((engine.incarnation, engine.links))
+                engine.tell("control", "shutdown_request", {"restart": False})
+                self._by_session.pop(engine.incarnation.session_id, None)
+        # The request is on its way before the sockets are disconnected in detach.
+        await self._launcher.stop(incarnations, lambda _: None)
+        for engine in engines:
+            links = engine.links
+            engine.detach(state, ename, cause)
+            self._release_links(engine, links)
+
+    def _release_links(self, engine: Engine, links: Links | None) -> None:
+        if links is not None and links is not self._links:
+            links.close()
+            engine.links = None
+
+    async def _died(self, engine: Engine, incarnation: Incarnation) -> None:
+        """A process ended unasked: fail its work with the cause, keep its id."""
+        if engine.incarnation is not incarnation:
+            return
+        # Its last replies may still be on their way: a pidfd fires before ZMQ has read them.
+        await asyncio.sleep(LAST_WORDS_SECONDS)
+        if engine.links is not None:
+            engine.links.drain()
+        exit_code = await self._launcher.reap(incarnation)
+        if engine.incarnation is not incarnation:
+            return
+        signum = -exit_code if exit_code is not None and exit_code < 0 else None
+        cause = describe_death(exit_code if signum is None else None, signum)
+        self._by_session.pop(incarnation.session_id, None)
+        self._log.error("engine %d (pid %s) died: %s", engine.id, incarnation.pid, cause)
+        links = engine.links
+        was_starting = engine.state == "starting"
+        # The change of the roster is told before the failures, so that whoever gets an
+        # EngineDied no longer finds the engine in get_ids().
+        engine.state, engine.death = "dead", cause
+        if not was_starting:
+            self._changed()
+        engine.detach("dead", "EngineDied", cause, exit_code=exit_code, signal=signum)
+        self._release_links(engine, links)
+
+    async def stop(self) -> None:
+        """End every engine and close the sockets."""
+        for task in list(self._tasks):
+            task.cancel()
+        engines = list(self.engines.values())
+        await self._end(engines, "stopping", "FleetStopped", "the fleet was stopped")
+        self.engines.clear()
+        self._links.close()
+
+    # -- messages -------------------------------------------------------------------------------
+
+    def _route(self, channel: str, message: KernelMessage) -> None:
+        """A broadcast has one msg_id: only ``header.session`` tells which engine published."""
+        engine = self._by_session.get(message.session)
+        if engine is not None:
+            engine.take(channel, message)
+
+    def _changed(self) -> None:
+        """Tell engines and clients who is there now."""
+        count = len(self.ids)
+        for engine in self.engines.values():
+            if engine.native and engine.registered and engine.info.get("n_engines") != count:
+                engine.info["n_engines"] = count
+                identity = {"engine_id": engine.id, "n_engines": count}
+                engine.tell("control", "fleet_identity_request", identity)
+        self._on_change()
+
+    def _spawn(self, coroutine: Any) -> None:
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def interrupt(self, engine: Engine) -> None:
+        """Interrupt what the engine runs; nothing if it is idle."""
+        if engine.run is None or engine.incarnation is None:
+            return
+        engine.run.interrupted = True
+        if not await self._launcher.interrupt(engine.incarnation):
+            engine.tell("control", "interrupt_request", {})
+        if not engine.native:
+            self._spawn(engine.settle_interrupt())
+
+
+def _check(reply: KernelMessage, what: str) -> None:
+    if reply.content.get("status") != "ok":
+        error = f"{reply.content.get('ename')}: {reply.content.get('evalue')}"
+        raise StartError(f"{what} code failed: {error}")

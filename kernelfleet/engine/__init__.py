@@ -1,0 +1,1 @@
+"""The engine's process: an IPython kernel that also answers the fleet's requests."""

@@ -1,0 +1,143 @@
+"""EngineApp: ipykernel's application, lean, private, and gone when it says so.
+
+What is switched off or replaced was measured; each override names the reason. Everything
+happens in methods, so that a forked child can create the application.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+import threading
+from contextlib import suppress
+from typing import Any
+
+import zmq
+from ipykernel.kernelapp import IPKernelApp
+from tornado import ioloop
+from traitlets import DottedObjectName, Type
+from traitlets.config import Config
+
+from kernelfleet.engine import departure, interrupts
+from kernelfleet.engine.iopub import CountingIOPubThread
+from kernelfleet.engine.kernel import EngineKernel
+
+
+class NoShellChannelThread:
+    """Stands in for ipykernel's shell channel thread, which costs 1 ms a request.
+
+    False, so that ipykernel 7.4 reads the shell socket in the main thread; never None, because
+    its do_execute asks for ``parent_thread`` when a cell awaits.
+    """
+
+    def __init__(self) -> None:
+        self.parent_thread = threading.main_thread()
+
+    def __bool__(self) -> bool:
+        return False
+
+
+class EngineApp(IPKernelApp):  # type: ignore[misc, no-any-unimported]
+    """Runs one engine."""
+
+    name = "kernelfleet-engine"
+    description = "One engine of a kernelfleet; started by the fleet, not by hand."
+
+    kernel_class = Type(EngineKernel, klass="ipykernel.kernelbase.Kernel").tag(config=True)
+    outstream_class = DottedObjectName("kernelfleet.engine.iopub.EngineStream").tag(config=True)
+
+    def initialize(self, argv: list[str] | None = None) -> None:
+        """Set the engine up; the command line wins over the lean defaults."""
+        departure.die_with_parent(self.parent_handle)
+        self.update_config(
+            Config(
+                {
+                    # sqlite is shared by all kernels and blocks
+                    "HistoryManager": {"enabled": False},
+                    "InteractiveShell": {"enable_tip": False},
+                }
+            )
+        )
+        hidden = "debugpy" not in sys.modules
+        if hidden:
+            # importing it costs 60 ms and 6 MB; ipykernel 7.4 has no switch
+            sys.modules["debugpy"] = None  # type: ignore[assignment]
+        try:
+            super().initialize(argv)
+        finally:
+            if hidden:
+                del sys.modules["debugpy"]
+
+    def init_profile_dir(self) -> None:
+        """Make the private IPython directory, whose creation IPython 9.18 leaves to others."""
+        os.makedirs(self.ipython_dir, mode=0o700, exist_ok=True)
+        super().init_profile_dir()
+
+    def init_control(self, context: Any) -> None:
+        """Do without the shell channel thread that ipykernel creates here."""
+        super().init_control(context)
+        self.shell_channel_thread = NoShellChannelThread()
+
+    def init_iopub(self, context: Any) -> None:
+        """As ipykernel's, but lossless, and with a thread that counts."""
+        socket = self.iopub_socket = context.socket(zmq.XPUB)
+        socket.linger = 1000
+        socket.sndhwm = 0  # by default 100,000 lines lose some
+        self._apply_curve_server_options(socket)
+        self.iopub_port = self._bind_socket(socket, self.iopub_port)
+        self.configure_tornado_logger()
+        self.iopub_thread = CountingIOPubThread(socket, self.session, self._fork_pipe_path())
+        self.iopub_thread.start()
+        self.iopub_socket = self.iopub_thread.background_socket
+
+    def _fork_pipe_path(self) -> str:
+        return f"{self.abs_connection_file}-forks"
+
+    def init_signal(self) -> None:
+        """Ignore SIGINT outside user code, but not in children."""
+        interrupts.install()
+
+    def start(self) -> None:
+        """Run until told to leave; an interrupt never ends the loop."""
+        if self.subapp is not None:
+            self.subapp.start()
+            return
+        if self.poller is not None:
+            self.poller.start()
+        self.kernel.start()
+        self.io_loop = ioloop.IOLoop.current()
+        self._loop_ends = False
+        while True:
+            try:
+                self.io_loop.start()
+                break
+            except KeyboardInterrupt:
+                continue
+        self.leave(0)
+
+    def leave_soon(self) -> None:
+        """End the process from any thread, interrupting the user's code."""
+        departure.watchdog(1.0, 0)
+        self.kernel.io_loop.add_callback(self.kernel.io_loop.stop)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    def leave(self, code: int) -> None:
+        """End the process now: what is printed or replied goes out, nothing is waited for."""
+        atexit.unregister(self.close)  # it can wait for threads that wait for it
+        atexit.unregister(self.iopub_thread.stop)
+        departure.leave(code, self._deliver)
+
+    def _deliver(self) -> None:
+        """Send what is queued."""
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        self.iopub_thread.stop()
+        if self.control_thread is not threading.current_thread():
+            self.control_thread.stop()
+            self.control_thread.join(timeout=0.3)
+        self.cleanup_ipc_files()  # libzmq leaves them
+        with suppress(FileNotFoundError):
+            os.unlink(self._fork_pipe_path())
+        self.context.destroy(linger=300)

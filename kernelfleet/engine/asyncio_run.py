@@ -1,0 +1,114 @@
+"""``asyncio.run`` in engine code: on its own fresh loop, though the kernel's loop is running.
+
+The kernel's loop steps aside for as long as the call runs: nothing is nested, and asyncio's own
+code does the work. Requests that arrive meanwhile wait, as they do behind any cell.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+
+def install(kernel_loop: asyncio.AbstractEventLoop) -> None:
+    """Let ``asyncio.run`` and ``asyncio.Runner`` work in code run by this process."""
+    asyncio.run = asyncio.runners.run = _unnested(asyncio.runners.run, kernel_loop)
+    for method in ("run", "close", "__exit__"):
+        original = getattr(asyncio.Runner, method)
+        setattr(asyncio.Runner, method, _unnested(original, kernel_loop))
+    sys.meta_path.insert(0, _NestAsyncioFinder())
+
+
+def _unnested(
+    function: Callable[..., Any],
+    kernel_loop: asyncio.AbstractEventLoop,
+    elsewhere: Callable[..., Any] | None = None,
+) -> Callable[..., Any]:
+    """Call the function beside the kernel's loop; on other loops call ``elsewhere`` if given."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        if asyncio._get_running_loop() is not kernel_loop:
+            return (elsewhere or function)(*args, **kwargs)
+        with _stepping_aside(kernel_loop):
+            return function(*args, **kwargs)
+
+    return wrapper
+
+
+@contextmanager
+def _stepping_aside(kernel_loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    task = asyncio.current_task(kernel_loop)
+    if task is not None:
+        asyncio.tasks._leave_task(kernel_loop, task)
+    asyncio._set_running_loop(None)
+    # Runner cancels its main task on SIGINT only if it finds Python's own handler
+    in_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler) if in_main else None
+    try:
+        yield
+    finally:
+        if in_main:
+            signal.signal(signal.SIGINT, before)
+        asyncio.set_event_loop(kernel_loop)
+        asyncio._set_running_loop(kernel_loop)
+        if task is not None:
+            asyncio.tasks._enter_task(kernel_loop, task)
+
+
+class _NestAsyncioFinder(importlib.abc.MetaPathFinder):
+    """Makes the idiom ``import nest_asyncio; nest_asyncio.apply()`` harmless.
+
+    nest_asyncio 1.6 (archived) silently drops requests on ipykernel 7; nest_asyncio2, its
+    maintained fork, does not and is applied in its place. Nothing happens before user code
+    imports one of them.
+    """
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Find nest_asyncio where it is, with a loader that replaces ``apply``."""
+        if fullname != "nest_asyncio":
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _ReplacingLoader(spec.loader)
+        return spec
+
+
+class _ReplacingLoader(importlib.abc.Loader):
+    """Loads nest_asyncio, whose ``apply`` becomes that of nest_asyncio2."""
+
+    def __init__(self, loader: Any) -> None:
+        self._loader = loader
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
+        """Leave the making to the real loader."""
+        return self._loader.create_module(spec)  # type: ignore[no-any-return]
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Load the module, then replace what it applies."""
+        self._loader.exec_module(module)
+        module.__dict__["apply"] = _apply_fork
+
+
+def _apply_fork(*args: Any, **kwargs: Any) -> None:
+    """Allow nested event loops, without losing requests."""
+    fork = importlib.import_module("nest_asyncio2")
+    unnested = asyncio.runners.run
+    fork.apply(*args, **kwargs)
+    if asyncio.run is not unnested:
+        # beside the kernel's loop as before, nested on the loops that the user runs
+        nested = asyncio.run
+        kernel_loop = asyncio.get_running_loop()
+        asyncio.run = _unnested(unnested, kernel_loop, nested)

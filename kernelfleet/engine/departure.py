@@ -1,0 +1,53 @@
+"""How an engine ends: promptly, with its exit code, and never after its parent."""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+_PR_SET_PDEATHSIG = 1
+#: The user's atexit functions have this long, and the last messages as well.
+_GRACE = 1.0
+
+
+def die_with_parent(parent_pid: int) -> None:
+    """Have the kernel kill this process when its parent dies, also while C code holds the GIL."""
+    if not parent_pid or parent_pid == 1 or not sys.platform.startswith("linux"):
+        return
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent_pid:
+        try:
+            os.kill(parent_pid, 0)  # a wrapper may stand between us
+        except ProcessLookupError:
+            os._exit(1)
+        except PermissionError:
+            pass
+
+
+def watchdog(seconds: float, code: int) -> None:
+    """End the process after a while, whatever it does by then."""
+
+    def wait() -> None:
+        time.sleep(seconds)
+        os._exit(code)
+
+    threading.Thread(target=wait, name="Watchdog", daemon=True).start()
+
+
+def leave(code: int, deliver: Callable[[], None]) -> None:
+    """Run the atexit functions, deliver, and end the process; all of it within bounds."""
+    watchdog(_GRACE, code)
+    with suppress(BaseException):
+        atexit._run_exitfuncs()
+    watchdog(_GRACE, code)
+    with suppress(BaseException):
+        deliver()
+    os._exit(code)

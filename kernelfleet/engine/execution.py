@@ -1,0 +1,189 @@
+"""Running a cell: as IPython's kernel does it, minus what a fleet does not need.
+
+Follows ``IPythonKernel.do_execute`` of ipykernel 7.4 and ``InteractiveShell.run_cell`` of
+IPython 9.18. The result carries the exception itself, which an execute_reply lacks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+from IPython.core.async_helpers import _asyncio_runner, _pseudo_sync_runner
+from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult
+
+from kernelfleet.engine.interrupts import Cancellation, run_cancellable, run_interruptible
+from kernelfleet.engine.namespace import Namespace
+from kernelfleet.engine.tracebacks import render_plainly, users_frames
+
+
+@dataclass
+class CellOutcome:
+    """What became of a cell."""
+
+    number: int
+    translated: str
+    exiting: bool = False
+    error: BaseException | None = None
+    traceback: list[str] = field(default_factory=list)
+
+
+def remember_shown_errors(shell: Any) -> None:
+    """Let the shell keep the last error it showed, and show a cancelled cell as interrupted.
+
+    The one place that knows the exception object of a broken ``__repr__``, and that sees the
+    CancelledError by which an interrupt reaches awaiting code before IPython prints it.
+    """
+    get_exc_info = shell._get_exc_info
+
+    def get_and_remember(exc_tuple: Any = None) -> Any:
+        etype, error, tb = get_exc_info(exc_tuple)
+        if isinstance(error, asyncio.CancelledError) and Cancellation.interrupted:
+            etype, error = KeyboardInterrupt, KeyboardInterrupt()
+        shell.last_shown_error = error
+        return etype, error, tb
+
+    shell._get_exc_info = get_and_remember
+
+
+async def run_cell(shell: Any, namespace: Namespace, code: str) -> CellOutcome:
+    """Run a cell in the shell, publishing what it prints and shows."""
+    shell._last_traceback = None
+    shell._last_traceback_during_displayhook = False
+    shell.last_shown_error = None
+    number = shell.execution_count
+    if not code or code.isspace():
+        _count_blank(shell, code)
+        return CellOutcome(number, code)
+    cell = _Cell(shell, code)
+    result = await cell.run()
+    if cell.names_can_be_claimed:
+        namespace.claim(cell.translated)
+    outcome = CellOutcome(number, cell.translated)
+    _note_error(shell, result, outcome)
+    outcome.exiting = _take_payloads(shell)
+    return outcome
+
+
+def _count_blank(shell: Any, code: str) -> None:
+    """IPython gives a blank cell no number; here every execute uses one up."""
+    if shell.history_manager is not None:
+        shell.history_manager.store_inputs(shell.execution_count, code, code)
+    shell.execution_count += 1
+
+
+class _Cell:
+    """One cell on its way through the shell."""
+
+    def __init__(self, shell: Any, code: str) -> None:
+        self.shell = shell
+        self.code = code
+        self.translated = code
+        self.exc_tuple: Any = None
+        self.awaits = False
+
+    @property
+    def names_can_be_claimed(self) -> bool:
+        return self.exc_tuple is None
+
+    async def run(self) -> Any:
+        try:
+            run_interruptible(self._prepare)
+        except KeyboardInterrupt as error:
+            return self._failed(error)
+        if not self.awaits:
+            try:
+                return run_interruptible(self._run_now)
+            except BaseException as error:
+                return self._finished_or_failed(error)
+        try:
+            return await run_cancellable(self._run_awaiting())
+        except BaseException as error:
+            return self._finished_or_failed(error)
+
+    def _prepare(self) -> None:
+        shell = self.shell
+        try:
+            self.translated = shell.transform_cell(self.code)
+        except Exception:
+            self.exc_tuple = sys.exc_info()
+            return
+        if "await" in self.translated or "async" in self.translated:
+            self.awaits = shell.loop_runner is _asyncio_runner and shell.should_run_async(
+                self.code, transformed_cell=self.translated, preprocessing_exc_tuple=None
+            )
+
+    def _coroutine(self) -> Any:
+        return self.shell.run_cell_async(
+            self.code,
+            store_history=True,
+            transformed_cell=self.translated,
+            preprocessing_exc_tuple=self.exc_tuple,
+        )
+
+    def _run_now(self) -> Any:
+        shell = self.shell
+        if shell.loop_runner is not _asyncio_runner:
+            return shell.run_cell(self.code, store_history=True)  # %autoawait trio
+        result = None
+        try:
+            result = _pseudo_sync_runner(self._coroutine())
+        finally:
+            self._trigger_events(result)
+        return result
+
+    async def _run_awaiting(self) -> Any:
+        result = None
+        try:
+            result = await self._coroutine()
+        finally:
+            self._trigger_events(result)
+        return result
+
+    def _trigger_events(self, result: Any) -> None:
+        self.shell.events.trigger("post_execute")
+        self.shell.events.trigger("post_run_cell", result)
+
+    def _finished_or_failed(self, error: BaseException) -> Any:
+        """An interrupt that hit IPython after the user's code was done changes nothing."""
+        last = self.shell.last_execution_result
+        ours = last is not None and last.info is not None and last.info.raw_cell is self.code
+        if isinstance(error, KeyboardInterrupt) and ours:
+            self.shell.displayhook.exec_result = None
+            return last
+        return self._failed(error)
+
+    def _failed(self, error: BaseException) -> Any:
+        error.__traceback__ = users_frames(error.__traceback__)
+        result = ExecutionResult(ExecutionInfo(self.code, True, False, True, None, None))
+        result.error_in_exec = error
+        self.shell.showtraceback((type(error), error, error.__traceback__))
+        return result
+
+
+def _note_error(shell: Any, result: Any, outcome: CellOutcome) -> None:
+    error = result.error_before_exec
+    if error is None:
+        error = result.error_in_exec
+    if error is None and shell._last_traceback_during_displayhook:
+        error = shell.last_shown_error  # a broken __repr__
+    if error is None:
+        return
+    if isinstance(error, asyncio.CancelledError) and isinstance(
+        shell.last_shown_error, KeyboardInterrupt
+    ):
+        error = shell.last_shown_error
+    outcome.error = error
+    outcome.traceback = list(shell._last_traceback or render_plainly(error))
+
+
+def _take_payloads(shell: Any) -> bool:
+    """Publish what a pager would have shown; tell whether the cell asked to exit."""
+    payloads = shell.payload_manager.read_payload()
+    shell.payload_manager.clear_payload()
+    for payload in payloads:
+        if payload.get("source") == "page":
+            shell.display_pub.publish(payload["data"])
+    return bool(shell.exit_now)

@@ -1,0 +1,171 @@
+"""Publishing: iopub messages counted by the request they belong to, and lean output streams.
+
+The reply to a request says how many iopub messages belong to it, so that its end is exact
+without busy and idle. A message is counted before it is queued: a count that is too high for a
+moment means waiting for a message that is about to come, one too low would lose it.
+"""
+
+from __future__ import annotations
+
+import codecs
+import fcntl
+import os
+import select
+import struct
+import sys
+import termios
+import threading
+from typing import Any
+
+import zmq
+from ipykernel.iostream import IOPubThread, OutStream
+from jupyter_client.session import DELIM
+from zmq.eventloop.zmqstream import ZMQStream
+
+_READ_BYTES = 65536
+
+
+class CountingIOPubThread(IOPubThread):
+    """ipykernel's publishing thread that knows what it published for the current request."""
+
+    def __init__(self, socket: Any, session: Any, pipe_path: str) -> None:
+        # XPUB reports every subscription, not only the first of a topic: others can be counted
+        socket.setsockopt(zmq.XPUB_VERBOSER, 1)
+        self.subscriptions = 0
+        self._pipe_path = pipe_path
+        self._count_lock = threading.Lock()
+        self._counted_id = b""
+        self._count = 0
+        super().__init__(socket, pipe=True, session=session)
+
+    def start_counting(self, msg_id: str) -> None:
+        """Count from now on the messages whose parent is this request."""
+        with self._count_lock:
+            self._counted_id = msg_id.encode()
+            self._count = 0
+
+    def count(self) -> int:
+        """Return how many messages of the current request are published or queued."""
+        return self._count
+
+    def send_multipart(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        """Queue a message, counting it first."""
+        try:
+            parent = msg[msg.index(DELIM) + 3]
+        except (ValueError, IndexError):
+            parent = b""
+        with self._count_lock:
+            if self._counted_id and self._counted_id in parent:
+                self._count += 1
+        super().send_multipart(msg, *args, **kwargs)
+
+    def _handle_subscription(self, frames: Any) -> None:
+        for frame in frames:
+            self.subscriptions += 1 if frame[:1] == b"\x01" else -1
+        super()._handle_subscription(frames)
+
+    # forked children print through a socket: a Unix one, where ipykernel 7.4 opens a TCP port
+
+    def _setup_pipe_in(self) -> None:
+        self._pipe_uuid = os.urandom(16)
+        pipe_in = self.socket.context.socket(zmq.PULL)
+        pipe_in.linger = 0
+        try:
+            pipe_in.bind(f"ipc://{self._pipe_path}")
+        except zmq.ZMQError as error:
+            print(f"kernelfleet: no output from forked children: {error}", file=sys.__stderr__)
+            self._pipe_flag = False
+            pipe_in.close()
+            return
+        self._pipe_in = ZMQStream(pipe_in, self.io_loop)
+        self._pipe_in.on_recv(self._handle_pipe_msg)
+
+    def _setup_pipe_out(self) -> tuple[zmq.Context[Any], zmq.Socket[Any]]:
+        context = zmq.Context()  # a fork needs a context of its own
+        pipe_out = context.socket(zmq.PUSH)
+        pipe_out.linger = 3000
+        pipe_out.connect(f"ipc://{self._pipe_path}")
+        return context, pipe_out
+
+
+class EngineStream(OutStream):
+    """stdout or stderr: flushing costs nothing when nothing was written."""
+
+    _written = 0
+    _flushed = 0
+    _forked_pid = 0
+    _buffer_parent: dict[str, Any] | None = None
+    _buffer: Any = None
+
+    def write(self, string: str) -> int | None:
+        """Write text; see ``OutStream.write``."""
+        if not isinstance(string, str):
+            raise TypeError(f"write() argument must be str, not {type(string)}")
+        if self.pub_thread is None:
+            raise ValueError("I/O operation on closed file")
+        if self.echo is not None:
+            self.echo.write(string)
+        in_child = os.getpid() != self._master_pid
+        if in_child and self._forked_pid != os.getpid():
+            self._forked_pid = os.getpid()
+            self._rotate_buffers()  # the parent's text, which the parent itself will send
+        parent = self.parent_header
+        with self._buffer_lock:
+            if parent is not self._buffer_parent:
+                self._buffer = self._buffers[frozenset(parent.items())]
+                self._buffer_parent = parent
+            self._buffer.write(string)
+            self._written += 1
+        if not in_child:
+            self._schedule_flush()
+        elif not self._subprocess_flush_pending:
+            self._subprocess_flush_pending = True
+            self.pub_thread.schedule(self._flush)  # a child's loop does not run
+        return len(string)
+
+    def _rotate_buffers(self) -> Any:
+        with self._buffer_lock:
+            self._buffer_parent = None
+            return super()._rotate_buffers()
+
+    def flush(self) -> None:
+        """Send what was written and wait until it is queued."""
+        if self._flushed != self._written:
+            super().flush()
+
+    def _flush(self) -> None:
+        written = self._written
+        super()._flush()
+        self._flushed = written
+
+    # -- output of subprocesses and C libraries, which write to the file descriptor ---------
+
+    def _setup_stream_redirects(self, name: str) -> None:
+        self._fd_lock = threading.Lock()
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        super()._setup_stream_redirects(name)
+
+    def _watch_pipe_fd(self) -> None:
+        poller = select.poll()
+        poller.register(self._fid, select.POLLIN)
+        while self._should_watch:
+            try:
+                poller.poll()
+                self.read_descriptor()
+            except (OSError, ValueError):
+                return
+
+    def read_descriptor(self) -> None:
+        """Take over what processes have written to the file descriptor so far."""
+        if self._fid is None:
+            return
+        with self._fd_lock:
+            while _readable_bytes(self._fid) and self._should_watch:
+                text = self._decoder.decode(os.read(self._fid, _READ_BYTES))
+                if text:
+                    self.write(text)
+
+
+def _readable_bytes(fd: int) -> int:
+    answer = fcntl.ioctl(fd, termios.FIONREAD, b"\0\0\0\0")
+    return int(struct.unpack("i", answer)[0])

@@ -1,0 +1,244 @@
+"""EngineKernel: ipykernel's kernel that answers the fleet's requests by itself.
+
+Everything else, and every other client, is ipykernel's business: an engine stays a complete
+Jupyter kernel while a fleet uses it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import platform
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import zmq
+from ipykernel.ipkernel import IPythonKernel
+from traitlets import Float
+
+from kernelfleet.engine import asyncio_run, debugging, execution, interrupts
+from kernelfleet.engine.calls import call
+from kernelfleet.engine.namespace import Namespace
+from kernelfleet.engine.peek import Peeker
+from kernelfleet.engine.requests import Answer, Request, error_answer, parse, reply
+from kernelfleet.engine.tracebacks import render
+from kernelfleet.errors import SerializationError
+from kernelfleet.wire import functions
+from kernelfleet.wire.serialize import pack, pack_namespace, unpack
+
+Handler = Callable[[Request], Answer | Awaitable[Answer]]
+
+
+class EngineKernel(IPythonKernel):  # type: ignore[misc, no-any-unimported]
+    """One engine's kernel."""
+
+    _execute_sleep = Float(0.0).tag(config=True)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.namespace = Namespace(self.shell)
+        functions.set_namespace_provider(self.namespace)
+        execution.remember_shown_errors(self.shell)
+        self._peeker = Peeker(self.namespace)
+        self._on_shell: dict[str, Handler] = {
+            "fleet_setup_request": self._setup,
+            "fleet_execute_request": self._execute,
+            "fleet_apply_request": self._apply,
+            "fleet_push_request": self._push,
+            "fleet_pull_request": self._pull,
+            "fleet_keys_request": self._keys,
+            "fleet_reset_request": self._reset,
+        }
+
+    def start(self) -> None:
+        """Begin to serve; the loop of this thread is the kernel's from here on."""
+        super().start()
+        asyncio_run.install(self.io_loop.asyncio_loop)
+
+    @property
+    def _supports_kernel_subshells(self) -> bool:
+        return bool(self.shell_channel_thread)  # ours is a falsy stand-in, see app.py
+
+    # -- dispatch ---------------------------------------------------------------------------
+
+    async def dispatch_shell(
+        self, msg: Any, /, subshell_id: str | None = None, *, concurrent: bool = False
+    ) -> None:
+        """Answer a request of the fleet; leave every other message to ipykernel."""
+        try:
+            request = parse(self.session, msg)
+        except Exception:
+            self.log.error("invalid request", exc_info=True)
+            return
+        if request is None:
+            await super().dispatch_shell(msg, subshell_id, concurrent=concurrent)
+        else:
+            await self._serve(request)
+
+    async def _serve(self, request: Request) -> None:
+        iopub = self.iopub_thread
+        self.set_parent(request.idents, request.as_parent(), channel="shell")
+        iopub.start_counting(request.msg_id)
+        # one subscriber is the controller; others see what they would see of any kernel
+        observed = iopub.subscriptions > 1
+        if observed:
+            self._publish_status("busy", "shell")
+        try:
+            answer = await self._answer(request)
+            self._flush_output()
+            answer.content["n_iopub"] = iopub.count()
+            reply(self.session, self.shell_stream, request, answer)
+        finally:
+            if observed:
+                self._publish_status("idle", "shell")
+        if answer.content.get("exiting"):
+            self.parent.leave(0)
+
+    async def _answer(self, request: Request) -> Answer:
+        handler = self._on_shell.get(request.msg_type)
+        if handler is None:
+            error: BaseException = NotImplementedError(request.msg_type)
+            return error_answer(error, kind="engine")
+        try:
+            answer = handler(request)
+            if inspect.isawaitable(answer):
+                answer = await answer
+            return answer
+        except SerializationError as raised:
+            return error_answer(raised, kind="serialization")
+        except BaseException as raised:
+            return error_answer(raised, render(self.shell, raised))
+
+    def _flush_output(self) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                read_descriptor = getattr(stream, "read_descriptor", None)
+                if read_descriptor is not None:
+                    read_descriptor()
+                stream.flush()
+            except Exception:  # the user may have put anything there
+                self.log.debug("flushing %r", stream, exc_info=True)
+
+    async def process_control(self, msg: Any) -> None:
+        """Answer a request of the fleet on control; leave the rest to ipykernel."""
+        try:
+            request = parse(self.session, msg)
+        except Exception:
+            self.log.error("invalid control request", exc_info=True)
+            return
+        if request is None:
+            await super().process_control(msg)
+            return
+
+        def send(answer: Answer) -> None:
+            answer.content.setdefault("n_iopub", 0)
+            reply(self.session, self.control_stream, request, answer)
+
+        if request.msg_type == "fleet_peek_request":
+            loop = self.control_stream.io_loop
+            self._peeker.start(request, lambda answer: loop.add_callback(send, answer))
+        elif request.msg_type == "fleet_identity_request":
+            send(self._identify(request))
+        else:
+            send(error_answer(NotImplementedError(request.msg_type), kind="engine"))
+
+    # -- verbs ------------------------------------------------------------------------------
+
+    def _setup(self, request: Request) -> Answer:
+        answer = self._identify(request)
+        answer.content.update(
+            pid=os.getpid(), python=platform.python_version(), host=socket.gethostname()
+        )
+        return answer
+
+    def _identify(self, request: Request) -> Answer:
+        content = request.content
+        self.namespace.set_identity(content["engine_id"], content["n_engines"])
+        return Answer({"status": "ok"})
+
+    async def _execute(self, request: Request) -> Answer:
+        code = request.content["code"]
+        if self.iopub_thread.subscriptions > 1:
+            parent = request.as_parent()
+            self._publish_execute_input(code, parent, self.shell.execution_count)
+        self._forward_input(request.content.get("allow_stdin", False))
+        try:
+            outcome = await execution.run_cell(self.shell, self.namespace, code)
+        finally:
+            self._restore_input()
+        if outcome.error is None:
+            answer = Answer({"status": "ok"})
+        else:
+            answer = error_answer(outcome.error, outcome.traceback)
+        answer.content.update(number=outcome.number, exiting=outcome.exiting)
+        if outcome.translated.rstrip("\n") != code.rstrip("\n"):
+            answer.content["translated"] = outcome.translated.removesuffix("\n")
+        return answer
+
+    async def _apply(self, request: Request) -> Answer:
+        function, args, kwargs = interrupts.run_interruptible(lambda: unpack(request.buffers))
+        value = await call(function, args, kwargs)
+        return Answer({"status": "ok"}, interrupts.run_interruptible(lambda: pack(value)))
+
+    def _push(self, request: Request) -> Answer:
+        self.namespace.push(interrupts.run_interruptible(lambda: unpack(request.buffers)))
+        return Answer({"status": "ok"})
+
+    def _pull(self, request: Request) -> Answer:
+        names = request.content["names"]
+        values = self.namespace.pull(names)
+        try:
+            return Answer({"status": "ok"}, interrupts.run_interruptible(lambda: pack(values)))
+        except SerializationError:
+            pack_namespace(dict(zip(names, values, strict=True)))  # to name the culprit
+            raise
+
+    def _keys(self, request: Request) -> Answer:
+        return Answer({"status": "ok", "keys": self.namespace.keys()})
+
+    def _reset(self, request: Request) -> Answer:
+        self.namespace.reset()
+        return Answer({"status": "ok"})
+
+    # -- debugger ---------------------------------------------------------------------------
+
+    async def do_debug_request(self, msg: Any) -> Any:
+        """Load the debugger when somebody debugs for the first time."""
+        if getattr(self, "debugger", None) is None:
+            self.debugger = debugging.create_debugger(self)
+            if self.debugger is not None:
+                self._stopped_queue = asyncio.ensure_future(super().poll_stopped_queue())
+        return await super().do_debug_request(msg)
+
+    async def poll_stopped_queue(self) -> None:
+        """Wait for the debugger: ``do_debug_request`` starts the polling."""
+
+    @property
+    def kernel_info(self) -> dict[str, Any]:
+        """Say that there is a debugger, though it is not loaded yet."""
+        info: dict[str, Any] = super().kernel_info
+        if debugging.is_installed() and "debugger" not in info["supported_features"]:
+            info["supported_features"].append("debugger")
+        return info
+
+    # -- interrupt and end ------------------------------------------------------------------
+
+    def _cancel_on_sigint(self, future: Any) -> Any:
+        """Interrupt awaiting cells of other clients as promptly as the fleet's."""
+        return interrupts.cancel_on_sigint(future)
+
+    async def _progressively_terminate_all_children(self) -> None:
+        """Leave the children to the controller: ipykernel 7.4 waits up to 2 x 14 s for them."""
+
+    async def shutdown_request(self, stream: Any, ident: Any, parent: Any) -> None:
+        """Reply, then leave for certain."""
+        restart = bool(parent["content"].get("restart", False))
+        content = {"status": "ok", "restart": restart}
+        self.session.send(stream, "shutdown_reply", content, parent, ident=ident)
+        stream.flush(zmq.POLLOUT)
+        message = self.session.msg("shutdown_reply", content, parent)
+        self.session.send(self.iopub_socket, message, ident=self._topic("shutdown"))
+        self.parent.leave_soon()

@@ -1,0 +1,123 @@
+"""The engine's variables: what the user put there, what calls brought along, what is ours.
+
+A name is *brought* while it still holds the very object that a function placed there; as soon
+as the user binds it (push, a cell), it is the user's own and nothing replaces it any more.
+"""
+
+from __future__ import annotations
+
+import symtable
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from IPython.core.interactiveshell import InteractiveShell
+
+#: Where Python and IPython keep their own things; never the user's names.
+_MACHINERY = frozenset(
+    ("__name__", "__doc__", "__package__", "__loader__", "__spec__", "__builtin__", "__builtins__",
+     "__annotations__", "__session__", "__conditional_annotations__")
+)  # fmt: skip
+
+
+class Namespace:
+    """The user's namespace of one shell. Also the provider of functions' globals."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._shell = shell
+        self._brought: dict[str, Any] = {}
+        self._identity = {"engine_id": -1, "n_engines": 0}
+
+    def namespace(self) -> dict[str, Any]:
+        """Return the dict in which cells run."""
+        return self._shell.user_ns  # type: ignore[no-any-return]
+
+    def set_identity(self, engine_id: int, n_engines: int) -> None:
+        """Tell the user's code which engine this is."""
+        self._identity = {"engine_id": engine_id, "n_engines": n_engines}
+        self._shell.user_ns.update(self._identity)
+        self._shell.user_ns_hidden.update(self._identity)
+
+    def push(self, variables: Mapping[str, Any]) -> None:
+        """Make the variables the user's own."""
+        for name in variables:
+            self._brought.pop(name, None)
+        self._shell.user_ns.update(variables)
+
+    def pull(self, names: Iterable[str]) -> list[Any]:
+        """Look the names up, all or nothing.
+
+        Raises:
+            NameError: in Python's own words.
+        """
+        user_ns = self._shell.user_ns
+        values = []
+        for name in names:
+            if name not in user_ns:
+                raise NameError(f"name {name!r} is not defined", name=name)
+            values.append(user_ns[name])
+        return values
+
+    def keys(self) -> list[str]:
+        """Return the names the user put here, in the order in which they came."""
+        return [name for name, value in self._shell.user_ns.items() if self._is_users(name, value)]
+
+    def _is_users(self, name: str, value: object) -> bool:
+        if name in _MACHINERY or self.is_brought(name) or _is_history(name):
+            return False
+        hidden = self._shell.user_ns_hidden
+        return not (name in hidden and hidden[name] is value)
+
+    def reset(self) -> None:
+        """Empty the namespace; numbering restarts at 1."""
+        self._brought.clear()
+        self._shell.reset(new_session=True)
+        self.set_identity(**self._identity)
+
+    def is_brought(self, name: str) -> bool:
+        """Whether the name still holds what a call brought along."""
+        missing = object()
+        mine = self._brought.get(name, missing)
+        return mine is not missing and self._shell.user_ns.get(name, missing) is mine
+
+    def bring(self, names: dict[str, Any]) -> None:
+        """Place what a function refers to, except where the user has a value of his own."""
+        user_ns = self._shell.user_ns
+        for name, value in names.items():
+            if name not in user_ns or self.is_brought(name):
+                user_ns[name] = self._brought[name] = value
+
+    def claim(self, cell: str) -> None:
+        """Make the brought names that a cell binds at top level the user's own.
+
+        Needed because binding a name to the very object it holds cannot be seen afterwards.
+
+        Args:
+            cell: Python source, after IPython's transformations.
+        """
+        names = [name for name in self._brought if name in cell]
+        if not names:
+            return
+        try:
+            table = symtable.symtable(cell, "<cell>", "exec")
+        except (SyntaxError, ValueError):
+            return
+        bound = {symbol.get_name() for symbol in table.get_symbols() if _is_bound(symbol)}
+        for name in bound.intersection(names):
+            del self._brought[name]
+
+
+def _is_bound(symbol: symtable.Symbol) -> bool:
+    return symbol.is_assigned() or symbol.is_imported()
+
+
+def _is_history(name: str) -> bool:
+    """``_``, ``__``, ``_3``, ``_i``, ``_ii``, ``_i3``...: IPython's, not the user's."""
+    if not name.startswith("_"):
+        return False
+    rest = name.lstrip("_")
+    if not rest:
+        return len(name) <= 3
+    if not name.startswith("__") and rest[0] == "i":
+        tail = rest.lstrip("i")
+        return (not tail and len(rest) <= 3) or (rest[1:].isdigit() and len(rest) > 1)
+    return rest.isdigit() and not name.startswith("__")

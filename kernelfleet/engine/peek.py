@@ -1,0 +1,59 @@
+"""Looking at variables of an engine that is busy: from a thread, one look at a time.
+
+The handler on control returns at once: one that waits would hold ipykernel's control lock, and
+an interrupt behind it would come late by its whole length.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from kernelfleet.engine.namespace import Namespace
+from kernelfleet.engine.requests import Answer, Request, error_answer
+from kernelfleet.errors import SerializationError
+from kernelfleet.wire.serialize import pack_namespace, total_bytes, pack
+
+
+class Peeker:
+    """Answers peeks of one engine."""
+
+    def __init__(self, namespace: Namespace) -> None:
+        self._namespace = namespace
+        self._busy = threading.Lock()
+
+    def start(self, request: Request, send: Callable[[Answer], object]) -> None:
+        """Look in a thread; ``send`` gets the answer there."""
+        if not self._busy.acquire(blocking=False):
+            error = RuntimeError("this engine is already answering another peek; try again")
+            send(error_answer(error, kind="busy"))
+            return
+
+        def work() -> None:
+            try:
+                answer = self._look(request)
+            finally:
+                self._busy.release()
+            send(answer)
+
+        threading.Thread(target=work, name="Peek", daemon=True).start()
+
+    def _look(self, request: Request) -> Answer:
+        names = request.content["names"]
+        limit = request.content.get("limit_bytes")
+        try:
+            values = self._namespace.pull(names)
+            try:
+                frames = pack(values)
+            except SerializationError:
+                pack_namespace(dict(zip(names, values, strict=True)))
+                raise
+            size = total_bytes(frames)
+            if limit is not None and size > limit:
+                message = f"{', '.join(names)}: {size} bytes are more than the limit of {limit}"
+                return error_answer(ValueError(message), kind="limit")
+            return Answer({"status": "ok"}, frames)
+        except SerializationError as error:
+            return error_answer(error, kind="serialization")
+        except BaseException as error:
+            return error_answer(error)

@@ -1,0 +1,37 @@
+"""Rendering errors as IPython does, with the user's frames only."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from types import TracebackType
+from typing import Any
+
+_OWN_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+
+def users_frames(tb: TracebackType | None) -> TracebackType | None:
+    """Drop the frames of this package from the top of a traceback."""
+    while tb is not None and tb.tb_frame.f_code.co_filename.startswith(_OWN_FOLDER):
+        tb = tb.tb_next
+    return tb
+
+
+def render(shell: Any, error: BaseException) -> list[str]:
+    """Render an error for a reply."""
+    error.__traceback__ = users_frames(error.__traceback__)
+    try:
+        if isinstance(error, BaseExceptionGroup):
+            return render_plainly(error)  # IPython 9.18 cannot render groups
+        lines = shell.InteractiveTB.structured_traceback(type(error), error, error.__traceback__)
+        return [str(line) for line in lines]
+    except Exception:  # noqa: BLE001 - the user's classes take part in rendering
+        return render_plainly(error)
+
+
+def render_plainly(error: BaseException) -> list[str]:
+    """Render as Python does what IPython prints instead of keeping: exception groups."""
+    try:
+        return "".join(traceback.format_exception(error)).splitlines()
+    except Exception:  # noqa: BLE001 - likewise
+        return [f"{type(error).__name__}: <cannot be shown>"]

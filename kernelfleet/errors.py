@@ -1,0 +1,188 @@
+"""Every exception of kernelfleet, and whose fault each one is.
+
+::
+
+    FleetError                  the base: ``except FleetError`` catches all but CompositeError
+     +-- InvalidEngineID        the call names an engine that is not there     (a ValueError)
+     +-- NoEnginesRegistered    the call says 'all', and there is no engine
+     +-- NotAPendingResult      barrier() was given something else             (a TypeError)
+     +-- InvalidDeferredID      the result was flushed, dropped or never existed
+     +-- InvalidProperty        a property is not JSON                         (a ValueError)
+     +-- SerializationError     a value cannot be pickled or unpickled         (a TypeError)
+     +-- UnsupportedOperation   this kind of kernel or result cannot do that
+     +-- CallTimeout            the caller's own timeout ran out               (a TimeoutError)
+     +-- RemoteError            the user's code on an engine: a class that does not exist here
+     +-- EngineError            nobody's code: it never ran, or its engine went away
+     |    +-- EngineDied        the engine's process ended
+     |    +-- QueueCleared      an error or somebody cleared the engine's queue
+     |    +-- FleetStopped      the fleet was stopped
+     +-- ControllerError        the controller failed: a bug of kernelfleet
+     |    +-- ControllerUnreachable   it does not answer, or is gone   (a ConnectionError)
+     +-- FleetExists            starting: a fleet of this name runs already
+     +-- FleetNotFound          connecting: no fleet of this name or address
+     +-- StartError             starting: an engine or the controller did not come up
+
+    CompositeError              the user's code on one or more engines (an ExceptionGroup)
+
+All survive pickling and keep their attributes. A call on engines fails with one CompositeError,
+whose members are the original exceptions; what is wrong with the call itself is raised plain.
+Any process may import this module; CompositeError, the larger part, stands in ``composite.py`` and
+is imported when it is first asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from kernelfleet.error_text import describe_death, named_text
+
+if TYPE_CHECKING:  # "x as x" tells mypy that these are names of this module as well
+    from kernelfleet.composite import CompositeError as CompositeError  # noqa: PLC0414
+    from kernelfleet.composite import Failure as Failure  # noqa: PLC0414
+    from kernelfleet.composite import restore_error as restore_error  # noqa: PLC0414
+
+_IN_COMPOSITE = ("CompositeError", "Failure", "restore_error")
+
+
+class FleetError(Exception):
+    """Base of everything kernelfleet raises, except CompositeError."""
+
+
+class InvalidEngineID(FleetError, ValueError):
+    """The call names an engine that is not there; nothing was sent to any engine."""
+
+
+class NoEnginesRegistered(FleetError):
+    """The call says 'all', and the fleet has no engine."""
+
+
+class NotAPendingResult(FleetError, TypeError):
+    """``barrier`` was given something that is no PendingResult."""
+
+
+class InvalidDeferredID(FleetError):
+    """No such result: it was flushed, dropped from the history, or never existed."""
+
+
+class InvalidProperty(FleetError, ValueError):
+    """An engine property is not JSON."""
+
+
+class SerializationError(FleetError, TypeError):
+    """A value cannot travel; ``name`` is the variable that holds it, or None."""
+
+    def __init__(self, message: str, *, name: str | None = None) -> None:
+        super().__init__(message)
+        self.name = name
+
+
+class UnsupportedOperation(FleetError):
+    """This kind of kernel, or of result, cannot do what was asked."""
+
+
+class CallTimeout(FleetError, TimeoutError):
+    """The caller's timeout ran out; the work goes on, and ``pending_result`` will have it.
+
+    A pickled one forgets ``pending_result``, which belongs to this process, and keeps
+    ``result_id``, with which ``mec.pending_result(result_id)`` finds it again.
+    """
+
+    def __init__(self, message: str, *, pending_result: Any = None) -> None:
+        super().__init__(message)
+        self.pending_result = pending_result
+        self.result_id: str | None = getattr(pending_result, "result_id", None)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self.args, {**self.__dict__, "pending_result": None}
+
+
+class RemoteError(FleetError):
+    """An error on an engine that has no class here, or must not be raised here as itself.
+
+    The latter are KeyboardInterrupt and SystemExit: an engine's must not end the caller.
+    """
+
+    def __init__(
+        self,
+        ename: str,
+        evalue: str = "",
+        remote_traceback: Sequence[str] = (),
+        engine_id: int | None = None,
+    ) -> None:
+        super().__init__(ename, evalue, list(remote_traceback), engine_id)
+        self.ename = ename
+        self.evalue = evalue
+        self.remote_traceback = list(remote_traceback)
+        self.engine_id = engine_id
+
+    def __str__(self) -> str:
+        return f"{self.ename}: {self.evalue}" if self.evalue else self.ename
+
+
+class EngineError(FleetError):
+    """Not an error of the user's code: it never ran, or its engine went away."""
+
+
+class EngineDied(EngineError):
+    """The engine's process ended, by itself or by a signal.
+
+    ``how`` says it in words where the exit code and the signal do not.
+    """
+
+    def __init__(
+        self,
+        engine_id: int,
+        exit_code: int | None = None,
+        signal: int | None = None,
+        how: str | None = None,
+    ) -> None:
+        super().__init__(engine_id, exit_code, signal, how)
+        self.engine_id = engine_id
+        self.exit_code = exit_code
+        self.signal = signal
+        self.how = how or describe_death(exit_code, signal)
+
+    def __str__(self) -> str:
+        return f"engine {self.engine_id} died: {self.how}"
+
+
+class QueueCleared(EngineError):
+    """The request was still queued when an error, or somebody, cleared the engine's queue."""
+
+
+class FleetStopped(EngineError):
+    """The fleet was stopped before the request had ended."""
+
+
+class ControllerError(FleetError):
+    """The controller failed to do what it must; a bug of kernelfleet, not of the caller."""
+
+
+class ControllerUnreachable(ControllerError, ConnectionError):
+    """The controller does not answer, or is gone."""
+
+
+class FleetExists(FleetError):
+    """A fleet of this name runs already."""
+
+
+class FleetNotFound(FleetError):
+    """No fleet of this name, at this address or in this connection file."""
+
+
+class StartError(FleetError):
+    """An engine or the controller did not come up."""
+
+
+def error_text(exception: BaseException) -> str:
+    """``ZeroDivisionError: division by zero``; a RemoteError under the name it has there."""
+    return str(exception) if isinstance(exception, RemoteError) else named_text(exception)
+
+
+def __getattr__(name: str) -> Any:
+    """Import what stands in ``composite.py``, which needs the classes above (PEP 562)."""
+    if name not in _IN_COMPOSITE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("kernelfleet.composite"), name)

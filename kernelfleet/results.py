@@ -1,0 +1,207 @@
+"""What verbs return: ExecutionResult, ResultList, and EngineInfo, the rows of ``mec.engines()``.
+
+Plain values: nothing here talks to an engine, except that ``ExecutionResult.value`` calls the
+fetcher it was given. How they look as text is decided here, and is a promise:
+
+- a result prints as the dict it is;
+- a list prints one ``[id] In [number]: input`` line each, then its Out, then its Err block.
+  Text keeps its own newline, so a blank line follows what was printed. A last expression's value
+  stands in the Out block after what was printed, on a line of its own, as a shell shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Self, SupportsIndex, overload
+
+from kernelfleet.errors import UnsupportedOperation, error_text
+
+#: One Jupyter output: a dict as in a notebook file.
+Output = dict[str, Any]
+
+
+class ExecutionResult(dict[str, Any]):
+    """One command on one engine.
+
+    As a dict it has ``input``, ``number``, ``id``, and ``stdout`` and ``stderr`` if there was any.
+    The rest are attributes. Equality is that of the dict.
+
+    Attributes:
+        outputs: Jupyter outputs, as in a notebook file.
+        started: When it started, in seconds since the epoch, by the engine's clock.
+        completed: When it ended.
+        error: What it raised, or None.
+    """
+
+    def __init__(
+        self,
+        engine_id: int,
+        number: int,
+        raw: str,
+        translated: str | None = None,
+        *,
+        stdout: str = "",
+        stderr: str = "",
+        outputs: Iterable[Output] = (),
+        started: float | None = None,
+        completed: float | None = None,
+        error: Exception | None = None,
+        fetch: Callable[[], Any] | None = None,
+    ) -> None:
+        translated = raw if translated is None else translated
+        super().__init__(input={"translated": translated, "raw": raw}, number=number, id=engine_id)
+        if stdout:
+            self["stdout"] = stdout
+        if stderr:
+            self["stderr"] = stderr
+        self.outputs = list(outputs)
+        self.started = started
+        self.completed = completed
+        self.error = error
+        self._fetch = fetch
+
+    @property
+    def stdout(self) -> str:
+        """What the command printed; '' if nothing."""
+        return str(self.get("stdout", ""))
+
+    @property
+    def stderr(self) -> str:
+        """What the command printed to stderr; '' if nothing."""
+        return str(self.get("stderr", ""))
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds it took, by the engine's clock; None if that is not known."""
+        if self.started is None or self.completed is None:
+            return None
+        return self.completed - self.started
+
+    @property
+    def value(self) -> Any:
+        """The last expression's object, fetched from the engine when first asked for.
+
+        Raises:
+            UnsupportedOperation: This result was pickled or copied: it has no way to its engine.
+        """
+        if "_value" not in self.__dict__:
+            if self._fetch is None:
+                raise UnsupportedOperation(
+                    f"the value of In [{self['number']}] on engine {self['id']} cannot be fetched: "
+                    "this result has no connection to its engine (was it pickled or copied?)"
+                )
+            self._value = self._fetch()
+        return self._value
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The fetcher holds a connection; an error or a value may be of a class that cannot travel.
+        from kernelfleet.composite import freeze_error
+
+        state = {**self.__dict__, "_fetch": None}
+        state.pop("_value", None)
+        if self.error is not None:
+            state["error"] = freeze_error(self.error)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        from kernelfleet.composite import thaw_error
+
+        self.__dict__.update(state)
+        if state["error"] is not None:
+            self.error = thaw_error(state["error"])
+
+
+class ResultList(list[ExecutionResult]):
+    """The results of one command, in target order."""
+
+    @overload
+    def __getitem__(self, index: SupportsIndex, /) -> ExecutionResult: ...
+    @overload
+    def __getitem__(self, index: slice, /) -> ResultList: ...
+    def __getitem__(self, index: SupportsIndex | slice, /) -> ExecutionResult | ResultList:
+        """One result, or a ResultList of a slice."""
+        if isinstance(index, slice):
+            return ResultList(super().__getitem__(index))
+        return super().__getitem__(index)
+
+    @property
+    def stdout(self) -> list[str]:
+        """What each command printed."""
+        return [result.stdout for result in self]
+
+    @property
+    def by_engine(self) -> dict[int, ExecutionResult]:
+        """Engine id -> result; of an engine that was targeted twice, its last one."""
+        return {result["id"]: result for result in self}
+
+    def values(self) -> list[Any]:
+        """Each one's last expression's object, fetched from its engine."""
+        return [result.value for result in self]
+
+    def __repr__(self) -> str:
+        return "<Results List>\n" + "".join(map(_as_text, self))
+
+
+def _as_text(result: ExecutionResult) -> str:
+    """One result as ResultList shows it."""
+    where, number = f"[{result['id']}]", result["number"]
+    parts = [f"{where} In [{number}]: {result['input']['raw']}\n"]
+    if shown := _out_text(result.stdout, result.outputs):
+        parts.append(f"{where} Out[{number}]: {shown}\n")
+    if result.stderr:
+        parts.append(f"{where} Err[{number}]: {_ended(result.stderr)}")
+    if result.error is not None:
+        parts.append(f"{where} Err[{number}]: {_ended(error_text(result.error))}")
+    return "".join(parts)
+
+
+def _out_text(stdout: str, outputs: Sequence[Mapping[str, Any]]) -> str:
+    """What was printed, then the last expression's value on a line of its own."""
+    values = [
+        text if isinstance(text, str) else "".join(text)
+        for output in outputs
+        if output.get("output_type") == "execute_result"
+        and (text := output.get("data", {}).get("text/plain"))
+    ]
+    if not values:
+        return stdout
+    return (_ended(stdout) if stdout else "") + "".join(map(_ended, values))
+
+
+def _ended(text: str) -> str:
+    return text if text.endswith("\n") else text + "\n"
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """One engine, as ``mec.engines()`` lists it.
+
+    Attributes:
+        id: Its number in the fleet.
+        state: One word: what it is doing.
+        pid: Its process; None where there is no process of this kind.
+        host: The machine it runs on.
+        kernel_name: The kernelspec it was started from.
+        connection_file: What ``jupyter console --existing`` takes.
+        memory_bytes: Its memory; None if not known.
+        queue: How many requests wait for it.
+        executed: How many commands it has executed.
+        started: When it was started, in seconds since the epoch.
+    """
+
+    id: int
+    state: str
+    pid: int | None = None
+    host: str | None = None
+    kernel_name: str | None = None
+    connection_file: str | None = None
+    memory_bytes: int | None = None
+    queue: int = 0
+    executed: int = 0
+    started: float | None = None
+
+    @classmethod
+    def from_wire(cls, row: Mapping[str, Any]) -> Self:
+        """From the controller's message; what a newer controller adds is left out."""
+        return cls(**{each.name: row[each.name] for each in fields(cls) if each.name in row})

@@ -1,0 +1,69 @@
+"""Client protocol messages as frames: ``[signature, head, buffer, buffer, ...]``.
+
+The head is JSON and is signed; it says how many buffers follow. The buffers are opaque and are
+not signed: CURVE (TCP) or the file system (Unix socket) keeps strangers away from them. Nothing
+here unpickles anything.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Sequence
+from typing import Any
+
+JsonDict = dict[str, Any]
+
+#: A head larger than this is refused before it is parsed.
+MAX_HEAD_BYTES = 256 * 1024 * 1024
+
+
+class BadMessage(ValueError):
+    """Frames that are no message of this protocol, or not signed with our key."""
+
+
+class Codec:
+    """Signs and packs with one key; both directions use the same."""
+
+    def __init__(self, key: bytes) -> None:
+        self._hmac = hmac.new(key, digestmod="sha256")
+
+    def _sign(self, head: bytes) -> bytes:
+        digest = self._hmac.copy()
+        digest.update(head)
+        return digest.digest()
+
+    def encode(self, head: JsonDict, buffers: Sequence[Any] = ()) -> list[Any]:
+        """Frames of one message; the buffers are passed on as they are."""
+        packed = json.dumps({**head, "buffers": len(buffers)}, separators=(",", ":")).encode()
+        return [self._sign(packed), packed, *buffers]
+
+    def decode(self, frames: Sequence[Any]) -> tuple[JsonDict, list[Any]]:
+        """Check the signature and unpack the head.
+
+        Args:
+            frames: Bytes or pyzmq frames, without routing ids.
+
+        Raises:
+            BadMessage: anything that is not a well-formed message signed with this key.
+        """
+        if len(frames) < 2:
+            raise BadMessage(f"{len(frames)} frames, at least 2 needed")
+        signature, packed = _bytes(frames[0]), _bytes(frames[1])
+        if len(packed) > MAX_HEAD_BYTES:
+            raise BadMessage(f"a head of {len(packed)} bytes; the limit is {MAX_HEAD_BYTES}")
+        if not hmac.compare_digest(signature, self._sign(packed)):
+            raise BadMessage("wrong signature")
+        try:
+            head = json.loads(packed)
+        except (ValueError, RecursionError) as error:
+            raise BadMessage(f"the head is no JSON: {error}") from None
+        if not isinstance(head, dict) or not isinstance(head.get("type"), str):
+            raise BadMessage("the head is no object with a type")
+        if head.pop("buffers", None) != len(frames) - 2:
+            raise BadMessage("buffers are missing or too many")
+        return head, list(frames[2:])
+
+
+def _bytes(frame: Any) -> bytes:
+    return frame if isinstance(frame, bytes) else bytes(frame.bytes)

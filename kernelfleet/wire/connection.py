@@ -1,0 +1,336 @@
+"""Where a fleet lives on disk, and how a client finds it.
+
+A fleet owns ``<jupyter runtime>/kernelfleet/<name>/`` (0700), with
+
+- ``lock``: held (flock) as long as the controller lives; that, not a pid, says whether it does,
+- ``fleet.json`` (0600): addresses and keys; whoever can read it can run code on the engines,
+- the sockets, or ``sockets_dir`` names a short private directory where paths would get too long.
+
+All of it goes when the fleet stops; what a crashed fleet left is removed by the next start.
+Logs live elsewhere, in ``log_dir``: they are wanted after a crash.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import shutil
+import stat
+import tempfile
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jupyter_core.paths import jupyter_data_dir, jupyter_runtime_dir
+
+from kernelfleet.errors import FleetExists, FleetNotFound
+
+PROTOCOL_VERSION = 1
+DEFAULT_NAME = "default"
+DEFAULT_PORT = 10105
+
+#: What a Unix socket path may take: 108 bytes with the final zero (Linux).
+MAX_SOCKET_PATH_BYTES = 107
+#: Room for the longest name put below ``sockets_dir``: ``e9999-9999-ipc-5``.
+SOCKET_NAME_BYTES = 24
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+@dataclass
+class FleetFile:
+    """What ``fleet.json`` says."""
+
+    name: str
+    pid: int
+    host: str
+    started: float
+    key: str = field(repr=False)
+    ipc: str | None = None
+    tcp: str | None = None
+    server_public_key: str | None = None
+    client_public_key: str | None = None
+    client_secret_key: str | None = field(default=None, repr=False)
+    embedded: bool = False
+    sockets_dir: str | None = None
+    version: int = PROTOCOL_VERSION
+
+    @property
+    def path(self) -> Path:
+        """The connection file."""
+        return fleet_dir(self.name) / "fleet.json"
+
+
+def fleets_dir() -> Path:
+    """The directory that holds a directory per fleet."""
+    return Path(jupyter_runtime_dir()) / "kernelfleet"
+
+
+def fleet_dir(name: str) -> Path:
+    """The runtime directory of the fleet called ``name``."""
+    return fleets_dir() / name
+
+
+def log_dir(name: str) -> Path:
+    """Where the controller and the engines of a fleet write their logs."""
+    return Path(jupyter_data_dir()) / "kernelfleet" / "logs" / name
+
+
+def check_name(name: str) -> str:
+    """Give ``name`` back if it can be a fleet's name.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"{name!r} cannot name a fleet: use up to 64 letters, digits, '-', '_' and '.', "
+            "a letter or digit first"
+        )
+    return name
+
+
+def private_dir(path: Path) -> Path:
+    """Make ``path`` a directory of ours that nobody else can look into.
+
+    Raises:
+        PermissionError: it is a symlink, or belongs to somebody else.
+    """
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    info = path.lstat()
+    if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid():
+        raise PermissionError(f"{path} is a link or belongs to another user; remove it")
+    if stat.S_IMODE(info.st_mode) & 0o077:
+        path.chmod(0o700)
+    return path
+
+
+class FleetDir:
+    """The runtime directory of a fleet we run: taken at creation, gone after ``remove``."""
+
+    def __init__(self, name: str) -> None:
+        self.name = check_name(name)
+        private_dir(fleets_dir())
+        self.path, self._lock = _take(name)
+        self._sockets: Path | None = None
+
+    @property
+    def sockets(self) -> Path:
+        """A private directory in which socket paths stay short enough."""
+        if self._sockets is None:
+            longest = len(os.fsencode(self.path)) + SOCKET_NAME_BYTES
+            if longest <= MAX_SOCKET_PATH_BYTES:
+                self._sockets = self.path
+            else:
+                short = "/tmp" if Path("/tmp").is_dir() else tempfile.gettempdir()  # noqa: S108
+                self._sockets = Path(tempfile.mkdtemp(prefix="kf-", dir=short))
+                (self.path / "sockets_dir").write_text(str(self._sockets))
+        return self._sockets
+
+    def write(self, info: FleetFile) -> Path:
+        """Put the connection file in place, complete or not at all."""
+        target = self.path / "fleet.json"
+        temporary = self.path / ".fleet.json"
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(fd, "w") as file:
+            os.fchmod(fd, 0o600)
+            json.dump(asdict(info), file, indent=1)
+        temporary.rename(target)
+        return target
+
+    def remove(self) -> None:
+        """Remove everything and let the name go. Safe to call twice."""
+        if self._lock < 0:
+            return
+        _remove_tree(self.path)
+        os.close(self._lock)
+        self._lock = -1
+
+
+def _take(name: str) -> tuple[Path, int]:
+    """Create the directory of ``name`` and hold its lock, removing what a crash left."""
+    path = fleet_dir(name)
+    refused = 0
+    for _ in range(100):
+        private_dir(path)
+        try:
+            lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        except FileNotFoundError:  # somebody is cleaning up
+            continue
+        if not _try_lock(lock):
+            os.close(lock)
+            refused += 1
+            if refused == 5:
+                raise FleetExists(_exists_message(name))
+            time.sleep(0.01)  # whoever asks whether the fleet runs holds the lock for an instant
+            continue
+        if _is_still(path / "lock", lock):
+            for left in path.iterdir():
+                if left.name == "sockets_dir":
+                    _remove_short_dir(left)
+                if left.name != "lock":
+                    _remove(left)
+            return path, lock
+        os.close(lock)
+    raise FleetExists(f"could not take the directory {path}: others keep recreating it")
+
+
+def _exists_message(name: str) -> str:
+    try:
+        pid = f" (pid {read(name).pid})"
+    except (FleetNotFound, OSError):
+        pid = ""
+    return (
+        f"a fleet named {name!r} is already running{pid}: connect to it, stop it with "
+        f"`kernelfleet stop {name}`, or choose another --name"
+    )
+
+
+def _try_lock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _is_still(path: Path, fd: int) -> bool:
+    """Whether the open file is the one at ``path``, not one just removed."""
+    try:
+        return path.stat().st_ino == os.fstat(fd).st_ino
+    except FileNotFoundError:
+        return False
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _remove_short_dir(note: Path) -> None:
+    """Remove the short socket directory that ``note`` names, if it is one of ours."""
+    with contextlib.suppress(OSError):
+        short = Path(note.read_text())
+        if short.name.startswith("kf-") and short.lstat().st_uid == os.getuid():
+            shutil.rmtree(short, ignore_errors=True)
+
+
+def _remove_tree(path: Path) -> None:
+    note = path / "sockets_dir"
+    if note.exists():
+        _remove_short_dir(note)
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def is_running(name: str) -> bool:
+    """Whether a controller holds the lock of this fleet."""
+    try:
+        lock = os.open(fleet_dir(name) / "lock", os.O_RDWR | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        return not _try_lock(lock)
+    finally:
+        os.close(lock)
+
+
+def remove_stale() -> list[str]:
+    """Remove what crashed fleets left behind; returns their names."""
+    removed = []
+    with contextlib.suppress(OSError):
+        for path in fleets_dir().iterdir():
+            lock_path = path / "lock"
+            try:
+                lock = os.open(lock_path, os.O_RDWR | os.O_NOFOLLOW)
+            except OSError:
+                continue
+            if _try_lock(lock) and _is_still(lock_path, lock):
+                _remove_tree(path)
+                removed.append(path.name)
+            os.close(lock)
+    return removed
+
+
+def read(name_or_path: str | os.PathLike[str]) -> FleetFile:
+    """Read the connection file of a fleet.
+
+    Args:
+        name_or_path: A fleet's name, or the path of a connection file.
+
+    Raises:
+        FleetNotFound: there is none, or it is not readable.
+    """
+    text = os.fspath(name_or_path)
+    path = Path(text) if os.sep in text or text.endswith(".json") else fleet_dir(text) / "fleet.json"
+    try:
+        data: dict[str, Any] = json.loads(path.read_text())
+        known = {key: data[key] for key in FleetFile.__dataclass_fields__ if key in data}
+        return FleetFile(**known)
+    except FileNotFoundError:
+        raise FleetNotFound(_not_found_message(text)) from None
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise FleetNotFound(f"{path} is no connection file of a fleet: {error}") from error
+
+
+def _not_found_message(name: str) -> str:
+    names = [fleet.name for fleet in find_fleets()]
+    running = f"running: {', '.join(names)}" if names else "none is running"
+    return f"no fleet {name!r} ({running}); start one with `kernelfleet start --name {name}`"
+
+
+def find_fleets() -> list[FleetFile]:
+    """The running fleets of this user that others can connect to, by name."""
+    found = []
+    with contextlib.suppress(OSError):
+        for path in sorted(fleets_dir().iterdir()):
+            if (path / "fleet.json").exists() and is_running(path.name):
+                with contextlib.suppress(FleetNotFound):
+                    found.append(read(path.name))
+    return [fleet for fleet in found if not fleet.embedded]
+
+
+def find_default() -> FleetFile:
+    """The fleet named ``default``, else the only one running.
+
+    Raises:
+        FleetNotFound: none runs, or several do; the message lists them.
+    """
+    fleets = find_fleets()
+    for fleet in fleets:
+        if fleet.name == DEFAULT_NAME:
+            return fleet
+    if len(fleets) == 1:
+        return fleets[0]
+    if fleets:
+        names = ", ".join(repr(fleet.name) for fleet in fleets)
+        raise FleetNotFound(f"several fleets are running, name one of them: {names}")
+    raise FleetNotFound(
+        "no fleet is running: start one with `kernelfleet start -n 4`, "
+        "or in Python with `Fleet(n=4)`"
+    )
+
+
+def find_by_address(host: str, port: int) -> FleetFile:
+    """The fleet of this user that listens at a TCP address.
+
+    Raises:
+        FleetNotFound: no connection file names the address, so there is no key to use.
+    """
+    wanted = {f"tcp://{host}:{port}"}
+    if host in ("localhost", "127.0.0.1"):
+        wanted |= {f"tcp://127.0.0.1:{port}", f"tcp://localhost:{port}"}
+    for fleet in find_fleets():
+        if fleet.tcp in wanted:
+            return fleet
+    running = ", ".join(f"{fleet.name} at {fleet.tcp}" for fleet in find_fleets() if fleet.tcp)
+    raise FleetNotFound(
+        f"no fleet of yours listens at {host}:{port} ({running or 'none is running'}); "
+        "start one with `kernelfleet start -n 4`, or pass the path of its connection file"
+    )

@@ -1,0 +1,111 @@
+"""One ZMQ socket on an asyncio loop, without zmq.asyncio.
+
+A ZMQ descriptor is edge-triggered: it tells that *something* changed, once. Whoever sends on the
+socket may eat the edge that a waiting message had raised, and the message is then never read
+(jupyter_client's AsyncKernelClient stalls this way when requests are pipelined). So: read until
+nothing is left whenever the descriptor wakes us, and look at EVENTS again after each send.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import zmq
+
+#: Messages read in one go before other work on the loop gets its turn.
+BATCH = 64
+
+
+class SocketPump:
+    """Reads every message of a socket into a callback; sends without ever blocking.
+
+    Lives on the loop's thread; every method must be called there.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        socket: zmq.Socket[bytes],
+        on_message: Callable[[list[Any]], None],
+        *,
+        copy: bool = False,
+    ) -> None:
+        self.socket = socket
+        self._loop = loop
+        self._on_message = on_message
+        self._copy = copy
+        self._waiting: deque[Sequence[Any]] = deque()
+        self._fd = socket.getsockopt(zmq.FD)
+        self._closed = False
+        loop.add_reader(self._fd, self._wake)
+        loop.call_soon(self._wake)
+
+    def send(self, frames: Sequence[Any]) -> None:
+        """Send one message now, or as soon as the peer takes it, in order.
+
+        Raises:
+            zmq.ZMQError: EHOSTUNREACH, a router that knows no such peer.
+        """
+        if self._closed:
+            return
+        if self._waiting:
+            self._waiting.append(frames)
+            return
+        try:
+            self.socket.send_multipart(frames, zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            self._waiting.append(frames)
+        if self.socket.getsockopt(zmq.EVENTS):
+            self._loop.call_soon(self._wake)
+
+    @property
+    def backlog(self) -> int:
+        """How many messages wait for the peer to take them."""
+        return len(self._waiting)
+
+    def drain(self) -> None:
+        """Read everything that has arrived by now."""
+        while not self._closed and self.socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+            self._receive()
+
+    def close(self, linger: float = 0.0) -> None:
+        """Stop reading and close the socket; ``linger`` seconds for what is being sent."""
+        if self._closed:
+            return
+        self._closed = True
+        self._loop.remove_reader(self._fd)
+        self.socket.close(linger=int(linger * 1000))
+
+    def _wake(self) -> None:
+        if self._closed:
+            return
+        for _ in range(BATCH):
+            events = self.socket.getsockopt(zmq.EVENTS)
+            if events & zmq.POLLOUT and self._waiting:
+                self._send_waiting()
+            if not events & zmq.POLLIN:
+                return
+            self._receive()
+            if self._closed:  # by the callback
+                return
+        self._loop.call_soon(self._wake)
+
+    def _send_waiting(self) -> None:
+        while self._waiting:
+            try:
+                self.socket.send_multipart(self._waiting[0], zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return
+            except zmq.ZMQError:  # the peer has left meanwhile
+                pass
+            self._waiting.popleft()
+
+    def _receive(self) -> None:
+        try:
+            frames = self.socket.recv_multipart(zmq.NOBLOCK, copy=self._copy)
+        except zmq.Again:
+            return
+        self._on_message(frames)

@@ -1,0 +1,69 @@
+"""Exactly once, in order: numbers, acknowledgement and resending for one peer.
+
+ZMQ keeps order within a connection and loses what was under way when one breaks. Both ends of
+the client protocol therefore keep one ``Sequence`` per peer: a numbered message stays in
+``unacknowledged`` until the peer says it has it, is sent again after a reconnect, and is
+delivered once however often it arrives.
+
+Pure: no sockets, no clock. ``n`` is the number of a message (from 1), ``ack`` the number up to
+which the sender has received everything. Messages without ``n`` (hello, ping, ...) pass through.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+JsonDict = dict[str, Any]
+Verdict = Literal["deliver", "duplicate", "gap"]
+
+
+@dataclass(slots=True)
+class Sent:
+    """A numbered message the peer has not acknowledged."""
+
+    n: int
+    head: JsonDict
+    buffers: list[Any]
+    size_bytes: int
+
+
+@dataclass(slots=True)
+class Sequence:
+    """The numbering of both directions between us and one peer."""
+
+    last_sent: int = 0
+    received: int = 0
+    unacknowledged: deque[Sent] = field(default_factory=deque)
+    unacknowledged_bytes: int = 0
+
+    def number(self, head: JsonDict, buffers: list[Any], size_bytes: int) -> JsonDict:
+        """Give a message its number and keep it until it is acknowledged."""
+        self.last_sent += 1
+        head = {**head, "n": self.last_sent}
+        self.unacknowledged.append(Sent(self.last_sent, head, buffers, size_bytes))
+        self.unacknowledged_bytes += size_bytes
+        return head
+
+    def accept(self, head: JsonDict) -> Verdict:
+        """What to do with a message that has arrived."""
+        self.acknowledge(int(head.get("ack", 0)))
+        n = head.get("n")
+        if n is None:
+            return "deliver"
+        if n <= self.received:
+            return "duplicate"
+        if n > self.received + 1:
+            return "gap"
+        self.received = n
+        return "deliver"
+
+    def acknowledge(self, upto: int) -> None:
+        """Forget what the peer has received."""
+        while self.unacknowledged and self.unacknowledged[0].n <= upto:
+            self.unacknowledged_bytes -= self.unacknowledged.popleft().size_bytes
+
+    def since(self, received: int) -> list[Sent]:
+        """What a peer that has received up to ``received`` still lacks, in order."""
+        return [sent for sent in self.unacknowledged if sent.n > received]

@@ -1,0 +1,101 @@
+"""Objects to frames and back: cloudpickle, protocol 5, large buffers out of band.
+
+``pack`` gives ``[pickle, buffer, buffer, ...]``; the frames travel as they are, so a large
+array is never copied into a pickle. Only clients and engines call this module: the controller
+routes the frames without looking into them.
+
+Small buffers stay inside the pickle (10,000 tiny arrays must not become 10,000 frames), and so
+do ``bytes``, ``bytearray`` and non-contiguous arrays, which protocol 5 does not take out.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kernelfleet.errors import SerializationError
+from kernelfleet.wire.functions import FleetPickler, load
+
+Frame = bytes | bytearray | memoryview
+
+#: Buffers below this size stay inside the pickle.
+OUT_OF_BAND_BYTES = 64 * 1024
+
+
+def pack(obj: object, *, snapshot: bool = False) -> list[Frame]:
+    """Pickle ``obj`` into one frame and its large buffers into frames of their own.
+
+    Args:
+        obj: Anything cloudpickle can pickle.
+        snapshot: Copy the large buffers, so that what is sent later is what they hold now.
+            Without it the frames are views of the caller's memory.
+
+    Raises:
+        SerializationError: ``obj`` cannot be pickled; the cause is chained.
+    """
+    buffers: list[Frame] = []
+
+    def keep_small_in_band(buffer: pickle.PickleBuffer) -> bool:
+        view = buffer.raw()
+        if view.nbytes < OUT_OF_BAND_BYTES:
+            return True
+        buffers.append(bytes(view) if snapshot else view)
+        return False
+
+    stream = io.BytesIO()
+    try:
+        FleetPickler(stream, keep_small_in_band).dump(obj)
+    except Exception as error:
+        raise SerializationError(
+            f"cannot pickle {type(obj).__name__!r} object: {type(error).__name__}: {error}"
+        ) from error
+    return [stream.getbuffer(), *buffers]
+
+
+def pack_namespace(namespace: Mapping[str, object], *, snapshot: bool = False) -> list[Frame]:
+    """Pack a dict of variables, and name the one that cannot be pickled.
+
+    Objects that two variables share stay shared on the other side.
+
+    Raises:
+        SerializationError: with ``.name`` set to the first variable that cannot be pickled.
+    """
+    try:
+        return pack(dict(namespace), snapshot=snapshot)
+    except SerializationError as error:
+        for name, value in namespace.items():
+            try:
+                pack(value)
+            except SerializationError as cause:
+                raise SerializationError(f"{name!r}: {cause}", name=name) from cause.__cause__
+        raise error
+
+
+def unpack(frames: Sequence[Any]) -> Any:
+    """Turn the frames of ``pack`` back into the object.
+
+    Arrays are views of the frames' memory, writable where the frames are.
+
+    Args:
+        frames: Bytes-like objects, or frames of pyzmq, the pickle first.
+    """
+    return load(_bytes_like(frames[0]), [_writable(frame) for frame in frames[1:]])
+
+
+def _bytes_like(frame: Any) -> Frame:
+    """A frame as something pickle reads: pyzmq's Frame has its memory in ``.buffer``."""
+    buffer = getattr(frame, "buffer", frame)
+    return buffer  # type: ignore[no-any-return]
+
+
+def _writable(frame: Any) -> Frame:
+    """Memory the object may own and write to; read-only memory is copied once."""
+    view = memoryview(_bytes_like(frame))
+    return bytearray(view) if view.readonly else view
+
+
+def total_bytes(frames: Sequence[Any]) -> int:
+    """How many bytes the frames hold together."""
+    return sum(memoryview(_bytes_like(frame)).nbytes for frame in frames)

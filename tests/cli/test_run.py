@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from kernelfleet.cli.base import UsageError
+from kernelfleet.cli.run import (
+    RUN_SCRIPT,
+    Job,
+    LinePrinter,
+    Output,
+    code_cell,
+    output_of,
+    report,
+    run_everywhere,
+    script_cell,
+    split_argv,
+)
+from kernelfleet.errors import CompositeError, EngineDied, Failure, RemoteError
+
+CLI = Callable[..., tuple[int, str, str]]
+WITH_VALUE = {"-n", "--engines", "--config"}
+
+
+@pytest.mark.parametrize(
+    ("line", "own", "job"),
+    [
+        ("a.py", "", Job(("a.py",))),
+        ("-n 4 a.py -n 5 --help", "-n 4", Job(("a.py", "-n", "5", "--help"))),
+        ("-n4 --engines=3 a.py x", "-n4 --engines=3", Job(("a.py", "x"))),
+        ("--Run.n 4 a.py", "--Run.n 4", Job(("a.py",))),
+        ("--Run.n=4 a.py", "--Run.n=4", Job(("a.py",))),
+        ("--debug a.py", "--debug", Job(("a.py",))),
+        ("-c 1+1 -n 4", "", Job(("-c", "-n", "4"), "1+1")),
+        ("-n 2 -- -odd.py x", "-n 2", Job(("-odd.py", "x"))),
+        ("--help", "--help", None),
+        ("-n 2 --", "-n 2", None),
+        ("", "", None),
+    ],
+)
+def test_what_comes_after_the_script_belongs_to_it(line: str, own: str, job: Job | None) -> None:
+    assert split_argv(line.split(), WITH_VALUE) == (own.split(), job)
+
+
+def test_no_job_and_no_code_are_mistakes(cli: CLI) -> None:
+    assert "Name a script, or give code with -c" in cli("run", "-n", "2")[2]
+    assert "-c needs code" in cli("run", "-c")[2]
+
+
+def test_code_finds_its_arguments() -> None:
+    namespace: dict[str, Any] = {}
+    exec(code_cell(Job(("-c", "x"), "import sys; argv = sys.argv[:]")), namespace)
+    assert namespace["argv"] == ["-c", "x"]
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    return tmp_path / "it's a script.py"
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A namespace in which a cell runs as on an engine, leaving this process as it was."""
+    monkeypatch.setattr("sys.argv", [])
+    monkeypatch.setattr("sys.path", [])
+    return {"engine_id": 1, "n_engines": 2, "__name__": "__main__"}
+
+
+def test_a_script_runs_as_python_runs_it(script: Path, engine: dict[str, Any]) -> None:
+    script.write_text(
+        "import sys\nseen = sys.argv, sys.path[0], __name__, __file__, engine_id, n_engines\nexit()"
+    )
+    exec(script_cell(Job((str(script), "--steps", "3"))), engine)
+    assert engine["seen"] == (
+        [str(script), "--steps", "3"],
+        str(script.parent),
+        "__main__",
+        str(script),
+        1,
+        2,
+    )
+
+
+@pytest.mark.parametrize("status", ["3", "'went wrong'"])
+def test_a_script_that_exits_badly_fails(script: Path, engine: dict[str, Any], status: str) -> None:
+    script.write_text(f"import sys; sys.exit({status})")
+    with pytest.raises(SystemExit):
+        exec(script_cell(Job((str(script),))), engine)
+
+
+def test_a_script_is_read_and_compiled_before_anything_starts(cli: CLI, script: Path) -> None:
+    with pytest.raises(UsageError, match=r"cannot read .*: No such file"):
+        script_cell(Job((str(script),)))
+    script.write_text("a = 1\nb = = 2\n")
+    code, _, err = cli("run", str(script))
+    assert code == 2
+    assert f"{script}:2: SyntaxError: invalid syntax" in err
+    script.write_bytes(b"a = '\xff'\n")
+    assert "SyntaxError" in cli("run", str(script))[2]
+
+
+def test_streams_and_values_are_shown_and_errors_are_left_to_the_result() -> None:
+    stream = {"name": "stderr", "text": "x"}
+    assert output_of(0, "stream", stream) == Output(0, "stderr", "x")
+    value = {"data": {"text/plain": "2", "text/html": "<b>2</b>"}}
+    assert output_of(0, "execute_result", value) == Output(0, "stdout", "2\n")
+    assert output_of(0, "display_data", {"data": {"image/png": ""}}) is None
+    assert output_of(0, "error", {}) is None
+
+
+@pytest.fixture
+def streams() -> tuple[io.StringIO, io.StringIO]:
+    return io.StringIO(), io.StringIO()
+
+
+def test_lines_stand_behind_the_id_of_their_engine(
+    streams: tuple[io.StringIO, io.StringIO],
+) -> None:
+    printer = LinePrinter(2, *streams)
+    for output in (
+        Output(0, "stdout", "hel"),
+        Output(10, "stdout", "one\ntwo\nthr"),
+        Output(0, "stderr", "careful\n"),
+        Output(0, "stdout", "lo\n\n"),
+    ):
+        printer.add(output)
+    assert streams[0].getvalue() == "[10] one\n[10] two\n[ 0] hello\n[ 0] \n"
+    assert streams[1].getvalue() == "[ 0] careful\n"
+    printer.finish()
+    printer.finish()
+    assert streams[0].getvalue().endswith("[10] thr\n")
+    assert streams[0].getvalue().count("thr") == 1
+
+
+def test_a_progress_bar_leaves_its_last_state(streams: tuple[io.StringIO, io.StringIO]) -> None:
+    printer = LinePrinter(1, *streams)
+    for text in ("10 %\r", "50 %\r", "100 %\r\n", "done\r\n"):
+        printer.add(Output(0, "stdout", text))
+    assert streams[0].getvalue() == "[0] 100 %\n[0] done\n"
+
+
+class FakePending:
+    """A PendingResult that is done when told."""
+
+    def __init__(self, error: Exception | None) -> None:
+        self.error = error
+
+    def add_done_callback(self, f: Callable[[Any], None]) -> None:
+        f(self)
+
+    def exception(self) -> Exception | None:
+        return self.error
+
+
+def fake_client(error: Exception | None) -> Any:
+    def execute(code: str, block: bool, on_output: Callable[..., None]) -> FakePending:
+        assert block is False
+        on_output(0, "stream", {"name": "stdout", "text": code})
+        on_output(1, "error", {})
+        return FakePending(error)
+
+    return SimpleNamespace(execute=execute)
+
+
+def division(engine_id: int, *frames: str) -> Failure:
+    return Failure(engine_id, ZeroDivisionError("division by zero"), frames)
+
+
+def test_output_comes_before_the_error(streams: tuple[io.StringIO, io.StringIO]) -> None:
+    failed = CompositeError.collect("execute", [division(0)])
+    for error in (None, failed):
+        printer = LinePrinter(1, *streams)
+        assert printer.print_all(run_everywhere(fake_client(error), "code")) is error
+    assert streams[0].getvalue() == "[0] code\n[0] code\n"
+    with pytest.raises(ConnectionError):
+        LinePrinter(1, *streams).print_all(run_everywhere(fake_client(ConnectionError()), "x"))
+
+
+def test_identical_tracebacks_are_shown_once_without_our_own_frame(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ours = f"Cell In[1], line 5\n----> 5 {RUN_SCRIPT}\n"
+    theirs = "\x1b[31mFile a.py:3\x1b[0m\n----> 3 1/0\n"
+    out = io.StringIO()
+    error = CompositeError.collect(
+        "execute",
+        [
+            division(0, ours, theirs, "ZeroDivisionError: division by zero"),
+            division(1, ours, theirs, "ZeroDivisionError: division by zero"),
+            Failure(2, RemoteError("SystemExit", "3")),
+            Failure(3, RemoteError("SystemExit", "no input")),
+            Failure(4, EngineDied(4, signal=9)),
+        ],
+    )
+    assert report(error, out) == 1
+    assert out.getvalue() == (
+        "[0-1] File a.py:3\n----> 3 1/0\n\nZeroDivisionError: division by zero\n"
+        "[2] exit status 3\n"
+        "[3] no input\n"
+        f"[4] EngineDied: {EngineDied(4, signal=9)}\n"
+    )
+    assert capsys.readouterr().err == "kernelfleet run: failed on engines 0-4\n"

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from kernelfleet import FleetExists
+from kernelfleet.cli.start import READY_FD, announcement
+from kernelfleet.wire.connection import FleetFile, log_dir
+
+CLI = Callable[..., tuple[int, str, str]]
+Running = Callable[..., FleetFile]
+
+
+def test_the_announcement_says_what_runs_where_it_is_and_how_to_connect(running: Running) -> None:
+    file = running(tcp="tcp://127.0.0.1:10105")
+    text = announcement(file, 4)
+    assert "4 engines" in text
+    assert str(file.path) in text
+    assert "MultiEngineClient()" in text
+    assert "tcp://127.0.0.1:10105" in text
+    assert text.endswith("kernelfleet stop")
+
+
+def test_a_fleet_with_a_name_is_connected_to_and_stopped_by_name(running: Running) -> None:
+    text = announcement(running("sweep"), 1)
+    assert "1 engine," in text
+    assert "MultiEngineClient('sweep')" in text
+    assert "kernelfleet stop sweep" in text
+
+
+@pytest.fixture
+def daemon(monkeypatch: pytest.MonkeyPatch, running: Running) -> SimpleNamespace:
+    """A stand-in for the controller that notes its options, logs a death and ends."""
+
+    def run_daemon(options: dict[str, Any], on_ready: Callable[[FleetFile], None]) -> int:
+        module.options = options
+        on_ready(running(options["name"]))
+        logging.getLogger("kernelfleet.controller").warning("engine 1 died")
+        return 0
+
+    module = SimpleNamespace(DaemonOptions=dict, run_daemon=run_daemon)
+    monkeypatch.setitem(sys.modules, "kernelfleet.controller.daemon", module)
+    return module
+
+
+def test_options_reach_the_controller(cli: CLI, daemon: SimpleNamespace) -> None:
+    assert cli("start", "-n3", "--name", "sweep", "--no-tcp", "--kernel", "bash")[0] == 0
+    assert daemon.options == {
+        "name": "sweep",
+        "n": 3,
+        "kernel": "bash",
+        "tcp": False,
+        "port": None,
+    }
+    assert cli("start", "--port", "4711")[0] == 0
+    assert daemon.options["port"] == 4711
+    assert daemon.options["n"] == len(os.sched_getaffinity(0))
+
+
+@pytest.mark.usefixtures("daemon")
+def test_in_the_foreground_deaths_are_seen_and_logged(cli: CLI) -> None:
+    _, out, err = cli("start")
+    assert "Fleet 'default' is ready" in out
+    assert "WARNING engine 1 died" in err
+    assert "engine 1 died" in (log_dir("default") / "controller.log").read_text()
+    assert not logging.getLogger("kernelfleet").handlers
+
+
+def test_a_second_fleet_of_the_name_is_refused(
+    cli: CLI, daemon: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise FleetExists("a fleet named 'default' is already running; stop it first")
+
+    monkeypatch.setattr(daemon, "run_daemon", refuse)
+    code, out, err = cli("start")
+    assert (code, out) == (10, "")
+    assert err == "kernelfleet: a fleet named 'default' is already running; stop it first\n"
+
+
+def test_a_detached_controller_reports_through_its_pipe(
+    cli: CLI, daemon: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, writer = os.pipe()
+    monkeypatch.setenv(READY_FD, str(writer))
+    code, out, err = cli("start", "--daemonize")
+    with open(reader, encoding="utf-8") as reports:
+        report = json.loads(reports.read())
+    assert (code, out, err) == (0, "", "")
+    assert "Fleet 'default' is ready" in report["ready"]
+    assert READY_FD not in os.environ  # or the engines would have it
+
+
+def test_a_detached_controller_reports_why_it_could_not_start(
+    cli: CLI, daemon: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise FleetExists("already running")
+
+    monkeypatch.setattr(daemon, "run_daemon", refuse)
+    reader, writer = os.pipe()
+    monkeypatch.setenv(READY_FD, str(writer))
+    assert cli("start")[0] == 10
+    with open(reader, encoding="utf-8") as reports:
+        assert json.loads(reports.read()) == {"error": "already running", "code": 10}
+
+
+@pytest.mark.parametrize(
+    ("child", "expected"),
+    [
+        ('print(\'{"ready": "it is up"}\', file=pipe)', (0, "it is up\n", "")),
+        (
+            'print(\'{"error": "taken", "code": 10}\', file=pipe)',
+            (10, "", "kernelfleet: taken\n"),
+        ),
+    ],
+)
+def test_daemonize_passes_on_what_the_detached_controller_reports(
+    cli: CLI, monkeypatch: pytest.MonkeyPatch, child: str, expected: tuple[int, str, str]
+) -> None:
+    replace_the_child(monkeypatch, child)
+    assert cli("start", "--daemonize") == expected
+
+
+def test_daemonize_tells_when_the_controller_died_before_it_was_ready(
+    cli: CLI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace_the_child(monkeypatch, "raise MemoryError")
+    code, out, err = cli("start", "--daemonize")
+    log = log_dir("default") / "start.log"
+    assert (code, out) == (1, "")
+    assert err == f"kernelfleet: the controller ended before it was ready; see {log}\n"
+    assert "MemoryError" in log.read_text()
+
+
+def replace_the_child(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    """Let the detached process be this code instead of a controller."""
+    start = subprocess.Popen
+
+    def popen(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+        assert command[:5] == [sys.executable, "-P", "-m", "kernelfleet.cli", "start"]
+        prelude = f"import os; pipe = open(int(os.environ['{READY_FD}']), 'w')\n"
+        return start([sys.executable, "-c", prelude + code], **options)
+
+    monkeypatch.setattr(subprocess, "Popen", popen)

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+
+import pytest
+
+from kernelfleet.cli.status import cpu_percents, duration, engine_cells, engine_facts
+from kernelfleet.results import EngineInfo
+from kernelfleet.wire.connection import FleetFile
+
+CLI = Callable[..., tuple[int, str, str]]
+Running = Callable[..., FleetFile]
+
+
+def test_no_fleet_is_told_with_a_remedy(cli: CLI) -> None:
+    assert cli("list") == (0, "No fleet is running; `kernelfleet start -n 4` starts one.\n", "")
+    code, out, err = cli("status")
+    assert (code, out) == (11, "")
+    assert "start one with `kernelfleet start" in err
+
+
+def test_the_list_has_a_row_per_fleet(cli: CLI, running: Running) -> None:
+    running("default", tcp="tcp://127.0.0.1:10105")
+    file = running("sweep")
+    code, out, _ = cli("list")
+    header, _, first, second, *_ = [line.split() for line in out.splitlines() if line.strip()]
+    assert code == 0
+    assert header[:3] == ["fleet", "pid", "up"]
+    assert first[:6] == ["default", str(os.getpid()), "1", "min", "5", "s"]
+    assert "127.0.0.1:10105" in first
+    assert second[0] == "sweep"
+    assert second[-2:] == ["-", str(file.path)]  # whole, however long
+
+
+def test_the_list_as_json_has_a_version_and_no_secrets(cli: CLI, running: Running) -> None:
+    file = running("sweep")
+    _, out, _ = cli("list", "--json")
+    assert json.loads(out) == {
+        "version": 1,
+        "fleets": [
+            {
+                "name": "sweep",
+                "pid": os.getpid(),
+                "host": "here",
+                "started": file.started,
+                "tcp": None,
+                "connection_file": str(file.path),
+            }
+        ],
+    }
+    assert "secret" not in out
+
+
+def test_a_row_of_status() -> None:
+    info = EngineInfo(
+        id=3,
+        state="busy",
+        pid=77,
+        host="elsewhere",
+        memory_bytes=50 << 20,
+        queue=2,
+        executed=9,
+        started=time.time() - 61,
+    )
+    (facts,) = engine_facts([info])
+    assert facts["cpu_percent"] is None
+    assert engine_cells(facts) == ("3", "busy", "77", "2", "9", "50 MiB", "-", "1 min 1 s")
+    unknown = engine_cells({**facts, "pid": None, "memory_bytes": None, "started": None})
+    assert unknown == ("3", "busy", "-", "2", "9", "-", "-", "-")
+
+
+def test_cpu_is_measured_for_engines_of_this_machine() -> None:
+    here = EngineInfo(id=0, state="idle", pid=os.getpid(), host=platform.node())
+    (facts,) = engine_facts([here])
+    assert facts["cpu_percent"] >= 0
+    assert engine_cells(facts)[6].endswith(" %")
+
+
+def test_a_process_that_is_gone_has_no_cpu() -> None:
+    assert cpu_percents([None, 2**22 + 1], seconds=0) == {}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-1, "0 s"),
+        (9.9, "9 s"),
+        (60, "1 min"),
+        (125, "2 min 5 s"),
+        (12000, "3 h 20 min"),
+        (4 * 86400 + 3600, "4 d 1 h"),
+    ],
+)
+def test_durations_read_as_people_write_them(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

@@ -1,0 +1,135 @@
+"""targets.py: which engines a call goes to."""
+
+import numpy as np
+import pytest
+
+from kernelfleet.client.targets import check_block, check_targets, resolve
+from kernelfleet.errors import InvalidEngineID, NoEnginesRegistered
+
+IDS = [3, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("targets", "expected"),
+    [
+        ("all", [0, 1, 3]),
+        (0, [0]),
+        (np.int64(3), [3]),
+        (np.array(1), [1]),
+        ([3, 0], [3, 0]),
+        ((1, 1, 3), [1, 1, 3]),
+        ([np.int32(1), 0], [1, 0]),
+        (np.array([3, 1]), [3, 1]),
+        ([], []),
+        ((), []),
+        (range(2), [0, 1]),
+        (range(1, -1, -1), [1, 0]),
+        (slice(None), [0, 1, 3]),
+        (slice(1, None), [1, 3]),
+        (slice(None, None, -1), [3, 1, 0]),
+        (slice(-1, None), [3]),
+    ],
+)
+def test_targets_resolve_to_ids(targets: object, expected: list[int]) -> None:
+    resolved = resolve(targets, IDS)
+    assert resolved == expected
+    assert all(type(each) is int for each in resolved)
+
+
+@pytest.mark.parametrize(
+    "targets", [2, -1, [0, 2], [0, -1], range(3), "ALL", "0", "", ["all"], np.int64(9), 10**30]
+)
+def test_an_engine_that_is_not_there_is_an_invalid_engine_id(targets: object) -> None:
+    with pytest.raises(InvalidEngineID):
+        resolve(targets, IDS)
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [
+        None,
+        True,
+        1.0,
+        [1.0],
+        [True],
+        [None],
+        [[0]],
+        {0, 1},
+        {0: 1},
+        b"\x00",
+        bytearray(1),
+        memoryview(b"\x00"),
+        (i for i in range(2)),
+        np.bool_(True),
+        np.array([0.5]),
+        np.array([[0, 1]]),
+        np.array([True, False]),
+        slice("a", None),
+        slice(None, None, 0),
+        object(),
+    ],
+    ids=repr,
+)
+def test_any_other_type_is_a_plain_value_error_that_says_what_is_valid(targets: object) -> None:
+    with pytest.raises(ValueError, match="targets must be 'all', an engine id") as caught:
+        resolve(targets, IDS)
+    assert not isinstance(caught.value, InvalidEngineID)
+
+
+def test_all_of_no_engines_is_an_error_and_other_empty_targets_are_not() -> None:
+    with pytest.raises(NoEnginesRegistered, match="no engines"):
+        resolve("all", [])
+    assert resolve([], []) == []
+    assert resolve(slice(None), []) == []
+    with pytest.raises(InvalidEngineID, match="no engine 0: the fleet has no engines"):
+        resolve(0, [])
+
+
+def test_the_message_names_the_engines_that_are_there() -> None:
+    with pytest.raises(InvalidEngineID, match=r"^no engine 7: the engines are 0-1,3$"):
+        resolve([0, 7], IDS)
+
+
+def test_a_dead_engine_says_how_it_died_and_what_brings_it_back() -> None:
+    dead = {1: "killed by signal 9 (SIGKILL)"}
+    with pytest.raises(InvalidEngineID) as caught:
+        resolve([0, 1], [0, 2], dead)
+    assert str(caught.value) == (
+        "engine 1 died: killed by signal 9 (SIGKILL); mec.restart(1) brings it back"
+    )
+    assert resolve("all", [0, 2], dead) == [0, 2]
+    with pytest.raises(NoEnginesRegistered, match=r"1 died; mec.restart\(\[1\]\)"):
+        resolve("all", [], dead)
+
+
+def test_restart_may_name_dead_engines() -> None:
+    dead = {1: "killed"}
+    assert resolve([1, 0], [0], dead, allow_dead=True) == [1, 0]
+    assert resolve("all", [0], dead, allow_dead=True) == [0]
+    with pytest.raises(InvalidEngineID):
+        resolve(2, [0], dead, allow_dead=True)
+
+
+def test_checked_targets_are_the_clients_own() -> None:
+    mine = [0, 2]
+    checked = check_targets(mine)
+    mine.append(5)
+    assert checked == [0, 2]
+    assert check_targets("all") == "all"
+    assert check_targets(np.int64(2)) == 2
+    assert check_targets(slice(1, 3)) == slice(1, 3)
+    assert check_targets(99) == 99
+
+
+@pytest.mark.parametrize("targets", ["everyone", -1, [0, -2]])
+def test_an_impossible_target_is_refused_when_assigned(targets: object) -> None:
+    with pytest.raises(InvalidEngineID):
+        check_targets(targets)
+
+
+def test_block_must_be_a_bool() -> None:
+    assert check_block(True) is True
+    assert check_block(False) is False
+    for wrong in (0, 1, None, "yes", np.bool_(True), [0]):
+        with pytest.raises(ValueError, match="block must be True or False"):
+            check_block(wrong)

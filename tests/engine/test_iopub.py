@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import time
+
+from tests.engine.driver import Engine, wait_until
+
+
+def test_every_line_of_many_is_counted_and_arrives(engine: Engine) -> None:
+    begun = time.monotonic()
+    done = engine.execute("for i in range(100_000): print(i)")
+    assert done["stdout"] == "".join(f"{i}\n" for i in range(100_000))
+    assert time.monotonic() - begun < 10
+
+
+def test_the_count_is_exact_for_all_kinds_of_output(engine: Engine) -> None:
+    code = (
+        "import sys\nfrom IPython.display import display\n"
+        "for i in range(50):\n"
+        "    print('out', i)\n    print('err', i, file=sys.stderr)\n    display(i)\n"
+        "'value'"
+    )
+    for _ in range(5):
+        done = engine.execute(code)
+        assert done["stdout"] == "".join(f"out {i}\n" for i in range(50))
+        assert done["stderr"] == "".join(f"err {i}\n" for i in range(50))
+        kinds = [message["msg_type"] for message in done["messages"]]
+        assert kinds == ["display_data"] * 50 + ["execute_result"]
+
+
+def test_a_silent_request_publishes_nothing(engine: Engine) -> None:
+    assert engine.ask("fleet_execute_request", {"code": "a = 1"})["content"]["n_iopub"] == 0
+    assert engine.ask("fleet_pull_request", {"names": ["a"]})["content"]["n_iopub"] == 0
+    assert engine.ask("fleet_keys_request")["content"]["n_iopub"] == 0
+
+
+def test_output_of_a_called_function_belongs_to_its_request(engine: Engine) -> None:
+    reply = engine.ask_apply(lambda: print("from a call"))
+    (message,) = engine.outputs(reply)
+    assert message["content"] == {"name": "stdout", "text": "from a call\n"}
+
+
+def test_output_of_subprocesses_belongs_to_the_cell(engine: Engine) -> None:
+    code = "import subprocess\nsubprocess.run('echo out; echo err >&2', shell=True)\nNone"
+    for _ in range(10):
+        done = engine.execute(code)
+        assert (done["stdout"], done["stderr"]) == ("out\n", "err\n")
+
+
+def test_descriptor_output_is_not_echoed_to_the_log(engine: Engine) -> None:
+    engine.execute("import os\nos.write(1, b'not for the log\\n')")
+    assert b"not for the log" not in (engine.folder / "log").read_bytes()
+
+
+def test_characters_split_between_writes_stay_whole(engine: Engine) -> None:
+    code = "import os, time\nos.write(1, b'\\xc3')\ntime.sleep(0.05)\nos.write(1, b'\\xa4')\nNone"
+    assert engine.execute(code)["stdout"] == "ä"
+
+
+def test_prints_of_multiprocessing_children_arrive_once(engine: Engine) -> None:
+    code = (
+        "import multiprocessing, sys\n"
+        "print('parent', end=' ')\n"
+        "def work(): print('child', flush=True)\n"
+        "p = multiprocessing.get_context('fork').Process(target=work)\n"
+        "p.start(); p.join()"
+    )
+    sent = engine.send("fleet_execute_request", {"code": code})
+    assert engine.reply_to(sent)["content"]["status"] == "ok"
+    text = ""
+    while "child\n" not in text:
+        message = engine.receive(engine.iopub)
+        assert message["parent_header"]["msg_id"] == sent
+        text += message["content"]["text"]
+    assert sorted(text.split()) == ["child", "parent"]
+
+
+def test_the_childrens_socket_is_a_file_beside_the_connection_file(engine: Engine) -> None:
+    assert (engine.folder / "e.json-forks").is_socket()
+    assert engine.value("[c.laddr for c in __import__('psutil').Process().net_connections('tcp')]") == []
+
+
+def test_output_of_threads_after_the_reply_still_comes(engine: Engine) -> None:
+    code = (
+        "import threading, time\n"
+        "def late():\n    go.wait(); print('late', flush=True)\n"
+        "go = threading.Event(); threading.Thread(target=late).start()"
+    )
+    sent = engine.send("fleet_execute_request", {"code": code})
+    engine.reply_to(sent)
+    engine.execute("go.set()")
+    wait_until(lambda: True)
+    assert engine.execute("1")["status"] == "ok"
+
+
+def test_flushing_unwritten_streams_costs_nothing(engine: Engine) -> None:
+    code = (
+        "import sys, time\nbegun = time.perf_counter()\n"
+        "for _ in range(10_000): sys.stdout.flush()\n"
+        "print(time.perf_counter() - begun)"
+    )
+    assert float(engine.execute(code)["stdout"]) < 0.5
+
+
+def test_writing_needs_text_and_an_open_stream(engine: Engine) -> None:
+    assert engine.execute("import sys; sys.stdout.write(1)")["ename"] == "TypeError"
+
+
+def test_a_replaced_stdout_does_not_disturb_the_reply(engine: Engine) -> None:
+    engine.execute("import sys; saved = sys.stdout; sys.stdout = None")
+    assert engine.ask("fleet_keys_request")["content"]["status"] == "ok"
+    engine.execute("sys.stdout = saved")
+    assert engine.execute("print(1)")["stdout"] == "1\n"

@@ -1,0 +1,242 @@
+"""The rules of the house that a machine can hold: imports, lengths, tests, names.
+
+A folder is a process: code lives in the folder of the process in which it runs.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "kernelfleet"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+#: The modules that stand beside the folders: words that every process may need.
+COMMON = ""
+
+#: Folder -> the folders it may import from, besides itself.
+MAY_IMPORT = {
+    COMMON: set[str](),
+    "wire": {COMMON},
+    "engine": {COMMON, "wire"},
+    "provisioners": {COMMON, "wire"},
+    "controller": {COMMON, "wire"},
+    "client": {COMMON, "wire"},
+    "notebook": {COMMON, "wire", "client"},
+    "cli": {COMMON, "wire", "client"},
+    "server": {COMMON, "wire", "client"},
+}
+
+#: The two files that start a controller in their own process.
+MAY_START_A_CONTROLLER = {"client/fleet.py", "cli/start.py"}
+
+#: Gives out the names of all others, when asked for.
+NAMES_ONLY = {"__init__.py"}
+
+#: Modules without a test file of their own, and why.
+NO_TEST_FILE = {
+    "__init__.py": "tested by tests/test_package.py",
+    "client/__init__.py": "tested by tests/test_package.py",
+    "cli/__main__.py": "one line, run by tests/journeys/test_command_line.py",
+    "engine/__main__.py": "one line, run by whatever starts an engine",
+}
+
+MAX_FILE_LINES = 400
+MAX_FUNCTION_LINES = 60
+
+
+def short(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def folder(path: Path) -> str:
+    parent = path.relative_to(PACKAGE).parent.as_posix()
+    return COMMON if parent == "." else parent.split("/")[0]
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and full name of everything the file imports, at whatever depth."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{short(path)}:{node.lineno}: a relative import"
+            for alias in node.names:
+                yield node.lineno, f"{node.module}.{alias.name}"
+
+
+def folder_of_import(name: str) -> str | None:
+    """The folder that an import reaches into; None if it is not of this package."""
+    parts = name.split(".")
+    if parts[0] != "kernelfleet":
+        return None
+    return parts[1] if len(parts) > 1 and parts[1] in MAY_IMPORT else COMMON
+
+
+def test_every_folder_of_the_package_is_in_the_table() -> None:
+    assert {folder(path) for path in MODULES} <= set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=short)
+def test_imports_point_one_way(path: Path) -> None:
+    if short(path) in NAMES_ONLY:
+        return
+    home = folder(path)
+    allowed = MAY_IMPORT[home] | {home}
+    if short(path) in MAY_START_A_CONTROLLER:
+        allowed |= {"controller"}
+    wrong = [
+        f"{short(path)}:{line} imports {name}"
+        for line, name in imports(path)
+        if (reached := folder_of_import(name)) is not None and reached not in allowed
+    ]
+    assert not wrong
+
+
+UNPICKLERS = re.compile(
+    r"(pickle|_pickle|cloudpickle|dill|marshal|shelve)(\.|$)|kernelfleet\.(wire\.serialize|composite)"
+)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in MODULES if folder(path) == "controller" or short(path) == "wire/codec.py"],
+    ids=short,
+)
+def test_the_controller_and_the_codec_never_unpickle(path: Path) -> None:
+    wrong = [f"{line}: {name}" for line, name in imports(path) if UNPICKLERS.match(name)]
+    assert not wrong
+
+
+def test_a_controller_process_never_loads_what_unpickles() -> None:
+    controller = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in MODULES
+        if folder(path) == "controller" and path.name != "__main__.py"
+    ]
+    assert modules_loaded_by(*controller, "kernelfleet.wire.codec").isdisjoint(
+        {"cloudpickle", "kernelfleet.wire.serialize", "kernelfleet.composite"}
+    )
+
+
+def test_an_engine_loads_nothing_of_client_and_controller() -> None:
+    engine = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in MODULES
+        if folder(path) == "engine" and path.name != "__main__.py"
+    ]
+    others = ("client", "controller", "cli", "notebook", "server", "provisioners")
+    assert not [
+        name
+        for name in modules_loaded_by(*engine)
+        if name.startswith(tuple(f"kernelfleet.{other}" for other in others))
+    ]
+
+
+def modules_loaded_by(*names: str) -> set[str]:
+    """What is in ``sys.modules`` after a fresh interpreter has imported these modules."""
+    code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)\n"
+    code += "print(*sys.modules)"
+    command = [sys.executable, "-c", code, *names]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    return set(run.stdout.split())
+
+
+@pytest.mark.parametrize("path", MODULES, ids=short)
+def test_no_file_is_too_long(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_FILE_LINES
+
+
+@pytest.mark.parametrize("path", MODULES, ids=short)
+def test_no_function_is_too_long(path: Path) -> None:
+    long = [
+        f"{short(path)}:{node.lineno} {node.name} has {lines} lines"
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (lines := (node.end_lineno or 0) - node.lineno + 1) > MAX_FUNCTION_LINES
+    ]
+    assert not long
+
+
+@pytest.mark.parametrize("path", MODULES, ids=short)
+def test_every_module_says_what_it_is(path: Path) -> None:
+    assert ast.get_docstring(tree(path))
+
+
+def test_no_module_is_a_drawer_for_leftovers() -> None:
+    drawers = {"util.py", "utils.py", "helpers.py", "common.py", "misc.py"}
+    assert not [short(path) for path in MODULES if path.name in drawers]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=short)
+def test_every_module_has_a_test_file_of_its_name(path: Path) -> None:
+    if short(path) in NO_TEST_FILE or not has_code(path):
+        return
+    test = ROOT / "tests" / Path(short(path)).with_name(f"test_{path.stem}.py")
+    assert test.exists()
+
+
+def has_code(path: Path) -> bool:
+    """Whether the file holds more than its docstring."""
+    return len(tree(path).body) > 1
+
+
+def test_every_exception_to_these_rules_is_needed() -> None:
+    existing = {short(path) for path in MODULES}
+    assert set(NO_TEST_FILE) <= existing
+    assert existing >= MAY_START_A_CONTROLLER
+
+
+# written in pieces, or this file would be the one that is found
+ONE_MACHINE = re.compile(
+    "/(?:ho" + "me|Us" + "ers)/[a-z]+/|/ro" + "ot/|/wo" + "rk/|/op" + "t/[a-z]"
+)
+TEXT = {
+    ".py",
+    ".md",
+    ".toml",
+    ".txt",
+    ".cfg",
+    ".ini",
+    ".json",
+    ".yml",
+    ".yaml",
+    ".ipynb",
+    ".sh",
+    "",
+}
+
+
+def repository_files() -> list[Path]:
+    skipped = {".git", ".venv", "dist", "build", "__pycache__", "node_modules"}
+    return [
+        path
+        for path in sorted(ROOT.rglob("*"))
+        if path.is_file()
+        and path.suffix in TEXT
+        and not any(
+            part in skipped or part.endswith("_cache") or part == ".hypothesis"
+            for part in path.relative_to(ROOT).parts
+        )
+    ]
+
+
+def test_no_file_names_a_place_on_one_machine() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in repository_files()
+        for number, line in enumerate(path.read_text("utf-8", "replace").splitlines(), 1)
+        if ONE_MACHINE.search(line)
+    ]
+    assert not found
