@@ -79,19 +79,27 @@ def decode(session: Session, frames: Sequence[Any]) -> KernelMessage:
     if session.auth is not None and not compare_digest(parts[0], session.sign(parts[1:5])):
         raise BadKernelMessage("wrong signature")
     try:
-        header = session.unpack(parts[1])
-        parent = session.unpack(parts[2])
-        return KernelMessage(
+        header, parent, metadata, content = map(session.unpack, parts[1:5])
+        message = KernelMessage(
             identities=raw[:start],
             msg_type=header["msg_type"],
             session=header.get("session", ""),
             parent_id=parent.get("msg_id", "") if parent else "",
-            metadata=session.unpack(parts[3]),
-            content=session.unpack(parts[4]),
+            metadata=metadata,
+            content=content,
             buffers=list(frames[start + 6 :]),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadKernelMessage(f"not a Jupyter message: {error}") from error
+    if not (
+        isinstance(message.content, dict)
+        and isinstance(message.metadata, dict)
+        and isinstance(message.msg_type, str)
+        and isinstance(message.session, str)
+        and isinstance(message.parent_id, str)
+    ):
+        raise BadKernelMessage("not a Jupyter message: a field is of the wrong type")
+    return message
 
 
 def _bytes(frame: Any) -> bytes:

@@ -108,4 +108,9 @@ class SocketPump:
             frames = self.socket.recv_multipart(zmq.NOBLOCK, copy=self._copy)
         except zmq.Again:
             return
-        self._on_message(frames)
+        try:
+            self._on_message(frames)
+        except Exception as error:  # noqa: BLE001 (reported; the descriptor would not wake us again)
+            self._loop.call_exception_handler(
+                {"message": "a received message could not be handled", "exception": error}
+            )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,43 @@ Frame = bytes | bytearray | memoryview
 
 #: Buffers below this size stay inside the pickle.
 OUT_OF_BAND_BYTES = 64 * 1024
+
+
+class _Pickler(FleetPickler):
+    """Sends read-only arrays as if they could be written: the receiver gets one of its own."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Reduce a read-only array through an alias; a read-only buffer would stay one."""
+        numpy = sys.modules.get("numpy")
+        if (
+            numpy is not None
+            and type(obj) is numpy.ndarray
+            and not obj.flags.writeable
+            and obj.flags.forc
+            and not obj.dtype.hasobject
+        ):
+            return _writable_alias(numpy, obj).__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+        return super().reducer_override(obj)
+
+
+class _Memory:
+    """What numpy takes for an owner of bytes that may be written; keeps the real one alive."""
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+        self.__array_interface__ = {
+            "version": 3,
+            "data": (array.__array_interface__["data"][0], False),
+            "shape": (array.nbytes,),
+            "typestr": "|u1",
+        }
+
+
+def _writable_alias(numpy: Any, array: Any) -> Any:
+    """An array on the same memory that says it is writable; to be read only."""
+    memory = numpy.asarray(_Memory(array))
+    order = "C" if array.flags.c_contiguous else "F"
+    return numpy.ndarray(array.shape, array.dtype, buffer=memory, order=order)
 
 
 def pack(obj: object, *, snapshot: bool = False) -> list[Frame]:
@@ -46,7 +84,7 @@ def pack(obj: object, *, snapshot: bool = False) -> list[Frame]:
 
     stream = io.BytesIO()
     try:
-        FleetPickler(stream, keep_small_in_band).dump(obj)
+        _Pickler(stream, keep_small_in_band).dump(obj)
     except Exception as error:
         raise SerializationError(
             f"cannot pickle {type(obj).__name__!r} object: {type(error).__name__}: {error}"

@@ -1,0 +1,100 @@
+"""Messages as signed frames: what was encoded comes back, everything else is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import zmq
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kernelfleet.wire import codec
+from kernelfleet.wire.codec import BadMessage, Codec
+
+KEY = b"k" * 32
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+heads = st.dictionaries(st.text(), json_values).map(
+    lambda head: {**{k: v for k, v in head.items() if k != "buffers"}, "type": "request"}
+)
+
+
+@given(heads, st.lists(st.binary(max_size=50), max_size=4))
+def test_what_is_encoded_is_decoded(head: dict[str, Any], buffers: list[bytes]) -> None:
+    frames = Codec(KEY).encode(head, buffers)
+    assert Codec(KEY).decode(frames) == (head, buffers)
+
+
+def test_frames_of_pyzmq_are_decoded_as_bytes_are() -> None:
+    frames = [zmq.Frame(frame) for frame in Codec(KEY).encode({"type": "x", "ü": 1}, [b"data"])]
+    head, buffers = Codec(KEY).decode(frames)
+    assert head == {"type": "x", "ü": 1}
+    assert [bytes(buffer) for buffer in buffers] == [b"data"]
+
+
+def test_buffers_are_passed_on_without_a_copy() -> None:
+    data = bytearray(1000)
+    frames = Codec(KEY).encode({"type": "x"}, [data])
+    assert frames[2] is data
+    assert Codec(KEY).decode(frames)[1][0] is data
+
+
+@given(st.lists(st.binary(max_size=100), max_size=5))
+def test_random_frames_are_refused(frames: list[bytes]) -> None:
+    with pytest.raises(BadMessage):
+        Codec(KEY).decode(frames)
+
+
+def signed(head: bytes, *buffers: bytes) -> list[bytes]:
+    return [Codec(KEY)._sign(head), head, *buffers]
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        [],
+        [b""],
+        signed(b""),
+        signed(b"{"),
+        signed(b"\xff\xfe"),
+        signed(b"[]"),
+        signed(b'"type"'),
+        signed(b"{}"),
+        signed(b'{"type": 3, "buffers": 0}'),
+        signed(b'{"type": "x"}'),
+        signed(b'{"type": "x", "buffers": 1}'),
+        signed(b'{"type": "x", "buffers": 0}', b"too many"),
+        signed(b'{"type": "x", "buffers": "0"}'),
+        signed(b"[" * 100_000),
+    ],
+    ids=lambda frames: repr(frames)[:40],
+)
+def test_what_is_no_message_is_refused_though_signed(frames: list[bytes]) -> None:
+    with pytest.raises(BadMessage):
+        Codec(KEY).decode(frames)
+
+
+def test_another_key_is_refused() -> None:
+    with pytest.raises(BadMessage, match="signature"):
+        Codec(b"other").decode(Codec(KEY).encode({"type": "x"}))
+
+
+def test_a_changed_head_is_refused() -> None:
+    signature, head = Codec(KEY).encode({"type": "x"})
+    with pytest.raises(BadMessage, match="signature"):
+        Codec(KEY).decode([signature, head.replace(b"x", b"y")])
+
+
+def test_a_head_beyond_the_limit_is_refused_before_it_is_parsed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(codec, "MAX_HEAD_BYTES", 100)
+    monkeypatch.setattr(json, "loads", lambda _: pytest.fail("was parsed"))
+    with pytest.raises(BadMessage, match="limit"):
+        Codec(KEY).decode(Codec(KEY).encode({"type": "x" * 200}))

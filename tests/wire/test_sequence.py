@@ -1,0 +1,120 @@
+"""Exactly once and in order, whatever a network does to the frames."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kernelfleet.wire.sequence import Sequence
+
+Packet = dict[str, Any]
+
+
+class Wire:
+    """Two peers and the frames under way, which a test may lose, double and reorder."""
+
+    def __init__(self) -> None:
+        self.peers = (Sequence(), Sequence())
+        self.under_way: tuple[deque[Packet], deque[Packet]] = (deque(), deque())
+        self.delivered: tuple[list[int], list[int]] = ([], [])
+        self.sent = [0, 0]
+
+    def send(self, peer: int) -> None:
+        self.sent[peer] += 1
+        head = self.peers[peer].number({"type": "x", "value": self.sent[peer]}, [], 10)
+        self._transmit(peer, head)
+
+    def _transmit(self, peer: int, head: Packet) -> None:
+        self.under_way[peer].append({**head, "ack": self.peers[peer].received})
+
+    def arrive(self, peer: int, position: int) -> None:
+        """One of the frames that ``peer`` has sent arrives."""
+        frames = self.under_way[peer]
+        head = frames[position % len(frames)]
+        del frames[position % len(frames)]
+        receiver = 1 - peer
+        verdict = self.peers[receiver].accept(head)
+        if head["type"] == "resend":
+            self.resend(receiver, head["ack"])
+        elif verdict == "deliver":
+            self.delivered[receiver].append(head["value"])
+        elif verdict == "gap":
+            self._transmit(receiver, {"type": "resend"})
+
+    def resend(self, peer: int, received: int) -> None:
+        for sent in self.peers[peer].since(received):
+            self._transmit(peer, sent.head)
+
+    def reconnect(self) -> None:
+        """A connection breaks: all under way is lost, and each tells what it has."""
+        for peer in (0, 1):
+            self.under_way[peer].clear()
+        for peer in (0, 1):
+            self.resend(peer, self.peers[1 - peer].received)
+
+    def settle(self) -> None:
+        while self.under_way[0] or self.under_way[1]:
+            self.arrive(0 if self.under_way[0] else 1, 0)
+
+
+actions = st.tuples(
+    st.sampled_from(["send", "arrive", "lose", "double", "reconnect"]),
+    st.integers(0, 1),
+    st.integers(0, 20),
+)
+
+
+@settings(max_examples=300)
+@given(st.lists(actions, max_size=60))
+def test_loss_duplication_and_reordering_end_in_exactly_once_in_order(
+    steps: list[tuple[str, int, int]],
+) -> None:
+    wire = Wire()
+    for action, peer, position in steps:
+        frames = wire.under_way[peer]
+        if action == "send":
+            wire.send(peer)
+        elif action == "reconnect":
+            wire.reconnect()
+        elif frames and action == "arrive":
+            wire.arrive(peer, position)
+        elif frames and action == "lose":
+            del frames[position % len(frames)]
+        elif frames and action == "double":
+            frames.append(frames[position % len(frames)])
+        for receiver in (0, 1):  # never a gap, never twice, at no time
+            assert wire.delivered[receiver] == list(range(1, len(wire.delivered[receiver]) + 1))
+    wire.reconnect()
+    wire.settle()
+    for peer in (0, 1):
+        assert wire.delivered[1 - peer] == list(range(1, wire.sent[peer] + 1))
+
+
+@given(st.integers(0, 30), st.lists(st.integers(0, 40), max_size=10))
+def test_acknowledging_forgets_exactly_what_the_peer_has(count: int, acks: list[int]) -> None:
+    sequence = Sequence()
+    for _ in range(count):
+        sequence.number({"type": "x"}, [], 7)
+    for ack in acks:
+        sequence.acknowledge(ack)
+    kept = list(range(min(max(acks, default=0), count) + 1, count + 1))
+    assert [sent.n for sent in sequence.unacknowledged] == kept
+    assert sequence.unacknowledged_bytes == 7 * len(kept)
+
+
+def test_messages_without_a_number_pass_and_acknowledge() -> None:
+    sequence = Sequence()
+    sequence.number({"type": "x"}, [], 5)
+    assert sequence.accept({"type": "pong", "ack": 1}) == "deliver"
+    assert not sequence.unacknowledged
+
+
+def test_a_resend_carries_the_very_buffers() -> None:
+    sequence = Sequence()
+    data = bytearray(10)
+    sequence.number({"type": "x"}, [data], 10)
+    assert sequence.since(0)[0].buffers[0] is data
+    assert sequence.since(1) == []
