@@ -65,6 +65,8 @@ class Incarnation:
     kernel_name: str
     pid: int | None = None
     pidfd: int = -1
+    #: Its end is our own doing: the death watch is to say nothing.
+    leaving: bool = False
     started: float = field(default_factory=time.time)
 
     @property

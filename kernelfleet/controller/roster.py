@@ -198,6 +198,7 @@ class Roster:
             if engine.incarnation is not None:
                 incarnations.append(engine.incarnation)
                 asked.append((engine.incarnation, engine.links))
+                engine.incarnation.leaving = True
                 engine.tell("control", "shutdown_request", {"restart": False})
                 self._by_session.pop(engine.incarnation.session_id, None)
         # The request is on its way before the sockets are disconnected in detach.
@@ -214,7 +215,7 @@ class Roster:
 
     async def _died(self, engine: Engine, incarnation: Incarnation) -> None:
         """A process ended unasked: fail its work with the cause, keep its id."""
-        if engine.incarnation is not incarnation:
+        if engine.incarnation is not incarnation or incarnation.leaving:
             return
         # Its last replies may still be on their way: a pidfd fires before ZMQ has read them.
         await asyncio.sleep(LAST_WORDS_SECONDS)

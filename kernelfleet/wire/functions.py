@@ -172,8 +172,9 @@ class _Globals:
 def _is_local(name: str, value: object, func: types.FunctionType) -> bool:
     """Names that every IPython process has for itself: they are not brought along."""
     if name in _OF_IPYTHON:
-        owner = getattr(value, "__module__", None) or type(value).__module__
-        return str(owner).startswith(("IPython", "ipykernel"))
+        home = getattr(value, "__globals__", {}).get("__name__")  # IPython's open says "io"
+        owners = (home, getattr(value, "__module__", None), type(value).__module__)
+        return any(str(owner).startswith(("IPython", "ipykernel")) for owner in owners)
     return name in _HISTORIES and "get_ipython" in func.__globals__
 
 

@@ -1,0 +1,136 @@
+"""A fleet in a process of its own: ``kernelfleet start`` runs this until it is told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import platform
+import resource
+import secrets
+import signal
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from logging import Logger
+
+import zmq
+
+from kernelfleet.controller.host import FleetHost, HostOptions
+from kernelfleet.controller.server import Server
+from kernelfleet.wire.connection import DEFAULT_NAME, FleetFile
+
+#: ZMQ's default of 1023 sockets per context is too few for hundreds of engines.
+MAX_SOCKETS = 8192
+
+
+@dataclass(frozen=True)
+class DaemonOptions:
+    """What ``kernelfleet start`` was asked for."""
+
+    n: int
+    name: str = DEFAULT_NAME
+    #: A TCP port; None is 10105 or the next free one.
+    port: int | None = None
+    tcp: bool = True
+    kernel: str | None = None
+    cwd: str | None = None
+    on_start: str | None = None
+    environment: Callable[[int], Mapping[str, str]] = field(default=lambda _: os.environ)
+
+
+def run_daemon(
+    options: DaemonOptions,
+    on_ready: Callable[[FleetFile], None],
+    log: Logger | None = None,
+) -> None:
+    """Start a fleet and serve it until SIGINT, SIGTERM, or a client's ``stop_fleet``.
+
+    Args:
+        options: What to start.
+        on_ready: Called once the engines answer and clients can connect.
+        log: Where engine deaths and refused messages are told.
+
+    Raises:
+        FleetExists: a fleet of this name is running.
+        StartError: an engine did not come up.
+        OSError: the TCP port is taken.
+    """
+    _raise_descriptor_limit()
+    asyncio.run(_serve(options, on_ready, log or logging.getLogger("kernelfleet")))
+
+
+async def _serve(
+    options: DaemonOptions, on_ready: Callable[[FleetFile], None], log: Logger
+) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(signum, stop.set)
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    context.set(zmq.MAX_SOCKETS, MAX_SOCKETS)
+    try:
+        starting = asyncio.create_task(FleetHost.launch(_host_options(options), context, log))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            starting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await starting
+            return
+        host = starting.result()
+        try:
+            await _serve_host(host, options, context, on_ready, log, stop)
+        finally:
+            await host.stop()
+    finally:
+        context.destroy(linger=500)
+
+
+async def _serve_host(
+    host: FleetHost,
+    options: DaemonOptions,
+    context: zmq.Context[zmq.Socket[bytes]],
+    on_ready: Callable[[FleetFile], None],
+    log: Logger,
+    stop: asyncio.Event,
+) -> None:
+    fleet = FleetFile(
+        name=options.name,
+        pid=os.getpid(),
+        host=platform.node(),
+        started=time.time(),
+        key=secrets.token_hex(32),
+    )
+    server = Server(host.controller, context, fleet, log)
+    try:
+        fleet.ipc = server.listen_ipc(str(host.directory.sockets / "client.sock"))
+        if options.tcp:
+            fleet.tcp = server.listen_tcp(fleet, options.port)
+        host.directory.write(fleet)
+        on_ready(fleet)
+        waits = [asyncio.create_task(event.wait()) for event in (stop, host.stop_requested)]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        await host.stop()
+    finally:
+        server.close()
+
+
+def _host_options(options: DaemonOptions) -> HostOptions:
+    return HostOptions(
+        name=options.name,
+        kernels=[options.kernel] * options.n,
+        environment=options.environment,
+        cwd=options.cwd,
+        on_start=options.on_start,
+    )
+
+
+def _raise_descriptor_limit() -> None:
+    """Ask for as many descriptors as we may have: the usual 1024 end at some 150 engines."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
