@@ -48,16 +48,22 @@ def remember_shown_errors(shell: Any) -> None:
     shell._get_exc_info = get_and_remember
 
 
-async def run_cell(shell: Any, namespace: Namespace, code: str) -> CellOutcome:
-    """Run a cell in the shell, publishing what it prints and shows."""
+async def run_cell(
+    shell: Any, namespace: Namespace, code: str, *, store_history: bool = True
+) -> CellOutcome:
+    """Run a cell in the shell, publishing what it prints and shows.
+
+    Without ``store_history`` it uses up no number.
+    """
     shell._last_traceback = None
     shell._last_traceback_during_displayhook = False
     shell.last_shown_error = None
     number = shell.execution_count
     if not code or code.isspace():
-        _count_blank(shell, code)
+        if store_history:
+            _count_blank(shell, code)
         return CellOutcome(number, code)
-    cell = _Cell(shell, code)
+    cell = _Cell(shell, code, store_history)
     result = await cell.run()
     if cell.names_can_be_claimed:
         namespace.claim(cell.translated)
@@ -77,9 +83,10 @@ def _count_blank(shell: Any, code: str) -> None:
 class _Cell:
     """One cell on its way through the shell."""
 
-    def __init__(self, shell: Any, code: str) -> None:
+    def __init__(self, shell: Any, code: str, store_history: bool) -> None:
         self.shell = shell
         self.code = code
+        self.store_history = store_history
         self.translated = code
         self.exc_tuple: Any = None
         self.awaits = False
@@ -118,7 +125,7 @@ class _Cell:
     def _coroutine(self) -> Any:
         return self.shell.run_cell_async(
             self.code,
-            store_history=True,
+            store_history=self.store_history,
             transformed_cell=self.translated,
             preprocessing_exc_tuple=self.exc_tuple,
         )
@@ -126,7 +133,7 @@ class _Cell:
     def _run_now(self) -> Any:
         shell = self.shell
         if shell.loop_runner is not _asyncio_runner:
-            return shell.run_cell(self.code, store_history=True)  # %autoawait trio
+            return shell.run_cell(self.code, store_history=self.store_history)  # %autoawait trio
         result = None
         try:
             result = _pseudo_sync_runner(self._coroutine())

@@ -166,7 +166,10 @@ class EngineKernel(IPythonKernel):  # type: ignore[misc, no-any-unimported]
             self._publish_execute_input(code, parent, self.shell.execution_count)
         self._forward_input(request.content.get("allow_stdin", False))
         try:
-            outcome = await execution.run_cell(self.shell, self.namespace, code)
+            outcome = await execution.run_cell(
+                self.shell, self.namespace, code,
+                store_history=request.content.get("store_history", True),
+            )  # fmt: skip
         finally:
             self._restore_input()
         if outcome.error is None:

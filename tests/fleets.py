@@ -1,0 +1,81 @@
+"""The fleets that tests share, and how an engine's past is forgotten."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+from kernelfleet import Fleet, MultiEngineClient
+
+N = 4
+NAME = "shared"
+
+_DAEMON = f"""
+from kernelfleet.controller.daemon import DaemonOptions, run_daemon
+run_daemon(DaemonOptions(n={N}, name={NAME!r}), lambda fleet: print(fleet.tcp, flush=True))
+"""
+
+
+class SharedFleets:
+    """Both are started when somebody first wants a client of them."""
+
+    def __init__(self) -> None:
+        self._embedded: Fleet | None = None
+        self._daemon: subprocess.Popen[str] | None = None
+        self.port = 0
+
+    def client(self, transport: str) -> MultiEngineClient:
+        """A new client over 'embedded', 'unix' or 'tcp'."""
+        if transport == "embedded":
+            return self.embedded.client()
+        self._start_daemon()
+        return MultiEngineClient(NAME if transport == "unix" else ("127.0.0.1", self.port))
+
+    @property
+    def embedded(self) -> Fleet:
+        """The one in this process."""
+        if self._embedded is None:
+            self._embedded = Fleet(N)
+            self._embedded.start()
+        return self._embedded
+
+    def _start_daemon(self) -> None:
+        if self._daemon is not None:
+            return
+        command = [sys.executable, "-c", _DAEMON]
+        self._daemon = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self._daemon.stdout is not None
+        url = self._daemon.stdout.readline().strip()
+        assert url, "the daemon did not start"
+        self.port = int(url.rpartition(":")[2])
+
+    def stop(self) -> None:
+        """End both; the daemon must end well."""
+        if self._embedded is not None:
+            self._embedded.stop()
+        if self._daemon is not None:
+            assert self._daemon.stdout is not None
+            self._daemon.terminate()
+            self._daemon.stdout.close()
+            assert self._daemon.wait(timeout=10) == 0
+
+
+def make_ready(mec: MultiEngineClient) -> None:
+    """Four idle engines with empty namespaces, histories, queues and properties."""
+    dead = [engine.id for engine in mec.engines() if engine.state == "dead"]
+    if dead:
+        mec.restart(dead, timeout=30)
+    if any(status["pending"] for _, status in mec.queue_status()):
+        mec.clear_queue()
+        mec.interrupt()
+    mec.reset(timeout=30)
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait for something that nothing announces."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.005)
