@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import weakref
 from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any, Self
@@ -52,7 +53,8 @@ class BaseClient:
         self.__dict__.update(
             _connection=connection,
             _reader=Reader(self._fetch_value),
-            _pending=[],
+            _outstanding=set(),
+            _unfetched=weakref.WeakSet(),
             _block=True,
             _targets="all",
             _parent=None,
@@ -178,8 +180,10 @@ class BaseClient:
         raise e
 
     def _remember(self, pending: PendingResult) -> None:
-        outstanding = [each for each in self._pending if not each.done()]
-        self._pending[:] = [*outstanding, pending]
+        """For ``barrier`` until it has ended, and for ``flush`` as long as somebody holds it."""
+        self._unfetched.add(pending)
+        self._outstanding.add(pending)
+        pending.add_done_callback(self._outstanding.discard)
 
     def _fetch_value(self, engine_id: int, number: int) -> Any:
         """The object of the last expression of a command, from the engine's output cache."""

@@ -1,12 +1,13 @@
 """MultiEngineClient: steer a fleet of engines as if it were one interpreter.
 
-The verbs that run code and manage the fleet. Those that move data are in ``data.py``; where a
-call goes and whether it waits is decided in ``base.py``.
+The verbs that run code and manage the fleet. Those that move data are in ``data.py``, those that
+label engines in ``properties.py``; where a call goes and whether it waits is decided in ``base.py``.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from kernelfleet.client.connection import OnOutput
 from kernelfleet.client.data import DataVerbs
 from kernelfleet.client.pending import PendingResult
+from kernelfleet.client.properties import PropertyVerbs
 from kernelfleet.client.source import read_script
 from kernelfleet.client.targets import Targets
 from kernelfleet.errors import CallTimeout, NotAPendingResult
@@ -23,7 +25,7 @@ from kernelfleet.results import EngineInfo
 ASK_SECONDS = 30.0
 
 
-class MultiEngineClient(DataVerbs):
+class MultiEngineClient(DataVerbs, PropertyVerbs):
     """A client of a running fleet.
 
     Clients share engines and namespaces; each has its own ``block`` and ``targets``, which every
@@ -235,14 +237,18 @@ class MultiEngineClient(DataVerbs):
             NotAPendingResult: something else was given.
             CallTimeout: ``timeout`` expired; ``.pending_result`` is the first that had not ended.
         """
+        deadline = None if timeout is None else time.monotonic() + timeout
         for pending in self._as_pending(pending_results):
-            self._wait_until_done(pending, timeout)
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            if not pending.wait(left):
+                text = f"{pending.method} has not ended after {timeout:g} s; the work goes on"
+                raise CallTimeout(text, pending_result=pending)
 
     def _as_pending(
         self, given: PendingResult | Iterable[PendingResult] | None
     ) -> list[PendingResult]:
         if given is None:
-            return list(self._pending)
+            return list(self._outstanding)
         try:
             results = [given] if isinstance(given, PendingResult) else list(given)
         except TypeError:
@@ -252,16 +258,11 @@ class MultiEngineClient(DataVerbs):
                 raise NotAPendingResult(f"barrier waits for PendingResults, not {each!r}")
         return results
 
-    def _wait_until_done(self, pending: PendingResult, timeout: float | None) -> None:
-        if not pending.wait(timeout):
-            text = f"{pending.method} has not ended after {timeout:g} s; the work goes on"
-            raise CallTimeout(text, pending_result=pending)
-
     def flush(self) -> None:
         """Forget results not yet fetched, not the work; fetching one raises InvalidDeferredID."""
-        for pending in self._pending:
+        for pending in list(self._unfetched):
             pending.flush()
-        self._pending.clear()
+        self._unfetched.clear()
 
     def peek(
         self,

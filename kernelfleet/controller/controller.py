@@ -20,7 +20,7 @@ import os
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from logging import Logger
 from typing import Any, Protocol
 
@@ -54,7 +54,6 @@ class Client:
 
     id: str
     peer: Peer | None
-    running: set[str] = field(default_factory=set)
 
 
 class Controller:
@@ -92,10 +91,8 @@ class Controller:
 
     def disconnect(self, client_id: str) -> None:
         """A client has left; its submitted work goes on, its results stay in the history."""
-        client = self.clients.pop(client_id, None)
-        if client is not None:
-            for result_id in client.running:
-                self.results.release(result_id)
+        self.clients.pop(client_id, None)
+        self.results.release_all(client_id)
 
     def _deliver(self, client_id: str, head: JsonDict, buffers: list[Any]) -> bool:
         client = self.clients.get(client_id)
@@ -124,10 +121,9 @@ class Controller:
         """A numbered message of a client; never raises."""
         seq = head.get("n", 0)
         try:
-            if head["type"] == "release":
-                for result_id in head["result_ids"]:
-                    self.results.release(str(result_id))
-            elif head["type"] != "request":
+            for result_id in head.get("release", ()):
+                self.results.release(str(result_id), client_id)
+            if head["type"] != "request":
                 raise CallError("FleetError", f"unknown message type {head['type']!r}")
             elif head["verb"] in QUEUED_VERBS:
                 self._submit(client_id, seq, head, buffers)
@@ -192,15 +188,15 @@ class Controller:
             on_output=self._stream_to(client_id, seq) if head.get("stream") else None,
         )
         self.running[result_id] = request
-        client = self.clients.get(client_id)
-        if client is not None:
-            client.running.add(result_id)
+        if client_id in self.clients:
+            self.results.hold(result_id, client_id)
         if not engines:
             request.on_done(request)
-        for job, engine in zip(request.jobs(), engines, strict=True):
-            if job.method == "reset":
+        if request.verb == "reset":
+            for engine in engines:
                 for cleared in engine.queue.clear():
                     cleared.fail("QueueCleared", f"cleared by a reset of engine {engine.id}")
+        for job, engine in zip(request.jobs(), engines, strict=True):
             engine.put(job)
 
     def _stream_to(self, client_id: str, seq: int) -> Callable[[Request, int, str, JsonDict], None]:
@@ -222,11 +218,6 @@ class Controller:
         frames = request.payload_frames
         size = sum(memoryview(getattr(frame, "buffer", frame)).nbytes for frame in frames)
         self.results.put(request.result_id, reply, frames, size)
-        client = self.clients.get(client_id)
-        if client is None:
-            self.results.release(request.result_id)
-        else:
-            client.running.discard(request.result_id)
         self._deliver(client_id, reply, frames)
         for waiting_client, waiting_seq in self._waiting_for.pop(request.result_id, []):
             self._deliver(waiting_client, {**reply, "to": waiting_seq}, frames)
@@ -238,14 +229,15 @@ class Controller:
             CallError: nobody knows the id.
         """
         kept = self.results.get(result_id)
-        if kept is not None:
-            self._deliver(client_id, {**kept.head, "to": seq}, kept.buffers)
-        elif result_id in self.running:
-            self._waiting_for.setdefault(result_id, []).append((client_id, seq))
-        else:
+        if kept is None and result_id not in self.running:
             raise CallError(
                 "InvalidDeferredID", f"no result {result_id!r}: it was flushed, dropped, or never was"
             )
+        self.results.hold(result_id, client_id)
+        if kept is not None:
+            self._deliver(client_id, {**kept.head, "to": seq}, kept.buffers)
+        else:
+            self._waiting_for.setdefault(result_id, []).append((client_id, seq))
 
     # -- calls beside the queues ----------------------------------------------------------------
 

@@ -1,15 +1,15 @@
 """What is kept of finished work: commands by engine and number, results by id. Bounded.
 
 ``Commands`` answers ``get_result(i)`` and ``%result``, whoever sent the command. ``Results``
-lets a client that came back, or another one, pick a result up by its id; what a live client has
-not acknowledged is never dropped.
+lets a client that came back, or another one, pick a result up by its id; what a live client still
+holds is never dropped.
 
 Pure: no sockets, no clock.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,22 +82,23 @@ class Kept:
     head: JsonDict
     buffers: list[Any]
     size_bytes: int
-    held: bool
 
 
 class Results:
-    """Finished requests by result id."""
+    """Finished requests by result id. What a client holds is not dropped, finished or not yet."""
 
     def __init__(self, max_count: int | None = 1000, max_bytes: int | None = 64 * 1024 * 1024) -> None:
         self._max_count, self._max_bytes = max_count, max_bytes
         self._kept: OrderedDict[str, Kept] = OrderedDict()
         self._bytes = 0
+        self._holds: dict[str, Counter[str]] = {}  # by client
+        self._holders: Counter[str] = Counter()
 
     def put(self, result_id: str, head: JsonDict, buffers: list[Any], buffer_bytes: int) -> None:
-        """Keep a result; it is held until ``release``."""
+        """Keep a result."""
         self.drop(result_id)
         size = size_of(head) + buffer_bytes
-        self._kept[result_id] = Kept(head, buffers, size, held=True)
+        self._kept[result_id] = Kept(head, buffers, size)
         self._bytes += size
         self._shrink()
 
@@ -105,12 +106,29 @@ class Results:
         """A kept result, or None."""
         return self._kept.get(result_id)
 
-    def release(self, result_id: str) -> None:
-        """The client has it: from now on it may be dropped."""
-        kept = self._kept.get(result_id)
-        if kept is not None:
-            kept.held = False
+    def hold(self, result_id: str, client: str) -> None:
+        """The client has something that stands for this result; once more for each such thing."""
+        self._holds.setdefault(client, Counter())[result_id] += 1
+        self._holders[result_id] += 1
+
+    def release(self, result_id: str, client: str) -> None:
+        """The client has one of them less; without any, the result may be dropped."""
+        if self._holds.get(client, {}).get(result_id):
+            self._let_go(result_id, client, 1)
             self._shrink()
+
+    def release_all(self, client: str) -> None:
+        """The client is gone."""
+        for result_id, count in list(self._holds.get(client, {}).items()):
+            self._let_go(result_id, client, count)
+        self._holds.pop(client, None)
+        self._shrink()
+
+    def _let_go(self, result_id: str, client: str, count: int) -> None:
+        for holds in (self._holds[client], self._holders):
+            holds[result_id] -= count
+            if holds[result_id] <= 0:
+                del holds[result_id]
 
     def drop(self, result_id: str) -> None:
         """Forget a result."""
@@ -119,9 +137,14 @@ class Results:
             self._bytes -= kept.size_bytes
 
     def _shrink(self) -> None:
-        for result_id in [key for key, kept in self._kept.items() if not kept.held]:
-            over_count = self._max_count is not None and len(self._kept) > self._max_count
-            over_bytes = self._max_bytes is not None and self._bytes > self._max_bytes
-            if not (over_count or over_bytes):
+        if not self._too_much():
+            return
+        for result_id in [key for key in self._kept if key not in self._holders]:
+            if not self._too_much():
                 return
             self.drop(result_id)
+
+    def _too_much(self) -> bool:
+        return (self._max_count is not None and len(self._kept) > self._max_count) or (
+            self._max_bytes is not None and self._bytes > self._max_bytes
+        )
