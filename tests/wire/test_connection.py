@@ -1,0 +1,404 @@
+"""Where a fleet lives on disk: one owner per name, private, and gone afterwards."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from kernelfleet.errors import FleetExists, FleetNotFound
+from kernelfleet.wire import connection
+from kernelfleet.wire.connection import FleetDir, FleetFile
+
+
+@pytest.fixture(autouse=True)
+def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="kf-t-") as folder:  # tmp_path is too long for sockets
+        monkeypatch.setenv("JUPYTER_RUNTIME_DIR", f"{folder}/runtime")
+        monkeypatch.setenv("JUPYTER_DATA_DIR", f"{folder}/data")
+        yield Path(folder) / "runtime"
+
+
+@pytest.fixture
+def take() -> Iterator[Callable[[str], FleetDir]]:
+    taken: list[FleetDir] = []
+
+    def take(name: str) -> FleetDir:
+        taken.append(FleetDir(name))
+        return taken[-1]
+
+    yield take
+    for each in taken:
+        each.remove()
+
+
+def info(name: str, **fields: object) -> FleetFile:
+    base = FleetFile(name=name, pid=os.getpid(), host="here", started=1.0, key="secret")
+    for key, value in fields.items():
+        setattr(base, key, value)
+    return base
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+# -- names ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["default", "a", "A-1_b.c", "x" * 64, "7"])
+def test_a_good_name_is_given_back(name: str) -> None:
+    assert connection.check_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "a/b", "../x", "-a", "_a", ".a", "a b", "ü", "a\n", "x" * 65, "a\0"]
+)
+def test_a_name_that_could_leave_the_directory_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="cannot name a fleet"):
+        FleetDir(name)
+
+
+# -- one owner per name -----------------------------------------------------------------------
+
+
+def test_a_name_is_taken_once_and_free_again_afterwards(take: Callable[[str], FleetDir]) -> None:
+    first = take("one")
+    first.write(info("one"))
+    with pytest.raises(FleetExists, match=rf"'one' is already running \(pid {os.getpid()}\)"):
+        take("one")
+    assert connection.is_running("one")
+    first.remove()
+    assert not connection.is_running("one")
+    take("one")
+
+
+def test_removing_twice_leaves_a_successor_alone(take: Callable[[str], FleetDir]) -> None:
+    first = take("one")
+    first.remove()
+    second = take("one")
+    second.write(info("one"))
+    first.remove()
+    assert (second.path / "fleet.json").exists()
+
+
+RACER = """
+import sys
+from kernelfleet.wire.connection import FleetDir
+from kernelfleet.errors import FleetExists
+sys.stdin.readline()
+try:
+    directory = FleetDir("race")
+except FleetExists:
+    print("refused", flush=True)
+else:
+    print("taken", flush=True)
+    sys.stdin.readline()
+    directory.remove()
+"""
+
+
+def start_racers(count: int) -> list[subprocess.Popen[str]]:
+    return [
+        subprocess.Popen(
+            [sys.executable, "-c", RACER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(count)
+    ]
+
+
+def tell(racer: subprocess.Popen[str]) -> None:
+    assert racer.stdin is not None
+    racer.stdin.write("\n")
+    racer.stdin.flush()
+
+
+def test_of_several_processes_that_want_a_name_exactly_one_gets_it(runtime: Path) -> None:
+    stale = runtime / "kernelfleet" / "race"
+    for leave_a_crashed_fleet in (False, True, True):
+        if leave_a_crashed_fleet:
+            stale.mkdir(parents=True)
+            (stale / "lock").touch()
+            (stale / "fleet.json").write_text("old")
+        racers = start_racers(4)
+        try:
+            for racer in racers:
+                tell(racer)
+            answers = [racer.stdout.readline().strip() for racer in racers if racer.stdout]
+            assert sorted(answers) == ["refused", "refused", "refused", "taken"]
+            tell(racers[answers.index("taken")])
+            assert [racer.wait(20) for racer in racers] == [0] * 4
+        finally:
+            for racer in racers:
+                racer.kill()
+                racer.communicate()
+        assert not stale.exists()
+
+
+# -- what a crash leaves ----------------------------------------------------------------------
+
+
+def crash(name: str, *, short_dir: bool = False) -> Path | None:
+    """Leave what a killed fleet leaves; gives back its short socket directory."""
+    code = (
+        "import os, sys\n"
+        "from kernelfleet.wire.connection import FleetDir, FleetFile\n"
+        "directory = FleetDir(sys.argv[1])\n"
+        "directory.write(FleetFile(sys.argv[1], os.getpid(), 'here', 1.0, 'key'))\n"
+        "(directory.sockets / 'client.sock').touch()\n"
+        "print(directory.sockets, flush=True)\n"
+        "os._exit(1)\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, name], capture_output=True, text=True, timeout=60, check=False
+    )
+    sockets = Path(run.stdout.strip())
+    assert (sockets != connection.fleet_dir(name)) == short_dir, run.stderr
+    return sockets
+
+
+def test_the_next_fleet_of_the_name_finds_an_empty_directory(
+    take: Callable[[str], FleetDir],
+) -> None:
+    crash("one")
+    assert (connection.fleet_dir("one") / "fleet.json").exists()
+    directory = take("one")
+    assert [path.name for path in directory.path.iterdir()] == ["lock"]
+
+
+def test_a_crashed_fleet_is_not_running_and_not_found(take: Callable[[str], FleetDir]) -> None:
+    crash("gone")
+    take("alive").write(info("alive"))
+    assert not connection.is_running("gone")
+    assert [fleet.name for fleet in connection.find_fleets()] == ["alive"]
+
+
+def test_what_crashed_fleets_left_is_removed_and_running_ones_are_not(
+    take: Callable[[str], FleetDir],
+) -> None:
+    crash("gone")
+    alive = take("alive")
+    alive.write(info("alive"))
+    assert connection.remove_stale() == ["gone"]
+    assert not connection.fleet_dir("gone").exists()
+    assert (alive.path / "fleet.json").exists()
+    assert connection.remove_stale() == []
+
+
+def test_a_stray_link_in_a_crashed_directory_is_removed_but_not_followed(
+    take: Callable[[str], FleetDir], tmp_path: Path
+) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "file").touch()
+    crash("one")
+    (connection.fleet_dir("one") / "link").symlink_to(precious)
+    take("one").remove()
+    assert (precious / "file").exists()
+
+
+# -- privacy ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o777 & ~0o700])
+def test_directories_are_0700_and_files_0600_whatever_the_umask(
+    take: Callable[[str], FleetDir], umask: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        directory = take("one")
+        file = directory.write(info("one"))
+    finally:
+        os.umask(before)
+    assert mode(directory.path) == 0o700
+    assert mode(connection.fleets_dir()) == 0o700
+    assert mode(file) == 0o600
+    assert mode(directory.path / "lock") == 0o600
+
+
+def test_a_directory_that_is_open_to_others_is_closed(
+    runtime: Path, take: Callable[[str], FleetDir]
+) -> None:
+    (runtime / "kernelfleet" / "one").mkdir(parents=True)
+    (runtime / "kernelfleet" / "one").chmod(0o777)
+    (runtime / "kernelfleet").chmod(0o755)
+    take("one")
+    assert mode(runtime / "kernelfleet" / "one") == mode(runtime / "kernelfleet") == 0o700
+
+
+def test_links_are_refused(runtime: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (runtime / "kernelfleet").mkdir(parents=True)
+    (runtime / "kernelfleet" / "linked").symlink_to(elsewhere)
+    with pytest.raises(PermissionError, match="is a link"):
+        FleetDir("linked")
+    (runtime / "kernelfleet" / "locked").mkdir()
+    (runtime / "kernelfleet" / "locked" / "lock").symlink_to(tmp_path / "other")
+    with pytest.raises(OSError, match="symbolic links"):
+        FleetDir("locked")
+    assert not (tmp_path / "other").exists()
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_a_link_in_the_place_of_all_fleets_is_refused(runtime: Path, tmp_path: Path) -> None:
+    runtime.mkdir()
+    (runtime / "kernelfleet").symlink_to(tmp_path)
+    with pytest.raises(PermissionError, match="is a link"):
+        FleetDir("one")
+
+
+def test_a_link_cannot_redirect_the_connection_file(
+    take: Callable[[str], FleetDir], tmp_path: Path
+) -> None:
+    directory = take("one")
+    (directory.path / ".fleet.json").symlink_to(tmp_path / "stolen")
+    with pytest.raises(OSError, match="exist"):
+        directory.write(info("one"))
+    assert not (tmp_path / "stolen").exists()
+
+
+def test_keys_are_not_in_the_repr() -> None:
+    assert "secret" not in repr(info("one", client_secret_key="secret"))
+
+
+# -- long paths -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def long_runtime(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    long = runtime / ("d" * 90)
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(long))
+    return long
+
+
+@pytest.mark.usefixtures("long_runtime")
+def test_a_long_path_falls_back_to_a_short_private_directory(
+    take: Callable[[str], FleetDir],
+) -> None:
+    directory = take("one")
+    short = directory.sockets
+    assert short != directory.path
+    longest = len(os.fsencode(short)) + connection.SOCKET_NAME_BYTES
+    assert longest <= connection.MAX_SOCKET_PATH_BYTES
+    assert mode(short) == 0o700
+    assert directory.sockets == short
+    directory.remove()
+    assert not short.exists()
+    assert not directory.path.exists()
+
+
+@pytest.mark.usefixtures("long_runtime")
+@pytest.mark.parametrize("by", ["the next of its name", "anybody's start"])
+def test_the_short_directory_of_a_crashed_fleet_goes_too(
+    take: Callable[[str], FleetDir], by: str
+) -> None:
+    short = crash("one", short_dir=True)
+    assert short is not None
+    assert short.exists()
+    if by == "anybody's start":
+        assert connection.remove_stale() == ["one"]
+    else:
+        take("one")
+    assert not short.exists()
+
+
+@pytest.mark.usefixtures("long_runtime")
+def test_a_note_that_names_somebody_elses_directory_removes_nothing(
+    take: Callable[[str], FleetDir], tmp_path: Path
+) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    directory = take("one")
+    (directory.path / "sockets_dir").write_text(str(precious))
+    directory.remove()
+    assert precious.exists()
+
+
+def test_a_short_path_needs_no_other_directory(take: Callable[[str], FleetDir]) -> None:
+    directory = take("one")
+    assert directory.sockets == directory.path
+
+
+# -- finding ----------------------------------------------------------------------------------
+
+
+def test_what_is_written_is_read_by_name_and_by_path(take: Callable[[str], FleetDir]) -> None:
+    written = info("one", tcp="tcp://127.0.0.1:10105", ipc="ipc:///x")
+    path = take("one").write(written)
+    assert connection.read("one") == written
+    assert connection.read(path) == written
+    assert connection.read(str(path)) == written
+    assert written.path == path
+
+
+def test_a_file_of_a_later_version_with_more_fields_is_read(
+    take: Callable[[str], FleetDir],
+) -> None:
+    path = take("one").write(info("one"))
+    path.write_text(path.read_text().replace("{", '{"a_new_field": 1,', 1))
+    assert connection.read("one").name == "one"
+
+
+def test_a_missing_fleet_is_told_with_those_that_run(take: Callable[[str], FleetDir]) -> None:
+    with pytest.raises(FleetNotFound, match=r"no fleet 'two' \(none is running\); start one with"):
+        connection.read("two")
+    take("one").write(info("one"))
+    with pytest.raises(FleetNotFound, match=r"running: one.*kernelfleet start --name two"):
+        connection.read("two")
+
+
+@pytest.mark.parametrize("text", ["", "no json", "[]", "{}", '{"name": "x"}', "\0"])
+def test_a_file_that_is_no_connection_file_is_told_so(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(FleetNotFound, match=r"x\.json is no connection file"):
+        connection.read(tmp_path / "x.json")
+
+
+def test_the_default_is_the_one_of_that_name_else_the_only_one(
+    take: Callable[[str], FleetDir],
+) -> None:
+    take("one").write(info("one"))
+    assert connection.find_default().name == "one"
+    take("default").write(info("default"))
+    assert connection.find_default().name == "default"
+
+
+def test_without_a_fleet_the_error_says_how_to_start_one() -> None:
+    with pytest.raises(FleetNotFound, match=r"kernelfleet start -n 4.*Fleet\(n=4\)"):
+        connection.find_default()
+
+
+def test_of_several_none_is_chosen_and_all_are_named(take: Callable[[str], FleetDir]) -> None:
+    for name in ("two", "one"):
+        take(name).write(info(name))
+    with pytest.raises(FleetNotFound, match="several fleets are running.*'one', 'two'"):
+        connection.find_default()
+
+
+def test_an_embedded_fleet_is_nobody_elses(take: Callable[[str], FleetDir]) -> None:
+    take("embedded-1").write(info("embedded-1", embedded=True))
+    assert connection.find_fleets() == []
+    with pytest.raises(FleetNotFound):
+        connection.find_default()
+
+
+def test_an_address_finds_the_fleet_that_listens_there(take: Callable[[str], FleetDir]) -> None:
+    take("one").write(info("one", tcp="tcp://127.0.0.1:10105"))
+    take("two").write(info("two", tcp="tcp://127.0.0.1:10106"))
+    assert connection.find_by_address("127.0.0.1", 10106).name == "two"
+    assert connection.find_by_address("localhost", 10105).name == "one"
+    with pytest.raises(FleetNotFound, match=r"127.0.0.1:10107 \(one at tcp:.*two at tcp:"):
+        connection.find_by_address("127.0.0.1", 10107)
+
+
+def test_a_half_started_fleet_is_not_found(take: Callable[[str], FleetDir]) -> None:
+    take("starting")
+    assert connection.find_fleets() == []
+    assert connection.is_running("starting")
