@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from kernelfleet.client.client import MultiEngineClient as MultiEngineClient
     from kernelfleet.client.fleet import Fleet as Fleet
     from kernelfleet.client.pending import PendingResult as PendingResult
+    from kernelfleet.client.waiting import as_completed as as_completed
+    from kernelfleet.client.waiting import wait as wait
     from kernelfleet.errors import CallTimeout as CallTimeout
     from kernelfleet.errors import CompositeError as CompositeError
     from kernelfleet.errors import ControllerError as ControllerError
@@ -67,13 +69,17 @@ __all__ = [
     "StartError",
     "UnsupportedOperation",
     "__version__",
+    "as_completed",
     "client",
+    "wait",
 ]
 
 _MODULE_OF = {  # what is not here is an error
     "MultiEngineClient": "kernelfleet.client.client",
     "Fleet": "kernelfleet.client.fleet",
     "PendingResult": "kernelfleet.client.pending",
+    "as_completed": "kernelfleet.client.waiting",
+    "wait": "kernelfleet.client.waiting",
     "ResultList": "kernelfleet.results",
     "ExecutionResult": "kernelfleet.results",
     "EngineInfo": "kernelfleet.results",

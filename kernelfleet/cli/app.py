@@ -54,40 +54,43 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
         The exit code. ``--help`` and ``--version`` raise ``SystemExit`` instead, as everywhere.
     """
+    try:
+        code = _run(argv)
+        sys.stdout.flush()  # or a reader that went away shows only when the interpreter ends
+    except KeyboardInterrupt:
+        return EXIT_SIGINT
+    except BrokenPipeError:
+        return _stdout_is_gone()
+    return code
+
+
+def _run(argv: list[str] | None) -> int:
     app = KernelFleet.instance()
     try:
         app.initialize(argv)
         app.start()
     except NoStart:
         pass
-    except KeyboardInterrupt:
-        return EXIT_SIGINT
-    except BrokenPipeError:
-        return _stdout_is_gone()
     except UsageError as error:
-        leaf = _leaf(app)
-        command = leaf.usage.split(" [")[0].removesuffix(" SUB-COMMAND")
+        command = _leaf(app).usage.split(" [")[0].removesuffix(" SUB-COMMAND")
         complain(f"{error}; `{command} --help` tells what there is", command)
         return EXIT_USAGE
+    except BrokenPipeError:
+        raise
     except (errors.FleetError, OSError, ValueError) as error:
-        return _report(error, debug=_leaf(app).log_level in (10, "DEBUG"))
+        if _leaf(app).log_level in (10, "DEBUG"):
+            raise
+        complain(str(error) or type(error).__name__)
+        return exit_code_of(error)
     finally:
-        leaf = _leaf(app)
-        type(leaf).clear_instance()
+        type(_leaf(app)).clear_instance()
         KernelFleet.clear_instance()
-    return leaf.exit_code
+    return _leaf(app).exit_code
 
 
 def _leaf(app: Command) -> Command:
     """The sub-command if there is one, else the application."""
     return app.subapp if isinstance(app.subapp, Command) else app
-
-
-def _report(error: Exception, debug: bool) -> int:
-    if debug:  # --debug asks for it
-        raise error
-    complain(str(error) or type(error).__name__)
-    return exit_code_of(error)
 
 
 def _stdout_is_gone() -> int:

@@ -271,6 +271,18 @@ def number_of_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def exit_on_sigterm() -> None:
-    """Let SIGTERM unwind the stack, so that a fleet of this process ends in its ``with`` block."""
-    signal.signal(signal.SIGTERM, lambda signum, _: sys.exit(128 + signum))
+def unwind_on_signals() -> None:
+    """Let SIGINT and SIGTERM unwind the stack once, so that a fleet of this process ends.
+
+    Further ones are ignored: they would cut short the end of the fleet, which takes no second.
+    """
+
+    def unwind(signum: int, _: object) -> NoReturn:
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_IGN)
+        if signum == signal.SIGINT:
+            raise KeyboardInterrupt
+        sys.exit(128 + signum)
+
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, unwind)

@@ -16,7 +16,7 @@ from typing import Any
 
 from traitlets import Integer
 
-from kernelfleet.cli.base import EXIT_OK, Command, UsageError, exit_on_sigterm
+from kernelfleet.cli.base import EXIT_OK, Command, UsageError, unwind_on_signals
 
 START = "from kernelfleet import Fleet; fleet = Fleet(n={n}); mec = fleet.start()"
 
@@ -26,7 +26,8 @@ from pathlib import Path
 stdlib = Path(sysconfig.get_path('stdlib'))
 files = [str(path) for path in stdlib.rglob('*.py') if 'site-packages' not in path.parts]
 random.Random(0).shuffle(files)  # so that every engine gets large and small ones
-print(len(files), 'files,', round(sum(len(Path(file).read_bytes()) for file in files) / 1e6), 'MB')
+megabytes = sum(len(Path(file).read_bytes()) for file in files) / 1e6
+print(len(files), 'files,', round(megabytes), 'MB')
 """
 
 COUNT_WORDS = """
@@ -96,7 +97,7 @@ class Demo(Command):
         """Type the session out; the fleet is gone when this returns or raises."""
         if self.extra_args:
             raise UsageError(f"demo takes no argument {self.extra_args[0]!r}")
-        exit_on_sigterm()
+        unwind_on_signals()
         session = Session()
         try:
             session.enter(START.format(n=self.n))
@@ -104,7 +105,7 @@ class Demo(Command):
             if importlib.util.find_spec("numpy"):
                 eigenvalue_spacings(session, self.n, self.matrices)
             else:
-                print("\n# numpy is not installed: no eigenvalues of random matrices this time")
+                print("# numpy is not installed: no eigenvalues of random matrices this time\n")
         finally:
             if "fleet" in session.namespace:
                 session.enter("fleet.stop()")
@@ -114,7 +115,7 @@ class Demo(Command):
 
 def count_words(session: Session) -> None:
     """Scatter the files, count on the engines, gather and merge; then the same in this process."""
-    print("\n# The words of the standard library's sources: scatter, execute, gather, merge\n")
+    print("# The words of the standard library's sources: scatter, execute, gather, merge\n")
     session.enter("mec.get_ids()")
     session.enter(FILES)
     session.enter(COUNT_WORDS)
@@ -129,7 +130,7 @@ def count_words(session: Session) -> None:
 
 def eigenvalue_spacings(session: Session, n: int, matrices: int) -> None:
     """Let every engine diagonalise its share of random matrices; then the same in this process."""
-    print("\n# Distances between eigenvalues of random matrices: measured, and Wigner's surmise\n")
+    print("# Distances between eigenvalues of random matrices: measured, and Wigner's surmise\n")
     session.enter(SPACINGS)
     session.enter("mec.push_function({'spacings': spacings})")
     share = max(1, matrices // n)
@@ -142,7 +143,7 @@ def eigenvalue_spacings(session: Session, n: int, matrices: int) -> None:
 
 def verdict(engines: float, alone: float) -> str:
     """How the two times compare, without promising anything."""
-    return f"# engines: {engines:.1f} s, one process: {alone:.1f} s ({alone / engines:.1f} times)"
+    return f"# engines: {engines:.1f} s, one process: {alone:.1f} s ({alone / engines:.1f} times)\n"
 
 
 class Session:

@@ -6,6 +6,7 @@ line behind the engine's id, as it comes.
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 from collections.abc import Generator, Iterable, Mapping
@@ -23,8 +24,8 @@ from kernelfleet.cli.base import (
     Command,
     UsageError,
     complain,
-    exit_on_sigterm,
     number_of_cores,
+    unwind_on_signals,
 )
 from kernelfleet.error_text import format_ids, shows_colours, without_colours
 from kernelfleet.errors import CompositeError, RemoteError, error_text
@@ -36,6 +37,14 @@ if TYPE_CHECKING:
 
 #: How a script is run; the frame of a traceback in which this stands is ours, not the user's.
 RUN_SCRIPT = "exec(compile(pathlib.Path(__file__).read_bytes(), __file__, 'exec'))"
+
+SCRIPT_CELL = f"""
+try:
+    {RUN_SCRIPT}
+except SystemExit as status:
+    if status.code:  # exit() and exit(0) are success
+        raise
+""".strip()
 
 
 class Output(NamedTuple):
@@ -53,9 +62,15 @@ class Job:
     argv: tuple[str, ...]
     code: str | None = None
 
-    def cell(self) -> str:
-        """The code that an engine executes."""
-        return (code_cell if self.code is not None else script_cell)(self)
+    def cells(self) -> tuple[str, str]:
+        """What an engine executes: the preparation, then the job itself.
+
+        Two cells, so that the lines of ``-c CODE`` count from 1 in a traceback.
+        """
+        argv = f"import sys; sys.argv = {list(self.argv)!r}"
+        if self.code is not None:
+            return argv, self.code
+        return f"{argv}\n{script_preparation(Path(self.argv[0]))}", SCRIPT_CELL
 
 
 class Run(Command):
@@ -92,13 +107,14 @@ class Run(Command):
         """Run the job, and leave no fleet behind whatever happens."""
         if self.job is None:
             raise UsageError("run what? Name a script, or give code with -c")
-        cell = self.job.cell()
-        exit_on_sigterm()
+        self.job.cells()  # a script that cannot run is refused before anything is started
+        unwind_on_signals()
+        logging.getLogger("kernelfleet").setLevel(logging.CRITICAL)  # deaths are in the report
         from kernelfleet.client.fleet import Fleet
 
         printer = LinePrinter(len(str(self.n - 1)))
         with Fleet(n=self.n) as mec:
-            error = printer.print_all(run_everywhere(mec, cell))
+            error = printer.print_all(run_everywhere(mec, self.job))
         return report(error) if error else EXIT_OK
 
 
@@ -129,18 +145,12 @@ def _sets_trait(option: str) -> bool:
     return "." in option and "=" not in option
 
 
-def code_cell(job: Job) -> str:
-    """``-c CODE`` with its arguments; the code is IPython's, so that ``await`` and ``!ls`` work."""
-    return f"import sys; sys.argv = {list(job.argv)!r}\n{job.code}"
-
-
-def script_cell(job: Job) -> str:
-    """Run a script much as ``python script.py`` does.
+def script_preparation(path: Path) -> str:
+    """Let an engine see the script as ``python script.py`` would.
 
     Raises:
         UsageError: The script cannot be read, or is not Python.
     """
-    path = Path(job.argv[0])
     try:
         compile(path.read_bytes(), str(path), "exec")
     except OSError as error:
@@ -148,24 +158,17 @@ def script_cell(job: Job) -> str:
     except SyntaxError as error:
         raise UsageError(f"{path}:{error.lineno}: SyntaxError: {error.msg}") from None
     full = path.resolve()
-    # exit and quit end an IPython kernel, but a script by SystemExit; a good one is no error
     return dedent(f"""
-        import pathlib, sys, warnings
-        warnings.filterwarnings('ignore', 'To exit: use')  # IPython 9 on SystemExit
-        sys.argv = {list(job.argv)!r}
+        import pathlib, warnings
         sys.path.insert(0, {str(full.parent)!r})
-        exit = quit = sys.exit
         __file__ = {str(full)!r}
-        try:
-            {RUN_SCRIPT}
-        except SystemExit as status:
-            if status.code:
-                raise
+        exit = quit = sys.exit  # these would end the kernel instead of the script
+        warnings.filterwarnings('ignore', 'To exit: use')  # IPython 9 on SystemExit
     """).strip()
 
 
 def run_everywhere(
-    mec: MultiEngineClient, cell: str
+    mec: MultiEngineClient, job: Job
 ) -> Generator[Output, None, CompositeError | None]:
     """Execute on all engines, yielding what they print as it comes; the one source of output.
 
@@ -179,6 +182,8 @@ def run_everywhere(
         if output:
             coming.put(output)
 
+    preparation, cell = job.cells()
+    mec.execute(preparation)
     pending = mec.execute(cell, block=False, on_output=note)
     pending.add_done_callback(lambda _: coming.put(None))
     while (output := coming.get()) is not None:
@@ -267,5 +272,10 @@ def failure_text(failure: Failure) -> str:
     if isinstance(exception, RemoteError) and exception.ename == "SystemExit":
         status = exception.evalue
         return f"exit status {status}" if re.fullmatch(r"-?\d+", status) else status
-    frames = [frame for frame in failure.traceback if RUN_SCRIPT not in without_colours(frame)]
+    frames = [frame for frame in failure.traceback if not _is_ours(without_colours(frame))]
     return "\n".join(frames) or error_text(exception)
+
+
+def _is_ours(frame: str) -> bool:
+    """Whether this part of a traceback is the cell around the script, or IPython's dashes."""
+    return RUN_SCRIPT in frame or not frame.strip("-")

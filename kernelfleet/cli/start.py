@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -115,13 +116,28 @@ def _serve(start: Start, say: Callable[[str], None], to_stderr: bool) -> int:
     options = DaemonOptions(
         name=start.fleet_name, n=start.n, kernel=start.kernel, tcp=start.tcp, port=start.port
     )
-    with _logging(start.fleet_name, start.log_level, to_stderr):
-        return run_daemon(options, lambda fleet: say(announcement(fleet, start.n)))
+    log = logging.getLogger("kernelfleet")
+
+    def on_ready(fleet: connection.FleetFile) -> None:
+        log.info("started fleet %r: %d engines, pid %d", fleet.name, start.n, fleet.pid)
+        say(announcement(fleet, start.n))
+
+    with _logging(log, start.fleet_name, start.log_level, to_stderr):
+        _hang_up_is_sigterm()
+        run_daemon(options, on_ready)
+        log.info("stopped fleet %r", start.fleet_name)
+    return EXIT_OK
+
+
+def _hang_up_is_sigterm() -> None:
+    """End in order when the terminal goes away, unless ``nohup`` says that it does not matter."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
 
 
 @contextlib.contextmanager
-def _logging(name: str, level: Any, to_stderr: bool) -> Iterator[None]:
-    """Send what the controller logs to a file of bounded size, and to stderr if wanted."""
+def _logging(log: logging.Logger, name: str, level: Any, to_stderr: bool) -> Iterator[None]:
+    """Send what is logged to a file of bounded size, and if wanted what matters to stderr."""
     directory = connection.private_dir(connection.log_dir(name))
     handlers: list[logging.Handler] = [
         RotatingFileHandler(
@@ -130,16 +146,16 @@ def _logging(name: str, level: Any, to_stderr: bool) -> Iterator[None]:
     ]
     if to_stderr:
         handlers.append(logging.StreamHandler())
-    logger = logging.getLogger("kernelfleet")
-    logger.setLevel(level)
+        handlers[-1].setLevel(logging.WARNING if level == logging.INFO else level)
+    log.setLevel(level)
     for handler in handlers:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        logger.addHandler(handler)
+        log.addHandler(handler)
     try:
         yield
     finally:
         for handler in handlers:
-            logger.removeHandler(handler)
+            log.removeHandler(handler)
             handler.close()
 
 

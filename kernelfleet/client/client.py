@@ -14,6 +14,7 @@ from typing import Any
 
 from kernelfleet.client.connection import OnOutput
 from kernelfleet.client.data import DataVerbs
+from kernelfleet.client.maps import MapVerbs
 from kernelfleet.client.pending import PendingResult
 from kernelfleet.client.properties import PropertyVerbs
 from kernelfleet.client.source import read_script
@@ -25,7 +26,7 @@ from kernelfleet.results import EngineInfo
 ASK_SECONDS = 30.0
 
 
-class MultiEngineClient(DataVerbs, PropertyVerbs):
+class MultiEngineClient(DataVerbs, MapVerbs, PropertyVerbs):
     """A client of a running fleet.
 
     Clients share engines and namespaces; each has its own ``block`` and ``targets``, which every
@@ -199,6 +200,26 @@ class MultiEngineClient(DataVerbs, PropertyVerbs):
             {"verb": verb, **fields}, [], {"kind": kind, "method": verb},
             targets=self._resolve(targets, allow_dead=allow_dead),
             blocks=self._blocks(block, timeout), timeout=timeout,
+        )  # fmt: skip
+
+    def scale(
+        self,
+        n: int,
+        block: bool | None = None,  # noqa: FBT001
+        *,
+        timeout: float | None = None,
+    ) -> Any:
+        """Have ``n`` engines: start some, or end those of the highest ids.
+
+        An engine that is to end gets no new work, and ends when it has done what it was given:
+        nothing is lost, and ids stay as they are.
+
+        Returns:
+            The ids of the engines there are then.
+        """
+        return self._run(
+            {"verb": "scale", "engines": n}, [], {"kind": "value", "method": "scale"},
+            targets=[], blocks=self._blocks(block, timeout), timeout=timeout,
         )  # fmt: skip
 
     def stop_fleet(self) -> None:

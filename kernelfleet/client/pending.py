@@ -182,6 +182,15 @@ class PendingResult:
         """Whether it has not ended yet."""
         return not self._future.done()
 
+    def failed(self) -> bool:
+        """Whether it has ended with an error; never blocks, and decodes nothing."""
+        if not self._future.done():
+            return False
+        if self._future.cancelled() or self._future.exception() is not None:
+            return True
+        head = self._future.result().head
+        return "refused" in head or not all(each["ok"] for each in head.get("results", ()))
+
     def cancelled(self) -> bool:
         """Whether it was cancelled: on at least one engine it was dropped before it started."""
         if not self._future.done():
@@ -199,11 +208,7 @@ class PendingResult:
         """
         if self._future.done():
             return False
-        reply = self._connection.call(
-            "cancel", SETTLE_SECONDS, result_id=self._result_id, interrupt=interrupt
-        )
-        value = reply.head["value"]
-        return bool(value["dropped"] or value["interrupted"])
+        return any(self._stop_work(interrupt=interrupt))
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -279,10 +284,16 @@ class PendingResult:
         """
         deadline = time.monotonic() + SETTLE_SECONDS
         try:
-            reply = self._connection.call(
-                "cancel", SETTLE_SECONDS, result_id=self._result_id, interrupt=True
-            )
+            _, interrupted = self._stop_work(interrupt=True)
         except (TimeoutError, ConnectionError):
             return []
         self.wait(max(0.0, deadline - time.monotonic()))
-        return list(reply.head["value"]["interrupted"])
+        return interrupted
+
+    def _stop_work(self, *, interrupt: bool) -> tuple[list[int], list[int]]:
+        """Drop what waits and interrupt what runs; on which engines."""
+        reply = self._connection.call(
+            "cancel", SETTLE_SECONDS, result_id=self._result_id, interrupt=interrupt
+        )
+        value = reply.head["value"]
+        return value["dropped"], value["interrupted"]

@@ -25,6 +25,8 @@ Call = Callable[["Controller", str, JsonDict], "Answer | Awaitable[Answer | None
 PEEK_SECONDS = 5.0
 PEEK_LIMIT_BYTES = 64 * 1024 * 1024
 
+MAX_ENGINES = 4096
+
 
 class CallError(Exception):
     """A refused request: the error's name and text, for the caller."""
@@ -135,6 +137,18 @@ async def kill(controller: Controller, _client: str, head: JsonDict) -> Answer:
     for engine in found:
         controller.commands.pop(engine.id, None)
     return answer
+
+
+async def scale(controller: Controller, _client: str, head: JsonDict) -> Answer:
+    """Add engines, or end those of the highest ids when their work is done."""
+    n = head["engines"]
+    if isinstance(n, bool) or not isinstance(n, int) or not 0 < n <= MAX_ENGINES:
+        raise CallError("ValueError", f"a fleet has 1 to {MAX_ENGINES} engines, not {n!r}")
+    try:
+        await controller.roster.scale(n, controller.kernel_name)
+    except StartError as error:
+        raise CallError("StartError", str(error)) from error
+    return {"value": controller.roster.ids}, []
 
 
 def attach(controller: Controller, client: str, head: JsonDict) -> None:
@@ -257,7 +271,7 @@ def shutdown(controller: Controller, client: str, _head: JsonDict) -> Answer:
 CALLS: dict[str, Call] = {
     call.__name__: call
     for call in (
-        ping, engines, queue_status, clear_queue, get_result, cancel, interrupt, restart, kill,
+        ping, engines, queue_status, clear_queue, get_result, cancel, interrupt, restart, kill, scale,
         attach, progress, peek, set_properties, get_properties, has_properties, del_properties,
         clear_properties, shutdown,
     )

@@ -35,7 +35,9 @@ from kernelfleet.wire.connection import PROTOCOL_VERSION
 JsonDict = dict[str, Any]
 
 #: Verbs that go through the engines' queues.
-QUEUED_VERBS = frozenset({"execute", "push", "pull", "apply", "keys", "reset"})
+QUEUED_VERBS = frozenset(
+    {"execute", "push", "pull", "apply", "keys", "reset", "map", "task"}
+)
 
 #: A request naming more targets than this is a mistake.
 MAX_TARGETS = 100_000
@@ -64,6 +66,8 @@ class Controller:
         self.log = log
         self.boot = f"{os.getpid()}-{time.time_ns()}"
         self.started = time.time()
+        #: The kernelspec that ``scale`` adds engines of; None is our own.
+        self.kernel_name: str | None = None
         self.request_stop = stop
         self.clients: dict[str, Client] = {}
         self.running: dict[str, Request] = {}

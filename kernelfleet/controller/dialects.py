@@ -35,7 +35,14 @@ OUTPUT_TYPES = frozenset(
 
 #: Verbs a kernel that is not ours can do: any language, and Python.
 PORTABLE_VERBS = frozenset({"execute"})
-PORTABLE_PYTHON_VERBS = PORTABLE_VERBS | {"push", "pull", "apply", "keys", "reset"}
+PORTABLE_PYTHON_VERBS = PORTABLE_VERBS | {
+    "push", "pull", "apply", "keys", "reset", "map", "task",
+}  # fmt: skip
+
+
+def spoken_verb(verb: str) -> str:
+    """What is asked of the kernel: a batch of a map, or a task, is an applied function."""
+    return "apply" if verb in ("map", "task") else verb
 
 
 class Run(ABC):
@@ -90,7 +97,7 @@ class Run(ABC):
 
 def encode_native(session: Session, request: Request) -> tuple[str, list[Any]]:
     """Pack a request in kernelfleet's own types; its payload frames are appended by the caller."""
-    return encode(session, f"fleet_{request.verb}_request", request.content)
+    return encode(session, f"fleet_{spoken_verb(request.verb)}_request", request.content)
 
 
 class NativeRun(Run):
@@ -140,7 +147,7 @@ def encode_portable(session: Session, request: Request, payload: list[Any]) -> t
         content.update(code=request.content["code"], silent=False, store_history=True)
     else:
         data = [base64.b64encode(_buffer(frame)).decode() for frame in payload]
-        arguments = json.dumps([request.verb, request.content, data])
+        arguments = json.dumps([spoken_verb(request.verb), request.content, data])
         content["user_expressions"] = {"r": f"__import__('builtins').__kernelfleet__({arguments!r})"}
     return encode(session, "execute_request", content)
 

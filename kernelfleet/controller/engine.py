@@ -81,6 +81,7 @@ class Engine:
         #: What arrived after the command it belongs to had ended: (msg_id, type, content).
         self.late: deque[tuple[str, str, JsonDict]] = deque(maxlen=LATE_OUTPUTS)
         self.welcome: asyncio.Future[None] | None = None
+        self._drained: list[asyncio.Future[None]] = []
         self._log = log
         self._on_finished = on_finished
         self.queue.hold(NOT_READY)
@@ -119,6 +120,7 @@ class Engine:
         for job in lost:
             outputs = run.folder.outputs() if run is not None and job is run.job else []
             job.fail(ename, cause, outputs=outputs, **details)
+        self._tell_drained()
         for waiter in self.waiters.values():
             if not waiter.done():
                 waiter.set_exception(ConnectionError(f"engine {self.id}: {cause}"))
@@ -175,6 +177,8 @@ class Engine:
     def _start_next(self) -> None:
         job = self.queue.start_next()
         if job is None:
+            if self.run is None and not len(self.queue):
+                self._tell_drained()
             return
         assert self.incarnation is not None and self.links is not None
         msg_id, frames = self._encoded(job)
@@ -193,6 +197,19 @@ class Engine:
                 msg_id, frames = encode_portable(self.session, request, job.payload)
             request.encoded[key] = msg_id, frames
         return request.encoded[key]
+
+    async def drained(self) -> None:
+        """Return when nothing runs and nothing waits here, or the engine is gone."""
+        if self.run is not None or len(self.queue):
+            future = asyncio.get_running_loop().create_future()
+            self._drained.append(future)
+            await future
+
+    def _tell_drained(self) -> None:
+        drained, self._drained = self._drained, []
+        for future in drained:
+            if not future.done():
+                future.set_result(None)
 
     def take(self, channel: str, message: KernelMessage) -> None:
         """A message of the present incarnation."""

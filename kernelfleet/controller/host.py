@@ -68,6 +68,7 @@ class FleetHost:
             if options.embedded:
                 directory.write(cls._file(options, key))
             controller = Controller(options.name, log, lambda: host.stop_requested.set())
+            controller.kernel_name = options.kernels[0]
             host = cls(directory, controller)
             logs = connection.log_dir("embedded" if options.embedded else options.name)
             session_key = secrets.token_bytes(32).hex().encode()

@@ -109,6 +109,22 @@ class Roster:
             raise failures[0]
         self._changed()
 
+    async def scale(self, n: int, kernel_name: str | None) -> None:
+        """Have ``n`` engines: start some, or end those of the highest ids when they are drained.
+
+        What they have been given is done first; new work does not reach them any more.
+        """
+        here = [self.engines[engine_id] for engine_id in self.ids]
+        if n > len(here):
+            await self.add([kernel_name] * (n - len(here)))
+            return
+        leaving = here[n:]
+        for engine in leaving:
+            engine.state = "leaving"
+        self._changed()
+        await asyncio.gather(*(engine.drained() for engine in leaving))
+        await self.remove([engine for engine in leaving if engine.state == "leaving"])
+
     async def restart(self, engines: Iterable[Engine]) -> None:
         """End engines that live, and start all of them afresh under their ids."""
         engines = list(engines)

@@ -4,6 +4,9 @@ What is switched off or replaced was measured; each override names the reason. E
 happens in methods, so that a forked child can create the application.
 """
 
+# mypy: allow-untyped-calls
+# ipykernel's and IPython's methods are untyped
+
 from __future__ import annotations
 
 import atexit
@@ -39,13 +42,15 @@ class NoShellChannelThread:
         return False
 
 
-class EngineApp(IPKernelApp):  # type: ignore[misc, no-any-unimported]
+class EngineApp(IPKernelApp):
     """Runs one engine."""
 
     name = "kernelfleet-engine"
     description = "One engine of a kernelfleet; started by the fleet, not by hand."
 
-    kernel_class = Type(EngineKernel, klass="ipykernel.kernelbase.Kernel").tag(config=True)
+    kernel_class = Type(  # type: ignore[assignment]
+        EngineKernel, klass="ipykernel.kernelbase.Kernel"
+    ).tag(config=True)
     outstream_class = DottedObjectName("kernelfleet.engine.iopub.EngineStream").tag(config=True)
 
     def initialize(self, argv: list[str] | None = None) -> None:
@@ -74,6 +79,18 @@ class EngineApp(IPKernelApp):  # type: ignore[misc, no-any-unimported]
         """Make the private IPython directory, whose creation IPython 9.18 leaves to others."""
         os.makedirs(self.ipython_dir, mode=0o700, exist_ok=True)
         super().init_profile_dir()
+
+    def init_kernel(self) -> None:
+        """Give the shell the private directory too; IPython 9.18 asks the environment only."""
+        before = os.environ.get("IPYTHONDIR")
+        os.environ["IPYTHONDIR"] = self.ipython_dir
+        try:
+            super().init_kernel()
+        finally:
+            if before is None:
+                del os.environ["IPYTHONDIR"]
+            else:
+                os.environ["IPYTHONDIR"] = before
 
     def init_control(self, context: Any) -> None:
         """Do without the shell channel thread that ipykernel creates here."""
@@ -140,4 +157,5 @@ class EngineApp(IPKernelApp):  # type: ignore[misc, no-any-unimported]
         self.cleanup_ipc_files()  # libzmq leaves them
         with suppress(FileNotFoundError):
             os.unlink(self._fork_pipe_path())
-        self.context.destroy(linger=300)
+        if self.context is not None:
+            self.context.destroy(linger=300)

@@ -32,11 +32,15 @@ def die_with_parent(parent_pid: int) -> None:
             pass
 
 
-def watchdog(seconds: float, code: int) -> None:
-    """End the process after a while, whatever it does by then."""
+def watchdog(seconds: float, code: int, last: Callable[[], None] | None = None) -> None:
+    """End the process after a while, whatever it does by then; ``last`` is called before."""
 
     def wait() -> None:
         time.sleep(seconds)
+        if last is not None:
+            watchdog(_GRACE, code)
+            with suppress(BaseException):
+                last()
         os._exit(code)
 
     threading.Thread(target=wait, name="Watchdog", daemon=True).start()
@@ -44,10 +48,18 @@ def watchdog(seconds: float, code: int) -> None:
 
 def leave(code: int, deliver: Callable[[], None]) -> None:
     """Run the atexit functions, deliver, and end the process; all of it within bounds."""
-    watchdog(_GRACE, code)
+    lock = threading.Lock()
+
+    def deliver_once() -> None:
+        if lock.acquire(blocking=False):
+            deliver()
+            os._exit(code)
+        time.sleep(_GRACE)
+
+    watchdog(_GRACE, code, deliver_once)
     with suppress(BaseException):
         atexit._run_exitfuncs()
     watchdog(_GRACE, code)
     with suppress(BaseException):
-        deliver()
+        deliver_once()
     os._exit(code)

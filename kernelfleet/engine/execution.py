@@ -4,6 +4,9 @@ Follows ``IPythonKernel.do_execute`` of ipykernel 7.4 and ``InteractiveShell.run
 IPython 9.18. The result carries the exception itself, which an execute_reply lacks.
 """
 
+# mypy: allow-untyped-calls
+# ipykernel's and IPython's methods are untyped
+
 from __future__ import annotations
 
 import asyncio
@@ -65,10 +68,10 @@ async def run_cell(
         return CellOutcome(number, code)
     cell = _Cell(shell, code, store_history)
     result = await cell.run()
-    if cell.names_can_be_claimed:
-        namespace.claim(cell.translated)
     outcome = CellOutcome(number, cell.translated)
     _note_error(shell, result, outcome)
+    if outcome.error is None:
+        namespace.claim(cell.translated)
     outcome.exiting = _take_payloads(shell)
     return outcome
 
@@ -91,10 +94,6 @@ class _Cell:
         self.exc_tuple: Any = None
         self.awaits = False
 
-    @property
-    def names_can_be_claimed(self) -> bool:
-        return self.exc_tuple is None
-
     async def run(self) -> Any:
         try:
             run_interruptible(self._prepare)
@@ -103,18 +102,18 @@ class _Cell:
         if not self.awaits:
             try:
                 return run_interruptible(self._run_now)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - a cell may raise anything
                 return self._finished_or_failed(error)
         try:
             return await run_cancellable(self._run_awaiting())
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - likewise
             return self._finished_or_failed(error)
 
     def _prepare(self) -> None:
         shell = self.shell
         try:
             self.translated = shell.transform_cell(self.code)
-        except Exception:
+        except Exception:  # noqa: BLE001 - the user's transformers
             self.exc_tuple = sys.exc_info()
             return
         if "await" in self.translated or "async" in self.translated:

@@ -40,7 +40,7 @@ def run_interruptible(call: Callable[[], T]) -> T:
             value = call()
             done = True
             signal.signal(signal.SIGINT, ignore)
-        except BaseException as raised:
+        except BaseException as raised:  # noqa: BLE001 - raised again below
             error = raised
             signal.signal(signal.SIGINT, ignore)
     except KeyboardInterrupt as again:
@@ -91,7 +91,7 @@ async def run_cancellable(coroutine: Coroutine[Any, Any, T]) -> T:
         # a KeyboardInterrupt that leaves a task would leave the event loop too
         try:
             return await coroutine, None
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - raised again below
             return None, error
 
     task = asyncio.ensure_future(shield_loop())

@@ -5,6 +5,9 @@ without busy and idle. A message is counted before it is queued: a count that is
 moment means waiting for a message that is about to come, one too low would lose it.
 """
 
+# mypy: allow-untyped-calls
+# ipykernel's and IPython's methods are untyped
+
 from __future__ import annotations
 
 import codecs
@@ -15,6 +18,7 @@ import struct
 import sys
 import termios
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import zmq
@@ -36,6 +40,7 @@ class CountingIOPubThread(IOPubThread):
         self._count_lock = threading.Lock()
         self._counted_id = b""
         self._count = 0
+        self._in_turn = False
         super().__init__(socket, pipe=True, session=session)
 
     def start_counting(self, msg_id: str) -> None:
@@ -58,6 +63,26 @@ class CountingIOPubThread(IOPubThread):
             if self._counted_id and self._counted_id in parent:
                 self._count += 1
         super().send_multipart(msg, *args, **kwargs)
+
+    # what an event of this thread queues (a flush its message) is sent in the same turn
+
+    def schedule(self, f: Callable[[], Any]) -> None:
+        """Have ``f`` called in the publishing thread."""
+        if self._in_turn and threading.current_thread() is self.thread:
+            self._events.append(f)
+        else:
+            super().schedule(f)
+
+    def _handle_event(self, msg: Any) -> None:
+        self._in_turn = True
+        try:
+            for _ in range(3):
+                for _ in range(len(self._events)):
+                    self._events.popleft()()
+        finally:
+            self._in_turn = False
+            if self._events:
+                self._event_pipe.send(b"")
 
     def _handle_subscription(self, frames: Any) -> None:
         for frame in frames:
@@ -97,7 +122,7 @@ class EngineStream(OutStream):
     _buffer_parent: dict[str, Any] | None = None
     _buffer: Any = None
 
-    def write(self, string: str) -> int | None:
+    def write(self, string: str) -> int:
         """Write text; see ``OutStream.write``."""
         if not isinstance(string, str):
             raise TypeError(f"write() argument must be str, not {type(string)}")
@@ -129,9 +154,24 @@ class EngineStream(OutStream):
             return super()._rotate_buffers()
 
     def flush(self) -> None:
-        """Send what was written and wait until it is queued."""
-        if self._flushed != self._written:
-            super().flush()
+        """Send what was written, and wait until it has left for the network.
+
+        ipykernel 7.4 waits until the message is queued; code that then holds the GIL keeps it.
+        """
+        if self._flushed == self._written:
+            return
+        publisher = self.pub_thread
+        if (
+            publisher is None
+            or not publisher.thread.is_alive()
+            or threading.current_thread() is publisher.thread
+        ):
+            self._flush()
+        else:
+            sent = threading.Event()
+            publisher.schedule(self._flush)
+            publisher.schedule(lambda: publisher.schedule(sent.set))
+            sent.wait(self.flush_timeout)
 
     def _flush(self) -> None:
         written = self._written
@@ -147,6 +187,8 @@ class EngineStream(OutStream):
 
     def _watch_pipe_fd(self) -> None:
         poller = select.poll()
+        if self._fid is None:
+            return
         poller.register(self._fid, select.POLLIN)
         while self._should_watch:
             try:

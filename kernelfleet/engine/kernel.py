@@ -4,6 +4,9 @@ Everything else, and every other client, is ipykernel's business: an engine stay
 Jupyter kernel while a fleet uses it.
 """
 
+# mypy: allow-untyped-calls
+# ipykernel's and IPython's methods are untyped
+
 from __future__ import annotations
 
 import asyncio
@@ -32,8 +35,15 @@ from kernelfleet.wire.serialize import pack, pack_namespace, unpack
 Handler = Callable[[Request], Answer | Awaitable[Answer]]
 
 
-class EngineKernel(IPythonKernel):  # type: ignore[misc, no-any-unimported]
+class EngineKernel(IPythonKernel):
     """One engine's kernel."""
+
+    # ipykernel allows None where an application has set them
+    shell: Any
+    session: Any
+    parent: Any
+    control_stream: Any
+    io_loop: Any
 
     _execute_sleep = Float(0.0).tag(config=True)
 
@@ -71,7 +81,7 @@ class EngineKernel(IPythonKernel):  # type: ignore[misc, no-any-unimported]
         try:
             request = parse(self.session, msg)
         except Exception:
-            self.log.error("invalid request", exc_info=True)
+            self.log.exception("invalid request")
             return
         if request is None:
             await super().dispatch_shell(msg, subshell_id, concurrent=concurrent)
@@ -109,7 +119,7 @@ class EngineKernel(IPythonKernel):  # type: ignore[misc, no-any-unimported]
             return answer
         except SerializationError as raised:
             return error_answer(raised, kind="serialization")
-        except BaseException as raised:
+        except BaseException as raised:  # noqa: BLE001 - goes to the asker
             return error_answer(raised, render(self.shell, raised))
 
     def _flush_output(self) -> None:
@@ -127,7 +137,7 @@ class EngineKernel(IPythonKernel):  # type: ignore[misc, no-any-unimported]
         try:
             request = parse(self.session, msg)
         except Exception:
-            self.log.error("invalid control request", exc_info=True)
+            self.log.exception("invalid control request")
             return
         if request is None:
             await super().process_control(msg)

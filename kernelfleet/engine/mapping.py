@@ -34,9 +34,9 @@ def run_batch(
     function_id: str,
     function_frames: Sequence[Any] | None,
     items: Sequence[Any],
-    star: bool,  # noqa: FBT001 (travels positionally)
+    star: bool,
     budget: float | None,
-    stop_on_error: bool,  # noqa: FBT001
+    stop_on_error: bool,
 ) -> Any:
     """Call a function on items, in order.
 
@@ -77,9 +77,9 @@ def run_batch(
 async def _run_async(
     function: Callable[..., Any],
     items: Sequence[Any],
-    star: bool,  # noqa: FBT001
+    star: bool,
     budget: float | None,
-    stop_on_error: bool,  # noqa: FBT001
+    stop_on_error: bool,
 ) -> Any:
     outcomes: list[Outcome] = []
     end = None if budget is None else time.perf_counter() + budget

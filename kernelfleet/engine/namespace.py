@@ -4,6 +4,9 @@ A name is *brought* while it still holds the very object that a function placed 
 as the user binds it (push, a cell), it is the user's own and nothing replaces it any more.
 """
 
+# mypy: allow-untyped-calls
+# ipykernel's and IPython's methods are untyped
+
 from __future__ import annotations
 
 import symtable

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from kernelfleet.engine.namespace import Namespace
 from kernelfleet.engine.requests import Answer, Request, error_answer
 from kernelfleet.errors import SerializationError
-from kernelfleet.wire.serialize import pack_namespace, total_bytes, pack
+from kernelfleet.wire.serialize import pack, pack_namespace, total_bytes
 
 
 class Peeker:
@@ -55,5 +55,5 @@ class Peeker:
             return Answer({"status": "ok"}, frames)
         except SerializationError as error:
             return error_answer(error, kind="serialization")
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - goes to the asker
             return error_answer(error)

@@ -32,10 +32,12 @@ class Request:
 
     @property
     def msg_type(self) -> str:
+        """What is asked for."""
         return str(self.header["msg_type"])
 
     @property
     def msg_id(self) -> str:
+        """The id that replies and output carry as their parent's."""
         return str(self.header["msg_id"])
 
     def as_parent(self) -> dict[str, Any]:
@@ -114,7 +116,7 @@ def error_answer(error: BaseException, lines: Sequence[str] = (), *, kind: str =
     if isinstance(error, Exception):
         try:
             buffers = pack(error)
-        except Exception:
+        except Exception:  # noqa: BLE001 - the user's class takes part
             buffers = ()
     content = {
         "status": "error",
@@ -129,5 +131,5 @@ def error_answer(error: BaseException, lines: Sequence[str] = (), *, kind: str =
 def _text_of(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:
+    except Exception:  # noqa: BLE001 - likewise
         return f"<{type(error).__name__} whose __str__ fails>"

@@ -16,6 +16,7 @@ to Python kernels that are not ours. It leans on private functions of cloudpickl
 from __future__ import annotations
 
 import builtins
+import functools
 import linecache
 import os
 import pickle
@@ -25,7 +26,7 @@ import types
 import weakref
 from collections.abc import Callable, Iterable
 from enum import Enum
-from typing import IO, Any, Protocol
+from typing import IO, Any, ClassVar, Protocol
 
 from cloudpickle import cloudpickle as cp
 
@@ -51,10 +52,12 @@ class NamespaceProvider(Protocol):
 
 
 class _State:
+    """What this process knows."""
+
     provider: NamespaceProvider | None = None
-    by_value: dict[str, bool | None] = {}
+    by_value: ClassVar[dict[str, bool | None]] = {}
     #: Classes that came from elsewhere; all others are at home here and never overwritten.
-    foreign: weakref.WeakSet[type] = weakref.WeakSet()
+    foreign: ClassVar[weakref.WeakSet[type]] = weakref.WeakSet()
 
 
 def set_namespace_provider(provider: NamespaceProvider | None) -> None:
@@ -109,7 +112,7 @@ def _stdlib_folders() -> tuple[str, ...]:
     return tuple(os.path.realpath(folder) + os.sep for folder in folders if folder)
 
 
-class FleetPickler(cp.Pickler):  # type: ignore[misc, no-any-unimported]
+class FleetPickler(cp.Pickler):  # type: ignore[misc]
     """cloudpickle's pickler with kernelfleet's rules for functions and classes."""
 
     def __init__(
@@ -126,6 +129,10 @@ class FleetPickler(cp.Pickler):  # type: ignore[misc, no-any-unimported]
         if kind is types.FunctionType:
             if module_travels_by_value(obj.__module__) or not cp._should_pickle_by_reference(obj):
                 return self._reduce_function(obj)
+            return NotImplemented
+        if kind is functools._lru_cache_wrapper:
+            if module_travels_by_value(obj.__module__):
+                return make_cached, (obj.__wrapped__, obj.cache_parameters())
             return NotImplemented
         if isinstance(obj, type):
             if module_travels_by_value(obj.__module__):
@@ -181,13 +188,15 @@ def _is_local(name: str, value: object, func: types.FunctionType) -> bool:
 def _has_unresolved_names(func: types.FunctionType) -> bool:
     """Whether code of the function's module refers to names that are nowhere in the module."""
     namespace = func.__globals__
-    codes = [func.__code__]
+    members: list[Any] = [func, *namespace.values()]
     for value in list(namespace.values()):
-        if isinstance(value, types.FunctionType) and value.__globals__ is namespace:
-            codes.append(value.__code__)
-        elif isinstance(value, type) and value.__module__ == namespace.get("__name__"):
-            members = (getattr(m, "__func__", m) for m in vars(value).values())
-            codes.extend(m.__code__ for m in members if isinstance(m, types.FunctionType))
+        if isinstance(value, type) and value.__module__ == namespace.get("__name__"):
+            members.extend(getattr(member, "__func__", member) for member in vars(value).values())
+    codes = [
+        member.__code__
+        for member in members
+        if isinstance(member, types.FunctionType) and member.__globals__ is namespace
+    ]
     return any(
         name not in namespace and not hasattr(builtins, name)
         for code in codes
@@ -271,6 +280,12 @@ def set_function_state(func: types.FunctionType, state: tuple[dict[str, Any], An
             continue  # an empty cell stays empty
     for name, value in slots.items():
         setattr(func, name, value)
+
+
+def make_cached(func: Callable[..., Any], parameters: dict[str, Any]) -> Callable[..., Any]:
+    """Build what ``functools.lru_cache`` gives; the cached values stay at home."""
+    cached: Callable[..., Any] = functools.lru_cache(**parameters)(func)
+    return cached
 
 
 def make_class(

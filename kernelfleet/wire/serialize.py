@@ -14,6 +14,7 @@ import io
 import pickle
 import sys
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 from kernelfleet.errors import SerializationError
@@ -132,6 +133,23 @@ def _writable(frame: Any) -> Frame:
     """Memory the object may own and write to; read-only memory is copied once."""
     view = memoryview(_bytes_like(frame))
     return bytearray(view) if view.readonly else view
+
+
+class EngineFunction:
+    """Stands for a function of the engine's own modules where they must not be imported.
+
+    Unpickling it, on an engine, gives the function.
+    """
+
+    def __init__(self, module: str, name: str) -> None:
+        self._where = module, name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _import_function, self._where
+
+
+def _import_function(module: str, name: str) -> Any:
+    return getattr(import_module(module), name)
 
 
 def total_bytes(frames: Sequence[Any]) -> int:

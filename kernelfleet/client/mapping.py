@@ -1,0 +1,308 @@
+"""``map`` and its kin: a function over sequences, balanced over engines.
+
+A ``MapRun`` is one call: it feeds a ``Dispatcher`` and collects the values. ``map`` runs it on a
+thread of its own, so that it goes on when the caller does not wait; ``imap`` runs it in the thread
+of whoever takes the next value, which bounds what is in flight by itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import operator
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError, Future
+from typing import Any
+
+from kernelfleet.client.batches import Item
+from kernelfleet.client.connection import Connection, Reply
+from kernelfleet.client.decode import Reader
+from kernelfleet.client.dispatch import Dispatcher
+from kernelfleet.client.partition import edges
+from kernelfleet.client.pending import PendingResult
+from kernelfleet.client.schedule import BUDGET_SECONDS
+from kernelfleet.errors import CompositeError, Failure
+
+JsonDict = dict[str, Any]
+
+#: How many values an ``imap`` may have under way or waiting to be taken, per item in flight.
+BUFFERED_BATCHES = 2
+MIN_BUFFERED = 64
+#: The largest batch of an ``imap``, and how often it looks whether engines want more.
+MAX_LAZY_BATCH = 1024
+REFILL_EVERY = 32
+
+
+def paired(sequences: Sequence[Iterable[Any]]) -> tuple[list[Any], bool]:
+    """The items of a map over several sequences, and whether they are tuples of arguments.
+
+    Raises:
+        TypeError: no sequence, or one that is not iterable.
+        ValueError: their lengths differ.
+    """
+    if not sequences:
+        raise TypeError("map needs at least one sequence")
+    if len(sequences) == 1:
+        return list(sequences[0]), False
+    columns = [list(sequence) for sequence in sequences]
+    lengths = [len(column) for column in columns]
+    if len(set(lengths)) > 1:
+        raise ValueError(f"the sequences have different lengths: {', '.join(map(str, lengths))}")
+    return list(zip(*columns, strict=True)), True
+
+
+class _Sliced:
+    """A list as a source."""
+
+    def __init__(self, items: list[Any], retries: int) -> None:
+        self._items, self._retries, self._next = items, retries, 0
+
+    @property
+    def remaining(self) -> int:
+        return len(self._items) - self._next
+
+    def take(self, count: int) -> list[Item]:
+        start, self._next = self._next, min(self._next + count, len(self._items))
+        return [Item(i, self._items[i], self._retries) for i in range(start, self._next)]
+
+
+class _Blocks:
+    """A list in one contiguous block per engine, as ``scatter`` cuts it."""
+
+    def __init__(self, items: list[Any], n_engines: int, retries: int) -> None:
+        self._whole = _Sliced(items, retries)
+        self._sizes = [stop - start for start, stop in edges(len(items), n_engines)]
+
+    @property
+    def remaining(self) -> int:
+        return self._whole.remaining
+
+    def take(self, count: int) -> list[Item]:
+        del count  # a block is a block
+        return self._whole.take(self._sizes.pop(0)) if self._sizes else []
+
+
+class _Lazy:
+    """An iterator as a source, which gives only as much as there is room for."""
+
+    def __init__(self, items: Iterator[Any], retries: int) -> None:
+        self._items, self._retries = items, retries
+        self._count = itertools.count()
+        self.room = 0
+        self.exhausted = False
+        self.error: BaseException | None = None
+
+    @property
+    def remaining(self) -> None:
+        return None
+
+    def take(self, count: int) -> list[Item]:
+        taken: list[Item] = []
+        while len(taken) < min(count, self.room, MAX_LAZY_BATCH) and not self.exhausted:
+            try:
+                taken.append(Item(next(self._count), next(self._items), self._retries))
+            except StopIteration:
+                self.exhausted = True
+            except Exception as error:  # noqa: BLE001 (the user's generator; raised when reached)
+                self.exhausted, self.error = True, error
+        self.room -= len(taken)
+        return taken
+
+
+class MapRun:
+    """One ``map`` over a list: values by index, and the failures."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        engines: Sequence[int],
+        function: Any,
+        items: list[Any],
+        *,
+        star: bool,
+        schedule: str,
+        chunksize: int | None,
+        retries: int,
+        label: str,
+    ) -> None:
+        static = schedule == "static"
+        self.total = len(items)
+        self.values: dict[int, Any] = {}
+        self.failures: dict[int, Failure] = {}
+        self.future: Future[Reply] = Future()
+        self._cancelled = False
+        self._interrupt = False
+        source = _Blocks(items, len(engines), retries) if static else _Sliced(items, retries)
+        self.dispatcher = Dispatcher(
+            connection, engines, source, self._settle,
+            function=function, star=star, label=label, chunksize=chunksize,
+            budget=None if static or chunksize is not None else BUDGET_SECONDS,
+            steal=not static,
+        )  # fmt: skip
+
+    def _settle(self, item: Item, value: Any, error: Exception | None, traceback: Sequence[str]) -> None:
+        if error is None:
+            self.values[item.key] = value
+        elif not (isinstance(error, CancelledError) and (self.failures or self._cancelled)):
+            self.failures[item.key] = Failure(item.key, error, list(traceback))
+            self.dispatcher.drop_the_rest()
+
+    def start(self) -> None:
+        """Run on a thread of its own until done."""
+        threading.Thread(target=self.run, name="kernelfleet-map", daemon=True).start()
+
+    def run(self) -> None:
+        """Run to the end and resolve ``future``."""
+        try:
+            dispatcher = self.dispatcher
+            dispatcher.fill()
+            while dispatcher.busy:
+                dispatcher.step()
+                if self._cancelled:
+                    self._cancelled = False
+                    dispatcher.cancel_all(interrupt=self._interrupt)
+                dispatcher.fill()
+            self._resolve()
+        except BaseException as error:  # noqa: BLE001 (whoever waits must not hang)
+            self.future.set_exception(error)
+
+    def _resolve(self) -> None:
+        if self.failures:
+            failures = [self.failures[key] for key in sorted(self.failures)]
+            self.future.set_exception(CompositeError.collect("map", failures, self.values))
+        elif len(self.values) < self.total:
+            self.future.set_exception(CancelledError("the map was cancelled"))
+        else:
+            values = [self.values[index] for index in range(self.total)]
+            self.future.set_result(Reply({"value": values}, []))
+
+    def cancel(self, *, interrupt: bool) -> list[int]:
+        """Stop it, from any thread; the engines it was at."""
+        engines = sorted({batch.engine for batch in list(self.dispatcher.assignment.in_flight())})
+        self._cancelled, self._interrupt = True, interrupt
+        self.dispatcher.wake()
+        return engines
+
+
+class MapResult(PendingResult):
+    """The PendingResult of a ``map``: its work is many requests, and ends with this client."""
+
+    def __init__(self, connection: Connection, reader: Reader, run: MapRun, targets: list[int]) -> None:
+        super().__init__(
+            connection, reader, run.future,
+            result_id=connection.next_result_id(), method="map", targets=targets, decode={},
+        )  # fmt: skip
+        self._run = run
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """How many items are done, and how many there are."""
+        return len(self._run.values), self._run.total
+
+    @property
+    def stdout(self) -> dict[int, str]:
+        """What each engine has printed in finished batches."""
+        return dict(self._run.dispatcher.printed.stdout)
+
+    def _ask_progress(self) -> JsonDict:
+        done, total = self.progress
+        return {"done": done, "total": total, "unit": "items"}
+
+    def _stop_work(self, *, interrupt: bool) -> tuple[list[int], list[int]]:
+        engines = self._run.cancel(interrupt=interrupt)
+        return (engines, engines) if interrupt else (engines, [])
+
+
+def iterate(
+    connection: Connection,
+    engines: Sequence[int],
+    function: Any,
+    items: Iterator[Any],
+    *,
+    star: bool,
+    ordered: bool,
+    chunksize: int | None,
+    retries: int,
+    label: str,
+) -> Iterator[Any]:
+    """The values of a lazy map, in order or as they come; see ``imap``."""
+    ready: dict[int, Any] = {}
+    failures: dict[int, Failure] = {}
+
+    def settle(item: Item, value: Any, error: Exception | None, traceback: Sequence[str]) -> None:
+        if error is None:
+            ready[item.key] = value
+        elif not isinstance(error, CancelledError):
+            failures[item.key] = Failure(item.key, error, list(traceback))
+
+    source = _Lazy(items, retries)
+    dispatcher = Dispatcher(
+        connection, engines, source, settle, function=function, star=star, label=label, chunksize=chunksize
+    )
+    with contextlib.closing(_Window(dispatcher, source, ready)) as window:
+        for key in itertools.count():
+            if key % REFILL_EVERY == 0:
+                window.catch_up()
+            while not _is_next(key, ready, failures, ordered=ordered) and window.refill():
+                dispatcher.step()
+            if ordered and key in failures:
+                raise CompositeError.collect("imap", [failures[key]], {})
+            if not ordered and failures:
+                raise CompositeError.collect("imap_unordered", list(failures.values()), {})
+            if not ready:
+                break
+            yield ready.pop(key if ordered else next(iter(ready)))
+        if source.error is not None:
+            raise source.error
+
+
+def _is_next(key: int, ready: dict[int, Any], failures: dict[int, Failure], *, ordered: bool) -> bool:
+    return (key in ready or key in failures) if ordered else bool(ready or failures)
+
+
+class _Window:
+    """Keeps what is under way and what waits to be taken within bounds."""
+
+    def __init__(self, dispatcher: Dispatcher, source: _Lazy, ready: dict[int, Any]) -> None:
+        self._dispatcher, self._source, self._ready = dispatcher, source, ready
+        self._largest = MIN_BUFFERED
+
+    def refill(self) -> bool:
+        """Send what there is room for; whether anything is under way."""
+        in_flight = self._dispatcher.items_in_flight
+        self._largest = max(self._largest, in_flight)
+        self._source.room = BUFFERED_BATCHES * self._largest - in_flight - len(self._ready)
+        self._dispatcher.fill()
+        return self._dispatcher.busy
+
+    def catch_up(self) -> None:
+        """Deal with what has come back meanwhile, so that engines do not wait for the taker."""
+        while self._dispatcher.step(timeout=0):
+            pass
+        self.refill()
+
+    def close(self) -> None:
+        """Whoever stops taking values stops the work."""
+        self._dispatcher.cancel_all(interrupt=True)
+
+
+def check_options(schedule: str, chunksize: Any, retries: Any) -> None:
+    """Refuse options of a map that make no sense.
+
+    Raises:
+        ValueError: an unknown schedule, or a number out of range.
+    """
+    if schedule not in ("dynamic", "static"):
+        raise ValueError(f"schedule is 'dynamic' or 'static', not {schedule!r}")
+    if chunksize is not None and (isinstance(chunksize, bool) or operator.index(chunksize) < 1):
+        raise ValueError(f"chunksize is at least 1, or None, not {chunksize!r}")
+    if isinstance(retries, bool) or operator.index(retries) < 0:
+        raise ValueError(f"retries is at least 0, not {retries!r}")
+
+
+def name_of(function: Callable[..., Any] | str) -> str:
+    """What ``queue_status`` shows of a mapped function."""
+    if isinstance(function, str):
+        return function if len(function) < 40 else function[:37] + "..."
+    return str(getattr(function, "__qualname__", type(function).__name__))

@@ -1,0 +1,218 @@
+"""The verbs of parallel map: map, imap, imap_unordered, mapper, parallel, executor."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kernelfleet.client.base import BaseClient
+from kernelfleet.client.mapping import MapResult, MapRun, check_options, iterate, name_of, paired
+from kernelfleet.client.targets import Targets
+from kernelfleet.errors import NoEnginesRegistered
+
+if TYPE_CHECKING:
+    from kernelfleet.client.executor import FleetExecutor
+
+Function = Callable[..., Any] | str
+
+
+class MapVerbs(BaseClient):
+    """Map and the rest; see ``MultiEngineClient``."""
+
+    def map(
+        self,
+        function: Function,
+        *sequences: Iterable[Any],
+        targets: Targets | None = None,
+        block: bool | None = None,
+        timeout: float | None = None,
+        schedule: str = "dynamic",
+        chunksize: int | None = None,
+        retries: int = 1,
+    ) -> Any:
+        """Like the builtin ``map``, over engines: the values as a list, in order.
+
+        Items travel in batches that grow until one takes some tens of milliseconds; an engine
+        that is done early takes over what waits behind another. An engine that dies loses
+        nothing: its unfinished items run elsewhere.
+
+        Args:
+            function: A callable, or source text naming or being one (``'lambda x: x * x'``).
+            sequences: Iterables of the same length.
+            targets: Which engines; None takes the client's.
+            block: Wait for the value, or return a PendingResult; None takes the client's.
+            timeout: Seconds to wait; None means no limit. The work goes on after it.
+            schedule: ``'dynamic'``, or ``'static'`` for one contiguous block per engine.
+            chunksize: Items per batch; None adapts.
+            retries: How often an item may be tried again after an engine died with it.
+
+        Raises:
+            CompositeError: items failed: their index is the id, their values so far are in
+                ``results``; what had not started was dropped.
+            ValueError: the lengths of the sequences differ.
+        """
+        _check_function(function)
+        check_options(schedule, chunksize, retries)
+        ids, blocks = self._map_targets(targets), self._blocks(block, timeout)
+        items, star = paired(sequences)
+        run = MapRun(
+            self._connection, ids, function, items,
+            star=star, schedule=schedule, chunksize=chunksize, retries=retries,
+            label=f"map({name_of(function)})",
+        )  # fmt: skip
+        pending = MapResult(self._connection, self._reader, run, ids)
+        run.start()
+        if not blocks:
+            self._remember(pending)
+            return pending
+        return self._wait(pending, timeout)
+
+    def imap(
+        self,
+        function: Function,
+        *sequences: Iterable[Any],
+        targets: Targets | None = None,
+        chunksize: int | None = None,
+        retries: int = 1,
+    ) -> Iterator[Any]:
+        """A lazy map: an iterator of the values, in order.
+
+        Items are taken from the sequences as they are needed: a generator of a million items
+        keeps a bounded number in flight. Work goes on only while values are taken, in the thread
+        that takes them; closing the iterator stops it.
+
+        Raises:
+            CompositeError: when the value of a failed item is reached; it ends the iteration.
+        """
+        return self._iterate(function, sequences, targets, chunksize, retries, ordered=True)
+
+    def imap_unordered(
+        self,
+        function: Function,
+        *sequences: Iterable[Any],
+        targets: Targets | None = None,
+        chunksize: int | None = None,
+        retries: int = 1,
+    ) -> Iterator[Any]:
+        """Like ``imap``, each value as soon as it is there."""
+        return self._iterate(function, sequences, targets, chunksize, retries, ordered=False)
+
+    def _iterate(
+        self,
+        function: Function,
+        sequences: tuple[Iterable[Any], ...],
+        targets: Targets | None,
+        chunksize: int | None,
+        retries: int,
+        *,
+        ordered: bool,
+    ) -> Iterator[Any]:
+        _check_function(function)
+        check_options("dynamic", chunksize, retries)
+        if not sequences:
+            raise TypeError("map needs at least one sequence")
+        ids = self._map_targets(targets)
+        star = len(sequences) > 1
+        items = zip(*sequences, strict=True) if star else iter(sequences[0])
+        return iterate(
+            self._connection, ids, function, items,
+            star=star, ordered=ordered, chunksize=chunksize, retries=retries,
+            label=f"imap({name_of(function)})",
+        )  # fmt: skip
+
+    def _map_targets(self, targets: Targets | None) -> list[int]:
+        ids = list(dict.fromkeys(self._resolve(targets)))
+        if not ids:
+            raise NoEnginesRegistered("map needs at least one engine, and targets is empty")
+        return ids
+
+    def mapper(
+        self,
+        *,
+        targets: Targets | None = None,
+        block: bool | None = None,
+        schedule: str = "dynamic",
+        chunksize: int | None = None,
+        retries: int = 1,
+    ) -> Mapper:
+        """An object with a ``map`` that has these options; what is not given is the client's now."""
+        check_options(schedule, chunksize, retries)
+        return Mapper(
+            self,
+            self._targets if targets is None else targets,
+            self._blocks(block, None),
+            schedule,
+            chunksize,
+            retries,
+        )
+
+    def parallel(self, **options: Any) -> Callable[[Callable[..., Any]], ParallelFunction]:
+        """A decorator: calling the function maps it over sequences. Options as for ``mapper``."""
+        mapper = self.mapper(**options)
+
+        def decorate(function: Callable[..., Any]) -> ParallelFunction:
+            return ParallelFunction(mapper, function)
+
+        return decorate
+
+    def executor(self, *, targets: Targets | None = None, retries: int = 0) -> FleetExecutor:
+        """A ``concurrent.futures.Executor`` on these engines, load-balanced.
+
+        Interactive use of the engines goes on beside it.
+
+        Args:
+            targets: Which engines; None takes the client's.
+            retries: How often a task that raised, or whose engine died, is tried again.
+        """
+        from kernelfleet.client.executor import FleetExecutor
+
+        return FleetExecutor(self, self._map_targets(targets), retries=retries)
+
+
+@dataclass(frozen=True)
+class Mapper:
+    """``map`` with its options fixed."""
+
+    client: MapVerbs
+    targets: Any
+    block: bool
+    schedule: str
+    chunksize: int | None
+    retries: int
+
+    def map(self, function: Function, *sequences: Iterable[Any]) -> Any:
+        """As ``MultiEngineClient.map``."""
+        return self.client.map(
+            function, *sequences,
+            targets=self.targets, block=self.block, schedule=self.schedule,
+            chunksize=self.chunksize, retries=self.retries,
+        )  # fmt: skip
+
+
+class ParallelFunction:
+    """A function that is mapped when it is called."""
+
+    def __init__(self, mapper: Mapper, function: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, function)
+        self.mapper, self.function = mapper, function
+
+    def __call__(self, *sequences: Iterable[Any]) -> Any:
+        """Map the function over the sequences."""
+        return self.mapper.map(self.function, *sequences)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """On an engine it is the plain function."""
+        return _itself, (self.function,)
+
+
+def _itself(function: Callable[..., Any]) -> Callable[..., Any]:
+    return function
+
+
+def _check_function(function: object) -> None:
+    if not callable(function) and not isinstance(function, str):
+        raise TypeError(f"map takes a function or its source text, not {type(function).__name__}")
+    if isinstance(function, str):
+        compile(function.strip(), "<map>", "eval")

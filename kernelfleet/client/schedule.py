@@ -1,0 +1,131 @@
+"""How much work an engine gets next, and from whom it is taken back. Pure: no sockets, no clock.
+
+Batches grow until one takes some tens of milliseconds, so that trivial items travel by the
+thousand and long ones alone. Each engine has one batch that runs and one that waits behind it;
+when nothing is left to hand out and an engine idles, a waiting batch is taken back for it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+#: How long a batch is to take, in seconds.
+TARGET_SECONDS = 0.05
+#: A batch that takes this much longer than planned gives its remaining items back.
+BUDGET_SECONDS = 4 * TARGET_SECONDS
+#: How much larger than the one before a batch may be.
+GROWTH = 8
+MAX_ITEMS = 8192
+MAX_BATCH_BYTES = 16 * 1024 * 1024
+#: Batches per engine: one that runs, one that waits.
+DEPTH = 2
+
+B = TypeVar("B")
+
+
+@dataclass(slots=True)
+class _Pace:
+    """What is known of one engine's speed."""
+
+    last: int = 0
+    seconds_per_item: float | None = None
+    bytes_per_item: float = 0.0
+
+
+@dataclass
+class BatchSizer:
+    """How many items the next batch of an engine has.
+
+    Args:
+        n_engines: How many engines share the work.
+        chunksize: Always this many; None adapts.
+    """
+
+    n_engines: int
+    chunksize: int | None = None
+    _paces: dict[int, _Pace] = field(default_factory=dict)
+
+    def size(self, engine: int, remaining: int | None) -> int:
+        """The size for ``engine``, with ``remaining`` items to hand out (None: not known)."""
+        if self.chunksize is not None:
+            return self.chunksize
+        pace = self._paces.get(engine)
+        if pace is None or pace.seconds_per_item is None:
+            return 1
+        size: float = min(pace.last * GROWTH, MAX_ITEMS)
+        if pace.seconds_per_item > 0:
+            size = min(size, TARGET_SECONDS / pace.seconds_per_item)
+        if pace.bytes_per_item > 0:
+            size = min(size, MAX_BATCH_BYTES / pace.bytes_per_item)
+        if remaining is not None:
+            # Towards the end smaller, so that all engines end at about the same time.
+            size = min(size, math.ceil(remaining / (DEPTH * self.n_engines)))
+        return max(1, int(size))
+
+    def record(self, engine: int, items: int, seconds: float, size_bytes: int) -> None:
+        """A batch has come back: learn from how long it took and how large it was."""
+        if items < 1:
+            return
+        pace = self._paces.setdefault(engine, _Pace())
+        measured = max(0.0, seconds) / items
+        known = pace.seconds_per_item
+        pace.seconds_per_item = measured if known is None else (known + measured) / 2
+        pace.bytes_per_item = max(pace.bytes_per_item / 2, size_bytes / items)
+        pace.last = max(items, 1)
+
+
+class Assignment(Generic[B]):
+    """Which batches each engine has, oldest first; the first of them runs."""
+
+    def __init__(self, engines: Iterable[int], depth: int = DEPTH) -> None:
+        self._batches: dict[int, list[B]] = {engine: [] for engine in engines}
+        self._depth = depth
+
+    @property
+    def engines(self) -> list[int]:
+        """The engines that take part."""
+        return list(self._batches)
+
+    def add(self, engine: int, batch: B) -> None:
+        """A batch was sent to an engine."""
+        self._batches[engine].append(batch)
+
+    def remove(self, engine: int, batch: B) -> bool:
+        """A batch has come back; whether it was the one that ran."""
+        batches = self._batches.get(engine, [])
+        if batch not in batches:
+            return False
+        was_first = batches[0] is batch
+        batches.remove(batch)
+        return was_first
+
+    def drop_engine(self, engine: int) -> None:
+        """An engine takes part no more."""
+        self._batches.pop(engine, None)
+
+    def in_flight(self) -> list[B]:
+        """All batches under way."""
+        return [batch for batches in self._batches.values() for batch in batches]
+
+    def is_running(self, engine: int, batch: B) -> bool:
+        """Whether a batch is the one that runs."""
+        batches = self._batches.get(engine, [])
+        return bool(batches) and batches[0] is batch
+
+    def next_engine(self, among: Iterable[int] | None = None) -> int | None:
+        """The engine to give the next batch: the one with least to do, if it has room."""
+        able = self._batches if among is None else [e for e in among if e in self._batches]
+        room = [engine for engine in able if len(self._batches[engine]) < self._depth]
+        return min(room, key=lambda engine: len(self._batches[engine]), default=None)
+
+    def idle(self) -> list[int]:
+        """The engines with nothing to do."""
+        return [engine for engine, batches in self._batches.items() if not batches]
+
+    def waiting(self) -> list[tuple[int, B]]:
+        """The batches that wait behind another, those behind most others first."""
+        loaded = sorted(self._batches.items(), key=lambda entry: -len(entry[1]))
+        return [(engine, batch) for engine, batches in loaded for batch in reversed(batches[1:])]
