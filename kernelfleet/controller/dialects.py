@@ -54,6 +54,8 @@ class Run(ABC):
         self.folder = OutputFolder()
         self.reply: KernelMessage | None = None
         self.interrupted = False
+        #: It said that it would exit, and did not.
+        self.stayed: bool | None = None
 
     @property
     @abstractmethod
@@ -64,6 +66,15 @@ class Run(ABC):
     def aborted(self) -> bool:
         """Whether the kernel dropped the request unrun (another frontend's error did that)."""
         return self.reply is not None and self.reply.content.get("status") == "aborted"
+
+    @property
+    def exiting(self) -> bool:
+        """Whether the cell asked its kernel to exit, in our words or in ipykernel's."""
+        content = {} if self.reply is None else self.reply.content
+        return bool(content.get("exiting")) or any(
+            payload.get("source") == "ask_exit" and not payload.get("keepkernel")
+            for payload in content.get("payload", ())
+        )
 
     def take_reply(self, message: KernelMessage) -> None:
         """A reply on shell that names this request."""

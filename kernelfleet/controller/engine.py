@@ -41,6 +41,9 @@ JsonDict = dict[str, Any]
 #: How long iopub messages that a reply announced may lag behind it before we stop waiting.
 IOPUB_LAG_SECONDS = 5.0
 
+#: How long a kernel whose cell asked to exit may take to do so.
+EXIT_SECONDS = 10.0
+
 #: An await cell of ipykernel 7.4 notices SIGINT only when its loop wakes; knock this often.
 NUDGE_SECONDS = 0.1
 
@@ -243,7 +246,7 @@ class Engine:
 
     def _finish_if_complete(self) -> None:
         run = self.run
-        if run is None or not run.complete:
+        if run is None or not run.complete or self._is_leaving(run):
             return
         self.run = None
         if run.aborted:
@@ -259,6 +262,21 @@ class Engine:
         self._on_finished(self, run, result, buffers)
         run.job.settle(result, buffers)
         self._start_next()
+
+    def _is_leaving(self, run: Run) -> bool:
+        """Whether the cell asked to exit: then the engine's death ends the job, not its reply."""
+        if not run.exiting or run.stayed:
+            return False
+
+        def stay() -> None:
+            run.stayed = True
+            if self.run is run:
+                self._finish_if_complete()
+
+        if run.stayed is None:
+            run.stayed = False
+            asyncio.get_running_loop().call_later(EXIT_SECONDS, stay)
+        return True
 
     def _expect_the_rest(self, run: Run) -> None:
         """Stop waiting for announced output in the end, should it have been lost."""

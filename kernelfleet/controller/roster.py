@@ -241,7 +241,8 @@ class Roster:
         if engine.incarnation is not incarnation:
             return
         signum = -exit_code if exit_code is not None and exit_code < 0 else None
-        cause = describe_death(exit_code if signum is None else None, signum)
+        exit_code = exit_code if signum is None else None
+        cause = describe_death(exit_code, signum)
         self._by_session.pop(incarnation.session_id, None)
         self._log.error("engine %d (pid %s) died: %s", engine.id, incarnation.pid, cause)
         links = engine.links
