@@ -32,6 +32,14 @@ Address = tuple[str, int] | str | os.PathLike[str] | None
 class BaseClient:
     """The state of a client; see ``MultiEngineClient``."""
 
+    _connection: Connection
+    _reader: Reader
+    _outstanding: set[PendingResult]
+    _unfetched: weakref.WeakSet[PendingResult]
+    _block: bool
+    _targets: Any
+    _parent: BaseClient | None
+
     def __init__(self, address: Address = None) -> None:
         fleet, url = _find(address)
         thread = loop_thread.acquire()
@@ -46,7 +54,7 @@ class BaseClient:
     def _of(cls, connection: Connection) -> Self:
         """A client on a connection that somebody else made and closes."""
         client = cls.__new__(cls)
-        client._take(connection)  # noqa: SLF001
+        client._take(connection)
         return client
 
     def _take(self, connection: Connection) -> None:
@@ -65,7 +73,7 @@ class BaseClient:
     @property
     def block(self) -> bool:
         """Whether verbs wait for their value."""
-        return bool(self._block)
+        return self._block
 
     @property
     def targets(self) -> Any:
@@ -80,7 +88,9 @@ class BaseClient:
             self.__dict__["_targets"] = value
         else:
             close = difflib.get_close_matches(name, ["block", "targets"], n=1)
-            hint = f": did you mean `{close[0]}`?" if close else "; only block and targets can be set"
+            hint = (
+                f": did you mean `{close[0]}`?" if close else "; only block and targets can be set"
+            )
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint}")
 
     def __repr__(self) -> str:
@@ -88,9 +98,6 @@ class BaseClient:
         name = self._connection.fleet.get("name", "?")
         state = "" if self._connection.is_open else ", closed"
         return f"<MultiEngineClient of fleet {name!r}: {len(roster.ids)} engines{state}>"
-
-    def __len__(self) -> int:
-        return len(self.get_ids())
 
     def __bool__(self) -> bool:
         return True
@@ -106,12 +113,12 @@ class BaseClient:
         if self._parent is None:
             self._connection.close()
 
-    def view(self, targets: Targets, block: bool | None = None) -> Self:  # noqa: FBT001
+    def view(self, targets: Targets, block: bool | None = None) -> Self:
         """A client on the same connection with its own ``targets`` and ``block``."""
         view = type(self)._of(self._connection)
         view.__dict__["_parent"] = self
-        view.targets = targets
-        view.block = self._block if block is None else block
+        setattr(view, "targets", targets)  # noqa: B010 (checked in __setattr__)
+        setattr(view, "block", self._block if block is None else block)  # noqa: B010
         return view
 
     # -- one place for targets and block --------------------------------------------------------
@@ -129,7 +136,7 @@ class BaseClient:
         blocks = self._block if block is None else check_block(block)
         if not blocks and timeout is not None:
             raise ValueError("timeout= is for blocking calls; with block=False pass it to result()")
-        return bool(blocks)
+        return blocks
 
     def _run(
         self,
@@ -155,7 +162,7 @@ class BaseClient:
             self._reader,
             future,
             result_id=result_id,
-            method=decode.get("method", head["verb"]),
+            method=str(decode.get("method", head["verb"])),
             targets=targets,
             decode=decode,
         )
@@ -174,7 +181,9 @@ class BaseClient:
         except KeyboardInterrupt as interrupt:
             engines = pending.settle_after_interrupt()
             where = ", ".join(map(str, engines)) or "none (nothing was running)"
-            interrupt.add_note(f"engines interrupted: {where}; see .pending_result for what is there")
+            interrupt.add_note(
+                f"engines interrupted: {where}; see .pending_result for what is there"
+            )
             interrupt.pending_result = pending  # type: ignore[attr-defined]
             raise
         raise e
@@ -215,5 +224,7 @@ def _find(address: Address) -> tuple[fleets.FleetFile, str]:
         )
     url = fleet.ipc or fleet.tcp
     if url is None:
-        raise FleetNotFound(f"the fleet {fleet.name!r} takes no clients: it is embedded in pid {fleet.pid}")
+        raise FleetNotFound(
+            f"the fleet {fleet.name!r} takes no clients: it is embedded in pid {fleet.pid}"
+        )
     return fleet, url

@@ -1,7 +1,7 @@
 """MultiEngineClient: steer a fleet of engines as if it were one interpreter.
 
 The verbs that run code and manage the fleet. Those that move data are in ``data.py``, those that
-label engines in ``properties.py``; where a call goes and whether it waits is decided in ``base.py``.
+label engines in ``properties.py``; where a call goes and whether it waits: ``base.py``.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class MultiEngineClient(DataVerbs, MapVerbs, PropertyVerbs):
         self,
         code: str,
         targets: Targets | None = None,
-        block: bool | None = None,  # noqa: FBT001
+        block: bool | None = None,
         *,
         timeout: float | None = None,
         on_output: OnOutput | None = None,
@@ -88,7 +88,7 @@ class MultiEngineClient(DataVerbs, MapVerbs, PropertyVerbs):
         self,
         path: str | os.PathLike[str],
         targets: Targets | None = None,
-        block: bool | None = None,  # noqa: FBT001
+        block: bool | None = None,
         *,
         timeout: float | None = None,
     ) -> Any:
@@ -104,7 +104,7 @@ class MultiEngineClient(DataVerbs, MapVerbs, PropertyVerbs):
         self,
         i: int | None = None,
         targets: Targets | None = None,
-        block: bool | None = None,  # noqa: FBT001
+        block: bool | None = None,
         *,
         timeout: float | None = None,
     ) -> Any:
@@ -129,6 +129,9 @@ class MultiEngineClient(DataVerbs, MapVerbs, PropertyVerbs):
         self._connection.call("ping", ASK_SECONDS)
         return list(self._connection.roster.ids)
 
+    def __len__(self) -> int:
+        return len(self.get_ids())
+
     def engines(self) -> list[EngineInfo]:
         """What is known of each engine: state, process, memory, queue. Dead ones too."""
         rows = self._connection.call("engines", ASK_SECONDS).head["value"]
@@ -137,7 +140,7 @@ class MultiEngineClient(DataVerbs, MapVerbs, PropertyVerbs):
     def queue_status(
         self,
         targets: Targets | None = None,
-        block: bool | None = None,  # noqa: FBT001
+        block: bool | None = None,
         *,
         timeout: float | None = None,
     ) -> Any:
@@ -147,7 +150,7 @@ class MultiEngineClient(DataVerbs, MapVerbs, PropertyVerbs):
     def clear_queue(
         self,
         targets: Targets | None = None,
-        block: bool | None = None,  # noqa: FBT001
+        block: bool | None = None,
         *,
         timeout: float | None = None,
     ) -> Any:
@@ -157,7 +160,7 @@ class MultiEngineClient(DataVerbs, MapVerbs, PropertyVerbs):
     def interrupt(
         self,
         targets: Targets | None = None,
-        block: bool | None = None,  # noqa: FBT001
+        block: bool | None = None,
         *,
         timeout: float | None = None,
     ) -> Any:
@@ -167,7 +170,7 @@ class MultiEngineClient(DataVerbs, MapVerbs, PropertyVerbs):
     def restart(
         self,
         targets: Targets | None = None,
-        block: bool | None = None,  # noqa: FBT001
+        block: bool | None = None,
         *,
         timeout: float | None = None,
     ) -> Any:
@@ -177,7 +180,7 @@ class MultiEngineClient(DataVerbs, MapVerbs, PropertyVerbs):
     def kill(
         self,
         targets: Targets | None = None,
-        block: bool | None = None,  # noqa: FBT001
+        block: bool | None = None,
         *,
         timeout: float | None = None,
     ) -> Any:
@@ -205,7 +208,7 @@ class MultiEngineClient(DataVerbs, MapVerbs, PropertyVerbs):
     def scale(
         self,
         n: int,
-        block: bool | None = None,  # noqa: FBT001
+        block: bool | None = None,
         *,
         timeout: float | None = None,
     ) -> Any:
@@ -236,7 +239,9 @@ class MultiEngineClient(DataVerbs, MapVerbs, PropertyVerbs):
         """
         if not isinstance(result_id, str):
             raise TypeError(f"a result id is a str, not {type(result_id).__name__}")
-        future = self._connection.request({"type": "request", "verb": "attach", "of": result_id}, [])
+        future = self._connection.request(
+            {"type": "request", "verb": "attach", "of": result_id}, []
+        )
         return PendingResult(
             self._connection, self._reader, future,
             result_id=result_id, method="result", targets=[], decode=None,
@@ -289,7 +294,7 @@ class MultiEngineClient(DataVerbs, MapVerbs, PropertyVerbs):
         self,
         names: str | Sequence[str],
         targets: Targets | None = None,
-        block: bool | None = None,  # noqa: FBT001
+        block: bool | None = None,
         *,
         timeout: float | None = None,
     ) -> Any:

@@ -183,7 +183,9 @@ class Connection:
     def call(self, verb: str, timeout: float | None = None, **fields: Any) -> Reply:
         """Ask the controller something beside the queues and wait for the answer."""
         if self._thread.is_current:
-            raise FleetError("a blocking call was made on kernelfleet's own thread: use block=False")
+            raise FleetError(
+                "a blocking call was made on kernelfleet's own thread: use block=False"
+            )
         future = self.request({"type": "request", "verb": verb, **fields}, [])
         return raise_if_refused(future.result(timeout))
 
@@ -225,7 +227,9 @@ class Connection:
         waiting, self._waiting = self._waiting, {}
         for each in waiting.values():
             if not each.future.done():
-                each.future.set_exception(FleetError("the client was closed before the result came"))
+                each.future.set_exception(
+                    FleetError("the client was closed before the result came")
+                )
 
 
 def raise_if_refused(reply: Reply) -> Reply:

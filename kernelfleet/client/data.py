@@ -25,7 +25,7 @@ class DataVerbs(BaseClient):
         self,
         namespace: Mapping[str, Any],
         targets: Targets | None = None,
-        block: bool | None = None,  # noqa: FBT001
+        block: bool | None = None,
         *,
         timeout: float | None = None,
     ) -> Any:
@@ -42,14 +42,16 @@ class DataVerbs(BaseClient):
             SerializationError: names the variable that cannot be pickled; nothing was sent.
         """
         if not isinstance(namespace, Mapping):
-            raise TypeError(f"push takes a dict of names and values, not {type(namespace).__name__}")
+            raise TypeError(
+                f"push takes a dict of names and values, not {type(namespace).__name__}"
+            )
         return self._push("push", namespace, targets, block, timeout)
 
     def push_function(
         self,
         functions: Mapping[str, Callable[..., Any]],
         targets: Targets | None = None,
-        block: bool | None = None,  # noqa: FBT001
+        block: bool | None = None,
         *,
         timeout: float | None = None,
     ) -> Any:
@@ -64,7 +66,9 @@ class DataVerbs(BaseClient):
             )
         for name, function in functions.items():
             if not callable(function):
-                raise TypeError(f"{name!r} is not callable: push_function takes functions, push values")
+                raise TypeError(
+                    f"{name!r} is not callable: push_function takes functions, push values"
+                )
         return self._push("push_function", functions, targets, block, timeout)
 
     def _push(
@@ -88,7 +92,7 @@ class DataVerbs(BaseClient):
         self,
         names: str | Sequence[str],
         targets: Targets | None = None,
-        block: bool | None = None,  # noqa: FBT001
+        block: bool | None = None,
         *,
         timeout: float | None = None,
     ) -> Any:
@@ -106,7 +110,7 @@ class DataVerbs(BaseClient):
         self,
         names: str | Sequence[str],
         targets: Targets | None = None,
-        block: bool | None = None,  # noqa: FBT001
+        block: bool | None = None,
         *,
         timeout: float | None = None,
     ) -> Any:
@@ -117,7 +121,7 @@ class DataVerbs(BaseClient):
         self,
         names: str | Sequence[str],
         targets: Targets | None = None,
-        block: bool | None = None,  # noqa: FBT001
+        block: bool | None = None,
         *,
         timeout: float | None = None,
     ) -> Any:
@@ -131,7 +135,7 @@ class DataVerbs(BaseClient):
         self,
         key: str,
         targets: Targets | None = None,
-        block: bool | None = None,  # noqa: FBT001
+        block: bool | None = None,
         *,
         timeout: float | None = None,
     ) -> Any:
@@ -172,7 +176,7 @@ class DataVerbs(BaseClient):
         key: str,
         seq: Any,
         targets: Targets | None = None,
-        block: bool | None = None,  # noqa: FBT001
+        block: bool | None = None,
         *,
         flatten: bool = False,
         timeout: float | None = None,
@@ -182,7 +186,10 @@ class DataVerbs(BaseClient):
         Args:
             key: The variable's name on the engines.
             seq: A list, tuple, string, range or array (cut along axis 0).
+            targets: Which engines; None takes the client's.
+            block: Wait, or return a PendingResult; None takes the client's.
             flatten: Push the item itself where a block has exactly one.
+            timeout: Seconds to wait; None means no limit.
 
         Returns:
             ``[None] * n``.
@@ -242,7 +249,7 @@ class DataVerbs(BaseClient):
     def keys(
         self,
         targets: Targets | None = None,
-        block: bool | None = None,  # noqa: FBT001
+        block: bool | None = None,
         *,
         timeout: float | None = None,
     ) -> Any:
@@ -252,7 +259,7 @@ class DataVerbs(BaseClient):
     def reset(
         self,
         targets: Targets | None = None,
-        block: bool | None = None,  # noqa: FBT001
+        block: bool | None = None,
         *,
         timeout: float | None = None,
     ) -> Any:
@@ -291,7 +298,8 @@ class DataVerbs(BaseClient):
     def _check_key(self, key: object) -> None:
         if not isinstance(key, str):
             raise TypeError(
-                f"mec[{key!r}]: the key is a variable's name; for engine {key!r} use mec.view({key!r})"
+                f"mec[{key!r}]: the key is a variable's name; "
+                f"for engine {key!r} use mec.view({key!r})"
             )
 
     def __iter__(self) -> Any:

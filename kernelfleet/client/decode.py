@@ -37,6 +37,9 @@ _ENGINE_ERRORS: dict[str, type[FleetError]] = {
     "FleetStopped": FleetStopped,
 }
 
+#: What the controller has looked up in vain: a command by number, a property by name.
+_LOOKUP_ERRORS: dict[str, type[LookupError]] = {"IndexError": IndexError, "KeyError": KeyError}
+
 
 class Reader:
     """Decodes replies; ``fetch(engine_id, number)`` gets the object of a last expression."""
@@ -71,7 +74,7 @@ class Reader:
             failed = {failure.engine_id for failure in failures}
             ids = [result["id"] for result in reply.head["results"]]
             good = {i: v for i, v in zip(ids, values, strict=True) if i not in failed}
-            raise CompositeError.collect(decode.get("method", kind), failures, good)
+            raise CompositeError.collect(str(decode.get("method", kind)), failures, good)
         return self._assemble(kind, values, decode)
 
     def _failure(self, result: JsonDict, frames: list[Any]) -> Failure:
@@ -159,22 +162,25 @@ def engine_error(info: JsonDict, frames: list[Any]) -> Exception:
         if ename == "TimeoutError":
             return TimeoutError(evalue)
         return _ENGINE_ERRORS.get(ename, FleetError)(evalue)
-    if info.get("kind") == "serialization":
-        return SerializationError(evalue, name=info.get("name"))
     exception = None
     if frames and not ename.startswith(("KeyboardInterrupt", "SystemExit")):
         try:
             exception = unpack(frames)
         except Exception:  # noqa: BLE001 (a class that does not exist here, or cannot be rebuilt)
             exception = None
-    if exception is None and not frames and ename == "IndexError":
-        exception = IndexError(evalue)
+    if info.get("kind") == "serialization":
+        return (
+            exception if isinstance(exception, SerializationError) else SerializationError(evalue)
+        )
+    if exception is None and not frames and ename in _LOOKUP_ERRORS:
+        exception = _LOOKUP_ERRORS[ename](evalue)
     return restore_error(info, exception)
 
 
 def _unreadable(result: JsonDict, error: Exception) -> Exception:
     wrapped = SerializationError(
-        f"the result of engine {result['id']} cannot be unpickled here: {type(error).__name__}: {error}"
+        f"the result of engine {result['id']} cannot be unpickled here: "
+        f"{type(error).__name__}: {error}"
     )
     wrapped.__cause__ = error
     return wrapped

@@ -195,9 +195,8 @@ class Dispatcher:
         function = self._function_frames if batch.with_function else None
         payloads = [item.payload for item in batch.items]
         try:
-            arguments = (
-                self._function_id, function, payloads, self._star, self._budget, self._stop_on_error,
-            )  # fmt: skip
+            options = (self._star, self._budget, self._stop_on_error)
+            arguments = (self._function_id, function, payloads, *options)
             frames = pack((_RUN_BATCH, arguments, {}))
         except SerializationError as error:
             self._refuse_items(batch, error)
@@ -281,7 +280,9 @@ class Dispatcher:
         except Exception as error:  # noqa: BLE001 (the controller is gone: every item fails with it)
             self._fail(batch.items, error)
         else:
-            self._take_result(batch, reply.head["results"][0], reply.buffers, was_running=was_running)
+            self._take_result(
+                batch, reply.head["results"][0], reply.buffers, was_running=was_running
+            )
 
     def _take_result(
         self, batch: Batch, result: JsonDict, frames: list[Any], *, was_running: bool
@@ -375,4 +376,6 @@ class Dispatcher:
 
 
 def _timeout_error(batch: Batch) -> TimeoutError:
-    return TimeoutError(f"the task did not end within {batch.items[0].timeout:g} s and was interrupted")
+    return TimeoutError(
+        f"the task did not end within {batch.items[0].timeout:g} s and was interrupted"
+    )

@@ -30,7 +30,7 @@ _CALL_TASK = EngineFunction("kernelfleet.engine.mapping", "call_task")
 
 
 class TaskFuture(Future[T]):
-    """A ``concurrent.futures.Future`` whose ``cancel`` also reaches a task that waits in a queue."""
+    """A ``concurrent.futures.Future`` of a task on the fleet."""
 
 
 class _Tasks:
@@ -81,7 +81,7 @@ class FleetExecutor(Executor):
         self._interrupt = False
         self._broken: BaseException | None = None
         self._dispatcher = Dispatcher(
-            client._connection, self._engines, self._tasks, self._settle,  # noqa: SLF001
+            client._connection, self._engines, self._tasks, self._settle,
             function=_CALL_TASK, star=False, label="task", verb="task", stop_on_error=False,
         )  # fmt: skip
         self._thread = threading.Thread(target=self._run, name="kernelfleet-executor", daemon=True)
@@ -156,8 +156,8 @@ class FleetExecutor(Executor):
         del chunksize
         return super().map(fn, *iterables, timeout=timeout)
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002
-        """Take no more tasks; wait for those that were submitted, or cancel what has not started."""
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more tasks; wait for those submitted, or cancel what has not started."""
         self._shutdown = True
         if cancel_futures:
             self._tasks.cancel_waiting()
@@ -179,7 +179,7 @@ class FleetExecutor(Executor):
 
     def _finished(self) -> bool:
         idle = not self._dispatcher.busy and not self._tasks.remaining
-        lost = not self._client._connection.is_open  # noqa: SLF001
+        lost = not self._client._connection.is_open
         if lost and idle:
             self._broken = self._broken or FleetError("the client was closed or lost its fleet")
         return idle and (self._shutdown or lost)
@@ -188,7 +188,9 @@ class FleetExecutor(Executor):
         future = self._tasks.futures.get(item.key)
         if future is None:
             return
-        retryable = error is not None and not isinstance(error, (EngineDied, CancelledError, FleetError))
+        retryable = error is not None and not isinstance(
+            error, (EngineDied, CancelledError, FleetError)
+        )
         if retryable and item.attempts < item.retries:
             self._dispatcher.try_again(item)
             return
@@ -209,12 +211,15 @@ class FleetExecutor(Executor):
     # -- properties -----------------------------------------------------------------------------
 
     def _engines_with(self, require: Mapping[str, Any]) -> frozenset[int]:
-        alive = [i for i in self._engines if i in self._client._connection.roster.ids]  # noqa: SLF001
-        reply = self._client._connection.call("get_properties", targets=alive, keys=None)  # noqa: SLF001
+        alive = [i for i in self._engines if i in self._client._connection.roster.ids]
+        reply = self._client._connection.call("get_properties", targets=alive, keys=None)
         able = frozenset(
             result["id"]
             for result in reply.head["results"]
-            if all(key in result["value"] and result["value"][key] == value for key, value in require.items())
+            if all(
+                key in result["value"] and result["value"][key] == value
+                for key, value in require.items()
+            )
         )
         if not able:
             raise FleetError(

@@ -14,7 +14,6 @@ import logging
 import os
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any, Self
 
 from kernelfleet.client import loop as loop_thread
 from kernelfleet.client.client import MultiEngineClient
@@ -105,7 +104,7 @@ class Fleet:
         def make(client_id: str, connection: Connection) -> Transport:
             return EmbeddedTransport(host.controller, client_id, connection)
 
-        client = MultiEngineClient._of(Connection(thread, make, "this process"))  # noqa: SLF001
+        client = MultiEngineClient._of(Connection(thread, make, "this process"))
         self._clients.add(client)
         return client
 
@@ -155,7 +154,11 @@ def _environment(env: Environment) -> Callable[[int], Mapping[str, str]]:
 
 
 def _logger() -> logging.Logger:
-    return logging.getLogger("kernelfleet")
+    log = logging.getLogger("kernelfleet")
+    if not log.handlers:
+        # An engine's death is told by the calls that fail; the log is for who asks for it.
+        log.addHandler(logging.NullHandler())
+    return log
 
 
 @atexit.register
@@ -163,4 +166,3 @@ def _stop_all() -> None:
     """End embedded fleets with the process, while the loop thread still runs."""
     for fleet in list(_running):
         fleet.stop()
-

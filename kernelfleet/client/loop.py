@@ -69,7 +69,9 @@ class LoopThread:
                 "a blocking call was made from a callback on kernelfleet's own thread, where it "
                 "would wait for itself: use block=False there"
             )
-        future: concurrent.futures.Future[T] = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        future: concurrent.futures.Future[T] = asyncio.run_coroutine_threadsafe(
+            coroutine, self.loop
+        )
         try:
             return future.result(timeout)
         except BaseException:

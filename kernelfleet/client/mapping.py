@@ -141,7 +141,9 @@ class MapRun:
             steal=not static,
         )  # fmt: skip
 
-    def _settle(self, item: Item, value: Any, error: Exception | None, traceback: Sequence[str]) -> None:
+    def _settle(
+        self, item: Item, value: Any, error: Exception | None, traceback: Sequence[str]
+    ) -> None:
         if error is None:
             self.values[item.key] = value
         elif not (isinstance(error, CancelledError) and (self.failures or self._cancelled)):
@@ -188,7 +190,9 @@ class MapRun:
 class MapResult(PendingResult):
     """The PendingResult of a ``map``: its work is many requests, and ends with this client."""
 
-    def __init__(self, connection: Connection, reader: Reader, run: MapRun, targets: list[int]) -> None:
+    def __init__(
+        self, connection: Connection, reader: Reader, run: MapRun, targets: list[int]
+    ) -> None:
         super().__init__(
             connection, reader, run.future,
             result_id=connection.next_result_id(), method="map", targets=targets, decode={},
@@ -238,7 +242,14 @@ def iterate(
 
     source = _Lazy(items, retries)
     dispatcher = Dispatcher(
-        connection, engines, source, settle, function=function, star=star, label=label, chunksize=chunksize
+        connection,
+        engines,
+        source,
+        settle,
+        function=function,
+        star=star,
+        label=label,
+        chunksize=chunksize,
     )
     with contextlib.closing(_Window(dispatcher, source, ready)) as window:
         for key in itertools.count():
@@ -257,7 +268,9 @@ def iterate(
             raise source.error
 
 
-def _is_next(key: int, ready: dict[int, Any], failures: dict[int, Failure], *, ordered: bool) -> bool:
+def _is_next(
+    key: int, ready: dict[int, Any], failures: dict[int, Failure], *, ordered: bool
+) -> bool:
     return (key in ready or key in failures) if ordered else bool(ready or failures)
 
 

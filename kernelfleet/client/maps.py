@@ -137,7 +137,7 @@ class MapVerbs(BaseClient):
         chunksize: int | None = None,
         retries: int = 1,
     ) -> Mapper:
-        """An object with a ``map`` that has these options; what is not given is the client's now."""
+        """An object whose ``map`` has these options; what is not given is the client's now."""
         check_options(schedule, chunksize, retries)
         return Mapper(
             self,

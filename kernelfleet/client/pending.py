@@ -82,7 +82,9 @@ class PendingResult:
 
     # -- fetching -------------------------------------------------------------------------------
 
-    def get_result(self, default: Any = None, block: bool = True, timeout: float | None = None) -> Any:  # noqa: FBT001, FBT002
+    def get_result(
+        self, default: Any = None, block: bool = True, timeout: float | None = None
+    ) -> Any:
         """The value, or ``default`` if it is not there yet and ``block`` is False.
 
         Args:
@@ -167,9 +169,10 @@ class PendingResult:
         text = f"{self._method} has not ended after {timeout:g} s"
         if progress is None:
             return text + "; the work goes on"
+        unit = progress.get("unit", "engines")
         return (
-            f"{text}: {progress['done']} of {progress['total']} engines are done; the work goes on, "
-            "see .pending_result"
+            f"{text}: {progress['done']} of {progress['total']} {unit} are done; "
+            "the work goes on, see .pending_result"
         )
 
     # -- state ----------------------------------------------------------------------------------
@@ -200,7 +203,7 @@ class PendingResult:
             return any(isinstance(each, CancelledError) for each in error.exceptions)
         return isinstance(error, CancelledError)
 
-    def cancel(self, interrupt: bool = False) -> bool:  # noqa: FBT001, FBT002
+    def cancel(self, interrupt: bool = False) -> bool:
         """Drop what still waits in queues; with ``interrupt`` also interrupt what runs.
 
         Returns:

@@ -21,7 +21,7 @@ class PropertyVerbs(BaseClient):
         self,
         properties: Mapping[str, Any],
         targets: Targets | None = None,
-        block: bool | None = None,  # noqa: FBT001
+        block: bool | None = None,
         *,
         timeout: float | None = None,
     ) -> Any:
@@ -42,7 +42,7 @@ class PropertyVerbs(BaseClient):
         self,
         keys: str | Sequence[str] | None = None,
         targets: Targets | None = None,
-        block: bool | None = None,  # noqa: FBT001
+        block: bool | None = None,
         *,
         timeout: float | None = None,
     ) -> Any:
@@ -58,7 +58,7 @@ class PropertyVerbs(BaseClient):
         self,
         keys: str | Sequence[str],
         targets: Targets | None = None,
-        block: bool | None = None,  # noqa: FBT001
+        block: bool | None = None,
         *,
         timeout: float | None = None,
     ) -> Any:
@@ -69,7 +69,7 @@ class PropertyVerbs(BaseClient):
         self,
         keys: str | Sequence[str],
         targets: Targets | None = None,
-        block: bool | None = None,  # noqa: FBT001
+        block: bool | None = None,
         *,
         timeout: float | None = None,
     ) -> Any:
@@ -86,7 +86,7 @@ class PropertyVerbs(BaseClient):
     def clear_properties(
         self,
         targets: Targets | None = None,
-        block: bool | None = None,  # noqa: FBT001
+        block: bool | None = None,
         *,
         timeout: float | None = None,
     ) -> Any:
@@ -127,7 +127,9 @@ def checked_properties(properties: object) -> dict[str, Any]:
         except (TypeError, ValueError, RecursionError) as error:
             raise InvalidProperty(f"property {name!r} is not JSON: {error}") from None
         if checked[name] != value:  # a tuple, or a dict with keys that are no strings
-            raise InvalidProperty(f"property {name!r} is not JSON: it would become {checked[name]!r}")
+            raise InvalidProperty(
+                f"property {name!r} is not JSON: it would become {checked[name]!r}"
+            )
     return checked
 
 

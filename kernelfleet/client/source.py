@@ -21,6 +21,6 @@ def read_script(path: Path) -> str:
     if path.suffix == ".ipy":
         from IPython.core.inputtransformer2 import TransformerManager
 
-        plain = TransformerManager().transform_cell(source)
+        plain = TransformerManager().transform_cell(source)  # type: ignore[no-untyped-call]
     compile(plain, str(path), "exec", dont_inherit=True)
     return source

@@ -7,7 +7,6 @@ cannot tell which one it has. All of it runs on the loop thread.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 import zmq
@@ -114,7 +113,9 @@ class SocketTransport:
         socket.setsockopt(zmq.ROUTING_ID, client_id.encode())
         socket.setsockopt(zmq.RECONNECT_IVL, 50)
         if url.startswith("tcp:"):
-            assert fleet.server_public_key and fleet.client_public_key and fleet.client_secret_key
+            assert fleet.server_public_key is not None
+            assert fleet.client_public_key is not None
+            assert fleet.client_secret_key is not None
             socket.curve_serverkey = fleet.server_public_key.encode()
             socket.curve_publickey = fleet.client_public_key.encode()
             socket.curve_secretkey = fleet.client_secret_key.encode()
@@ -208,7 +209,9 @@ class SocketTransport:
             return
         self._quiet_ticks += 1
         if self._quiet_ticks * PING_SECONDS > RECONNECT_TIMEOUT and asked:
-            self._give_up(self._trouble if not self._welcomed else f"no answer for {RECONNECT_TIMEOUT} s")
+            self._give_up(
+                self._trouble if not self._welcomed else f"no answer for {RECONNECT_TIMEOUT} s"
+            )
             return
         if self._welcomed:
             self._send({"type": "ping"}, [])

@@ -7,7 +7,7 @@ in the kernel, never in the controller.
 
 from __future__ import annotations
 
-_CODE = '''
+_CODE = """
 def __kernelfleet_bootstrap__(engine_id, n_engines):
     import ast, base64, builtins, json, pickle, sys, time
     from IPython import get_ipython
@@ -75,7 +75,8 @@ def __kernelfleet_bootstrap__(engine_id, n_engines):
         except BaseException as error:
             result = {"ok": False, "error": {
                 "ename": type(error).__name__, "evalue": str(error), "kind": "user",
-                "traceback": shell.InteractiveTB.structured_traceback(*sys.exc_info(), tb_offset=2)}}
+                "traceback": shell.InteractiveTB.structured_traceback(
+                    *sys.exc_info(), tb_offset=2)}}
             try:
                 frames = pack(error)
             except Exception:
@@ -84,7 +85,7 @@ def __kernelfleet_bootstrap__(engine_id, n_engines):
 
     builtins.__kernelfleet__ = answer
     set_identity()
-'''
+"""
 
 
 def bootstrap_code(engine_id: int, n_engines: int) -> str:

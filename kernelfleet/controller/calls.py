@@ -202,7 +202,8 @@ async def _peek_one(engine: Engine, request: JsonDict) -> Answer:
         )
     except TimeoutError:
         return failed(
-            "TimeoutError", f"engine {engine.id} did not answer a peek in {PEEK_SECONDS:g} s (C code holds its GIL?)"
+            "TimeoutError",
+            f"engine {engine.id} did not answer in {PEEK_SECONDS:g} s (C code holds its GIL?)",
         )
     except ConnectionError as error:
         return failed("EngineDied", str(error))
@@ -271,8 +272,8 @@ def shutdown(controller: Controller, client: str, _head: JsonDict) -> Answer:
 CALLS: dict[str, Call] = {
     call.__name__: call
     for call in (
-        ping, engines, queue_status, clear_queue, get_result, cancel, interrupt, restart, kill, scale,
-        attach, progress, peek, set_properties, get_properties, has_properties, del_properties,
+        ping, engines, queue_status, clear_queue, get_result, cancel, interrupt, restart, kill,
+        scale, attach, progress, peek, set_properties, get_properties, has_properties, del_properties,
         clear_properties, shutdown,
     )
 }  # fmt: skip

@@ -35,9 +35,7 @@ from kernelfleet.wire.connection import PROTOCOL_VERSION
 JsonDict = dict[str, Any]
 
 #: Verbs that go through the engines' queues.
-QUEUED_VERBS = frozenset(
-    {"execute", "push", "pull", "apply", "keys", "reset", "map", "task"}
-)
+QUEUED_VERBS = frozenset({"execute", "push", "pull", "apply", "keys", "reset", "map", "task"})
 
 #: A request naming more targets than this is a mistake.
 MAX_TARGETS = 100_000
@@ -129,12 +127,14 @@ class Controller:
                 self.results.release(str(result_id), client_id)
             if head["type"] != "request":
                 raise CallError("FleetError", f"unknown message type {head['type']!r}")
-            elif head["verb"] in QUEUED_VERBS:
+            if head["verb"] in QUEUED_VERBS:
                 self._submit(client_id, seq, head, buffers)
             elif head["verb"] in CALLS:
                 self._call(client_id, seq, head)
             else:
-                raise CallError("UnsupportedOperation", f"the controller knows no verb {head['verb']!r}")
+                raise CallError(
+                    "UnsupportedOperation", f"the controller knows no verb {head['verb']!r}"
+                )
         except CallError as error:
             self._refuse(client_id, seq, error)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
@@ -235,7 +235,8 @@ class Controller:
         kept = self.results.get(result_id)
         if kept is None and result_id not in self.running:
             raise CallError(
-                "InvalidDeferredID", f"no result {result_id!r}: it was flushed, dropped, or never was"
+                "InvalidDeferredID",
+                f"no result {result_id!r}: it was flushed, dropped, or never was",
             )
         self.results.hold(result_id, client_id)
         if kept is not None:
@@ -261,7 +262,7 @@ class Controller:
             answer = await value
         except CallError as error:
             self._refuse(client_id, seq, error)
-        except Exception as error:  # noqa: BLE001 (whatever it is, the caller must not hang)
+        except Exception as error:
             self.log.exception("a call of client %s failed", client_id)
             self._refuse(client_id, seq, CallError(type(error).__name__, str(error)))
         else:
@@ -276,7 +277,9 @@ class Controller:
 
     # -- engines --------------------------------------------------------------------------------
 
-    def engine_finished(self, engine: Engine, run: Run, result: JsonDict, buffers: list[Any]) -> None:
+    def engine_finished(
+        self, engine: Engine, run: Run, result: JsonDict, buffers: list[Any]
+    ) -> None:
         """Keep a finished command for ``get_result``."""
         if run.job.method == "execute" and result.get("number") is not None:
             record = {"code": run.job.request.content.get("code", ""), "id": engine.id, **result}

@@ -136,15 +136,17 @@ class NativeRun(Run):
         result = {key: content[key] for key in keep if key in content}
         result["ok"] = content.get("status") == "ok"
         if not result["ok"]:
-            keep = ("ename", "evalue", "traceback", "kind", "name")
-            result["error"] = {key: content[key] for key in keep if key in content}
+            known = ("ename", "evalue", "traceback", "kind", "name")
+            result["error"] = {key: content[key] for key in known if key in content}
         return self._with_outputs(result), self.reply.buffers
 
 
 # -- portable ---------------------------------------------------------------------------------
 
 
-def encode_portable(session: Session, request: Request, payload: list[Any]) -> tuple[str, list[Any]]:
+def encode_portable(
+    session: Session, request: Request, payload: list[Any]
+) -> tuple[str, list[Any]]:
     """Pack a request as ``execute_request``."""
     content: JsonDict = {
         "code": "",
@@ -159,7 +161,9 @@ def encode_portable(session: Session, request: Request, payload: list[Any]) -> t
     else:
         data = [base64.b64encode(_buffer(frame)).decode() for frame in payload]
         arguments = json.dumps([spoken_verb(request.verb), request.content, data])
-        content["user_expressions"] = {"r": f"__import__('builtins').__kernelfleet__({arguments!r})"}
+        content["user_expressions"] = {
+            "r": f"__import__('builtins').__kernelfleet__({arguments!r})"
+        }
     return encode(session, "execute_request", content)
 
 

@@ -183,7 +183,8 @@ class Engine:
             if self.run is None and not len(self.queue):
                 self._tell_drained()
             return
-        assert self.incarnation is not None and self.links is not None
+        assert self.incarnation is not None
+        assert self.links is not None
         msg_id, frames = self._encoded(job)
         self.run = (NativeRun if self.native else PortableRun)(job, msg_id)
         self.links.send("shell", self.incarnation.identity, frames)
@@ -258,7 +259,9 @@ class Engine:
         if run.job.method == "execute":
             self.executed += 1
         for job in self.queue.finish(failed=not result["ok"]):
-            job.fail("QueueCleared", f"cleared by an error of an earlier command on engine {self.id}")
+            job.fail(
+                "QueueCleared", f"cleared by an error of an earlier command on engine {self.id}"
+            )
         self._on_finished(self, run, result, buffers)
         run.job.settle(result, buffers)
         self._start_next()
@@ -296,7 +299,9 @@ class Engine:
         """Send a request beside the queue; the future gets its reply, or ConnectionError."""
         future: asyncio.Future[KernelMessage] = asyncio.get_running_loop().create_future()
         if self.incarnation is None or self.links is None:
-            future.set_exception(ConnectionError(f"engine {self.id}: {self.death or 'not running'}"))
+            future.set_exception(
+                ConnectionError(f"engine {self.id}: {self.death or 'not running'}")
+            )
             return future
         msg_id, frames = encode(self.session, msg_type, content)
         self.waiters[msg_id] = future

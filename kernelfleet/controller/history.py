@@ -30,7 +30,9 @@ def size_of(record: Any) -> int:
 class Commands:
     """The finished executes of one engine, newest kept."""
 
-    def __init__(self, max_count: int | None = 1000, max_bytes: int | None = 16 * 1024 * 1024) -> None:
+    def __init__(
+        self, max_count: int | None = 1000, max_bytes: int | None = 16 * 1024 * 1024
+    ) -> None:
         self._max_count, self._max_bytes = max_count, max_bytes
         self._records: OrderedDict[int, tuple[JsonDict, list[Any], int]] = OrderedDict()
         self._bytes = 0
@@ -87,7 +89,9 @@ class Kept:
 class Results:
     """Finished requests by result id. What a client holds is not dropped, finished or not yet."""
 
-    def __init__(self, max_count: int | None = 1000, max_bytes: int | None = 64 * 1024 * 1024) -> None:
+    def __init__(
+        self, max_count: int | None = 1000, max_bytes: int | None = 64 * 1024 * 1024
+    ) -> None:
         self._max_count, self._max_bytes = max_count, max_bytes
         self._kept: OrderedDict[str, Kept] = OrderedDict()
         self._bytes = 0

@@ -41,10 +41,12 @@ class HostOptions:
 class FleetHost:
     """A running controller with its engines and its directory."""
 
-    def __init__(self, directory: FleetDir, controller: Controller) -> None:
+    def __init__(
+        self, directory: FleetDir, controller: Controller, stop_requested: asyncio.Event
+    ) -> None:
         self.directory = directory
         self.controller = controller
-        self.stop_requested = asyncio.Event()
+        self.stop_requested = stop_requested
         self._stopped = False
 
     @classmethod
@@ -67,9 +69,10 @@ class FleetHost:
         try:
             if options.embedded:
                 directory.write(cls._file(options, key))
-            controller = Controller(options.name, log, lambda: host.stop_requested.set())
+            stop_requested = asyncio.Event()
+            controller = Controller(options.name, log, stop_requested.set)
             controller.kernel_name = options.kernels[0]
-            host = cls(directory, controller)
+            host = cls(directory, controller, stop_requested)
             logs = connection.log_dir("embedded" if options.embedded else options.name)
             session_key = secrets.token_bytes(32).hex().encode()
             controller.roster = Roster(

@@ -76,7 +76,7 @@ class Incarnation:
 
 
 def thread_environment(n_engines: int, environment: Mapping[str, str]) -> dict[str, str]:
-    """The thread limits that keep ``n_engines`` numeric engines from oversubscribing the machine."""
+    """The thread limits that keep ``n_engines`` engines from oversubscribing the machine."""
     if any(name in environment for name in THREAD_VARIABLES):
         return {}  # the user has thought about it
     threads = str(max(1, len(os.sched_getaffinity(0)) // max(1, n_engines)))
@@ -102,7 +102,9 @@ class Launcher:
             return self._specs.get_kernel_spec(name)
         except NoSuchKernel:
             known = ", ".join(sorted(self._specs.find_kernel_specs())) or "none"
-            raise StartError(f"no kernelspec named {name!r} is installed (found: {known})") from None
+            raise StartError(
+                f"no kernelspec named {name!r} is installed (found: {known})"
+            ) from None
 
     async def start(
         self,
@@ -124,12 +126,14 @@ class Launcher:
         manager = EngineManager(autorestart=False)
         manager.session = make_session(self._key, session_id)
         manager.connection_file = str(self._directory / f"e{engine_id}-{session_id[:4]}.json")
-        manager._kernel_spec = self._spec(kernel_name, session_id)  # noqa: SLF001 (no public setter)
-        manager.transport = "ipc" if _speaks_ipc(manager._kernel_spec) else "tcp"  # noqa: SLF001
+        manager._kernel_spec = self._spec(kernel_name, session_id)
+        manager.transport = "ipc" if _speaks_ipc(manager._kernel_spec) else "tcp"
         manager.transport_encryption = "auto" if manager.transport == "tcp" else "disabled"
         self._logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         log = os.open(
-            self._logs / f"engine-{engine_id}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600
+            self._logs / f"engine-{engine_id}.log",
+            os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND,
+            0o600,
         )
         try:
             await manager.start_kernel(env=dict(environment), cwd=cwd, stdout=log, stderr=log)
@@ -155,7 +159,10 @@ class Launcher:
         if kernel_name is not None:
             return self.find_kernel(kernel_name)
         argv = [sys.executable, "-m", "kernelfleet.engine", "-f", "{connection_file}"]
-        argv += [f"--Session.session={session_id}", f"--IPKernelApp.ipython_dir={self._directory}/ipython"]
+        argv += [
+            f"--Session.session={session_id}",
+            f"--IPKernelApp.ipython_dir={self._directory}/ipython",
+        ]
         return KernelSpec(
             argv=argv,
             display_name="kernelfleet engine",
@@ -198,7 +205,9 @@ class Launcher:
             await incarnation.manager.shutdown_kernel(now=True)
         return exit_code
 
-    async def stop(self, incarnations: Iterable[Incarnation], request_shutdown: Callable[[Incarnation], None]) -> None:
+    async def stop(
+        self, incarnations: Iterable[Incarnation], request_shutdown: Callable[[Incarnation], None]
+    ) -> None:
         """End kernels, politely at first, for certain in the end, with all they have started.
 
         Bounded whatever the kernels do: ipykernel's own shutdown may take 28 s with a child that
@@ -227,7 +236,7 @@ def _speaks_ipc(spec: KernelSpec) -> bool:
 
 
 def _endpoints(manager: EngineManager) -> Endpoints:
-    url = manager._make_url  # noqa: SLF001 (jupyter_client 8.10 has no public one)
+    url = manager._make_url
     return Endpoints(
         shell=url("shell"),
         control=url("control"),
@@ -264,13 +273,19 @@ async def _wait_exit(incarnations: list[Incarnation], timeout: float) -> list[In
     left = [incarnation for incarnation in incarnations if not _has_ended(incarnation)]
     waiters = {i.pidfd: loop.create_future() for i in left if i.pidfd >= 0}
     for fd, waiter in waiters.items():
-        loop.add_reader(fd, lambda fd=fd, waiter=waiter: (loop.remove_reader(fd), waiter.set_result(None)))
+        loop.add_reader(fd, _settle_once, loop, fd, waiter)
     if waiters:
         await asyncio.wait(waiters.values(), timeout=max(0.0, deadline - loop.time()))
         for fd, waiter in waiters.items():
             if not waiter.done():
                 loop.remove_reader(fd)
     return [incarnation for incarnation in left if not _has_ended(incarnation)]
+
+
+def _settle_once(loop: asyncio.AbstractEventLoop, fd: int, waiter: asyncio.Future[None]) -> None:
+    loop.remove_reader(fd)
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 def _has_ended(incarnation: Incarnation) -> bool:

@@ -76,7 +76,9 @@ class Links:
                     zmq.ROUTING_ID, routing_id if channel != "control" else routing_id + b"-control"
                 )
             self._pumps[channel] = SocketPump(
-                loop, socket, lambda frames, channel=channel: self._receive(channel, frames)  # type: ignore[misc]
+                loop,
+                socket,
+                lambda frames, channel=channel: self._receive(channel, frames),  # type: ignore[misc]
             )
 
     def connect(self, identity: bytes, endpoints: Endpoints) -> None:
@@ -122,6 +124,8 @@ class Links:
         except BadKernelMessage as error:
             self.bad_messages += 1
             if self.bad_messages == 1:
-                self._log.warning("ignored a malformed message of a kernel on %s: %s", channel, error)
+                self._log.warning(
+                    "ignored a malformed message of a kernel on %s: %s", channel, error
+                )
             return
         self._on_message(channel, message)

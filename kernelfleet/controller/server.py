@@ -27,7 +27,7 @@ from kernelfleet.controller.controller import Controller
 from kernelfleet.wire.codec import BadMessage, Codec
 from kernelfleet.wire.connection import DEFAULT_PORT, PROTOCOL_VERSION, FleetFile
 from kernelfleet.wire.pump import SocketPump
-from kernelfleet.wire.sequence import Sequence, Sent
+from kernelfleet.wire.sequence import Sent, Sequence
 
 JsonDict = dict[str, Any]
 
@@ -156,7 +156,7 @@ class Server:
         raise OSError(f"cannot listen on 127.0.0.1:{ports[0]}: {last}")
 
     def _router(self) -> zmq.Socket[Any]:
-        socket = self._context.socket(zmq.ROUTER)
+        socket: zmq.Socket[Any] = self._context.socket(zmq.ROUTER)
         socket.linger = 0
         socket.sndhwm = socket.rcvhwm = 0
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
@@ -191,7 +191,10 @@ class Server:
         if peer is None:
             # It was forgotten (gone for long), or never said hello; it will be told to start anew.
             stranger = WirePeer(pump, identity, self._codec)
-            stranger.send({"type": "refused", "reason": "the controller does not know this client any more"}, [])
+            stranger.send(
+                {"type": "refused", "reason": "the controller does not know this client any more"},
+                [],
+            )
             return
         peer.quiet_checks = 0
         verdict = peer.sequence.accept(head)
@@ -215,9 +218,7 @@ class Server:
             return
         self._controller.handle(client_id, head, buffers)
 
-    def _hello(
-        self, pump: SocketPump, identity: bytes, client_id: str, head: JsonDict
-    ) -> None:
+    def _hello(self, pump: SocketPump, identity: bytes, client_id: str, head: JsonDict) -> None:
         peer = self._peers.get(client_id)
         if head.get("version") != PROTOCOL_VERSION:
             reason = (

@@ -130,7 +130,7 @@ def _from_source(source: str) -> Callable[..., Any]:
     """The callable that a source text names or is, in the engine's namespace."""
     from IPython import get_ipython
 
-    shell = get_ipython()  # type: ignore[no-untyped-call]
+    shell = get_ipython()
     function = eval(source, shell.user_global_ns, shell.user_ns)  # noqa: S307 (it is the user's)
     if not callable(function):
         raise TypeError(f"{source!r} is not callable on the engine: {type(function).__name__}")
@@ -165,7 +165,7 @@ def _describe(error: BaseException) -> dict[str, Any]:
 
     from kernelfleet.engine.tracebacks import render
 
-    shell = get_ipython()  # type: ignore[no-untyped-call]
+    shell = get_ipython()
     frames: list[pickle.PickleBuffer] | None = None
     if isinstance(error, Exception):
         try:

@@ -268,7 +268,9 @@ def read(name_or_path: str | os.PathLike[str]) -> FleetFile:
         FleetNotFound: there is none, or it is not readable.
     """
     text = os.fspath(name_or_path)
-    path = Path(text) if os.sep in text or text.endswith(".json") else fleet_dir(text) / "fleet.json"
+    path = (
+        Path(text) if os.sep in text or text.endswith(".json") else fleet_dir(text) / "fleet.json"
+    )
     try:
         data: dict[str, Any] = json.loads(path.read_text())
         known = {key: data[key] for key in FleetFile.__dataclass_fields__ if key in data}

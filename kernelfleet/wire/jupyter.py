@@ -91,12 +91,10 @@ def decode(session: Session, frames: Sequence[Any]) -> KernelMessage:
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadKernelMessage(f"not a Jupyter message: {error}") from error
-    if not (
-        isinstance(message.content, dict)
-        and isinstance(message.metadata, dict)
-        and isinstance(message.msg_type, str)
-        and isinstance(message.session, str)
-        and isinstance(message.parent_id, str)
+    dicts: tuple[object, ...] = (message.content, message.metadata)
+    texts: tuple[object, ...] = (message.msg_type, message.session, message.parent_id)
+    if not all(isinstance(each, dict) for each in dicts) or not all(
+        isinstance(each, str) for each in texts
     ):
         raise BadKernelMessage("not a Jupyter message: a field is of the wrong type")
     return message

@@ -38,7 +38,7 @@ class SocketPump:
         self._on_message = on_message
         self._copy = copy
         self._waiting: deque[Sequence[Any]] = deque()
-        self._fd = socket.getsockopt(zmq.FD)
+        self._fd = int(socket.getsockopt(zmq.FD))
         self._closed = False
         loop.add_reader(self._fd, self._wake)
         loop.call_soon(self._wake)
@@ -58,8 +58,13 @@ class SocketPump:
             self.socket.send_multipart(frames, zmq.NOBLOCK, copy=False)
         except zmq.Again:
             self._waiting.append(frames)
-        if self.socket.getsockopt(zmq.EVENTS):
+        if self._events():
             self._loop.call_soon(self._wake)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether ``close`` was called."""
+        return self._closed
 
     @property
     def backlog(self) -> int:
@@ -68,7 +73,7 @@ class SocketPump:
 
     def drain(self) -> None:
         """Read everything that has arrived by now."""
-        while not self._closed and self.socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+        while not self._closed and self._events() & zmq.POLLIN:
             self._receive()
 
     def close(self, linger: float = 0.0) -> None:
@@ -83,13 +88,13 @@ class SocketPump:
         if self._closed:
             return
         for _ in range(BATCH):
-            events = self.socket.getsockopt(zmq.EVENTS)
+            events = self._events()
             if events & zmq.POLLOUT and self._waiting:
                 self._send_waiting()
             if not events & zmq.POLLIN:
                 return
             self._receive()
-            if self._closed:  # by the callback
+            if self.is_closed:  # by the callback
                 return
         self._loop.call_soon(self._wake)
 
@@ -102,6 +107,9 @@ class SocketPump:
             except zmq.ZMQError:  # the peer has left meanwhile
                 pass
             self._waiting.popleft()
+
+    def _events(self) -> int:
+        return int(self.socket.getsockopt(zmq.EVENTS))
 
     def _receive(self) -> None:
         try:

@@ -125,8 +125,7 @@ def unpack(frames: Sequence[Any]) -> Any:
 
 def _bytes_like(frame: Any) -> Frame:
     """A frame as something pickle reads: pyzmq's Frame has its memory in ``.buffer``."""
-    buffer = getattr(frame, "buffer", frame)
-    return buffer  # type: ignore[no-any-return]
+    return getattr(frame, "buffer", frame)  # type: ignore[no-any-return]
 
 
 def _writable(frame: Any) -> Frame:
