@@ -22,7 +22,7 @@ from kernelfleet.client.decode import Reader
 from kernelfleet.client.pending import PendingResult
 from kernelfleet.client.targets import Targets, check_block, check_targets, resolve
 from kernelfleet.client.transport import SocketTransport, Transport
-from kernelfleet.errors import CompositeError, FleetNotFound
+from kernelfleet.errors import CallTimeout, CompositeError, FleetNotFound
 from kernelfleet.wire import connection as fleets
 
 JsonDict = dict[str, Any]
@@ -34,7 +34,7 @@ class BaseClient:
 
     _connection: Connection
     _reader: Reader
-    _outstanding: set[PendingResult]
+    _outstanding: dict[str, PendingResult]
     _unfetched: weakref.WeakSet[PendingResult]
     _block: bool
     _targets: Any
@@ -61,7 +61,7 @@ class BaseClient:
         self.__dict__.update(
             _connection=connection,
             _reader=Reader(self._fetch_value),
-            _outstanding=set(),
+            _outstanding={},
             _unfetched=weakref.WeakSet(),
             _block=True,
             _targets="all",
@@ -75,23 +75,28 @@ class BaseClient:
         """Whether verbs wait for their value."""
         return self._block
 
+    @block.setter
+    def block(self, value: bool) -> None:
+        self.__dict__["_block"] = check_block(value)
+
     @property
     def targets(self) -> Any:
         """Which engines verbs go to."""
         return self._targets
 
+    @targets.setter
+    def targets(self, value: Targets) -> None:
+        check_targets(value)
+        self.__dict__["_targets"] = value
+
     def __setattr__(self, name: str, value: object) -> None:
-        if name == "block":
-            self.__dict__["_block"] = check_block(value)
-        elif name == "targets":
-            check_targets(value)
-            self.__dict__["_targets"] = value
-        else:
+        if name not in ("block", "targets"):
             close = difflib.get_close_matches(name, ["block", "targets"], n=1)
             hint = (
                 f": did you mean `{close[0]}`?" if close else "; only block and targets can be set"
             )
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint}")
+        object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
         roster = self._connection.roster
@@ -178,6 +183,9 @@ class BaseClient:
         except CompositeError as error:
             # A plain local that outlives the except clause, so that %debug finds it as `e`.
             e = error
+        except CallTimeout:
+            self._remember(pending)
+            raise
         except KeyboardInterrupt as interrupt:
             engines = pending.settle_after_interrupt()
             where = ", ".join(map(str, engines)) or "none (nothing was running)"
@@ -186,13 +194,15 @@ class BaseClient:
             )
             interrupt.pending_result = pending  # type: ignore[attr-defined]
             raise
-        raise e
+        raise e.with_traceback(None)
 
     def _remember(self, pending: PendingResult) -> None:
         """For ``barrier`` until it has ended, and for ``flush`` as long as somebody holds it."""
         self._unfetched.add(pending)
-        self._outstanding.add(pending)
-        pending.add_done_callback(self._outstanding.discard)
+        outstanding, result_id = self._outstanding, pending.result_id
+        outstanding[result_id] = pending
+        # By its id: a callback that refers to the result would keep it until a garbage collection.
+        pending.when_done(lambda: outstanding.pop(result_id, None))
 
     def _fetch_value(self, engine_id: int, number: int) -> Any:
         """The object of the last expression of a command, from the engine's output cache."""

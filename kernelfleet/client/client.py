@@ -274,7 +274,7 @@ class MultiEngineClient(DataVerbs, MapVerbs, PropertyVerbs):
         self, given: PendingResult | Iterable[PendingResult] | None
     ) -> list[PendingResult]:
         if given is None:
-            return list(self._outstanding)
+            return list(self._outstanding.values())
         try:
             results = [given] if isinstance(given, PendingResult) else list(given)
         except TypeError:

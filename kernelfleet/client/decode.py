@@ -23,6 +23,7 @@ from kernelfleet.errors import (
     restore_error,
 )
 from kernelfleet.results import ExecutionResult, ResultList
+from kernelfleet.wire.functions import is_foreign_class
 from kernelfleet.wire.serialize import unpack
 
 if TYPE_CHECKING:
@@ -168,6 +169,8 @@ def engine_error(info: JsonDict, frames: list[Any]) -> Exception:
             exception = unpack(frames)
         except Exception:  # noqa: BLE001 (a class that does not exist here, or cannot be rebuilt)
             exception = None
+    if is_foreign_class(type(exception)):
+        exception = None  # rebuilt from its pickle: nobody here can name it in an except clause
     if info.get("kind") == "serialization":
         return (
             exception if isinstance(exception, SerializationError) else SerializationError(evalue)

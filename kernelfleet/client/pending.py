@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError, Future
+from types import TracebackType
 from typing import Any
 
 from kernelfleet.client.connection import Connection, Reply
@@ -51,6 +52,7 @@ class PendingResult:
         self._lock = threading.RLock()
         self._callbacks: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = []
         self._outcome: tuple[Any, BaseException | None] | None = None
+        self._traceback: TracebackType | None = None
         self._flushed = False
 
     # -- identity -------------------------------------------------------------------------------
@@ -142,19 +144,26 @@ class PendingResult:
 
     def _fetch(self) -> Any:
         with self._lock:
-            if self._outcome is None:
-                self._outcome = self._decode_reply()
-            value, error = self._outcome
-            while self._callbacks and error is None:
+            value, e = self._decoded()
+            while self._callbacks and e is None:
                 function, args, kwargs = self._callbacks.pop(0)
                 try:
                     value = function(value, *args, **kwargs)
                 except BaseException as raised:  # noqa: BLE001 (raised below, again each time)
-                    error = raised
-                self._outcome = value, error
-        if error is not None:
-            raise error
+                    e, self._traceback = raised, raised.__traceback__
+                self._outcome = value, e
+        if e is not None:
+            # Raised again each time, so without the frames of the last time. It is called `e`
+            # because this is where %debug lands.
+            raise e.with_traceback(self._traceback)
         return value
+
+    def _decoded(self) -> tuple[Any, BaseException | None]:
+        """The value or the error as it came, or as callbacks have left it; runs none."""
+        with self._lock:
+            if self._outcome is None:
+                self._outcome = self._decode_reply()
+            return self._outcome
 
     def _decode_reply(self) -> tuple[Any, BaseException | None]:
         try:
@@ -198,7 +207,7 @@ class PendingResult:
         """Whether it was cancelled: on at least one engine it was dropped before it started."""
         if not self._future.done():
             return False
-        error = self.exception()
+        _, error = self._decoded()
         if isinstance(error, CompositeError):
             return any(isinstance(each, CancelledError) for each in error.exceptions)
         return isinstance(error, CancelledError)
@@ -260,6 +269,10 @@ class PendingResult:
         It runs on kernelfleet's own thread: it must be short, and must not make blocking calls.
         """
         self._future.add_done_callback(lambda _: function(self))
+
+    def when_done(self, function: Callable[[], object]) -> None:
+        """Call ``function()`` when it has ended; see ``add_done_callback``."""
+        self._future.add_done_callback(lambda _: function())
 
     def __await__(self) -> Generator[Any, None, Any]:
         yield from asyncio.wrap_future(self._shield()).__await__()

@@ -91,13 +91,13 @@ def test_the_defaults(mec: MultiEngineClient) -> None:
 def test_attributes_are_checked_when_assigned(mec: MultiEngineClient) -> None:
     for block in (1, 0, None, "yes", [0]):
         with pytest.raises(ValueError, match="block must be True or False"):
-            mec.block = block
+            mec.block = block  # type: ignore[assignment]
     for targets in (1.5, None, True, {0}, object()):
         with pytest.raises(ValueError, match="targets must be"):
-            mec.targets = targets
+            mec.targets = targets  # type: ignore[assignment]
     for wrong in ("everyone", -1, [0, -1]):
         with pytest.raises(InvalidEngineID):
-            mec.targets = wrong
+            mec.targets = wrong  # type: ignore[assignment]
     assert (mec.block, mec.targets) == (True, "all")
 
 
@@ -454,7 +454,7 @@ def test_a_fleet_is_made_with_environment_folder_and_first_code(
     assert mec.execute("1")[0]["number"] == 1
 
 
-@promise("1: a dead engine leaves get_ids() and 'all', its id stays reserved, restart() brings it back")
+@promise("1: a dead engine leaves get_ids() and 'all', keeps its id, and restart() brings it back")
 def test_a_dead_engine_says_how_it_died_and_can_be_brought_back(mec: MultiEngineClient) -> None:
     pid = mec.apply(os.getpid, targets=1)[0]
     os.kill(pid, signal.SIGKILL)
