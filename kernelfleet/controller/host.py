@@ -36,6 +36,10 @@ class HostOptions:
     cwd: str | None = None
     on_start: str | None = None
     embedded: bool = False
+    #: Start kernelfleet's own kernels by forking them from a warm process (Linux).
+    fork: bool = True
+    #: Modules that process loads besides the engine's own.
+    preload: tuple[str, ...] = ()
 
 
 class FleetHost:
@@ -78,7 +82,13 @@ class FleetHost:
             controller.roster = Roster(
                 context=context,
                 session=make_session(session_key, "kernelfleet"),
-                launcher=Launcher(directory.sockets, logs, session_key),
+                launcher=Launcher(
+                    directory.sockets,
+                    logs,
+                    session_key,
+                    fork=options.fork,
+                    preload=options.preload,
+                ),
                 logs=logs,
                 log=log,
                 environment=options.environment,

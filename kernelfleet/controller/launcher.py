@@ -17,7 +17,7 @@ import signal
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,11 +86,24 @@ def thread_environment(n_engines: int, environment: Mapping[str, str]) -> dict[s
 class Launcher:
     """Starts and ends kernels in one private directory, all signing with one key."""
 
-    def __init__(self, directory: Path, logs: Path, key: bytes) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        logs: Path,
+        key: bytes,
+        *,
+        fork: bool = True,
+        preload: Sequence[str] = (),
+    ) -> None:
         self._directory = directory
         self._logs = logs
         self._key = key
         self._specs = KernelSpecManager()
+        #: How kernelfleet's own kernels are started; other kernelspecs say so themselves.
+        self._provisioner: dict[str, Any] = {
+            "provisioner_name": "kernelfleet-fork" if fork else "local-provisioner",
+            "config": {"preload": list(preload)} if fork else {},
+        }
 
     def find_kernel(self, name: str) -> KernelSpec:
         """The installed kernelspec called ``name``.
@@ -167,7 +180,10 @@ class Launcher:
             argv=argv,
             display_name="kernelfleet engine",
             language="python",
-            metadata={"supported_encryption": ["curve"]},
+            metadata={
+                "supported_encryption": ["curve"],
+                "kernel_provisioner": self._provisioner,
+            },
         )
 
     def watch(

@@ -123,6 +123,9 @@ class EngineApp(IPKernelApp):
             return
         if self.poller is not None:
             self.poller.start()
+        controller_pid = os.environ.pop("KERNELFLEET_CONTROLLER_PID", None)
+        if controller_pid is not None:
+            departure.die_with_controller(int(controller_pid))
         self.kernel.start()
         self.io_loop = ioloop.IOLoop.current()
         self._loop_ends = False
