@@ -90,23 +90,22 @@ def cancel(controller: Controller, _client: str, head: JsonDict) -> Awaitable[An
 
 async def _cancel(controller: Controller, result_id: str, *, interrupt: bool) -> Answer:
     request = controller.running.get(result_id)
-    dropped, interrupted = [], []
+    dropped, working = [], []
     if request is not None:
         for engine in list(controller.roster.engines.values()):
             for job in engine.queue.drop(lambda job: job.request is request):
                 dropped.append(engine.id)
                 job.fail("Cancelled", "cancelled before it started")
             if interrupt and engine.run is not None and engine.run.job.request is request:
-                interrupted.append(engine.id)
-                await controller.roster.interrupt(engine)
-    return {"value": {"dropped": dropped, "interrupted": interrupted}}, []
+                working.append(engine)
+    await asyncio.gather(*map(controller.roster.interrupt, working))
+    return {"value": {"dropped": dropped, "interrupted": [engine.id for engine in working]}}, []
 
 
 async def interrupt(controller: Controller, _client: str, head: JsonDict) -> Answer:
     """Interrupt what the engines run."""
     found = controller.find_engines(head["targets"])
-    for engine in found:
-        await controller.roster.interrupt(engine)
+    await asyncio.gather(*map(controller.roster.interrupt, dict.fromkeys(found)))
     return _each(found, lambda _: None)
 
 

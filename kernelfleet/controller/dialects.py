@@ -53,7 +53,6 @@ class Run(ABC):
         self.msg_id = msg_id
         self.folder = OutputFolder()
         self.reply: KernelMessage | None = None
-        self.interrupted = False
         #: It said that it would exit, and did not.
         self.stayed: bool | None = None
 
@@ -176,12 +175,13 @@ class PortableRun(Run):
 
     def __init__(self, job: Job, msg_id: str) -> None:
         super().__init__(job, msg_id)
-        self.idle = False
+        self.busy = self.idle = False
         self.reply_lost = False
 
     def take_iopub(self, message: KernelMessage) -> bool:  # noqa: D102
         if message.msg_type == "status":
-            self.idle = self.idle or message.content.get("execution_state") == "idle"
+            state = message.content.get("execution_state")
+            self.busy, self.idle = self.busy or state == "busy", self.idle or state == "idle"
         return super().take_iopub(message)
 
     @property

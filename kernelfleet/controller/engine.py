@@ -47,6 +47,11 @@ EXIT_SECONDS = 10.0
 #: An await cell of ipykernel 7.4 notices SIGINT only when its loop wakes; knock this often.
 NUDGE_SECONDS = 0.1
 
+#: How long our own kernel may take to interrupt a request by name, before it gets a signal.
+NAMED_INTERRUPT_SECONDS = 0.3
+#: How long a kernel that is not ours may take to begin what is to be interrupted.
+BEGIN_SECONDS = 2.0
+
 LATE_OUTPUTS = 1000
 
 # Why a queue is held.
@@ -314,6 +319,32 @@ class Engine:
         if self.incarnation is not None and self.links is not None:
             _, frames = encode(self.session, msg_type, content)
             self.links.send(channel, self.incarnation.identity, frames)
+
+    async def interrupt_by_name(self, run: Run) -> bool:
+        """Have our own kernel interrupt this very request, whether its code has begun or not.
+
+        A bare SIGINT that comes before the code is lost, and one that comes late hits the next.
+
+        Returns:
+            False where the kernel is not ours, or holds its GIL: some C code heeds a signal then.
+        """
+        if not self.native:
+            return False
+        content: JsonDict = {"msg_id": run.msg_id}
+        if self.incarnation is not None and self.incarnation.pid is not None:
+            content["until"] = time.time() + NAMED_INTERRUPT_SECONDS
+        asked = self.ask("control", "fleet_interrupt_request", content)
+        done, _ = await asyncio.wait([asked], timeout=NAMED_INTERRUPT_SECONDS)
+        if not done:
+            asked.cancel()
+        return bool(done) and asked.exception() is None
+
+    async def begun(self, run: Run) -> None:
+        """Wait a while until a kernel that is not ours says that it works on the request."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + BEGIN_SECONDS
+        while isinstance(run, PortableRun) and not run.busy and loop.time() < deadline:
+            await asyncio.sleep(NUDGE_SECONDS / 10)
 
     async def settle_interrupt(self) -> None:
         """After SIGINT to a kernel that is not ours: nothing is sent until it is over.

@@ -289,9 +289,12 @@ class Roster:
 
     async def interrupt(self, engine: Engine) -> None:
         """Interrupt what the engine runs; nothing if it is idle."""
-        if engine.run is None or engine.incarnation is None:
+        run = engine.run
+        if run is None or await engine.interrupt_by_name(run):
             return
-        engine.run.interrupted = True
+        await engine.begun(run)
+        if engine.run is not run or engine.incarnation is None:
+            return
         if not await self._launcher.interrupt(engine.incarnation):
             engine.tell("control", "interrupt_request", {})
         if not engine.native:

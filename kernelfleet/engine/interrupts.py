@@ -4,17 +4,27 @@ Outside user code the signal does nothing (a Python function that does nothing, 
 which children would inherit). Around user code it is Python's own handler, and awaiting code
 is cancelled. A KeyboardInterrupt that lands behind the end of user code is dropped: what is
 finished counts as finished.
+
+A bare signal that comes before user code has begun would be lost. The controller therefore names
+the request it wants interrupted (``want``), and the signal is sent from here, once, when that
+request's code runs.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+#: Seconds between an interrupt and the nudges that follow it.
+NUDGES = (0.005, 0.02, 0.1, 0.3)
 
 
 def ignore(signum: int, frame: object) -> None:
@@ -24,6 +34,59 @@ def ignore(signum: int, frame: object) -> None:
 def install() -> None:
     """Make the engine deaf to SIGINT."""
     signal.signal(signal.SIGINT, ignore)
+    signal.signal(signal.SIGURG, ignore)  # only ends system calls; ignored where nobody handles it
+
+
+class _Requests:
+    """Which request is served, which one's code runs, and which one is to be interrupted.
+
+    Read and written by two threads: ``wanted`` is taken with ``pop``, so by one of them only.
+    """
+
+    served: str | None = None
+    inside: str | None = None
+    wanted: dict[str | None, bool] = {}  # noqa: RUF012 (one per process)
+
+
+@contextmanager
+def serving(msg_id: str) -> Iterator[None]:
+    """Say which request the code belongs to that runs in this context."""
+    _Requests.served = msg_id
+    try:
+        yield
+    finally:
+        _Requests.served = None
+        _Requests.wanted.pop(msg_id, None)
+
+
+def want(msg_id: str) -> None:
+    """Interrupt this request, now or when its code begins; called on the control thread."""
+    _Requests.wanted = {msg_id: True}  # the fleet has one request here at a time
+    if _Requests.inside == msg_id and _Requests.wanted.pop(msg_id, None):
+        group = os.getpgrp()
+        # what the code has started is interrupted as by Ctrl-C in a terminal
+        (os.killpg if group == os.getpid() else os.kill)(os.getpid(), signal.SIGINT)
+        threading.Thread(target=_nudge, args=[msg_id], name="Nudge", daemon=True).start()
+
+
+def _nudge(msg_id: str) -> None:
+    """Wake a system call that the main thread entered just after it had got the signal.
+
+    Python looks for signals before the call and gives up the GIL; we run then, of all times.
+    Another SIGINT would hit the user's clean-up if the first one has been seen.
+    """
+    main = threading.main_thread().ident or 0
+    for seconds in NUDGES:
+        time.sleep(seconds)
+        if _Requests.inside != msg_id or signal.getsignal(signal.SIGURG) is not ignore:
+            return
+        signal.pthread_kill(main, signal.SIGURG)
+
+
+def _enter() -> bool:
+    """User code is about to run; whether its interrupt has come before it."""
+    _Requests.inside = _Requests.served
+    return bool(_Requests.wanted.pop(_Requests.served, None))
 
 
 def run_interruptible(call: Callable[[], T]) -> T:
@@ -37,6 +100,8 @@ def run_interruptible(call: Callable[[], T]) -> T:
     try:
         try:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+            if _enter():
+                raise KeyboardInterrupt
             value = call()
             done = True
             signal.signal(signal.SIGINT, ignore)
@@ -49,6 +114,7 @@ def run_interruptible(call: Callable[[], T]) -> T:
             signal.signal(signal.SIGINT, ignore)
         except KeyboardInterrupt:
             signal.signal(signal.SIGINT, ignore)
+    _Requests.inside = None
     if not done and error is not None:
         raise error
     return value  # type: ignore[no-any-return]
@@ -79,8 +145,12 @@ def cancel_on_sigint(future: asyncio.Future[Any]) -> Iterator[None]:
 
     before = signal.signal(signal.SIGINT, on_sigint)
     try:
+        if _enter():
+            Cancellation.interrupted = True
+            future.cancel()
         yield
     finally:
+        _Requests.inside = None
         signal.signal(signal.SIGINT, before)
 
 

@@ -15,6 +15,7 @@ import os
 import platform
 import socket
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -97,7 +98,8 @@ class EngineKernel(IPythonKernel):
         if observed:
             self._publish_status("busy", "shell")
         try:
-            answer = await self._answer(request)
+            with interrupts.serving(request.msg_id):
+                answer = await self._answer(request)
             self._flush_output()
             answer.content["n_iopub"] = iopub.count()
             reply(self.session, self.shell_stream, request, answer)
@@ -152,6 +154,10 @@ class EngineKernel(IPythonKernel):
             self._peeker.start(request, lambda answer: loop.add_callback(send, answer))
         elif request.msg_type == "fleet_identity_request":
             send(self._identify(request))
+        elif request.msg_type == "fleet_interrupt_request":
+            if time.time() < request.content.get("until", float("inf")):
+                interrupts.want(request.content["msg_id"])
+            send(Answer({"status": "ok"}))
         else:
             send(error_answer(NotImplementedError(request.msg_type), kind="engine"))
 
