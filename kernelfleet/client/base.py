@@ -86,8 +86,7 @@ class BaseClient:
 
     @targets.setter
     def targets(self, value: Targets) -> None:
-        check_targets(value)
-        self.__dict__["_targets"] = value
+        self.__dict__["_targets"] = check_targets(value)
 
     def __setattr__(self, name: str, value: object) -> None:
         if name not in ("block", "targets"):

@@ -159,6 +159,11 @@ class Connection:
 
     # -- from any thread ------------------------------------------------------------------------
 
+    @property
+    def shares_memory(self) -> bool:
+        """Whether large buffers may travel as blocks of shared memory."""
+        return bool(self.fleet.get("shares_memory"))
+
     def next_result_id(self) -> str:
         """A fresh id; ``mec.pending_result(id)`` finds the result with it, also from elsewhere."""
         return f"{self.client_id}-{next(self._numbers)}"

@@ -81,7 +81,8 @@ class DataVerbs(BaseClient):
     ) -> Any:
         names = [_checked_name(name) for name in namespace]
         ids, blocks = self._resolve(targets), self._blocks(block, timeout)
-        frames = pack_namespace(namespace, snapshot=not blocks)
+        shared = self._connection.shares_memory
+        frames = pack_namespace(namespace, snapshot=not blocks, shared=shared)
         head = {"verb": "push", "payloads": [len(frames)], "label": _label(method, names)}
         return self._run(
             head, frames, {"kind": "none", "method": method},
@@ -196,11 +197,12 @@ class DataVerbs(BaseClient):
         """
         name = _checked_name(key)
         ids, blocks = self._resolve(targets), self._blocks(block, timeout)
+        shared = self._connection.shares_memory
         parts = split(seq, len(ids), flatten=flatten) if ids else []
         payloads: list[list[Frame]] = []
         for part in parts:
             try:
-                payloads.append(pack({name: part}, snapshot=not blocks))
+                payloads.append(pack({name: part}, snapshot=not blocks, shared=shared))
             except SerializationError as error:
                 raise SerializationError(f"{name!r}: {error}", name=name) from error.__cause__
         head = {
@@ -238,7 +240,8 @@ class DataVerbs(BaseClient):
         if not callable(function):
             raise TypeError(f"apply calls a function, not {type(function).__name__}")
         ids, blocks = self._resolve(targets), self._blocks(block, timeout)
-        frames = pack((function, args, kwargs), snapshot=not blocks)
+        shared = self._connection.shares_memory
+        frames = pack((function, args, kwargs), snapshot=not blocks, shared=shared)
         name = getattr(function, "__qualname__", type(function).__name__)
         head = {"verb": "apply", "payloads": [len(frames)], "label": f"apply({name})"}
         return self._run(

@@ -197,7 +197,7 @@ class Dispatcher:
         try:
             options = (self._star, self._budget, self._stop_on_error)
             arguments = (self._function_id, function, payloads, *options)
-            frames = pack((_RUN_BATCH, arguments, {}))
+            frames = pack((_RUN_BATCH, arguments, {}), shared=self._connection.shares_memory)
         except SerializationError as error:
             self._refuse_items(batch, error)
             return

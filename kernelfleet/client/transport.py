@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
+from kernelfleet.wire.blocks import LostBlock, Probe, frame_bytes, from_frames, to_frames
 from kernelfleet.wire.codec import BadMessage, Codec
 from kernelfleet.wire.connection import PROTOCOL_VERSION, FleetFile
 from kernelfleet.wire.pump import SocketPump
@@ -102,6 +103,7 @@ class SocketTransport:
         self._loop, self._receiver, self._client_id = loop, receiver, client_id
         self._codec = Codec(bytes.fromhex(fleet.key))
         self._sequence = Sequence()
+        self._probe = Probe()
         self._welcomed = False
         self._closed = False
         self._quiet_ticks = self._idle_ticks = 0
@@ -134,16 +136,18 @@ class SocketTransport:
         """Number a message and send it; it is sent again should the connection break."""
         if self._closed:
             return
-        size = sum(memoryview(getattr(buffer, "buffer", buffer)).nbytes for buffer in buffers)
+        size = sum(map(frame_bytes, buffers))
         head = self._sequence.number(head, buffers, size)
         if self._welcomed:
             self._send(head, buffers)
 
     def _send(self, head: JsonDict, buffers: list[Any]) -> None:
-        self._pump.send(self._codec.encode({**head, "ack": self._sequence.received}, buffers))
+        frames = to_frames(buffers, shared=True)  # there are blocks only if the probe succeeded
+        self._pump.send(self._codec.encode({**head, "ack": self._sequence.received}, frames))
 
     def _hello(self) -> None:
-        self._send({"type": "hello", "version": PROTOCOL_VERSION}, [])
+        hello = {"type": "hello", "version": PROTOCOL_VERSION, **self._probe.fields()}
+        self._send(hello, [])
 
     def _on_frames(self, frames: list[Any]) -> None:
         try:
@@ -167,7 +171,7 @@ class SocketTransport:
             elif verdict == "deliver":
                 if buffers or len(self._sequence.unacknowledged) > 64:
                     self._send({"type": "ack"}, [])
-                self._receiver.receive(head, buffers)
+                self._receiver.receive(*_opened(head, buffers))
 
     def _on_welcome(self, head: JsonDict) -> None:
         if self.boot is not None and head["boot"] != self.boot:
@@ -233,3 +237,11 @@ class SocketTransport:
         self._pump.socket.disable_monitor()
         self._monitor.close()
         self._pump.close(linger)
+
+
+def _opened(head: JsonDict, buffers: list[Any]) -> tuple[JsonDict, list[Any]]:
+    """A message with its blocks opened, before its receipt lets the controller drop them."""
+    try:
+        return head, from_frames(buffers)
+    except LostBlock as error:
+        return {**head, "refused": {"ename": "FleetError", "evalue": str(error)}}, []

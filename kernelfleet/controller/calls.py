@@ -24,6 +24,8 @@ Call = Callable[["Controller", str, JsonDict], "Answer | Awaitable[Answer | None
 #: How long a busy engine may take to show a variable.
 PEEK_SECONDS = 5.0
 PEEK_LIMIT_BYTES = 64 * 1024 * 1024
+#: How long an idle engine may take to complete or inspect (its first time it imports jedi).
+ASK_IDLE_SECONDS = 2.0
 
 MAX_ENGINES = 4096
 
@@ -156,10 +158,15 @@ def attach(controller: Controller, client: str, head: JsonDict) -> None:
 
 
 def progress(controller: Controller, _client: str, head: JsonDict) -> Answer:
-    """How far a running request is, and what its engines have printed so far."""
+    """How far a running request is, and (not if ``brief``) what its engines have printed so far."""
     request = controller.running.get(str(head["result_id"]))
     if request is None:
         return {"value": None}, []
+    total = len(request.targets)
+    left = [i for i, result in zip(request.targets, request.results, strict=True) if result is None]
+    value = {"done": total - request.remaining, "total": total, "left": left}
+    if head.get("brief"):
+        return {"value": value}, []
     printed = {}
     for engine in controller.roster.engines.values():
         if engine.run is not None and engine.run.job.request is request:
@@ -167,8 +174,7 @@ def progress(controller: Controller, _client: str, head: JsonDict) -> Answer:
     for result in request.results:
         if result is not None:
             printed[str(result["id"])] = _printed(result)
-    total = len(request.targets)
-    return {"value": {"done": total - request.remaining, "total": total, "stdout": printed}}, []
+    return {"value": {**value, "stdout": printed}}, []
 
 
 def _printed(result: JsonDict) -> str:
@@ -211,6 +217,41 @@ async def _peek_one(engine: Engine, request: JsonDict) -> Answer:
     if not result["ok"]:
         result["error"] = {k: content.get(k) for k in ("ename", "evalue", "traceback", "kind")}
     return result, reply.buffers
+
+
+async def complete(controller: Controller, _client: str, head: JsonDict) -> Answer:
+    """Completions by an idle engine, as in ``complete_reply``; None from a busy one."""
+    content = {"code": head["code"], "cursor_pos": head["cursor_pos"]}
+    return await _ask_idle(controller, head["engine"], "complete_request", content)
+
+
+async def inspect(controller: Controller, _client: str, head: JsonDict) -> Answer:
+    """What an idle engine knows of the name at the cursor, as in ``inspect_reply``; or None."""
+    content = {"detail_level": head.get("detail_level", 0)}
+    content.update(code=head["code"], cursor_pos=head["cursor_pos"])
+    return await _ask_idle(controller, head["engine"], "inspect_request", content)
+
+
+async def _ask_idle(
+    controller: Controller, engine_id: int, msg_type: str, content: JsonDict
+) -> Answer:
+    (engine,) = controller.find_engines([engine_id])
+    if engine.run is not None:
+        return {"value": None}, []
+    try:
+        reply = await asyncio.wait_for(engine.ask("shell", msg_type, content), ASK_IDLE_SECONDS)
+    except (TimeoutError, ConnectionError):
+        return {"value": None}, []
+    return {"value": reply.content}, []
+
+
+def input_reply(controller: Controller, _client: str, head: JsonDict) -> Answer:
+    """What the user typed, for the ``input()`` that a running request waits in."""
+    (engine,) = controller.find_engines([head["engine"]])
+    asked = engine.run is not None and engine.run.job.request.result_id == head["result_id"]
+    if asked:
+        engine.tell("stdin", "input_reply", {"value": str(head["value"])})
+    return {"value": asked}, []
 
 
 def set_properties(controller: Controller, _client: str, head: JsonDict) -> Answer:
@@ -272,7 +313,7 @@ CALLS: dict[str, Call] = {
     call.__name__: call
     for call in (
         ping, engines, queue_status, clear_queue, get_result, cancel, interrupt, restart, kill,
-        scale, attach, progress, peek, set_properties, get_properties, has_properties, del_properties,
-        clear_properties, shutdown,
+        scale, attach, progress, peek, complete, inspect, input_reply, set_properties, get_properties, has_properties,
+        del_properties, clear_properties, shutdown,
     )
 }  # fmt: skip

@@ -30,6 +30,7 @@ from kernelfleet.controller.engine import Engine
 from kernelfleet.controller.history import Commands, Results
 from kernelfleet.controller.requests import Request
 from kernelfleet.controller.roster import Roster
+from kernelfleet.wire.blocks import available, frame_bytes
 from kernelfleet.wire.connection import PROTOCOL_VERSION
 
 JsonDict = dict[str, Any]
@@ -85,6 +86,7 @@ class Controller:
             "type": "welcome",
             "version": PROTOCOL_VERSION,
             "boot": self.boot,
+            "shares_memory": available(),
             "name": self.name,
             "pid": os.getpid(),
             "host": platform.node(),
@@ -220,7 +222,7 @@ class Controller:
             "describe": {key: head.get(key) for key in ("verb", "targets", "decode")},
         }
         frames = request.payload_frames
-        size = sum(memoryview(getattr(frame, "buffer", frame)).nbytes for frame in frames)
+        size = sum(map(frame_bytes, frames))
         self.results.put(request.result_id, reply, frames, size)
         self._deliver(client_id, reply, frames)
         for waiting_client, waiting_seq in self._waiting_for.pop(request.result_id, []):

@@ -21,6 +21,7 @@ from jupyter_client.session import Session
 
 from kernelfleet.controller.outputs import OutputFolder
 from kernelfleet.controller.requests import Job, Request
+from kernelfleet.wire.blocks import Block, LostBlock, from_frames
 from kernelfleet.wire.jupyter import KernelMessage, encode
 
 JsonDict = dict[str, Any]
@@ -117,6 +118,16 @@ class NativeRun(Run):
         super().__init__(job, msg_id)
         self.received = 0
         self.gave_up = False
+
+    def take_reply(self, message: KernelMessage) -> None:
+        """A reply; its blocks are opened at once, before the engine lets them go."""
+        try:
+            message.buffers = from_frames(message.buffers)
+        except LostBlock as error:
+            problem = {"status": "error", "ename": "FleetError", "evalue": str(error)}
+            message.content = {**message.content, **problem, "kind": "engine"}
+            message.buffers = []
+        super().take_reply(message)
 
     def take_iopub(self, message: KernelMessage) -> bool:  # noqa: D102
         self.received += 1
@@ -222,4 +233,6 @@ class PortableRun(Run):
 
 
 def _buffer(frame: Any) -> Any:
+    if isinstance(frame, Block):
+        return frame.view()
     return getattr(frame, "buffer", frame)

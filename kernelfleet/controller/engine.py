@@ -34,6 +34,7 @@ from kernelfleet.controller.engine_queue import EngineQueue
 from kernelfleet.controller.launcher import Incarnation, resource_usage
 from kernelfleet.controller.links import Links
 from kernelfleet.controller.requests import Job
+from kernelfleet.wire.blocks import Block, to_frames
 from kernelfleet.wire.jupyter import KernelMessage, encode
 
 JsonDict = dict[str, Any]
@@ -74,6 +75,8 @@ class Engine:
         self.kernel_name = kernel_name
         self.native = kernel_name is None
         self.language = "python"
+        #: Whether it can open our blocks of shared memory, and makes some itself.
+        self.shares_memory = False
         self.session = session
         self.state = "starting"  # then up, dead, stopping
         self.death = ""
@@ -197,11 +200,14 @@ class Engine:
     def _encoded(self, job: Job) -> tuple[str, list[Any]]:
         """The signed frames; packed once for all engines that get the same."""
         request = job.request
-        key = ("native" if self.native else "portable", request.assign[job.index], job.turn)
+        dialect = "native" if self.native else "portable"
+        if self.shares_memory:
+            dialect += ", sharing memory"
+        key = (dialect, request.assign[job.index], job.turn)
         if key not in request.encoded:
             if self.native:
                 msg_id, frames = encode_native(self.session, request)
-                frames = [*frames, *job.payload]
+                frames = [*frames, *to_frames(job.payload, shared=self.shares_memory)]
             else:
                 msg_id, frames = encode_portable(self.session, request, job.payload)
             request.encoded[key] = msg_id, frames
@@ -235,13 +241,21 @@ class Engine:
         if self.run is None or message.parent_id != self.run.msg_id:
             self._take_late(channel, message)
             return
+        request = self.run.job.request
+        if channel == "stdin":
+            # the client sees it among the outputs, in their order; the answer: ``input_reply``
+            if request.on_output is not None and message.msg_type == "input_request":
+                request.on_output(request, self.id, message.msg_type, message.content)
+            return
         if channel == "iopub":
             is_output = self.run.take_iopub(message)
-            request = self.run.job.request
             if is_output and request.on_output is not None:
                 request.on_output(request, self.id, message.msg_type, message.content)
         elif channel == "shell":
             self.run.take_reply(message)
+            if any(isinstance(buffer, Block) for buffer in message.buffers):
+                # They are open here now: the engine need not keep them any longer.
+                self.tell("control", "fleet_taken_request", {"of": message.parent_id})
             if not self.run.complete:
                 self._expect_the_rest(self.run)
         self._finish_if_complete()

@@ -23,6 +23,7 @@ from kernelfleet.controller.launcher import Incarnation, Launcher, thread_enviro
 from kernelfleet.controller.links import Links
 from kernelfleet.error_text import describe_death
 from kernelfleet.errors import StartError
+from kernelfleet.wire.blocks import Probe
 from kernelfleet.wire.jupyter import KernelMessage
 
 JsonDict = dict[str, Any]
@@ -167,8 +168,11 @@ class Roster:
         """Wait until the engine answers and its outputs reach us; tell it who it is."""
         if engine.native:
             identity = {"engine_id": engine.id, "n_engines": len(self.engines)}
-            reply = await engine.ask("shell", "fleet_setup_request", identity)
+            probe = Probe()
+            setup = {**identity, **probe.fields()}
+            reply = await engine.ask("shell", "fleet_setup_request", setup)
             engine.info = reply.content
+            engine.shares_memory = bool(reply.content.get("shares_memory"))
             assert engine.welcome is not None
             await engine.welcome
             if self._on_start:
@@ -279,7 +283,10 @@ class Roster:
             if engine.native and engine.registered and engine.info.get("n_engines") != count:
                 engine.info["n_engines"] = count
                 identity = {"engine_id": engine.id, "n_engines": count}
+                # On control it reaches a busy engine at once; on shell it is there before whatever
+                # is asked from now on.
                 engine.tell("control", "fleet_identity_request", identity)
+                engine.tell("shell", "fleet_setup_request", identity)
         self._on_change()
 
     def _spawn(self, coroutine: Any) -> None:

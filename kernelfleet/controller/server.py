@@ -24,6 +24,7 @@ import zmq
 from zmq.auth.asyncio import AsyncioAuthenticator
 
 from kernelfleet.controller.controller import Controller
+from kernelfleet.wire.blocks import LostBlock, frame_bytes, from_frames, probe_succeeds, to_frames
 from kernelfleet.wire.codec import BadMessage, Codec
 from kernelfleet.wire.connection import DEFAULT_PORT, PROTOCOL_VERSION, FleetFile
 from kernelfleet.wire.pump import SocketPump
@@ -50,6 +51,8 @@ class WirePeer:
     def __init__(self, pump: SocketPump, identity: bytes, codec: Codec) -> None:
         self.sequence = Sequence()
         self.quiet_checks = 0
+        #: Whether the client's blocks can be opened here, and so ours there.
+        self.shares_memory = False
         self._pump, self._identity, self._codec = pump, identity, codec
         self._sent_upto = 0
 
@@ -59,7 +62,7 @@ class WirePeer:
 
     def deliver(self, head: JsonDict, buffers: list[Any]) -> None:
         """Number a message, keep it until it is acknowledged, and send it if credit allows."""
-        size = sum(memoryview(getattr(buffer, "buffer", buffer)).nbytes for buffer in buffers)
+        size = sum(map(frame_bytes, buffers))
         self.sequence.number(head, buffers, size)
         self.send_within_credit()
 
@@ -85,7 +88,8 @@ class WirePeer:
 
     def send(self, head: JsonDict, buffers: list[Any]) -> None:
         """Send a message as it is, telling what we have received."""
-        frames = self._codec.encode({**head, "ack": self.sequence.received}, buffers)
+        travelling = to_frames(buffers, shared=self.shares_memory)
+        frames = self._codec.encode({**head, "ack": self.sequence.received}, travelling)
         try:
             self._pump.send([self._identity, *frames])
         except zmq.ZMQError:
@@ -216,6 +220,12 @@ class Server:
             refusal = {"ename": "FleetError", "evalue": text}
             peer.deliver({"type": "reply", "to": head["n"], "refused": refusal}, [])
             return
+        try:
+            buffers = from_frames(buffers)
+        except LostBlock as error:
+            refusal = {"ename": "FleetError", "evalue": str(error)}
+            peer.deliver({"type": "reply", "to": head["n"], "refused": refusal}, [])
+            return
         self._controller.handle(client_id, head, buffers)
 
     def _hello(self, pump: SocketPump, identity: bytes, client_id: str, head: JsonDict) -> None:
@@ -231,7 +241,9 @@ class Server:
             peer = self._peers[client_id] = WirePeer(pump, identity, self._codec)
         else:
             peer.take_over(pump, identity)
-        peer.send(self._controller.connect(client_id, peer), [])
+        peer.shares_memory = probe_succeeds(head)
+        welcome = self._controller.connect(client_id, peer)
+        peer.send({**welcome, "shares_memory": peer.shares_memory}, [])
         peer.resend(int(head.get("ack", 0)))
 
     def _forget(self, client_id: str) -> None:

@@ -84,6 +84,20 @@ class CountingIOPubThread(IOPubThread):
             if self._events:
                 self._event_pipe.send(b"")
 
+    def _really_send(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        super()._really_send(msg, *args, **kwargs)
+        if self._is_master_process() and not self.closed:
+            self._read_subscriptions()
+
+    def _read_subscriptions(self) -> None:
+        """Read what a send has hidden from the event loop.
+
+        zmq signals by edges, and sending consumes them; ipykernel 7.4 then notices a subscriber
+        (who waits for his welcome) or a leaver only when the next one comes.
+        """
+        while self.socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+            self._handle_subscription(self.socket.recv_multipart(zmq.NOBLOCK))
+
     def _handle_subscription(self, frames: Any) -> None:
         for frame in frames:
             self.subscriptions += 1 if frame[:1] == b"\x01" else -1

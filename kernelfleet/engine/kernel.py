@@ -16,7 +16,7 @@ import platform
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import zmq
@@ -31,6 +31,7 @@ from kernelfleet.engine.requests import Answer, Request, error_answer, parse, re
 from kernelfleet.engine.tracebacks import render
 from kernelfleet.errors import SerializationError
 from kernelfleet.wire import functions
+from kernelfleet.wire.blocks import Block, LostBlock, from_frames, probe_succeeds
 from kernelfleet.wire.serialize import pack, pack_namespace, unpack
 
 Handler = Callable[[Request], Answer | Awaitable[Answer]]
@@ -54,6 +55,9 @@ class EngineKernel(IPythonKernel):
         functions.set_namespace_provider(self.namespace)
         execution.remember_shown_errors(self.shell)
         self._peeker = Peeker(self.namespace)
+        self._shares_memory = False
+        #: Blocks that went out with the last reply, until the controller has opened them.
+        self._given: list[Block] = []
         self._on_shell: dict[str, Handler] = {
             "fleet_setup_request": self._setup,
             "fleet_execute_request": self._execute,
@@ -102,6 +106,7 @@ class EngineKernel(IPythonKernel):
                 answer = await self._answer(request)
             self._flush_output()
             answer.content["n_iopub"] = iopub.count()
+            self._given = [buffer for buffer in answer.buffers if isinstance(buffer, Block)]
             reply(self.session, self.shell_stream, request, answer)
         finally:
             if observed:
@@ -115,10 +120,13 @@ class EngineKernel(IPythonKernel):
             error: BaseException = NotImplementedError(request.msg_type)
             return error_answer(error, kind="engine")
         try:
+            request.buffers = from_frames(request.buffers)
             answer = handler(request)
             if inspect.isawaitable(answer):
                 answer = await answer
             return answer
+        except LostBlock as raised:
+            return error_answer(raised, kind="engine")
         except SerializationError as raised:
             return error_answer(raised, kind="serialization")
         except BaseException as raised:  # noqa: BLE001 - goes to the asker
@@ -158,6 +166,8 @@ class EngineKernel(IPythonKernel):
             if time.time() < request.content.get("until", float("inf")):
                 interrupts.want(request.content["msg_id"])
             send(Answer({"status": "ok"}))
+        elif request.msg_type == "fleet_taken_request":
+            self._given = []
         else:
             send(error_answer(NotImplementedError(request.msg_type), kind="engine"))
 
@@ -165,8 +175,12 @@ class EngineKernel(IPythonKernel):
 
     def _setup(self, request: Request) -> Answer:
         answer = self._identify(request)
+        self._shares_memory = probe_succeeds(request.content)
         answer.content.update(
-            pid=os.getpid(), python=platform.python_version(), host=socket.gethostname()
+            shares_memory=self._shares_memory,
+            pid=os.getpid(),
+            python=platform.python_version(),
+            host=socket.gethostname(),
         )
         return answer
 
@@ -200,7 +214,11 @@ class EngineKernel(IPythonKernel):
     async def _apply(self, request: Request) -> Answer:
         function, args, kwargs = interrupts.run_interruptible(lambda: unpack(request.buffers))
         value = await call(function, args, kwargs)
-        return Answer({"status": "ok"}, interrupts.run_interruptible(lambda: pack(value)))
+        return Answer({"status": "ok"}, self._pack(value))
+
+    def _pack(self, value: Any) -> Sequence[Any]:
+        """The frames of a reply, large buffers in shared memory where that is shared."""
+        return interrupts.run_interruptible(lambda: pack(value, shared=self._shares_memory))
 
     def _push(self, request: Request) -> Answer:
         self.namespace.push(interrupts.run_interruptible(lambda: unpack(request.buffers)))
@@ -210,7 +228,7 @@ class EngineKernel(IPythonKernel):
         names = request.content["names"]
         values = self.namespace.pull(names)
         try:
-            return Answer({"status": "ok"}, interrupts.run_interruptible(lambda: pack(values)))
+            return Answer({"status": "ok"}, self._pack(values))
         except SerializationError:
             pack_namespace(dict(zip(names, values, strict=True)))  # to name the culprit
             raise

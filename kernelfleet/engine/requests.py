@@ -15,6 +15,7 @@ from typing import Any
 import zmq
 from jupyter_client.session import DELIM, Session
 
+from kernelfleet.wire.blocks import to_frames
 from kernelfleet.wire.serialize import pack
 
 _FLEET = b'"fleet_'
@@ -102,7 +103,7 @@ def reply(session: Session, stream: Any, request: Request, answer: Answer) -> No
         answer.content,
         parent=request.as_parent(),
         ident=request.idents,
-        buffers=list(answer.buffers),
+        buffers=to_frames(answer.buffers, shared=True),
     )
     stream.flush(zmq.POLLOUT)
 

@@ -18,9 +18,10 @@ from importlib import import_module
 from typing import Any
 
 from kernelfleet.errors import SerializationError
+from kernelfleet.wire.blocks import BLOCK_BYTES, Block, frame_bytes
 from kernelfleet.wire.functions import FleetPickler, load
 
-Frame = bytes | bytearray | memoryview
+Frame = bytes | bytearray | memoryview | Block
 
 #: Buffers below this size stay inside the pickle.
 OUT_OF_BAND_BYTES = 64 * 1024
@@ -63,13 +64,15 @@ def _writable_alias(numpy: Any, array: Any) -> Any:
     return numpy.ndarray(array.shape, array.dtype, buffer=memory, order=order)
 
 
-def pack(obj: object, *, snapshot: bool = False) -> list[Frame]:
-    """Pickle ``obj`` into one frame and its large buffers into frames of their own.
+def pack(obj: object, *, snapshot: bool = False, shared: bool = False) -> list[Frame]:
+    r"""Pickle ``obj`` into one frame and its large buffers into frames of their own.
 
     Args:
         obj: Anything cloudpickle can pickle.
         snapshot: Copy the large buffers, so that what is sent later is what they hold now.
             Without it the frames are views of the caller's memory.
+        shared: Write buffers of 1 MiB and more into shared memory, as ``Block``\ s. Where there
+            is no memory for one it stays a frame.
 
     Raises:
         SerializationError: ``obj`` cannot be pickled; the cause is chained.
@@ -80,7 +83,8 @@ def pack(obj: object, *, snapshot: bool = False) -> list[Frame]:
         view = buffer.raw()
         if view.nbytes < OUT_OF_BAND_BYTES:
             return True
-        buffers.append(bytes(view) if snapshot else view)
+        block = _block_of(view) if shared else None
+        buffers.append(block or (bytes(view) if snapshot else view))
         return False
 
     stream = io.BytesIO()
@@ -90,10 +94,23 @@ def pack(obj: object, *, snapshot: bool = False) -> list[Frame]:
         raise SerializationError(
             f"cannot pickle {type(obj).__name__!r} object: {type(error).__name__}: {error}"
         ) from error
-    return [stream.getbuffer(), *buffers]
+    pickled = stream.getbuffer()
+    return [(_block_of(pickled) if shared else None) or pickled, *buffers]
 
 
-def pack_namespace(namespace: Mapping[str, object], *, snapshot: bool = False) -> list[Frame]:
+def _block_of(view: memoryview) -> Block | None:
+    """The bytes as a block, if they are many and there is memory for them."""
+    if view.nbytes < BLOCK_BYTES:
+        return None
+    try:
+        return Block.write(view)
+    except OSError:
+        return None
+
+
+def pack_namespace(
+    namespace: Mapping[str, object], *, snapshot: bool = False, shared: bool = False
+) -> list[Frame]:
     """Pack a dict of variables, and name the one that cannot be pickled.
 
     Objects that two variables share stay shared on the other side.
@@ -102,7 +119,7 @@ def pack_namespace(namespace: Mapping[str, object], *, snapshot: bool = False) -
         SerializationError: with ``.name`` set to the first variable that cannot be pickled.
     """
     try:
-        return pack(dict(namespace), snapshot=snapshot)
+        return pack(dict(namespace), snapshot=snapshot, shared=shared)
     except SerializationError as error:
         for name, value in namespace.items():
             try:
@@ -123,12 +140,14 @@ def unpack(frames: Sequence[Any]) -> Any:
     return load(_bytes_like(frames[0]), [_writable(frame) for frame in frames[1:]])
 
 
-def _bytes_like(frame: Any) -> Frame:
+def _bytes_like(frame: Any) -> bytes | bytearray | memoryview:
     """A frame as something pickle reads: pyzmq's Frame has its memory in ``.buffer``."""
+    if isinstance(frame, Block):
+        return frame.map()
     return getattr(frame, "buffer", frame)  # type: ignore[no-any-return]
 
 
-def _writable(frame: Any) -> Frame:
+def _writable(frame: Any) -> bytearray | memoryview:
     """Memory the object may own and write to; read-only memory is copied once."""
     view = memoryview(_bytes_like(frame))
     return bytearray(view) if view.readonly else view
@@ -153,4 +172,4 @@ def _import_function(module: str, name: str) -> Any:
 
 def total_bytes(frames: Sequence[Any]) -> int:
     """How many bytes the frames hold together."""
-    return sum(memoryview(_bytes_like(frame)).nbytes for frame in frames)
+    return sum(map(frame_bytes, frames))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import entry_points
 
 import pytest
 
@@ -85,7 +86,6 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
         text=True,
         timeout=60,
         check=False,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
     os.close(writer)
     assert process.stderr == ""
@@ -121,6 +121,12 @@ def test_the_shell_completes_sub_commands_and_options(line: str, expected: set[s
     assert expected <= words
     prefix = line.rpartition(" ")[2]
     assert all(word.startswith(prefix) for word in words)
+
+
+def test_jupyter_finds_us_as_well() -> None:
+    scripts = {each.name: each for each in entry_points(group="console_scripts")}
+    assert scripts["kernelfleet"].load() is app.main
+    assert scripts["jupyter-kernelfleet"].load() is app.main
 
 
 def test_the_shell_is_told_that_it_may_ask_us() -> None:

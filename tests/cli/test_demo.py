@@ -54,4 +54,4 @@ def test_spacings_repel_each_other_as_wigner_said() -> None:
 
 
 def test_the_verdict_promises_nothing() -> None:
-    assert verdict(2.0, 3.0) == "# engines: 2.0 s, one process: 3.0 s (1.5 times)"
+    assert verdict(2.0, 3.0) == "# engines: 2.0 s, one process: 3.0 s (1.5 times)\n"

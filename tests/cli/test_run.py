@@ -14,16 +14,15 @@ from kernelfleet.cli.run import (
     Job,
     LinePrinter,
     Output,
-    code_cell,
     output_of,
     report,
     run_everywhere,
-    script_cell,
     split_argv,
 )
 from kernelfleet.errors import CompositeError, EngineDied, Failure, RemoteError
 
 CLI = Callable[..., tuple[int, str, str]]
+JOB = Job(("-c",), "code")
 WITH_VALUE = {"-n", "--engines", "--config"}
 
 
@@ -52,10 +51,12 @@ def test_no_job_and_no_code_are_mistakes(cli: CLI) -> None:
     assert "-c needs code" in cli("run", "-c")[2]
 
 
-def test_code_finds_its_arguments() -> None:
-    namespace: dict[str, Any] = {}
-    exec(code_cell(Job(("-c", "x"), "import sys; argv = sys.argv[:]")), namespace)
-    assert namespace["argv"] == ["-c", "x"]
+def test_code_finds_its_arguments_and_stands_alone_in_its_cell(engine: dict[str, Any]) -> None:
+    preparation, cell = Job(("-c", "x"), "seen = sys.argv").cells()
+    exec(preparation, engine)
+    exec(cell, engine)
+    assert engine["seen"] == ["-c", "x"]
+    assert cell == "seen = sys.argv"
 
 
 @pytest.fixture
@@ -75,7 +76,8 @@ def test_a_script_runs_as_python_runs_it(script: Path, engine: dict[str, Any]) -
     script.write_text(
         "import sys\nseen = sys.argv, sys.path[0], __name__, __file__, engine_id, n_engines\nexit()"
     )
-    exec(script_cell(Job((str(script), "--steps", "3"))), engine)
+    for cell in Job((str(script), "--steps", "3")).cells():
+        exec(cell, engine)
     assert engine["seen"] == (
         [str(script), "--steps", "3"],
         str(script.parent),
@@ -89,13 +91,15 @@ def test_a_script_runs_as_python_runs_it(script: Path, engine: dict[str, Any]) -
 @pytest.mark.parametrize("status", ["3", "'went wrong'"])
 def test_a_script_that_exits_badly_fails(script: Path, engine: dict[str, Any], status: str) -> None:
     script.write_text(f"import sys; sys.exit({status})")
+    preparation, cell = Job((str(script),)).cells()
+    exec(preparation, engine)
     with pytest.raises(SystemExit):
-        exec(script_cell(Job((str(script),))), engine)
+        exec(cell, engine)
 
 
 def test_a_script_is_read_and_compiled_before_anything_starts(cli: CLI, script: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot read .*: No such file"):
-        script_cell(Job((str(script),)))
+        Job((str(script),)).cells()
     script.write_text("a = 1\nb = = 2\n")
     code, _, err = cli("run", str(script))
     assert code == 2
@@ -158,8 +162,12 @@ class FakePending:
 
 
 def fake_client(error: Exception | None) -> Any:
-    def execute(code: str, block: bool, on_output: Callable[..., None]) -> FakePending:
-        assert block is False
+    def execute(
+        code: str, block: bool = True, on_output: Callable[..., None] | None = None
+    ) -> FakePending | None:
+        if block:
+            return None  # the preparation
+        assert on_output
         on_output(0, "stream", {"name": "stdout", "text": code})
         on_output(1, "error", {})
         return FakePending(error)
@@ -175,10 +183,10 @@ def test_output_comes_before_the_error(streams: tuple[io.StringIO, io.StringIO])
     failed = CompositeError.collect("execute", [division(0)])
     for error in (None, failed):
         printer = LinePrinter(1, *streams)
-        assert printer.print_all(run_everywhere(fake_client(error), "code")) is error
+        assert printer.print_all(run_everywhere(fake_client(error), JOB)) is error
     assert streams[0].getvalue() == "[0] code\n[0] code\n"
     with pytest.raises(ConnectionError):
-        LinePrinter(1, *streams).print_all(run_everywhere(fake_client(ConnectionError()), "x"))
+        LinePrinter(1, *streams).print_all(run_everywhere(fake_client(ConnectionError()), JOB))
 
 
 def test_identical_tracebacks_are_shown_once_without_our_own_frame(
@@ -190,7 +198,7 @@ def test_identical_tracebacks_are_shown_once_without_our_own_frame(
     error = CompositeError.collect(
         "execute",
         [
-            division(0, ours, theirs, "ZeroDivisionError: division by zero"),
+            division(0, "-" * 75, ours, theirs, "ZeroDivisionError: division by zero"),
             division(1, ours, theirs, "ZeroDivisionError: division by zero"),
             Failure(2, RemoteError("SystemExit", "3")),
             Failure(3, RemoteError("SystemExit", "no input")),

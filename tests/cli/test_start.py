@@ -3,9 +3,10 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -37,18 +38,19 @@ def test_a_fleet_with_a_name_is_connected_to_and_stopped_by_name(running: Runnin
 
 
 @pytest.fixture
-def daemon(monkeypatch: pytest.MonkeyPatch, running: Running) -> SimpleNamespace:
+def daemon(monkeypatch: pytest.MonkeyPatch, running: Running) -> Iterator[SimpleNamespace]:
     """A stand-in for the controller that notes its options, logs a death and ends."""
 
-    def run_daemon(options: dict[str, Any], on_ready: Callable[[FleetFile], None]) -> int:
+    def run_daemon(options: dict[str, Any], on_ready: Callable[[FleetFile], None]) -> None:
         module.options = options
         on_ready(running(options["name"]))
         logging.getLogger("kernelfleet.controller").warning("engine 1 died")
-        return 0
 
     module = SimpleNamespace(DaemonOptions=dict, run_daemon=run_daemon)
     monkeypatch.setitem(sys.modules, "kernelfleet.controller.daemon", module)
-    return module
+    hang_up = signal.getsignal(signal.SIGHUP)
+    yield module
+    signal.signal(signal.SIGHUP, hang_up)
 
 
 def test_options_reach_the_controller(cli: CLI, daemon: SimpleNamespace) -> None:
@@ -77,7 +79,7 @@ def test_in_the_foreground_deaths_are_seen_and_logged(cli: CLI) -> None:
 def test_a_second_fleet_of_the_name_is_refused(
     cli: CLI, daemon: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> int:
+    def refuse(*_: object) -> None:
         raise FleetExists("a fleet named 'default' is already running; stop it first")
 
     monkeypatch.setattr(daemon, "run_daemon", refuse)
@@ -102,7 +104,7 @@ def test_a_detached_controller_reports_through_its_pipe(
 def test_a_detached_controller_reports_why_it_could_not_start(
     cli: CLI, daemon: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> int:
+    def refuse(*_: object) -> None:
         raise FleetExists("already running")
 
     monkeypatch.setattr(daemon, "run_daemon", refuse)

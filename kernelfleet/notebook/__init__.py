@@ -1,0 +1,5 @@
+"""What a user sees and touches in IPython: magics, live output, errors, completion, HTML.
+
+Runs in the user's process, beside the client, whose public interface it uses. Nothing of it is
+imported before a shell asks for it.
+"""

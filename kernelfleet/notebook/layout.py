@@ -1,0 +1,245 @@
+"""The final form of a cell's outputs: what is identical once, pictures in a grid, text bounded.
+
+Pure: Jupyter outputs of several engines in, blocks out, in the order in which they are to be
+shown. Where all engines did the same kind of thing, the first outputs of all come first, then the
+second ones, and so on; else engine by engine.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kernelfleet.error_text import format_ids
+from kernelfleet.notebook.transcript import fold_returns
+
+Output = dict[str, Any]
+
+#: Lines of one output that a notebook keeps: half from the start, half from the end.
+MAX_LINES = 200
+#: The same in characters, for texts of few and long lines.
+MAX_CHARACTERS = 40_000
+#: Lines of all engines together, where there are many.
+MAX_LINES_TOGETHER = 2000
+MIN_LINES = 10
+
+PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/svg+xml")
+
+#: MIME types that mean nothing without the process that made them.
+_LIVE_ONLY = (
+    "application/vnd.jupyter.widget-view+json",
+    "application/vnd.jupyter.widget-state+json",
+)
+
+
+@dataclass(frozen=True)
+class Text:
+    """Lines, each with its engines in front."""
+
+    lines: list[str]
+
+
+@dataclass(frozen=True)
+class Rich:
+    """One output in another form than text, of one or several engines."""
+
+    ids: list[int]
+    data: dict[str, Any]
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture."""
+
+    ids: list[int]
+    mime: str
+    content: str
+    text: str
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Pictures side by side."""
+
+    pictures: list[Picture]
+
+
+Block = Text | Rich | Grid
+
+
+@dataclass
+class _Item:
+    """One output of one engine, or the same one of several."""
+
+    kind: str  # 'stdout', 'stderr', 'value' or 'display'
+    text: str
+    data: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
+    number: int | None = None
+    ids: list[int] = field(default_factory=list)
+
+    @property
+    def key(self) -> str:
+        return json.dumps([self.kind, self.text, self.data], sort_keys=True, default=str)
+
+    @property
+    def picture(self) -> str | None:
+        return next((mime for mime in PICTURES if mime in self.data), None)
+
+    @property
+    def is_rich(self) -> bool:
+        return bool(self.data.keys() - {"text/plain"})
+
+
+def arrange(
+    outputs: Sequence[tuple[int, Sequence[Output]]], *, collapse: bool = True
+) -> list[Block]:
+    """The blocks to show for the outputs of each target.
+
+    Args:
+        outputs: Engine id and its outputs, in target order.
+        collapse: Show what is exactly identical on several engines once.
+    """
+    targets = [(engine_id, _items(each)) for engine_id, each in outputs]
+    targets = [(engine_id, items) for engine_id, items in targets if items]
+    shapes = {tuple(item.kind for item in items) for _, items in targets}
+    if len(shapes) == 1 and collapse:
+        columns = zip(*(_tagged(*target) for target in targets), strict=True)
+        ordered = [item for column in columns for item in _grouped(column)]
+    elif collapse:
+        ordered = _by_engine(targets)
+    else:
+        ordered = [item for target in targets for item in _tagged(*target)]
+    limit = max(MIN_LINES, min(MAX_LINES, MAX_LINES_TOGETHER // max(1, len(ordered))))
+    return _blocks(ordered, limit)
+
+
+def _items(outputs: Iterable[Output]) -> list[_Item]:
+    """The outputs of one engine that are shown; errors are told by the exception."""
+    items = []
+    for output in outputs:
+        kind = output.get("output_type")
+        if kind == "stream":
+            text = fold_returns(str(output.get("text", "")))
+            if text.strip("\n"):
+                items.append(_Item(str(output.get("name", "stdout")), text))
+        elif kind in ("display_data", "execute_result"):
+            data = {k: v for k, v in output.get("data", {}).items() if k not in _LIVE_ONLY}
+            if data:
+                text = joined(data.get("text/plain", ""))
+                items.append(
+                    _Item(
+                        "value" if kind == "execute_result" else "display",
+                        text, data, dict(output.get("metadata") or {}),
+                        output.get("execution_count"),
+                    )
+                )  # fmt: skip
+    return items
+
+
+def joined(text: Any) -> str:
+    """A MIME value that may be a list of lines."""
+    return text if isinstance(text, str) else "".join(map(str, text))
+
+
+def _tagged(engine_id: int, items: list[_Item]) -> list[_Item]:
+    for item in items:
+        item.ids = [engine_id]
+    return items
+
+
+def _grouped(items: Iterable[_Item]) -> list[_Item]:
+    groups: dict[str, _Item] = {}
+    for item in items:
+        first = groups.setdefault(item.key, item)
+        if first is not item:
+            first.ids += item.ids
+            if first.number != item.number:
+                first.number = None
+    return list(groups.values())
+
+
+def _by_engine(targets: list[tuple[int, list[_Item]]]) -> list[_Item]:
+    """Engine by engine, those with identical outputs together."""
+    groups: dict[str, list[_Item]] = {}
+    for engine_id, items in targets:
+        key = json.dumps([item.key for item in items])
+        first = groups.setdefault(key, items)
+        for item in first:
+            item.ids.append(engine_id)
+    return [item for items in groups.values() for item in items]
+
+
+def _blocks(items: Iterable[_Item], limit: int) -> list[Block]:
+    blocks: list[Block] = []
+    for item in items:
+        mime = item.picture
+        if mime is not None:
+            picture = Picture(
+                item.ids, mime, joined(item.data[mime]), item.text,
+                item.metadata.get(mime) or item.metadata,
+            )  # fmt: skip
+            if not blocks or not isinstance(blocks[-1], Grid):
+                blocks.append(Grid([]))
+            assert isinstance(blocks[-1], Grid)
+            blocks[-1].pictures.append(picture)
+        elif item.is_rich:
+            _add_lines(blocks, [_label(item)])
+            blocks.append(Rich(item.ids, item.data, item.metadata))
+        else:
+            _add_lines(blocks, _lines(item, limit))
+    return blocks
+
+
+def _add_lines(blocks: list[Block], lines: list[str]) -> None:
+    if blocks and isinstance(blocks[-1], Text):
+        blocks[-1].lines.extend(lines)
+    else:
+        blocks.append(Text(lines))
+
+
+def _label(item: _Item) -> str:
+    """``[0-3] Out[4]:``, what stands above an output that is no text."""
+    if item.kind == "value":
+        number = "" if item.number is None else f"[{item.number}]"
+        return f"{prefix(item.ids)}Out{number}:"
+    return f"{prefix(item.ids)}shows:"
+
+
+def prefix(ids: Iterable[int], stream: str = "stdout") -> str:
+    """``[0-3] ``, or ``[0-3 stderr] ``."""
+    return f"[{format_ids(ids)}{' stderr' if stream == 'stderr' else ''}] "
+
+
+def _lines(item: _Item, limit: int) -> list[str]:
+    lines = bounded(item.text.removesuffix("\n").split("\n"), limit)
+    if item.kind == "value":
+        head = _label(item) + " "
+        if len(lines) > 1:
+            return [head.rstrip(), *lines]
+        return [head + lines[0]]
+    start = prefix(item.ids, item.kind)
+    return [start + line for line in lines]
+
+
+def bounded(lines: list[str], limit: int = MAX_LINES) -> list[str]:
+    """Head and tail of a long text; the line between them says how much is left out."""
+    half = max(1, limit // 2)
+    if len(lines) > 2 * half + 1:
+        left_out = len(lines) - 2 * half
+        lines = [*lines[:half], _gap(f"{left_out:,} lines"), *lines[-half:]]
+    most = max(200, MAX_CHARACTERS // len(lines))
+    return [_bounded_line(line, most) if len(line) > most else line for line in lines]
+
+
+def _bounded_line(line: str, most: int) -> str:
+    half = most // 2
+    return line[:half] + _gap(f"{len(line) - 2 * half:,} characters") + line[-half:]
+
+
+def _gap(what: str) -> str:
+    return f" ... {what} left out here; the result has the whole text ... "

@@ -1,0 +1,140 @@
+"""What one engine has shown so far, as lines: the live view of a running command.
+
+Pure: output messages in, lines out. It behaves like a terminal of unlimited width: a carriage
+return goes to the start of the line, so that a progress bar is one line, whatever its number of
+updates. Only the last lines are kept; the final form is made from the result, not from here.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+#: Lines kept for the live view of one engine.
+KEPT_LINES = 200
+#: A line that has grown to so many characters grows no further in the live view.
+MAX_LINE_CHARACTERS = 20_000
+
+
+@dataclass(eq=False)
+class Line:
+    """One line, and where the next character goes."""
+
+    stream: str  # 'stdout', 'stderr' or 'display'
+    text: str = ""
+    column: int = 0
+
+    def write(self, piece: str) -> None:
+        """Put a piece without line ends where the cursor is."""
+        for index, part in enumerate(piece.split("\r")):
+            if index:
+                self.column = 0
+            end = self.column + len(part)
+            self.text = self.text[: self.column] + part + self.text[end:]
+            self.column = end
+
+
+class Transcript:
+    """The lines of one engine.
+
+    With ``collect`` complete lines are also kept, all of them, until somebody takes them.
+    """
+
+    def __init__(self, *, collect: bool = False) -> None:
+        self._lines: deque[Line] = deque(maxlen=KEPT_LINES)
+        self._collect = collect
+        self._open: dict[str, Line] = {}
+        self._displays: dict[str, Line] = {}
+        self._clear_before_next = False
+        #: Lines that are complete and have not been taken.
+        self._finished: deque[Line] = deque()
+        #: How many lines there have been, kept or not.
+        self.total = 0
+
+    def add(self, msg_type: str, content: Mapping[str, Any]) -> None:
+        """Take one output message."""
+        if msg_type == "stream":
+            self._clear_if_due()
+            self._write(str(content.get("name", "stdout")), str(content.get("text", "")))
+        elif msg_type == "clear_output":
+            self._clear_before_next = True
+            if not content.get("wait"):
+                self._clear_if_due()
+        elif msg_type in ("display_data", "execute_result", "update_display_data"):
+            self._show(msg_type, content)
+
+    def tail(self, count: int) -> list[Line]:
+        """The last lines."""
+        return list(self._lines)[-count:]
+
+    def take_finished(self) -> list[Line]:
+        """The complete lines that were not taken before."""
+        taken = list(self._finished)
+        self._finished.clear()
+        return taken
+
+    def take_open(self) -> list[Line]:
+        """The lines without an end, when no more will come."""
+        lines = [line for line in self._open.values() if line.text]
+        self._open.clear()
+        return lines
+
+    def _write(self, stream: str, text: str) -> None:
+        *complete, rest = text.split("\n")
+        for piece in complete:
+            line = self._open.pop(stream, None) or self._new(stream)
+            self._append(line, piece)
+            self._finish(line)
+        if rest:
+            if stream not in self._open:
+                self._open[stream] = self._new(stream)
+            self._append(self._open[stream], rest)
+
+    def _append(self, line: Line, piece: str) -> None:
+        if self._collect or len(line.text) < MAX_LINE_CHARACTERS:
+            line.write(piece)
+
+    def _finish(self, line: Line) -> None:
+        if self._collect:
+            self._finished.append(line)
+
+    def _show(self, msg_type: str, content: Mapping[str, Any]) -> None:
+        text = str((content.get("data") or {}).get("text/plain", ""))
+        key = (content.get("transient") or {}).get("display_id")
+        if key in self._displays:
+            self._displays[key].text = text
+        if msg_type == "update_display_data":
+            return
+        self._clear_if_due()
+        line = self._new("display")
+        line.text = text
+        self._finish(line)
+        if key is not None:
+            self._displays[key] = line
+
+    def _new(self, stream: str) -> Line:
+        line = Line(stream)
+        self._lines.append(line)
+        self.total += 1
+        return line
+
+    def _clear_if_due(self) -> None:
+        if self._clear_before_next:
+            self._clear_before_next = False
+            self._lines.clear()
+            self._open.clear()
+            self._displays.clear()
+
+
+def fold_returns(text: str) -> str:
+    """Printed text as a terminal shows it in the end: carriage returns have been obeyed."""
+    if "\r" not in text:
+        return text
+    folded = []
+    for piece in text.split("\n"):
+        line = Line("")
+        line.write(piece)
+        folded.append(line.text)
+    return "\n".join(folded)

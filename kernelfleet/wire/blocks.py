@@ -1,0 +1,196 @@
+"""Large buffers in shared memory: written once, mapped by every process that gets them.
+
+::
+
+    sender              controller                receivers
+    Block.write(view)
+      ticket ----------> Block.open(ticket) --ticket--> Block.open(...).map()   (as many as like)
+
+A ``Block`` is a sealed memfd: nobody can change, shrink or grow it any more. What travels is a
+*ticket*, which names a process and a descriptor; the receiver opens it through ``/proc``, checks
+what it got, and has a descriptor of its own. A mapping is private (copy on write), so that every
+receiver may write to its array and nobody pays for a copy until one does. Nothing has a name in
+the file system, and nothing is left when the last descriptor closes.
+
+Works on one Linux machine and for one user; whether two processes share one is found out with
+``probe``, not assumed. Elsewhere the bytes travel as frames.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import mmap
+import os
+import secrets
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+#: Buffers from this size on go into shared memory.
+BLOCK_BYTES = 1024 * 1024
+
+_MAGIC = b"kernelfleet-block:"
+_MAX_TICKET_BYTES = 200
+#: Written in pieces, so that an interrupt need not wait for the whole.
+_PIECE_BYTES = 64 * 1024 * 1024
+
+
+class LostBlock(RuntimeError):
+    """A ticket that leads nowhere: its sender is gone, or it is not what it says."""
+
+
+class Block:
+    """One sealed memfd, of which this object owns a descriptor."""
+
+    __slots__ = ("__weakref__", "_fd", "nbytes")
+
+    def __init__(self, fd: int, nbytes: int) -> None:
+        self._fd = fd
+        self.nbytes = nbytes
+
+    def __del__(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    @classmethod
+    def write(cls, data: Any) -> Block:
+        """Copy bytes into a new block and seal it.
+
+        Raises:
+            OSError: there is no memory for it.
+        """
+        view = memoryview(data).cast("B")
+        block = cls(
+            os.memfd_create("kernelfleet", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), view.nbytes
+        )
+        written = 0
+        while written < view.nbytes:
+            # By write, never through a mapping: without memory that would be a SIGBUS.
+            written += os.pwrite(block._fd, view[written : written + _PIECE_BYTES], written)
+        fcntl.fcntl(block._fd, fcntl.F_ADD_SEALS, _SEALS)
+        return block
+
+    @property
+    def ticket(self) -> bytes:
+        """What another process needs to open the block, as long as this object lives."""
+        return _MAGIC + json.dumps([os.getpid(), self._fd, self.nbytes]).encode()
+
+    @classmethod
+    def open(cls, ticket: bytes) -> Block:
+        """The block a ticket names, with a descriptor of our own.
+
+        Raises:
+            LostBlock: it is not there, not ours, not sealed, or not as large as it says.
+        """
+        try:
+            pid, number, nbytes = map(int, json.loads(ticket[len(_MAGIC) :]))
+            fd = os.open(f"/proc/{pid}/fd/{number}", os.O_RDONLY | os.O_CLOEXEC)
+        except (OSError, ValueError, TypeError) as error:
+            raise LostBlock(f"a block of shared memory cannot be opened: {error}") from None
+        block = cls(fd, nbytes)
+        info = os.fstat(fd)
+        try:
+            seals = fcntl.fcntl(fd, fcntl.F_GET_SEALS)
+        except OSError:
+            seals = 0
+        if info.st_uid != os.getuid() or seals & _SEALS != _SEALS or info.st_size != nbytes:
+            raise LostBlock("a ticket does not name a sealed block of ours of the size it says")
+        return block
+
+    def map(self) -> memoryview:
+        """Its bytes, ours to write to; the memory is freed with the last view of them."""
+        if self.nbytes == 0:
+            return memoryview(bytearray())
+        flags, access = mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE
+        return memoryview(mmap.mmap(self._fd, self.nbytes, flags=flags, prot=access))
+
+    def view(self) -> memoryview:
+        """Its bytes, read-only, for sending them as a frame."""
+        if self.nbytes == 0:
+            return memoryview(b"")
+        return memoryview(
+            mmap.mmap(self._fd, self.nbytes, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
+        )
+
+
+_SEALS = (
+    fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
+    if sys.platform.startswith("linux")
+    else 0
+)
+
+
+def available() -> bool:
+    """Whether this process can make blocks; ``KERNELFLEET_SHARED_MEMORY=0`` says no."""
+    wanted = os.environ.get("KERNELFLEET_SHARED_MEMORY", "1") not in ("0", "no", "false")
+    return wanted and sys.platform.startswith("linux") and hasattr(os, "memfd_create")
+
+
+# -- frames -----------------------------------------------------------------------------------
+
+
+def to_frames(buffers: Iterable[Any], *, shared: bool) -> list[Any]:
+    """Buffers as they travel: blocks as tickets, or as their bytes where memory is not shared."""
+    return [
+        (buffer.ticket if shared else buffer.view()) if isinstance(buffer, Block) else buffer
+        for buffer in buffers
+    ]
+
+
+def from_frames(frames: Sequence[Any]) -> list[Any]:
+    """Frames as they arrived, tickets replaced by the blocks they name.
+
+    Raises:
+        LostBlock: one cannot be opened.
+    """
+    return [_opened(frame) for frame in frames]
+
+
+def _opened(frame: Any) -> Any:
+    if len(frame) > _MAX_TICKET_BYTES:
+        return frame
+    raw = frame if isinstance(frame, bytes) else bytes(getattr(frame, "buffer", frame))
+    # No pickle begins like this, and buffers as small as a ticket stay inside theirs.
+    return Block.open(raw) if raw.startswith(_MAGIC) else frame
+
+
+def frame_bytes(frame: Any) -> int:
+    """The size of a buffer: bytes-like, a frame of pyzmq, or a block."""
+    if isinstance(frame, Block):
+        return frame.nbytes
+    return memoryview(getattr(frame, "buffer", frame)).nbytes
+
+
+# -- probing ----------------------------------------------------------------------------------
+
+
+class Probe:
+    """A small block with a secret, to find out whether another process can open our blocks."""
+
+    def __init__(self) -> None:
+        self.secret = secrets.token_hex(16)
+        self.block: Block | None = None
+        if available():
+            try:
+                self.block = Block.write(self.secret.encode())
+            except OSError:
+                self.block = None
+
+    def fields(self) -> dict[str, str]:
+        """What to send along; empty if we cannot make blocks."""
+        if self.block is None:
+            return {}
+        return {"probe": self.block.ticket.decode(), "secret": self.secret}
+
+
+def probe_succeeds(fields: dict[str, Any]) -> bool:
+    """Whether we can open the blocks of whoever sent these fields, and make blocks ourselves."""
+    ticket, secret = fields.get("probe"), fields.get("secret")
+    if not available() or not isinstance(ticket, str) or not isinstance(secret, str):
+        return False
+    try:
+        return bytes(Block.open(ticket.encode()).view()) == secret.encode()
+    except LostBlock:
+        return False
