@@ -12,11 +12,12 @@ from __future__ import annotations
 import difflib
 import os
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, Self
 
 from kernelfleet.client import loop as loop_thread
+from kernelfleet.client import shell
 from kernelfleet.client.connection import Connection, OnOutput, Reply, close_when_collected
 from kernelfleet.client.decode import Reader
 from kernelfleet.client.pending import PendingResult
@@ -26,6 +27,7 @@ from kernelfleet.errors import CallTimeout, CompositeError, FleetNotFound
 from kernelfleet.wire import connection as fleets
 
 JsonDict = dict[str, Any]
+Watch = Callable[[PendingResult, float | None], None]
 Address = tuple[str, int] | str | os.PathLike[str] | None
 
 
@@ -38,6 +40,7 @@ class BaseClient:
     _unfetched: weakref.WeakSet[PendingResult]
     _block: bool
     _targets: Any
+    _progress: bool | None
     _parent: BaseClient | None
 
     def __init__(self, address: Address = None) -> None:
@@ -65,8 +68,10 @@ class BaseClient:
             _unfetched=weakref.WeakSet(),
             _block=True,
             _targets="all",
+            _progress=None,
             _parent=None,
         )
+        shell.greet_shell()
 
     # -- attributes -----------------------------------------------------------------------------
 
@@ -88,9 +93,20 @@ class BaseClient:
     def targets(self, value: Targets) -> None:
         self.__dict__["_targets"] = check_targets(value)
 
+    @property
+    def progress(self) -> bool:
+        """Whether blocking calls that take long show a bar, where somebody watches."""
+        from kernelfleet.client.progress import Switch
+
+        return Switch.on if self._progress is None else self._progress
+
+    @progress.setter
+    def progress(self, value: bool) -> None:
+        self.__dict__["_progress"] = check_block(value, "progress")
+
     def __setattr__(self, name: str, value: object) -> None:
-        if name not in ("block", "targets"):
-            close = difflib.get_close_matches(name, ["block", "targets"], n=1)
+        if name not in ("block", "targets", "progress"):
+            close = difflib.get_close_matches(name, ["block", "targets", "progress"], n=1)
             hint = (
                 f": did you mean `{close[0]}`?" if close else "; only block and targets can be set"
             )
@@ -123,6 +139,7 @@ class BaseClient:
         view.__dict__["_parent"] = self
         setattr(view, "targets", targets)  # noqa: B010 (checked in __setattr__)
         setattr(view, "block", self._block if block is None else block)  # noqa: B010
+        view.__dict__["_progress"] = self._progress
         return view
 
     # -- one place for targets and block --------------------------------------------------------
@@ -152,6 +169,7 @@ class BaseClient:
         blocks: bool,
         timeout: float | None,
         on_output: OnOutput | None = None,
+        progress: bool | None = None,
     ) -> Any:
         """Send a request, and wait for its value or hand out the PendingResult."""
         result_id = self._connection.next_result_id()
@@ -173,12 +191,22 @@ class BaseClient:
         if not blocks:
             self._remember(pending)
             return pending
-        return self._wait(pending, timeout)
+        return self._wait(pending, timeout, self._watch(progress))
 
-    def _wait(self, pending: PendingResult, timeout: float | None) -> Any:
+    def _watch(self, progress: bool | None) -> Watch | None:
+        """What waits for a call and shows it meanwhile; None just waits."""
+        if not (self.progress if progress is None else check_block(progress, "progress")):
+            return None
+        from kernelfleet.client.progress import watch
+
+        return watch
+
+    def _wait(
+        self, pending: PendingResult, timeout: float | None, watch: Watch | None = None
+    ) -> Any:
         """Wait for a blocking call; Ctrl-C interrupts the engines that work for it."""
         try:
-            return pending.result(timeout)
+            return pending.result(timeout) if watch is None else pending.watched(watch, timeout)
         except CompositeError as error:
             # A plain local that outlives the except clause, so that %debug finds it as `e`.
             e = error

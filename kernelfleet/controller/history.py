@@ -117,13 +117,13 @@ class Results:
 
     def release(self, result_id: str, client: str) -> None:
         """The client has one of them less; without any, the result may be dropped."""
-        if self._holds.get(client, {}).get(result_id):
+        if self._holds.get(client, Counter())[result_id]:
             self._let_go(result_id, client, 1)
             self._shrink()
 
     def release_all(self, client: str) -> None:
         """The client is gone."""
-        for result_id, count in list(self._holds.get(client, {}).items()):
+        for result_id, count in list(self._holds.get(client, Counter()).items()):
             self._let_go(result_id, client, count)
         self._holds.pop(client, None)
         self._shrink()

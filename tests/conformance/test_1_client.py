@@ -97,8 +97,16 @@ def test_attributes_are_checked_when_assigned(mec: MultiEngineClient) -> None:
             mec.targets = targets  # type: ignore[assignment]
     for wrong in ("everyone", -1, [0, -1]):
         with pytest.raises(InvalidEngineID):
-            mec.targets = wrong  # type: ignore[assignment]
+            mec.targets = wrong
     assert (mec.block, mec.targets) == (True, "all")
+
+
+@promise("1: a list assigned to targets may be changed afterwards without effect")
+def test_assigned_targets_are_the_clients_own(mec: MultiEngineClient) -> None:
+    mine = [0, 2]
+    mec.targets = mine
+    mine.append(1)
+    assert mec.pull("engine_id") == [0, 2]
 
 
 @promise("1: an unknown attribute is an AttributeError that names the one meant")

@@ -19,7 +19,7 @@ from tests.promises import promise
 @promise("2: push(dict) returns [None] * n; not a dict: TypeError")
 def test_push(mec: MultiEngineClient) -> None:
     assert mec.push({"a": 1.03234, "b": 3453}) == [None] * 4
-    assert mec.push(dict(c="speed"), targets=[3, 1]) == [None, None]
+    assert mec.push({"c": "speed"}, targets=[3, 1]) == [None, None]
     for wrong in ([("a", 1)], "a", None, 3):
         with pytest.raises(TypeError, match="push takes a dict"):
             mec.push(wrong)  # type: ignore[arg-type]
@@ -149,9 +149,9 @@ def test_names_complete(mec: MultiEngineClient) -> None:
 
 
 VALUES: list[Any] = [
-    None, True, 3, 2**100, 2.5, float("inf"), 1j, "text", "", "\u00e9\N{SNOWMAN}\ud800",
-    b"\x00\xff", bytearray(b"ab"), (), (1, [2]), [], {1, 2}, frozenset({1}), {"a": {2: (3,)}}, {}, range(3),
-    slice(1, 2), ..., decimal.Decimal("1.10"), int, b"x" * 300_000,
+    None, True, 3, 2**100, 2.5, float("inf"), 1j, "text", "", "\u00e9\N{SNOWMAN}\ud800", (),
+    b"\x00\xff", bytearray(b"ab"), (1, [2]), [], {1, 2}, frozenset({1}), {"a": {2: (3,)}}, {},
+    range(3), slice(1, 2), ..., decimal.Decimal("1.10"), int, b"x" * 300_000,
 ]  # fmt: skip
 
 
