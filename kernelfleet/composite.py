@@ -208,6 +208,11 @@ class CompositeError(ExceptionGroup[Exception]):
         ]
         return _thaw_composite, (type(self), self.message, failures, state.pop("results")), state
 
+    def _repr_html_(self) -> str:
+        from kernelfleet.notebook import html
+
+        return html.error(self)
+
     def _render_traceback_(self) -> list[str]:
         """What IPython displays: each distinct traceback once, then the error as in a shell."""
         lines: list[str] = []

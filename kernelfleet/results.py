@@ -142,6 +142,11 @@ class ResultList(list[ExecutionResult]):
     def __repr__(self) -> str:
         return "<Results List>\n" + "".join(map(_as_text, self))
 
+    def _repr_html_(self) -> str:
+        from kernelfleet.notebook import html
+
+        return html.results(self)
+
 
 def _as_text(result: ExecutionResult) -> str:
     """One result as ResultList shows it."""

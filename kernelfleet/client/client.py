@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from kernelfleet.client import shell as shells
 from kernelfleet.client.connection import OnOutput
 from kernelfleet.client.data import DataVerbs
 from kernelfleet.client.maps import MapVerbs
@@ -56,6 +57,7 @@ class MultiEngineClient(DataVerbs, MapVerbs, PropertyVerbs):
         *,
         timeout: float | None = None,
         on_output: OnOutput | None = None,
+        progress: bool | None = None,
     ) -> Any:
         """Run code on engines as IPython would: magics, ``!shell``, top-level ``await``.
 
@@ -66,6 +68,7 @@ class MultiEngineClient(DataVerbs, MapVerbs, PropertyVerbs):
             timeout: Seconds to wait; None means no limit. The work goes on after it.
             on_output: Called as ``on_output(engine_id, msg_type, content)`` with each Jupyter
                 output message as it comes, on kernelfleet's own thread.
+            progress: Show a bar if it takes long; None takes the client's.
 
         Returns:
             A ResultList of result dicts, in target order.
@@ -82,6 +85,7 @@ class MultiEngineClient(DataVerbs, MapVerbs, PropertyVerbs):
         return self._run(
             head, [], {"kind": "execute", "code": code},
             targets=self._resolve(targets), blocks=blocks, timeout=timeout, on_output=on_output,
+            progress=progress,
         )  # fmt: skip
 
     def run(
@@ -228,6 +232,22 @@ class MultiEngineClient(DataVerbs, MapVerbs, PropertyVerbs):
     def stop_fleet(self) -> None:
         """End the whole fleet: engines, controller, and everybody's client."""
         self._connection.call("shutdown", ASK_SECONDS)
+
+    # -- IPython --------------------------------------------------------------------------------
+
+    def activate(self, suffix: str = "", shell: Any = None) -> None:
+        """Have ``%px``, ``%%px``, ``%autopx`` and ``%result`` serve this client.
+
+        The client activated last has them.
+
+        Args:
+            suffix: Magics of its own, for several clients: ``'gpu'`` gives ``%pxgpu``.
+            shell: An IPython shell; None is the one that runs here.
+        """
+        shells.activate(self, suffix, shell)
+
+    def _repr_html_(self) -> str:
+        return str(shells.html().client(self))
 
     # -- pending results ------------------------------------------------------------------------
 

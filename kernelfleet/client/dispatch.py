@@ -13,7 +13,6 @@ is shared. What to send where is decided in ``schedule.py``.
 
 from __future__ import annotations
 
-import pickle
 import queue
 import time
 from collections import deque
@@ -32,7 +31,7 @@ from kernelfleet.errors import (
     SerializationError,
     restore_error,
 )
-from kernelfleet.wire.serialize import EngineFunction, pack, total_bytes, unpack
+from kernelfleet.wire.serialize import EngineFunction, pack, pack_nested, total_bytes, unpack
 
 JsonDict = dict[str, Any]
 
@@ -64,7 +63,7 @@ class Dispatcher:
         self.printed = Printed()
         self.assignment: Assignment[Batch] = Assignment(engines)
         self._connection, self._source, self._on_outcome = connection, source, on_outcome
-        self._function_frames = [pickle.PickleBuffer(frame) for frame in pack(function)]
+        self._function_frames = pack_nested(function)
         self._function_id = connection.next_result_id()
         self._star, self._label, self._verb = star, label, verb
         self._budget, self._stop_on_error, self._steal = budget, stop_on_error, steal

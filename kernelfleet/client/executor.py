@@ -8,7 +8,6 @@ the tasks out; they go through the engines' queues beside everything else.
 from __future__ import annotations
 
 import itertools
-import pickle
 import threading
 import time
 from collections import deque
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from kernelfleet.client.batches import Item
 from kernelfleet.client.dispatch import Dispatcher
 from kernelfleet.errors import EngineDied, FleetError
-from kernelfleet.wire.serialize import EngineFunction, pack
+from kernelfleet.wire.serialize import EngineFunction, pack_nested
 
 if TYPE_CHECKING:
     from kernelfleet.client.maps import MapVerbs
@@ -128,7 +127,7 @@ class FleetExecutor(Executor):
             FleetError: no engine has the required properties.
         """
         engines = None if not require else self._engines_with(require)
-        frames = pack((function, tuple(args), dict(kwargs or {})), snapshot=True)
+        payload = pack_nested((function, tuple(args), dict(kwargs or {})))
         future: Future[T] = TaskFuture()
         if self._shutdown:
             raise RuntimeError("cannot schedule new futures after shutdown")
@@ -136,7 +135,7 @@ class FleetExecutor(Executor):
             raise BrokenExecutor(f"the executor has no engines left: {self._broken}")
         item = Item(
             key=next(self._keys),
-            payload=[pickle.PickleBuffer(frame) for frame in frames],
+            payload=payload,
             retries=self._retries if retries is None else retries,
             timeout=timeout,
             engines=engines,

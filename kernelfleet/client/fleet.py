@@ -8,10 +8,12 @@ runs the controller in a process of its own.
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import itertools
 import logging
 import os
+import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 
@@ -25,7 +27,8 @@ from kernelfleet.errors import FleetError
 Environment = Mapping[str, str] | Callable[[int], Mapping[str, str]] | None
 
 _names = itertools.count(1)
-_running: weakref.WeakSet[Fleet] = weakref.WeakSet()
+#: Held strongly: a fleet whose object was let go of ends with the process, not before.
+_running: set[Fleet] = set()
 
 
 class Fleet:
@@ -74,6 +77,7 @@ class Fleet:
         )
         self._thread: loop_thread.LoopThread | None = None
         self._host: FleetHost | None = None
+        self._watcher: asyncio.Task[None] | None = None
         self._mec: MultiEngineClient | None = None
         self._clients: weakref.WeakSet[MultiEngineClient] = weakref.WeakSet()
 
@@ -98,8 +102,18 @@ class Fleet:
             raise
         self._thread = thread
         _running.add(self)
+        thread.call(self._watch, self._host)
         self._mec = self.client()
         return self._mec
+
+    def _watch(self, host: FleetHost) -> None:
+        """On the loop thread: stop the fleet when a client asks the controller to."""
+
+        async def stop_when_asked() -> None:
+            await host.stop_requested.wait()
+            threading.Thread(target=self.stop, name="kernelfleet-stop").start()
+
+        self._watcher = asyncio.get_running_loop().create_task(stop_when_asked())
 
     def client(self) -> MultiEngineClient:
         """Another client of this fleet."""
@@ -122,11 +136,16 @@ class Fleet:
         if host is None or thread is None or thread.pid != os.getpid():
             return
         _running.discard(self)
-        thread.run(host.stop())
+        thread.run(self._stop(host))
         for client in list(self._clients):
             client.close()
         self._mec = None
         loop_thread.release(thread)
+
+    async def _stop(self, host: FleetHost) -> None:
+        if self._watcher is not None:
+            self._watcher.cancel()
+        await host.stop()
 
     def __enter__(self) -> MultiEngineClient:
         return self.start()

@@ -24,6 +24,9 @@ T = TypeVar("T")
 #: ZMQ's default of 1023 sockets per context is too few for hundreds of engines.
 MAX_SOCKETS = 8192
 
+#: How long an interrupted coroutine may take to clean up after itself.
+CLEAN_UP_SECONDS = 10.0
+
 
 class LoopThread:
     """A thread with an asyncio loop and a ZMQ context."""
@@ -69,20 +72,46 @@ class LoopThread:
                 "a blocking call was made from a callback on kernelfleet's own thread, where it "
                 "would wait for itself: use block=False there"
             )
-        future: concurrent.futures.Future[T] = asyncio.run_coroutine_threadsafe(
-            coroutine, self.loop
-        )
+        outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
+        tasks: list[asyncio.Task[T]] = []
+        self.call(self._start_task, coroutine, tasks, outcome)
         try:
-            return future.result(timeout)
+            return outcome.result(timeout)
         except BaseException:
-            future.cancel()
+            # Ctrl-C, or the timeout: the coroutine cleans up, and is waited for.
+            if not outcome.done():
+                self.loop.call_soon_threadsafe(_cancel, tasks)
+                concurrent.futures.wait([outcome], CLEAN_UP_SECONDS)
             raise
+
+    def _start_task(
+        self,
+        coroutine: Coroutine[Any, Any, T],
+        tasks: list[asyncio.Task[T]],
+        outcome: concurrent.futures.Future[T],
+    ) -> None:
+        def settle(task: asyncio.Task[T]) -> None:
+            if task.cancelled():
+                outcome.cancel()
+                outcome.set_running_or_notify_cancel()
+            elif (error := task.exception()) is not None:
+                outcome.set_exception(error)
+            else:
+                outcome.set_result(task.result())
+
+        tasks.append(self.loop.create_task(coroutine))
+        tasks[0].add_done_callback(settle)
 
     def stop(self) -> None:
         """End the thread; called from another one, with every socket closed."""
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.context.destroy(linger=0)
+
+
+def _cancel(tasks: list[asyncio.Task[T]]) -> None:
+    for task in tasks:
+        task.cancel()
 
 
 _lock = threading.Lock()

@@ -209,7 +209,7 @@ class MapResult(PendingResult):
         """What each engine has printed in finished batches."""
         return dict(self._run.dispatcher.printed.stdout)
 
-    def _ask_progress(self) -> JsonDict:
+    def _ask_progress(self, *, brief: bool = False) -> JsonDict:
         done, total = self.progress
         return {"done": done, "total": total, "unit": "items"}
 

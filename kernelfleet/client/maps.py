@@ -31,6 +31,7 @@ class MapVerbs(BaseClient):
         schedule: str = "dynamic",
         chunksize: int | None = None,
         retries: int = 1,
+        progress: bool | None = None,
     ) -> Any:
         """Like the builtin ``map``, over engines: the values as a list, in order.
 
@@ -47,6 +48,7 @@ class MapVerbs(BaseClient):
             schedule: ``'dynamic'``, or ``'static'`` for one contiguous block per engine.
             chunksize: Items per batch; None adapts.
             retries: How often an item may be tried again after an engine died with it.
+            progress: Show a bar if it takes long; None takes the client's.
 
         Raises:
             CompositeError: items failed: their index is the id, their values so far are in
@@ -67,7 +69,7 @@ class MapVerbs(BaseClient):
         if not blocks:
             self._remember(pending)
             return pending
-        return self._wait(pending, timeout)
+        return self._wait(pending, timeout, self._watch(progress))
 
     def imap(
         self,

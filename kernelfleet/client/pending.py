@@ -25,7 +25,7 @@ JsonDict = dict[str, Any]
 #: How long to ask what has arrived when a timeout expires.
 PROGRESS_SECONDS = 1.0
 #: How long a cancelled call's engines get to come back.
-SETTLE_SECONDS = 2.0
+SETTLE_SECONDS = 1.5
 
 
 class PendingResult:
@@ -123,11 +123,34 @@ class PendingResult:
             return error
         return None
 
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until it is done, good or bad; False if ``timeout`` seconds were not enough."""
-        done = threading.Event()
-        self._future.add_done_callback(lambda _: done.set())
-        return done.wait(timeout)
+    def wait(self, timeout: float | None = None, *, progress: bool = False) -> bool:
+        """Wait until it is done, good or bad; False if ``timeout`` seconds were not enough.
+
+        With ``progress`` a bar shows meanwhile how far it is.
+        """
+        if progress:
+            from kernelfleet.client.progress import watch
+
+            watch(self, timeout)
+            return self.done()
+        # Not an event and a callback per wait: they would pile up where it is polled.
+        try:
+            self._future.exception(timeout)
+        except CancelledError:
+            return True
+        except TimeoutError:
+            return self._future.done()
+        return True
+
+    def watched(
+        self, watch: Callable[[PendingResult, float | None], None], timeout: float | None
+    ) -> Any:
+        """Like ``result``; the waiting is done by ``watch(self, timeout)``, which may show it."""
+        self._check_flushed()
+        watch(self, timeout)
+        if not self.done():
+            raise CallTimeout(self._timeout_text(timeout), pending_result=self)
+        return self._fetch()
 
     def _check_flushed(self) -> None:
         if self._flushed and self._outcome is None:
@@ -174,7 +197,7 @@ class PendingResult:
             return None, error
 
     def _timeout_text(self, timeout: float | None) -> str:
-        progress = self._ask_progress()
+        progress = self.ask_progress()
         text = f"{self._method} has not ended after {timeout:g} s"
         if progress is None:
             return text + "; the work goes on"
@@ -228,7 +251,7 @@ class PendingResult:
         total = len(self._targets)
         if self._future.done():
             return total, total
-        value = self._ask_progress()
+        value = self.ask_progress()
         return (total, total) if value is None else (value["done"], value["total"])
 
     @property
@@ -245,9 +268,22 @@ class PendingResult:
             for result in results
         }
 
-    def _ask_progress(self) -> JsonDict | None:
+    @property
+    def outputs(self) -> list[tuple[int, list[JsonDict]]]:
+        """Engine id and Jupyter outputs of each target, failed ones too; empty until it ends."""
+        if not self._future.done() or self._future.cancelled() or self._future.exception():
+            return []
+        results = self._future.result().head.get("results", ())
+        return [(result["id"], result.get("outputs", [])) for result in results]
+
+    def ask_progress(self) -> JsonDict | None:
+        """How far it is: ``done``, ``total``, and which engines are ``left``; None if unknown."""
+        return self._ask_progress(brief=True)
+
+    def _ask_progress(self, *, brief: bool = False) -> JsonDict | None:
+        asked = {"result_id": self._result_id, "brief": brief}
         try:
-            reply = self._connection.call("progress", PROGRESS_SECONDS, result_id=self._result_id)
+            reply = self._connection.call("progress", PROGRESS_SECONDS, **asked)
         except (TimeoutError, ConnectionError):
             return None
         value: JsonDict | None = reply.head["value"]
@@ -289,6 +325,11 @@ class PendingResult:
         self._future.add_done_callback(settle)
         return done
 
+    def _repr_html_(self) -> str:
+        from kernelfleet.client.shell import html
+
+        return html().pending(self)
+
     def flush(self) -> None:
         """Forget the result if it has not been fetched; the work goes on."""
         self._flushed = True
@@ -299,11 +340,12 @@ class PendingResult:
         For a Ctrl-C in a blocking call: bounded, and it never raises for what it cannot reach.
         """
         deadline = time.monotonic() + SETTLE_SECONDS
+        interrupted: list[int] = []
         try:
             _, interrupted = self._stop_work(interrupt=True)
-        except (TimeoutError, ConnectionError):
-            return []
-        self.wait(max(0.0, deadline - time.monotonic()))
+            self.wait(max(0.0, deadline - time.monotonic()))
+        except (TimeoutError, ConnectionError, KeyboardInterrupt):
+            return interrupted  # a second Ctrl-C wants control back now
         return interrupted
 
     def _stop_work(self, *, interrupt: bool) -> tuple[list[int], list[int]]:

@@ -83,14 +83,14 @@ def resolve(
     return wanted
 
 
-def check_block(block: object) -> bool:
-    """``block``, if it is a bool.
+def check_block(block: object, name: str = "block") -> bool:
+    """``block`` (or another switch), if it is a bool.
 
     Raises:
         ValueError: It is anything else; 0 and 1 are likely to be targets in the wrong place.
     """
     if not isinstance(block, bool):
-        raise ValueError(f"block must be True or False, not {block!r}")
+        raise ValueError(f"{name} must be True or False, not {block!r}")
     return block
 
 

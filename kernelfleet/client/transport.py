@@ -7,7 +7,7 @@ cannot tell which one it has. All of it runs on the loop thread.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import zmq
 from zmq.utils.monitor import parse_monitor_message
@@ -17,9 +17,6 @@ from kernelfleet.wire.codec import BadMessage, Codec
 from kernelfleet.wire.connection import PROTOCOL_VERSION, FleetFile
 from kernelfleet.wire.pump import SocketPump
 from kernelfleet.wire.sequence import Sequence
-
-if TYPE_CHECKING:
-    from kernelfleet.controller.controller import Controller
 
 JsonDict = dict[str, Any]
 
@@ -44,6 +41,19 @@ class Receiver(Protocol):
         """Whether an answer is awaited."""
 
 
+class LocalController(Protocol):
+    """A controller in this process."""
+
+    def connect(self, client_id: str, peer: EmbeddedTransport) -> JsonDict:
+        """A client has come; returns its welcome."""
+
+    def handle(self, client_id: str, head: JsonDict, buffers: list[Any]) -> None:
+        """A message of a client."""
+
+    def disconnect(self, client_id: str) -> None:
+        """A client has left."""
+
+
 class Transport(Protocol):
     """What a connection needs."""
 
@@ -61,7 +71,7 @@ class Transport(Protocol):
 class EmbeddedTransport:
     """Hands the same messages over in memory: client and controller share the loop thread."""
 
-    def __init__(self, controller: Controller, client_id: str, receiver: Receiver) -> None:
+    def __init__(self, controller: LocalController, client_id: str, receiver: Receiver) -> None:
         self._controller = controller
         self._client_id = client_id
         self._receiver = receiver

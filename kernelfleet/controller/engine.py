@@ -135,9 +135,11 @@ class Engine:
         for waiter in self.waiters.values():
             if not waiter.done():
                 waiter.set_exception(ConnectionError(f"engine {self.id}: {cause}"))
+                waiter.exception()
         self.waiters.clear()
         if self.welcome is not None and not self.welcome.done():
-            self.welcome.cancel()
+            self.welcome.set_exception(ConnectionError(f"engine {self.id}: {cause}"))
+            self.welcome.exception()  # whoever waits gets it; if nobody does, that is no error
         if self.links is not None and self.incarnation is not None:
             self.links.disconnect(self.incarnation.endpoints)
         self.incarnation = None

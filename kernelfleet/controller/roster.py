@@ -157,7 +157,7 @@ class Roster:
             )
             try:
                 await asyncio.wait_for(self._introduce(engine), START_TIMEOUT)
-            except (TimeoutError, ConnectionError, asyncio.CancelledError) as error:
+            except (TimeoutError, ConnectionError) as error:
                 raise StartError(self._start_failure(engine, error)) from None
         engine.ready()
 

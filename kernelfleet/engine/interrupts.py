@@ -12,6 +12,7 @@ request's code runs.
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import os
 import signal
@@ -19,12 +20,15 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 #: Seconds between an interrupt and the nudges that follow it.
 NUDGES = (0.005, 0.02, 0.1, 0.3)
+#: Seconds an awaiting cell's loop may be busy with one callback after an interrupt.
+STUCK_AFTER = 0.2
 
 
 def ignore(signum: int, frame: object) -> None:
@@ -130,16 +134,24 @@ class Cancellation:
 def cancel_on_sigint(future: asyncio.Future[Any]) -> Iterator[None]:
     """Cancel the future when SIGINT comes, or raise in the task that is just running.
 
-    ``call_soon_threadsafe`` wakes the loop; ipykernel 7.4 waits for the next message.
+    ``call_soon_threadsafe`` wakes the loop; ipykernel 7.4 waits for the next message. Code that
+    keeps the loop from cancelling (a task that sleeps without awaiting, begun before the
+    cancellation got its turn) is interrupted where it stands.
     """
     loop = asyncio.get_running_loop()
     Cancellation.interrupted = False
     own = asyncio.current_task(loop)
+    watch = _Watch(loop)
 
-    def on_sigint(signum: int, frame: object) -> None:
+    def on_sigint(signum: int, frame: FrameType | None) -> None:
         Cancellation.interrupted = True
         running = asyncio.current_task(loop)
-        if running is not None and running is not own:
+        in_task = running is not None and running is not own
+        if not watch.loop_is_stuck:
+            _thread.start_new_thread(watch.until_the_loop_turns, ())  # takes no lock, a Thread does
+        elif not in_task and (running is own or not _in_callback(frame)):
+            return  # the loop turns again: nothing of the user's is running
+        if in_task or watch.loop_is_stuck:
             raise KeyboardInterrupt  # user code that does not await just now
         loop.call_soon_threadsafe(future.cancel)
 
@@ -151,7 +163,38 @@ def cancel_on_sigint(future: asyncio.Future[Any]) -> Iterator[None]:
         yield
     finally:
         _Requests.inside = None
+        watch.over = True
         signal.signal(signal.SIGINT, before)
+
+
+class _Watch:
+    """Sees whether a loop gets to its callbacks after an interrupt."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.loop_is_stuck = False
+        self.over = False
+
+    def until_the_loop_turns(self) -> None:
+        """Interrupt the main thread as long as it does not come back to the loop."""
+        main = threading.main_thread().ident or 0
+        while True:
+            turned = threading.Event()
+            self._loop.call_soon_threadsafe(turned.set)
+            if turned.wait(STUCK_AFTER) or self.over:
+                self.loop_is_stuck = False
+                return
+            self.loop_is_stuck = True
+            signal.pthread_kill(main, signal.SIGINT)
+
+
+def _in_callback(frame: FrameType | None) -> bool:
+    """Whether the loop is calling something, and not at its own work, which must not break."""
+    while frame is not None:
+        if frame.f_code is asyncio.Handle._run.__code__:
+            return True
+        frame = frame.f_back
+    return False
 
 
 async def run_cancellable(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -166,7 +209,11 @@ async def run_cancellable(coroutine: Coroutine[Any, Any, T]) -> T:
 
     task = asyncio.ensure_future(shield_loop())
     with cancel_on_sigint(task):
-        value, error = await task
+        try:
+            value, error = await task
+        except asyncio.CancelledError as cancelled:  # before the task had begun
+            coroutine.close()
+            value, error = None, cancelled
     if isinstance(error, asyncio.CancelledError) and Cancellation.interrupted:
         raise KeyboardInterrupt from None
     if error is not None:

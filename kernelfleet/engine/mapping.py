@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from kernelfleet.errors import SerializationError
-from kernelfleet.wire.serialize import pack, unpack
+from kernelfleet.wire.serialize import pack, pack_nested, unpack
 
 #: Functions kept for later batches of the same call; a map uses one.
 KEPT_FUNCTIONS = 16
@@ -139,10 +139,9 @@ def _from_source(source: str) -> Callable[..., Any]:
 
 def _packed(outcomes: list[Outcome]) -> list[pickle.PickleBuffer]:
     try:
-        frames = pack(outcomes)
+        return pack_nested(outcomes)
     except SerializationError:
-        frames = pack([_checked(outcome) for outcome in outcomes])
-    return [pickle.PickleBuffer(frame) for frame in frames]
+        return pack_nested([_checked(outcome) for outcome in outcomes])
 
 
 def _checked(outcome: Outcome) -> Outcome:
@@ -169,7 +168,7 @@ def _describe(error: BaseException) -> dict[str, Any]:
     frames: list[pickle.PickleBuffer] | None = None
     if isinstance(error, Exception):
         try:
-            frames = [pickle.PickleBuffer(frame) for frame in pack(error)]
+            frames = pack_nested(error)
         except SerializationError:
             frames = None
     return {

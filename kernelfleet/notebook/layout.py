@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kernelfleet.error_text import format_ids
+from kernelfleet.error_text import format_ids, without_colours
 from kernelfleet.notebook.transcript import fold_returns
 
 Output = dict[str, Any]
@@ -32,6 +32,9 @@ _LIVE_ONLY = (
     "application/vnd.jupyter.widget-view+json",
     "application/vnd.jupyter.widget-state+json",
 )
+
+
+_CONTROLS = {code: None for code in (*range(32), 127)}
 
 
 @dataclass(frozen=True)
@@ -243,3 +246,8 @@ def _bounded_line(line: str, most: int) -> str:
 
 def _gap(what: str) -> str:
     return f" ... {what} left out here; the result has the whole text ... "
+
+
+def printable(line: str) -> str:
+    """A line without what moves a terminal's cursor or colours it."""
+    return without_colours(line).replace("\t", "    ").translate(_CONTROLS)

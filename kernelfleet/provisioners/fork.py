@@ -112,6 +112,9 @@ class ForkServer:
         self.environment = {k: v for k, v in os.environ.items() if k != "JPY_PARENT_PID"}
         self.environment.update(threads)
         self.alive = True
+        #: Modules that could not be preloaded, and why.
+        self.failed: dict[str, str] = {}
+        self._ready = False
         self._processes: dict[int, ForkedProcess] = {}
         self._early_exits: dict[int, int] = {}
         self._answers: dict[int, asyncio.Future[int]] = {}
@@ -195,6 +198,10 @@ class ForkServer:
                 self._take(json.loads(packet))
 
     def _take(self, message: dict[str, Any]) -> None:
+        if "ready" in message:
+            self._ready = True
+            self.failed = message["failed"]
+            return
         if "exited" in message:
             self._exited(message["exited"], message["code"])
             return
@@ -227,8 +234,11 @@ class ForkServer:
     def close(self) -> None:
         """End the zygote, and with it kernels that still run."""
         if self.alive:
+            self.pump()
             self.alive = False
             self._socket.close()
+            if not self._ready:
+                self._process.kill()  # still importing; it has no children yet
             try:
                 self._process.wait(timeout=1.0)
             except subprocess.TimeoutExpired:
@@ -338,7 +348,10 @@ class ForkProvisioner(LocalProvisioner):
         fds = [_descriptor(kwargs.get("stdout"), 1), _descriptor(kwargs.get("stderr"), 2)]
         cwd = kwargs.get("cwd")
         try:
-            return await server.fork(cmd, env, None if cwd is None else os.fspath(cwd), fds)
+            process = await server.fork(cmd, env, None if cwd is None else os.fspath(cwd), fds)
+            while server.failed:
+                self.log.warning("cannot preload %s: %s", *server.failed.popitem())
+            return process
         except ForkServerError as error:
             self.log.warning("%s; starting the kernel in the ordinary way", error)
             return None

@@ -38,7 +38,7 @@ def main() -> NoReturn:
     """Serve until the owner is gone."""
     sock = socket.socket(fileno=int(sys.argv[1]))
     _die_with_owner()
-    _preload([name for name in sys.argv[2].split(",") if name])
+    failed = _preload([name for name in sys.argv[2].split(",") if name])
     wakeup, wakeup_write = os.pipe()
     os.set_blocking(wakeup, False)
     os.set_blocking(wakeup_write, False)
@@ -48,7 +48,8 @@ def main() -> NoReturn:
     # What is there now is shared by all children; the collector must not touch, and so copy, it.
     gc.collect()
     gc.freeze()
-    sock.send(b'{"ready": true}')
+    with suppress(OSError):
+        sock.send(json.dumps({"ready": True, "failed": failed}).encode())
     children: set[int] = set()
     poll = select.poll()
     poll.register(sock, select.POLLIN)
@@ -73,12 +74,15 @@ def _die_with_owner() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
-def _preload(modules: list[str]) -> None:
+def _preload(modules: list[str]) -> dict[str, str]:
+    """Import the modules; what went wrong, by module (a kernel may do without)."""
+    failed = {}
     for name in modules:
         try:
             importlib.import_module(name)
-        except Exception as error:  # noqa: BLE001 (a kernel without it may still be what is wanted)
-            sys.stderr.write(f"cannot preload {name}: {type(error).__name__}: {error}\n")
+        except Exception as error:  # noqa: BLE001 (told to the owner)
+            failed[name] = f"{type(error).__name__}: {error}"
+    return failed
 
 
 def _end(children: set[int]) -> NoReturn:
@@ -123,7 +127,8 @@ def _serve(sock: socket.socket, children: set[int], private: tuple[int, ...]) ->
         answer = {"id": request["id"], "pid": pid}
     for fd in fds:
         os.close(fd)
-    sock.send(json.dumps(answer).encode())
+    with suppress(OSError):  # the owner is gone: the next look at the socket says so
+        sock.send(json.dumps(answer).encode())
     return True
 
 

@@ -15,7 +15,7 @@ import pickle
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 from kernelfleet.errors import SerializationError
 from kernelfleet.wire.blocks import BLOCK_BYTES, Block, frame_bytes
@@ -106,6 +106,11 @@ def _block_of(view: memoryview) -> Block | None:
         return Block.write(view)
     except OSError:
         return None
+
+
+def pack_nested(obj: object) -> list[pickle.PickleBuffer]:
+    """Pack an object for inclusion in another pickle, whose buffers its buffers become."""
+    return [pickle.PickleBuffer(cast(Any, frame)) for frame in pack(obj)]
 
 
 def pack_namespace(

@@ -1,0 +1,88 @@
+"""The bar of a call that takes long: engines or items done, elapsed time, who lags.
+
+It appears after a second and goes when the call ends. Nothing here is imported or asked before
+that, so short calls pay nothing. In a notebook the bar is text that is updated in place: the
+widget of ``tqdm.auto`` would leave itself, frozen, in the saved notebook.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from kernelfleet.client.shell import display_file, is_notebook, running_shell, somebody_watches
+from kernelfleet.error_text import format_ids
+
+if TYPE_CHECKING:
+    from kernelfleet.client.pending import PendingResult
+
+SHOW_AFTER_SECONDS = 1.0
+REFRESH_SECONDS = 0.25
+
+#: Engines named as laggards, at most; more of them are just counted.
+MAX_NAMED = 8
+
+_FORMAT = "{desc}: {n_fmt}/{total_fmt} {unit} {bar:20} {elapsed}{postfix}"
+
+
+class Switch:
+    """Whether calls show progress where they do not say; ``%config KernelFleet.progress``."""
+
+    on = True
+
+
+def watch(pending: PendingResult, timeout: float | None) -> None:
+    """Wait for a call, and show how it gets on if it takes long. Returns when it ends, or late."""
+    started = time.monotonic()
+    first = SHOW_AFTER_SECONDS if timeout is None else min(SHOW_AFTER_SECONDS, timeout)
+    if pending.wait(first) or first == timeout:
+        return
+    left = None if timeout is None else timeout - first
+    if not (threading.current_thread() is threading.main_thread() and somebody_watches()):
+        pending.wait(left)
+        return
+    deadline = None if left is None else time.monotonic() + left
+    with _bar(pending.method, started) as bar:
+        while not pending.wait(_patience(deadline)):
+            if deadline is not None and time.monotonic() >= deadline:
+                return
+            _show(bar, pending.ask_progress())
+
+
+def _patience(deadline: float | None) -> float:
+    if deadline is None:
+        return REFRESH_SECONDS
+    return max(0.0, min(REFRESH_SECONDS, deadline - time.monotonic()))
+
+
+def _bar(method: str, started: float) -> Any:
+    shell = running_shell()
+    options: dict[str, Any] = {"desc": method, "leave": False, "bar_format": _FORMAT, "total": 0}
+    if is_notebook(shell):
+        from tqdm.std import tqdm
+
+        bar = tqdm(file=display_file(shell), ncols=100, **options)
+    else:
+        from tqdm.auto import tqdm
+
+        bar = tqdm(dynamic_ncols=True, **options)
+    bar.start_t -= time.monotonic() - started
+    return bar
+
+
+def _show(bar: Any, progress: dict[str, Any] | None) -> None:
+    if progress is None:
+        return
+    bar.total, bar.n = progress["total"], progress["done"]
+    bar.unit = progress.get("unit", "engines")
+    bar.set_postfix_str(laggards(progress), refresh=False)
+    bar.refresh()
+
+
+def laggards(progress: dict[str, Any]) -> str:
+    """``waiting for 1,3``, once some are done; or nothing."""
+    left = progress.get("left", ())
+    if not left or not progress["done"] or len(left) > MAX_NAMED:
+        return ""
+    return f"waiting for {format_ids(left)}"

@@ -1,0 +1,189 @@
+"""Where the live view and the final form of a call go: a notebook, a terminal, or nowhere.
+
+A notebook's view is a display of its own id, made in the cell that starts the call: updates find
+that cell whatever runs by then, and the final form takes the view's place, so that no line stands
+twice. A terminal's view is a few lines at the bottom that are wiped before anything else is
+written. Lines here have their engines in front already.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import uuid
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from kernelfleet.notebook import html, layout
+from kernelfleet.notebook.layout import Block, Grid, Rich, Text
+
+Bundle = tuple[dict[str, Any], dict[str, Any]]
+
+#: Lines of a live view in a notebook, and in a terminal.
+NOTEBOOK_LINES = 40
+TERMINAL_LINES = 10
+
+
+class Screen(Protocol):
+    """What a running call is shown on."""
+
+    #: How many lines the live view has.
+    height: int
+    #: Whether complete lines are printed for good as they come, by ``say``.
+    permanent: bool
+
+    def live(self, lines: Sequence[str]) -> None:
+        """Show these lines for now, in place of those before."""
+
+    def say(self, lines: Sequence[str]) -> None:
+        """Print lines for good."""
+
+    def finish(self, blocks: Sequence[Block]) -> None:
+        """Put the final form in the place of the live view."""
+
+
+class NoScreen:
+    """For calls whose result alone is shown."""
+
+    height = 0
+    permanent = False
+
+    def live(self, lines: Sequence[str]) -> None:
+        """Show nothing."""
+
+    def say(self, lines: Sequence[str]) -> None:
+        """Say nothing."""
+
+    def finish(self, blocks: Sequence[Block]) -> None:
+        """Show nothing."""
+
+
+class NotebookScreen:
+    """A display in the cell that is running when the first line is shown.
+
+    With ``detached`` the cell will have ended by the final form, which then all goes into the
+    one display.
+    """
+
+    height = NOTEBOOK_LINES
+    permanent = False
+
+    def __init__(self, shell: Any, *, detached: bool = False) -> None:
+        self._publish = shell.display_pub.publish
+        self._detached = detached
+        self._display_id = uuid.uuid4().hex
+        self._shown: dict[str, Any] | None = None
+
+    def live(self, lines: Sequence[str]) -> None:
+        """Make or update the display."""
+        self._put(({"text/plain": "\n".join(lines)}, {}))
+
+    def say(self, lines: Sequence[str]) -> None:
+        """Not here: nothing is for good before the end."""
+
+    def finish(self, blocks: Sequence[Block]) -> None:
+        """Replace the view by the first block, and show the others below it."""
+        if self._detached:
+            bundles = [_together(blocks)] if blocks else []
+        else:
+            bundles = [bundle_of(block) for block in blocks]
+        if self._shown is not None:
+            self._put(bundles.pop(0) if bundles else ({"text/plain": ""}, {}))
+        for data, metadata in bundles:
+            self._publish(data, metadata)
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether there is a display yet."""
+        return self._shown is not None
+
+    def _put(self, bundle: Bundle) -> None:
+        data, metadata = bundle
+        if data == self._shown:
+            return
+        transient = {"display_id": self._display_id}
+        self._publish(data, metadata, transient=transient, update=self._shown is not None)
+        self._shown = data
+
+
+def bundle_of(block: Block) -> Bundle:
+    """A block as a Jupyter display."""
+    if isinstance(block, Text):
+        return {"text/plain": "\n".join(block.lines)}, {}
+    if isinstance(block, Rich):
+        return block.data, {**block.metadata, "engines": block.ids}
+    return {"text/plain": "\n".join(_as_lines(block)), "text/html": html.grid(block.pictures)}, {}
+
+
+def _together(blocks: Sequence[Block]) -> Bundle:
+    """All blocks as one display."""
+    data = {"text/plain": "\n".join(line for block in blocks for line in _as_lines(block))}
+    if not all(isinstance(block, Text) for block in blocks):
+        data["text/html"] = "".join(map(html.block, blocks))
+    return data, {}
+
+
+def _as_lines(block: Block) -> list[str]:
+    """A block where there is only text."""
+    if isinstance(block, Text):
+        return block.lines
+    if isinstance(block, Grid):
+        return [f"{layout.prefix(each.ids)}{each.text}" for each in block.pictures]
+    return layout.joined(block.data.get("text/plain", "")).split("\n")
+
+
+class TerminalScreen:
+    """Text on stdout; with ``permanent``, complete lines are printed as they come."""
+
+    def __init__(self, *, permanent: bool) -> None:
+        self.permanent = permanent
+        self._tty = sys.stdout.isatty()
+        size = shutil.get_terminal_size()
+        self.height = min(TERMINAL_LINES, size.lines - 2) if self._tty else 0
+        self._width = size.columns
+        self._below = 0
+
+    def live(self, lines: Sequence[str]) -> None:
+        """Show lines below what is printed, cut to the width so that they can be wiped."""
+        if not self._tty:
+            return
+        self._wipe()
+        shown = [layout.printable(line)[: self._width - 1] for line in lines[-self.height :]]
+        sys.stdout.write("".join(line + "\n" for line in shown))
+        sys.stdout.flush()
+        self._below = len(shown)
+
+    def say(self, lines: Sequence[str]) -> None:
+        """Print lines, above the live ones."""
+        self._wipe()
+        sys.stdout.write("".join(line + "\n" for line in lines))
+        sys.stdout.flush()
+
+    def finish(self, blocks: Sequence[Block]) -> None:
+        """Print the blocks; what was said before is not among them."""
+        self._wipe()
+        for block in blocks:
+            for line in _as_lines(block):
+                sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+    def _wipe(self) -> None:
+        if self._below:
+            sys.stdout.write(f"\x1b[{self._below}A\x1b[J")
+            self._below = 0
+
+
+class DisplayFile:
+    """A file for a progress bar: its last line is a display that is updated, then emptied."""
+
+    def __init__(self, shell: Any) -> None:
+        self._screen = NotebookScreen(shell)
+
+    def write(self, text: str) -> None:
+        """Show the last line."""
+        line = text.rsplit("\r", 1)[-1].strip()
+        if line or self._screen.is_shown:
+            self._screen.live([line])
+
+    def flush(self) -> None:
+        """Nothing is held back."""
