@@ -44,13 +44,14 @@ def main() -> NoReturn:
     os.set_blocking(wakeup_write, False)
     signal.set_wakeup_fd(wakeup_write, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
+    children: set[int] = set()
+    signal.signal(signal.SIGTERM, lambda *_: _end(children))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the owner's affair
     # What is there now is shared by all children; the collector must not touch, and so copy, it.
     gc.collect()
     gc.freeze()
     with suppress(OSError):
         sock.send(json.dumps({"ready": True, "failed": failed}).encode())
-    children: set[int] = set()
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     poll.register(wakeup, select.POLLIN)
@@ -65,9 +66,9 @@ def main() -> NoReturn:
 
 
 def _die_with_owner() -> None:
-    """Have SIGTERM sent to us when the thread that started us dies: its socket may live on.
+    """Have SIGTERM sent to us when the thread that started us dies.
 
-    (A process that the owner has forked holds a copy of it.)
+    Its end of the socket alone does not tell: a process that the owner has forked holds a copy.
     """
     import ctypes
 
