@@ -1,0 +1,71 @@
+"""loop.py: one thread for all clients, from the first to the last."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+
+import pytest
+
+from kernelfleet.client import loop
+from kernelfleet.errors import FleetError
+
+
+@pytest.fixture
+def thread(monkeypatch: pytest.MonkeyPatch) -> loop.LoopThread:
+    """A shared thread of the test's own."""
+    monkeypatch.setattr(loop, "_shared", None)
+    monkeypatch.setattr(loop, "_users", 0)
+    return loop.acquire()
+
+
+def test_the_thread_lives_from_the_first_user_to_the_last(thread: loop.LoopThread) -> None:
+    assert loop.acquire() is thread
+    loop.release(thread)
+    assert thread.loop.is_running()
+    loop.release(thread)
+    assert thread.loop.is_closed()
+    loop.release(thread)  # once too often does no harm
+    with pytest.raises(FleetError, match="closed"):
+        thread.call(print)
+
+
+def test_calls_keep_their_order(thread: loop.LoopThread) -> None:
+    seen: list[int] = []
+    done = threading.Event()
+    for number in range(100):
+        thread.call(seen.append, number)
+    thread.call(done.set)
+    assert done.wait(10)
+    assert seen == list(range(100))
+    loop.release(thread)
+
+
+def test_a_blocking_call_on_the_thread_itself_is_refused(thread: loop.LoopThread) -> None:
+    async def nested() -> str:
+        with pytest.raises(FleetError, match="block=False"):
+            thread.run(asyncio.sleep(0))
+        return "refused"
+
+    assert thread.run(nested(), timeout=10) == "refused"
+    loop.release(thread)
+
+
+def test_the_last_user_may_leave_on_the_thread_itself(thread: loop.LoopThread) -> None:
+    thread.call(loop.release, thread)
+    thread._thread.join(10)
+    assert not thread._thread.is_alive()
+    for each in threading.enumerate():
+        if each.name == "kernelfleet-stop":
+            each.join(10)
+
+
+def test_after_a_fork_a_client_says_what_is_wrong(
+    thread: loop.LoopThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as child:
+        child.setattr(os, "getpid", lambda: thread.pid + 1)
+        with pytest.raises(FleetError, match="forked"):
+            thread.call(print)
+    loop.release(thread)
