@@ -6,6 +6,7 @@ started when a test first wants it. A test gets a fresh client and engines witho
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import tempfile
@@ -23,6 +24,8 @@ for _variable, _folder in {
     "IPYTHONDIR": "ipython",
 }.items():
     os.environ[_variable] = str(HOME / _folder)
+# Registered before kernelfleet's own, so that it runs after: fleets are stopped by then.
+atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 
 from kernelfleet import Fleet, MultiEngineClient  # noqa: E402
 from tests.fleets import SharedFleets, make_ready  # noqa: E402
@@ -33,10 +36,6 @@ TRANSPORTS = ("embedded", "unix", "tcp")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "promise(text): the line of the interface a test holds")
-
-
-def pytest_unconfigure() -> None:
-    shutil.rmtree(HOME, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,180 @@
+"""connection.py: requests, replies and what happens when the controller goes."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from kernelfleet.client import loop
+from kernelfleet.client.connection import Connection, Reply, close_when_collected, raise_if_refused
+from kernelfleet.client.transport import Transport
+from kernelfleet.errors import ControllerUnreachable, FleetError
+
+ROSTER = {"ids": [0, 1], "dead": {"2": "killed"}, "total": 3}
+
+
+class Script:
+    """A transport whose controller is the test; runs on the loop thread."""
+
+    def __init__(self, connection: Connection, *, welcome: bool = True) -> None:
+        self.connection = connection
+        self.heads: list[dict[str, Any]] = []
+        self.sent = 0
+        self.closed = False
+        if welcome:
+            connection.receive({"type": "welcome", "roster": ROSTER, "name": "scripted"}, [])
+
+    def send(self, head: dict[str, Any], buffers: list[Any]) -> None:
+        self.sent += 1
+        self.heads.append(head)
+        if head.get("verb") == "echo":
+            self.connection.receive({"type": "reply", "to": self.sent, "value": head}, buffers)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def scripts() -> Iterator[list[Script]]:
+    made: list[Script] = []
+    yield made
+    for script in made:
+        script.connection.close()
+
+
+def connected(scripts: list[Script], **options: bool) -> Connection:
+    def make(_: str, connection: Connection) -> Transport:
+        scripts.append(Script(connection, **options))
+        return scripts[-1]
+
+    return Connection(loop.acquire(), make, "a test")
+
+
+def test_a_reply_finds_its_request(scripts: list[Script]) -> None:
+    connection = connected(scripts)
+    future = connection.request({"type": "request", "verb": "wait"}, [])
+    assert connection.call("echo", 10, text="hi").head["value"]["text"] == "hi"
+    assert not future.done()
+    assert connection.is_waiting
+    connection.receive({"type": "reply", "to": 1, "value": 7}, [b"x"])
+    assert future.result(10) == Reply({"type": "reply", "to": 1, "value": 7}, [b"x"])
+    connection.receive({"type": "reply", "to": 1, "value": 8}, [])  # nobody waits any more
+    assert not connection.is_waiting
+
+
+def test_the_welcome_and_events_tell_who_is_there(scripts: list[Script]) -> None:
+    connection = connected(scripts)
+    assert (connection.roster.ids, connection.roster.dead) == ([0, 1], {2: "killed"})
+    event = {"type": "event", "event": "roster", "roster": {**ROSTER, "ids": [0], "dead": {}}}
+    connection.receive(event, [])
+    assert (connection.roster.ids, connection.roster.dead) == ([0], {})
+
+
+def test_output_goes_to_the_call_it_belongs_to(scripts: list[Script]) -> None:
+    connection = connected(scripts)
+    seen: list[Any] = []
+    connection.request(
+        {"type": "request", "verb": "wait"}, [], lambda *message: seen.append(message)
+    )
+    connection.call("echo", 10)
+    for to in (1, 2, 9):
+        event = {"type": "event", "event": "output", "to": to, "engine": 0}
+        connection.receive({**event, "msg_type": "stream", "content": {"text": "x"}}, [])
+    assert seen == [(0, "stream", {"text": "x"})]
+
+
+def test_when_the_controller_goes_what_waits_fails_and_so_does_what_comes(
+    scripts: list[Script],
+) -> None:
+    connection = connected(scripts)
+    future = connection.request({"type": "request", "verb": "wait"}, [])
+    connection.call("echo", 10)
+    connection.lost("it went")
+    with pytest.raises(ControllerUnreachable, match="it went"):
+        future.result(10)
+    with pytest.raises(ControllerUnreachable, match="it went"):
+        connection.request({"type": "request", "verb": "wait"}, [])
+    assert not connection.is_open
+
+
+def test_closing_fails_what_waits_and_may_be_done_twice(scripts: list[Script]) -> None:
+    connection = connected(scripts)
+    future = connection.request({"type": "request", "verb": "wait"}, [])
+    connection.call("echo", 10)
+    connection.close()
+    connection.close()
+    assert scripts[0].closed
+    with pytest.raises(FleetError, match="closed before"):
+        future.result(10)
+    with pytest.raises(FleetError, match="closed"):
+        connection.request({"type": "request", "verb": "wait"}, [])
+
+
+def test_results_that_were_let_go_are_told_with_the_next_request(scripts: list[Script]) -> None:
+    connection = connected(scripts)
+    connection.release("a")
+    connection.release("b")
+    assert connection.call("echo", 10).head["value"]["release"] == ["a", "b"]
+    assert "release" not in connection.call("echo", 10).head["value"]
+
+
+def test_who_gets_no_welcome_gives_up(
+    scripts: list[Script], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kernelfleet.client.connection.CONNECT_TIMEOUT", 0.01)
+    with pytest.raises(ControllerUnreachable, match="a test: no answer"):
+        connected(scripts, welcome=False)
+    assert scripts[0].closed
+
+
+def test_a_transport_that_cannot_be_made_is_an_error_of_the_caller() -> None:
+    def make(_: str, __: Connection) -> Transport:
+        raise OSError("no socket")
+
+    with pytest.raises(OSError, match="no socket"):
+        Connection(loop.acquire(), make, "a test")
+
+
+def test_a_blocking_call_on_the_loop_thread_is_refused(scripts: list[Script]) -> None:
+    connection = connected(scripts)
+    errors: list[str] = []
+
+    def call(_: object) -> None:
+        try:
+            connection.call("echo", 1)
+        except FleetError as error:
+            errors.append(str(error))
+
+    future = connection.request({"type": "request", "verb": "wait"}, [])
+    future.add_done_callback(call)
+    thread = loop.acquire()
+    thread.call(connection.receive, {"type": "reply", "to": 1}, [])
+    future.result(10)
+    connection.call("echo", 10)
+    loop.release(thread)
+    assert "block=False" in errors[0]
+
+
+def test_a_connection_goes_with_its_last_client(scripts: list[Script]) -> None:
+    class Owner:
+        pass
+
+    owner = Owner()
+    close_when_collected(owner, connected(scripts))
+    del owner
+    gc.collect()
+    assert scripts[0].closed
+
+
+def test_result_ids_are_never_the_same(scripts: list[Script]) -> None:
+    first, second = connected(scripts), connected(scripts)
+    ids = {each.next_result_id() for each in (first, second) for _ in range(50)}
+    assert len(ids) == 100
+
+
+def test_a_reply_that_is_no_refusal_is_given_back() -> None:
+    reply = Reply({"value": 1}, [])
+    assert raise_if_refused(reply) is reply

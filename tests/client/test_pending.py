@@ -1,0 +1,112 @@
+"""pending.py: what tests/conformance/test_4_pending.py cannot show with real engines."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from concurrent.futures import Future
+from typing import Any, cast
+
+import pytest
+
+from kernelfleet.client.connection import Connection, Reply
+from kernelfleet.client.decode import Reader
+from kernelfleet.client.pending import PendingResult
+from kernelfleet.errors import CallTimeout, ControllerUnreachable, InvalidDeferredID
+
+
+class NoController:
+    """A connection to nobody, which notes what is let go."""
+
+    def __init__(self) -> None:
+        self.released: list[str] = []
+
+    def call(self, *_: object, **__: object) -> Reply:
+        raise ControllerUnreachable("nobody there")
+
+    def release(self, result_id: str) -> None:
+        self.released.append(result_id)
+
+
+def make(connection: NoController | None = None) -> tuple[PendingResult, Future[Reply]]:
+    future: Future[Reply] = Future()
+    pending = PendingResult(
+        cast(Connection, connection or NoController()),
+        Reader(lambda *_: None),
+        future,
+        result_id="id-1",
+        method="pull",
+        targets=[0, 1],
+        decode={"kind": "none"},
+    )
+    return pending, future
+
+
+def test_a_result_lets_go_of_its_id_without_a_garbage_collection() -> None:
+    connection = NoController()
+    gc.disable()
+    try:
+        pending, future = make(connection)
+        future.set_result(Reply({"value": 1}, []))
+        assert pending.r == 1
+        assert pending.wait(1)
+        here = weakref.ref(pending)
+        del pending
+        assert here() is None
+    finally:
+        gc.enable()
+    assert connection.released == ["id-1"]
+
+
+def test_a_controller_that_is_gone_fails_the_result_and_does_not_hide_a_timeout() -> None:
+    pending, future = make()
+    with pytest.raises(CallTimeout, match=r"has not ended after 0\.01 s; the work goes on"):
+        pending.result(0.01)
+    assert pending.settle_after_interrupt() == []
+    future.set_exception(ControllerUnreachable("it went"))
+    for _ in range(2):
+        with pytest.raises(ControllerUnreachable, match="it went"):
+            pending.result()
+    assert pending.failed()
+    assert not pending.cancelled()
+
+
+def test_many_threads_fetch_one_value_and_its_callback_runs_once() -> None:
+    pending, future = make()
+    calls: list[Any] = []
+
+    def note(value: Any) -> object:
+        calls.append(value)
+        return object()
+
+    pending.add_callback(note)
+    values: list[Any] = []
+    threads = [threading.Thread(target=lambda: values.append(pending.r)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    future.set_result(Reply({"value": 3}, []))
+    for thread in threads:
+        thread.join(10)
+    assert calls == [3]
+    assert len(values) == 8
+    assert len(set(map(id, values))) == 1
+
+
+def test_a_flushed_result_that_nobody_fetched_is_gone() -> None:
+    pending, future = make()
+    pending.flush()
+    future.set_result(Reply({"value": 3}, []))
+    for fetch in (pending.result, pending.exception, lambda: pending.r):
+        with pytest.raises(InvalidDeferredID, match="id-1"):
+            fetch()
+    assert pending.done()
+
+
+def test_a_refused_request_has_failed() -> None:
+    pending, future = make()
+    assert not pending.failed()
+    future.set_result(Reply({"refused": {"ename": "ValueError", "evalue": "no"}}, []))
+    assert pending.failed()
+    with pytest.raises(ValueError, match="no"):
+        pending.result()
