@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from kernelfleet.client import loop as loop_thread
 from kernelfleet.client.client import MultiEngineClient
-from kernelfleet.client.connection import Connection
+from kernelfleet.client.connection import Connection, close_when_collected
 from kernelfleet.client.transport import EmbeddedTransport, Transport
 from kernelfleet.controller.host import FleetHost, HostOptions
 from kernelfleet.errors import FleetError
@@ -125,7 +125,9 @@ class Fleet:
         def make(client_id: str, connection: Connection) -> Transport:
             return EmbeddedTransport(host.controller, client_id, connection)
 
-        client = MultiEngineClient._of(Connection(thread, make, "this process"))
+        connection = Connection(thread, make, "this process")
+        client = MultiEngineClient._of(connection)
+        close_when_collected(client, connection)
         self._clients.add(client)
         return client
 

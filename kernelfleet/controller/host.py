@@ -10,6 +10,7 @@ import asyncio
 import os
 import platform
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ import zmq
 
 from kernelfleet.controller.controller import Controller
 from kernelfleet.controller.launcher import Launcher
+from kernelfleet.controller.logs import LogKeeper
 from kernelfleet.controller.roster import Roster
 from kernelfleet.wire import connection
 from kernelfleet.wire.connection import FleetDir, FleetFile
@@ -46,11 +48,16 @@ class FleetHost:
     """A running controller with its engines and its directory."""
 
     def __init__(
-        self, directory: FleetDir, controller: Controller, stop_requested: asyncio.Event
+        self,
+        directory: FleetDir,
+        controller: Controller,
+        stop_requested: asyncio.Event,
+        log_keeper: LogKeeper,
     ) -> None:
         self.directory = directory
         self.controller = controller
         self.stop_requested = stop_requested
+        self._log_keeper = log_keeper
         self._stopped = False
 
     @classmethod
@@ -67,6 +74,8 @@ class FleetHost:
             StartError: an engine did not come up; everything is ended again.
         """
         for name in connection.remove_stale():
+            if name.startswith("embedded-"):
+                shutil.rmtree(connection.log_dir(name), ignore_errors=True)
             log.info("removed what the crashed fleet %r had left", name)
         directory = FleetDir(options.name)
         key = secrets.token_hex(32)
@@ -76,8 +85,9 @@ class FleetHost:
             stop_requested = asyncio.Event()
             controller = Controller(options.name, log, stop_requested.set)
             controller.kernel_name = options.kernels[0]
-            host = cls(directory, controller, stop_requested)
-            logs = connection.log_dir("embedded" if options.embedded else options.name)
+            logs = connection.log_dir(options.name)
+            keeper = LogKeeper(logs, remove_at_end=options.embedded)
+            host = cls(directory, controller, stop_requested, keeper)
             session_key = secrets.token_bytes(32).hex().encode()
             controller.roster = Roster(
                 context=context,
@@ -126,4 +136,5 @@ class FleetHost:
         try:
             await self.controller.stop()
         finally:
+            self._log_keeper.close()
             self.directory.remove()
