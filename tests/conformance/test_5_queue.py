@@ -16,6 +16,11 @@ from tests.gate import Gate
 from tests.promises import promise
 
 
+def arrived(mec: MultiEngineClient) -> None:
+    """What this client has sent so far is in the engines' queues: requests keep their order."""
+    mec.get_ids()
+
+
 @promise("5: one FIFO per engine")
 def test_requests_run_in_the_order_they_were_made(mec: MultiEngineClient) -> None:
     mec.push({"seen": []})
@@ -92,6 +97,7 @@ def test_an_error_clears_what_was_queued_behind_it(mec: MultiEngineClient, gate:
     failed = mec.execute(f"{gate.code}\nif engine_id == 1:\n    1/0")
     gate.entered(4)
     behind = [mec.execute("a = 1"), mec.push({"b": 1})]
+    arrived(mec)
     gate.open()
     mec.barrier()
     with failing(ZeroDivisionError, engines=[1]):
@@ -124,9 +130,11 @@ def test_an_error_leaves_other_clients_alone(
 ) -> None:
     failed = mec.execute(f"{gate.code}\n1/0", targets=0, block=False)
     gate.entered()
-    other = connect().execute("a = 1", targets=0, block=False)
+    other = connect()
+    pending = other.execute("a = 1", targets=0, block=False)
+    arrived(other)
     gate.open()
-    assert len(other.r) == 1
+    assert len(pending.r) == 1
     with failing(ZeroDivisionError, engines=[0]):
         failed.result()
 
@@ -137,6 +145,7 @@ def test_an_error_in_a_pull_clears_nothing(mec: MultiEngineClient, gate: Gate) -
     running = mec.execute(gate.code)
     gate.entered(4)
     missing, behind = mec.pull("nothing"), mec.execute("a = 1")
+    arrived(mec)
     gate.open()
     assert len(behind.r) == 4
     with failing(NameError, engines=[0, 1, 2, 3]):
@@ -159,6 +168,7 @@ def test_clearing_and_interrupting_others_work(
     running = other.execute(gate.code, targets=0, block=False)
     gate.entered()
     waiting = other.execute("1", targets=0, block=False)
+    arrived(other)
     mec.clear_queue(targets=0)
     with failing(QueueCleared, engines=[0], match="was cleared"):
         waiting.result()
@@ -174,6 +184,7 @@ def test_a_death_fails_what_ran_and_what_waited(mec: MultiEngineClient, gate: Ga
     running = mec.execute(gate.code, targets=[0, 1], block=False)
     gate.entered(2)
     waiting = mec.push({"a": 1}, targets=[0, 1], block=False)
+    arrived(mec)
     started = time.monotonic()
     os.kill(pid, signal.SIGKILL)
     gate.open()

@@ -82,10 +82,10 @@ def test_every_verb_has_a_promise() -> None:
 
 
 #: What section 4 names.
-OF_A_PENDING_RESULT = """
-    get_result r add_callback result exception done running cancel cancelled add_done_callback wait
-    result_id progress stdout
-""".split()
+OF_A_PENDING_RESULT = [
+    "get_result", "r", "add_callback", "result", "exception", "done", "running", "cancel",
+    "cancelled", "add_done_callback", "wait", "result_id", "progress", "stdout",
+]  # fmt: skip
 
 
 def test_every_method_of_a_pending_result_is_used() -> None:
