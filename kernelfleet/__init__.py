@@ -86,6 +86,20 @@ _MODULE_OF = {  # what is not here is an error
 }
 
 
+def load_ipython_extension(shell: Any) -> None:
+    """``%load_ext kernelfleet``."""
+    from kernelfleet.notebook import extension
+
+    extension.load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """``%unload_ext kernelfleet``."""
+    from kernelfleet.notebook import extension
+
+    extension.unload(shell)
+
+
 def __getattr__(name: str) -> Any:
     """Import a public name on its first use and keep it."""
     if name not in __all__:

@@ -131,6 +131,10 @@ class Fleet:
         self._clients.add(client)
         return client
 
+    def owns(self, client: MultiEngineClient) -> bool:
+        """Whether a client is one of this fleet."""
+        return client in self._clients
+
     def stop(self) -> None:
         """End the engines and close the clients. Safe to call twice."""
         host, self._host = self._host, None

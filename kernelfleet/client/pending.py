@@ -328,7 +328,7 @@ class PendingResult:
     def _repr_html_(self) -> str:
         from kernelfleet.client.shell import html
 
-        return html().pending(self)
+        return str(html().pending(self))
 
     def flush(self) -> None:
         """Forget the result if it has not been fetched; the work goes on."""

@@ -313,7 +313,7 @@ CALLS: dict[str, Call] = {
     call.__name__: call
     for call in (
         ping, engines, queue_status, clear_queue, get_result, cancel, interrupt, restart, kill,
-        scale, attach, progress, peek, complete, inspect, input_reply, set_properties, get_properties, has_properties,
-        del_properties, clear_properties, shutdown,
+        scale, attach, progress, peek, complete, inspect, input_reply, set_properties,
+        get_properties, has_properties, del_properties, clear_properties, shutdown,
     )
 }  # fmt: skip

@@ -243,14 +243,10 @@ class Engine:
         if self.run is None or message.parent_id != self.run.msg_id:
             self._take_late(channel, message)
             return
-        request = self.run.job.request
-        if channel == "stdin":
-            # the client sees it among the outputs, in their order; the answer: ``input_reply``
-            if request.on_output is not None and message.msg_type == "input_request":
-                request.on_output(request, self.id, message.msg_type, message.content)
-            return
-        if channel == "iopub":
-            is_output = self.run.take_iopub(message)
+        if channel in ("iopub", "stdin"):
+            # What ``input()`` asks goes to the client among the outputs; see ``input_reply``.
+            is_output = channel == "stdin" or self.run.take_iopub(message)
+            request = self.run.job.request
             if is_output and request.on_output is not None:
                 request.on_output(request, self.id, message.msg_type, message.content)
         elif channel == "shell":

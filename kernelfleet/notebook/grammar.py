@@ -51,3 +51,11 @@ def _part(part: str, text: str) -> str | int | slice:
     if match is None or match.group(3) == "0":
         raise ValueError(f"{text!r}: {GRAMMAR}")
     return slice(*(int(each) if each else None for each in match.groups()))
+
+
+def as_text(targets: object) -> str:
+    """A client's targets as one would write them: ``all``, ``[0, 2]``, ``1:4``."""
+    if not isinstance(targets, slice):
+        return str(targets)
+    parts = [targets.start, targets.stop] + ([targets.step] if targets.step is not None else [])
+    return ":".join("" if part is None else str(part) for part in parts)

@@ -29,6 +29,11 @@ _CELL = "text-align:left;padding:.1em .8em .1em 0;vertical-align:top"
 _PRE = "margin:0;padding:0;background:none;white-space:pre-wrap;font-family:monospace"
 _ID = "font-family:monospace;font-weight:bold"
 
+#: The columns of the table of engines.
+COLUMNS: Sequence[str] = (
+    "engine", "state", "pid", "memory", "queue", "executed", "age", "kernel",
+)  # fmt: skip
+
 #: How many engines of a long list are shown.
 MAX_ROWS = 64
 
@@ -42,15 +47,16 @@ def client(mec: MultiEngineClient) -> str:
         return f"<div>{escape(repr(mec))}</div>"
     rows = mec.engines()
     name = escape(str(mec._connection.fleet.get("name", "?")))
+    defaults = escape(f"targets={mec.targets}, block={mec.block}")
     head = (
         f"<div><b>{len(mec._connection.roster.ids)} engines</b> of fleet <code>{name}</code>"
-        f" <span style='{_MUTED}'>targets={escape(str(mec.targets))}, block={mec.block}</span></div>"
+        f" <span style='{_MUTED}'>{defaults}</span></div>"
     )
-    columns = ("engine", "state", "pid", "memory", "queue", "executed", "age", "kernel")
-    return head + table(columns, (_engine_row(each) for each in rows[:MAX_ROWS]), len(rows))
+    return head + table(COLUMNS, (engine_row(each) for each in rows[:MAX_ROWS]), len(rows))
 
 
-def _engine_row(engine: EngineInfo) -> list[str]:
+def engine_row(engine: EngineInfo) -> Sequence[str]:
+    """What the table says of an engine."""
     memory = "" if engine.memory_bytes is None else f"{engine.memory_bytes / 1e6:,.0f} MB"
     age = "" if engine.started is None else duration(time.time() - engine.started)
     pid = "" if engine.pid is None else str(engine.pid)

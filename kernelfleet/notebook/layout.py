@@ -34,7 +34,7 @@ _LIVE_ONLY = (
 )
 
 
-_CONTROLS = {code: None for code in (*range(32), 127)}
+_CONTROLS = dict.fromkeys((*range(32), 127))
 
 
 @dataclass(frozen=True)

@@ -65,10 +65,10 @@ class NotebookScreen:
     one display.
     """
 
-    height = NOTEBOOK_LINES
     permanent = False
 
-    def __init__(self, shell: Any, *, detached: bool = False) -> None:
+    def __init__(self, shell: Any, *, detached: bool = False, live: bool = True) -> None:
+        self.height = NOTEBOOK_LINES if live else 0
         self._publish = shell.display_pub.publish
         self._detached = detached
         self._display_id = uuid.uuid4().hex

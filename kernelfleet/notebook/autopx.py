@@ -1,0 +1,140 @@
+"""``%autopx``: a mode in which every cell goes to the engines.
+
+An input transformer rewrites a cell into a hidden magic that sends it. So history, completeness
+checks and error display are IPython's own, and what stays local simply is not rewritten:
+kernelfleet's own magics, ``%debug``, what does not compile, and what a frontend runs silently.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.inputtransformer2 import TransformerManager
+from IPython.core.magic import no_var_expand
+
+if TYPE_CHECKING:
+    from kernelfleet.notebook.extension import Desk
+
+HIDDEN_MAGIC = "_kernelfleet_autopx"
+
+#: Local besides the magics with a suffix; the last ones only for kernelfleet itself.
+_LOCAL = r"fleet|debug|(?:load_ext|reload_ext|unload_ext)\s+kernelfleet|config\s+KernelFleet"
+
+
+@dataclass
+class AutoPx:
+    """The mode while it is on."""
+
+    desk: Desk
+    suffix: str
+    run: Callable[[str], Any]
+    prompts: Any = None
+    suspended: bool = field(default=False)
+
+    #: IPython's completeness check skips transformers that say so.
+    has_side_effects = True
+
+    def __call__(self, lines: list[str]) -> list[str]:
+        """Rewrite a cell, unless it is to stay here."""
+        text = "".join(lines)
+        if self.suspended or not text.strip() or self.is_local(text):
+            return lines
+        body, last = _without_end(text, self.suffix)
+        if not self._compiles(body):
+            return lines
+        call = f"get_ipython().run_cell_magic({HIDDEN_MAGIC!r}, '', {body!r})\n"
+        return [call, *last]
+
+    def is_local(self, text: str) -> bool:
+        """Whether a cell stays here by its first line."""
+        code = [line for line in text.splitlines() if line.strip() and not _is_comment(line)]
+        if not code:
+            return True
+        suffixes = "|".join(map(re.escape, sorted(self.desk.suffixes)))
+        own = rf"(?:px|result|autopx|pxpeek|pxdebug)(?:{suffixes})"
+        first = code[0].strip()
+        if re.match(rf"%%?(?:{own}|{_LOCAL})(?!\w)", first):
+            return True
+        bare = rf"autopx(?:{suffixes})|px(?:{suffixes})\s+[^\s=.(\[].*"
+        return len(code) == 1 and re.fullmatch(bare, first) is not None
+
+    def _compiles(self, text: str) -> bool:
+        if _is_python(TransformerManager().transform_cell(text)):  # type: ignore[no-untyped-call]
+            return True
+        if len(text.strip().splitlines()) != 1:
+            return False
+        # ``cd x`` and the like, which IPython understands without a percent sign
+        return _is_python(self.desk.shell.prefilter_manager.prefilter_lines(text.strip()))
+
+    @no_var_expand
+    def send(self, line: str, cell: str) -> Any:
+        """Run a rewritten cell: on the engines, or here if a frontend runs it silently."""
+        del line
+        shell = self.desk.shell
+        result = getattr(shell.displayhook, "exec_result", None)
+        if result is not None and result.info is not None and result.info.silent:
+            self.suspended = True
+            try:
+                shell.run_cell(cell, silent=True)
+            finally:
+                self.suspended = False
+            return None
+        return self.run(cell.removesuffix("\n"))
+
+
+def enable(desk: Desk, suffix: str, run: Callable[[str], Any]) -> None:
+    """Switch it on; ``run`` gets every cell and returns what is shown."""
+    shell = desk.shell
+    mode = desk.autopx = AutoPx(desk, suffix, run)
+    shell.register_magic_function(mode.send, "cell", HIDDEN_MAGIC)
+    shell.input_transformers_cleanup.append(mode)
+    if hasattr(shell, "prompts"):
+        mode.prompts, shell.prompts = shell.prompts, _marked_prompts(shell, suffix)
+
+
+def disable(desk: Desk) -> None:
+    """Switch it off."""
+    mode, desk.autopx = desk.autopx, None
+    assert mode is not None
+    transformers = desk.shell.input_transformers_cleanup
+    transformers[:] = [each for each in transformers if each is not mode]
+    desk.shell.magics_manager.magics["cell"].pop(HIDDEN_MAGIC, None)
+    if mode.prompts is not None:
+        desk.shell.prompts = mode.prompts
+
+
+def _marked_prompts(shell: Any, suffix: str) -> Any:
+    """The terminal's prompts with ``px`` in front, so that one sees where input goes."""
+
+    class MarkedPrompts(type(shell.prompts)):  # type: ignore[misc]
+        def in_prompt_tokens(self) -> list[Any]:
+            ordinary: list[Any] = super().in_prompt_tokens()
+            style = ordinary[0][0]
+            return [(style, f"px{suffix} "), *ordinary]
+
+    return MarkedPrompts(shell)
+
+
+def _is_comment(line: str) -> bool:
+    return line.lstrip().startswith("#")
+
+
+def _without_end(text: str, suffix: str) -> tuple[str, list[str]]:
+    """A cell without an ``%autopx`` on its last line, and that line."""
+    *body, last = text.rstrip().splitlines(keepends=True)
+    if body and last.strip() == f"%autopx{suffix}":
+        return "".join(body), [last + "\n"]
+    return text, []
+
+
+def _is_python(text: str) -> bool:
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT | ast.PyCF_ONLY_AST
+    try:
+        compile(text, "<cell>", "exec", flags=flags, dont_inherit=True)
+    except (SyntaxError, ValueError, OverflowError):
+        return False
+    return True

@@ -1,0 +1,141 @@
+"""Completion and inspection inside ``%%px``, ``%px`` and ``%autopx`` code, by an engine.
+
+The first target answers, if it is idle; a busy one is left alone and nothing is offered. What an
+engine offers stands alone: names that exist only here would not work there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.completer import SimpleCompletion, context_matcher
+from IPython.core.error import UsageError
+
+from kernelfleet.errors import FleetError
+from kernelfleet.notebook.grammar import parse_targets
+from kernelfleet.notebook.options import cell_options
+
+if TYPE_CHECKING:
+    from kernelfleet.client.client import MultiEngineClient
+    from kernelfleet.notebook.extension import Desk
+
+#: How long somebody who types may be kept waiting.
+PATIENCE_SECONDS = 2.0
+
+_ATTRIBUTE = "_kernelfleet_matcher"
+
+
+@dataclass(frozen=True)
+class Question:
+    """Code that an engine would run, and where the cursor is in it."""
+
+    client: MultiEngineClient
+    engine_id: int
+    code: str
+    cursor: int
+
+    def ask(self, verb: str, **fields: Any) -> dict[str, Any] | None:
+        """The engine's answer, or None."""
+        try:
+            reply = self.client._connection.call(
+                verb, PATIENCE_SECONDS,
+                engine=self.engine_id, code=self.code, cursor_pos=self.cursor, **fields,
+            )  # fmt: skip
+        except (TimeoutError, FleetError):
+            return None
+        value: dict[str, Any] | None = reply.head["value"]
+        return value
+
+
+def question(desk: Desk, text: str, cursor: int) -> Question | None:
+    """What to ask an engine for a cell with a cursor; None if it is about here."""
+    found = _code_at(desk, text, cursor)
+    if found is None:
+        return None
+    suffix, line, code, position = found
+    client = desk.clients.get(suffix)
+    if client is None:
+        return None
+    try:
+        wanted = cell_options(line).targets
+        targets = parse_targets(wanted, client._connection.roster.ids) if wanted else None
+        ids = client._resolve(targets)
+    except (UsageError, ValueError, FleetError):
+        return None
+    return Question(client, ids[0], code, position) if ids else None
+
+
+def _code_at(desk: Desk, text: str, cursor: int) -> tuple[str, str, str, int] | None:
+    """Suffix, options, code and cursor where the cursor is in code for engines."""
+    suffixes = "|".join(map(re.escape, sorted(desk.suffixes, reverse=True)))
+    cell = re.match(rf"\s*%%px({suffixes})(?!\w)([^\n]*)\n", text)
+    if cell is not None:
+        start = cell.end()
+        return (cell[1], cell[2], text[start:], cursor - start) if cursor >= start else None
+    if desk.autopx is not None and not desk.autopx.is_local(text):
+        return desk.autopx.suffix, "", text, cursor
+    start = text.rfind("\n", 0, cursor) + 1
+    line = re.match(rf"[^\n]*?%?\bpx({suffixes})[ \t]+", text[start:])
+    if line is None or not re.fullmatch(rf"\s*%?px({suffixes})[ \t]+", line[0]):
+        return None
+    start += line.end()
+    code = text[start:].split("\n", 1)[0]
+    return (line[1], "", code, cursor - start) if cursor >= start else None
+
+
+def _match(desk: Desk, context: Any) -> dict[str, Any]:
+    lines = context.full_text.split("\n")
+    before = lines[: context.cursor_line]
+    cursor = sum(len(line) + 1 for line in before) + context.cursor_position
+    asked = question(desk, context.full_text, cursor)
+    if asked is None:
+        return {"completions": [], "suppress": False}
+    answer = asked.ask("complete") or {}
+    types = answer.get("metadata", {}).get("_jupyter_types_experimental", [])
+    kinds = {each.get("text"): each.get("type") for each in types}
+    completions = [
+        SimpleCompletion(text=text, type=kinds.get(text)) for text in answer.get("matches", ())
+    ]
+    fragment = asked.code[answer.get("cursor_start", asked.cursor) : asked.cursor]
+    return {"completions": completions, "suppress": True, "matched_fragment": fragment}
+
+
+def install(desk: Desk) -> None:
+    """Have a shell ask engines."""
+
+    @context_matcher(identifier="kernelfleet", priority=1000)  # type: ignore[untyped-decorator]
+    def matcher(context: Any) -> Any:
+        return _match(desk, context)
+
+    setattr(desk.shell, _ATTRIBUTE, matcher)
+    desk.shell.Completer.custom_matchers.append(matcher)
+    kernel = getattr(desk.shell, "kernel", None)
+    if kernel is not None:
+        kernel.do_inspect = _inspector(desk, kernel.do_inspect)
+
+
+def _inspector(desk: Desk, local: Callable[..., Any]) -> Callable[..., Any]:
+    """What a frontend's tooltips call: the kernel's own, which knows names of here only."""
+
+    def do_inspect(
+        code: str, cursor_pos: int, detail_level: int = 0, omit_sections: Any = ()
+    ) -> Any:
+        asked = question(desk, code, cursor_pos)
+        if asked is None:
+            return local(code, cursor_pos, detail_level, omit_sections)
+        answer = asked.ask("inspect", detail_level=detail_level)
+        return answer or {"status": "ok", "found": False, "data": {}, "metadata": {}}
+
+    return do_inspect
+
+
+def remove(desk: Desk) -> None:
+    """Ask engines no more."""
+    matcher = getattr(desk.shell, _ATTRIBUTE)
+    desk.shell.Completer.custom_matchers.remove(matcher)
+    kernel = getattr(desk.shell, "kernel", None)
+    if kernel is not None:
+        kernel.__dict__.pop("do_inspect", None)

@@ -1,0 +1,116 @@
+"""How errors of calls look in IPython: one traceback per distinct failure, as a proper error.
+
+IPython 9 prints an exception group with the plain ``traceback`` module, and a notebook gets no
+``error`` output for it; so CompositeErrors are given to a handler of ours. The same one shows
+which engines Ctrl-C has interrupted. All other errors are IPython's business.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import types
+import weakref
+from typing import Any
+
+from kernelfleet.error_text import format_ids
+from kernelfleet.errors import CompositeError
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+_installed: weakref.WeakSet[Any] = weakref.WeakSet()
+
+Traceback = types.TracebackType | None
+
+
+def install(shell: Any) -> None:
+    """Have a shell show CompositeErrors with us; once per shell, beside the handlers it has."""
+    if shell in _installed:
+        return
+    _installed.add(shell)
+    before, others = shell.custom_exceptions, shell.CustomTB
+
+    def handler(
+        shell: Any, etype: type[BaseException], value: BaseException, tb: Traceback,
+        tb_offset: int | None = None,
+    ) -> Any:  # fmt: skip
+        if isinstance(value, before):
+            return others(etype, value, tb, tb_offset)
+        if isinstance(value, CompositeError) or hasattr(value, "pending_result"):
+            show(shell, value, tb)
+        else:
+            shell.showtraceback((etype, value, tb), running_compiled_code=True)
+        return None
+
+    shell.set_custom_exc((*before, CompositeError, KeyboardInterrupt), handler)
+
+
+def show(shell: Any, error: BaseException, tb: Traceback = None) -> None:
+    """Show an error, and leave it where ``%debug`` and ``%tb`` look."""
+    tb = tb or error.__traceback__
+    sys.last_type, sys.last_value, sys.last_traceback = type(error), error, tb
+    if sys.version_info >= (3, 12):
+        sys.last_exc = error
+    shell.InteractiveTB.tb = tb
+    if isinstance(error, CompositeError):
+        lines = [*error._render_traceback_(), *hints(error, shell.user_ns)]
+    else:
+        lines = ["\n".join([type(error).__name__, *getattr(error, "__notes__", ())])]
+    shell._showtraceback(type(error), error, [*_frames(shell, error, tb), *lines])
+
+
+def _frames(shell: Any, error: BaseException, tb: Traceback) -> list[str]:
+    """The user's own frames, as IPython shows them; none for a magic, where nothing is to see."""
+    own = users_frames(tb)
+    if own is None or shell.InteractiveTB.mode == "Minimal":
+        return []
+    stand_in = type(type(error).__name__, (Exception,), {})
+    try:
+        lines = shell.InteractiveTB.structured_traceback(stand_in, stand_in(), own, tb_offset=0)
+    except Exception:  # noqa: BLE001 (IPython's renderer reads the user's files)
+        return []
+    return [str(line) for line in lines[:-1]]
+
+
+def users_frames(tb: Traceback) -> Traceback:
+    """A traceback of the frames that are the user's, or None where a magic made the call."""
+    import IPython
+
+    ipython = os.path.dirname(os.path.abspath(IPython.__file__)) + os.sep
+    kept: list[types.TracebackType] = []
+    while tb is not None:
+        name = tb.tb_frame.f_code.co_filename
+        if name.startswith(_PACKAGE):
+            break
+        if name.startswith(ipython):
+            if tb.tb_frame.f_code.co_name in ("run_line_magic", "run_cell_magic"):
+                return None
+        else:
+            kept.append(tb)
+        tb = tb.tb_next
+    chain: Traceback = None
+    for each in reversed(kept):
+        chain = types.TracebackType(chain, each.tb_frame, each.tb_lasti, each.tb_lineno)
+    return chain
+
+
+def hints(error: CompositeError, here: dict[str, Any]) -> list[str]:
+    """What helps with a name that engines lack and that exists here."""
+    missing: dict[str, list[int]] = {}
+    for failure in error.failures:
+        name = getattr(failure.exception, "name", None)
+        if isinstance(failure.exception, NameError) and name in here:
+            missing.setdefault(str(name), []).append(failure.engine_id or 0)
+    return [
+        f"Hint: `{name}` exists here but not on engines {format_ids(ids)}: "
+        f"mec.push(dict({name}={name})), or %%px --push {name}"
+        for name, ids in missing.items()
+    ]
+
+
+def summary(error: CompositeError) -> str:
+    """``2 engines failed: [0-1:execute]: ZeroDivisionError: division by zero``."""
+    count = len({failure.engine_id for failure in error.failures})
+    first = error.failures[0]
+    more = "" if count == 1 else f", and {count - 1} more"
+    return f"{'1 engine' if count == 1 else f'{count} engines'} failed: {first.line}{more}"

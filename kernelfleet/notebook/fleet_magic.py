@@ -1,0 +1,216 @@
+"""``%fleet``: from an empty notebook to parallel work in two lines."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+
+from kernelfleet.client.client import MultiEngineClient
+from kernelfleet.client.shell import is_notebook
+from kernelfleet.errors import FleetError, FleetNotFound
+from kernelfleet.notebook.extension import NO_CLIENT, Desk, activate
+from kernelfleet.notebook.grammar import as_text, parse_targets
+from kernelfleet.notebook.options import Parser
+from kernelfleet.wire.connection import DEFAULT_NAME
+
+if TYPE_CHECKING:
+    import argparse
+
+NAME = "fleet"
+
+#: How long a fleet in a process of its own may take to be ready.
+START_SECONDS = 120.0
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="%fleet", add_help=False, allow_abbrev=False)
+    verbs = parser.add_subparsers(dest="verb", metavar="start|status|stop|connect|use|restart")
+    start = verbs.add_parser("start", add_help=False, allow_abbrev=False, prog="%fleet start")
+    start.add_argument("-n", "--engines", dest="n", type=int, metavar="N")
+    start.add_argument("--daemon", action="store_true")
+    start.add_argument("--name", default=DEFAULT_NAME)
+    connect = verbs.add_parser("connect", add_help=False, prog="%fleet connect")
+    connect.add_argument("address", nargs="?")
+    for each in (start, connect):
+        each.add_argument("--as", dest="variable", metavar="NAME", default="mec")
+    for verb in ("status", "stop"):
+        verbs.add_parser(verb, add_help=False, prog=f"%fleet {verb}")
+    for verb in ("use", "restart"):
+        chosen = verbs.add_parser(verb, add_help=False, prog=f"%fleet {verb}")
+        chosen.add_argument("chosen", nargs="+" if verb == "use" else "*", metavar="TARGETS")
+    return parser
+
+
+class FleetMagic:
+    """The magic of one shell."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def fleet(self, line: str) -> Any:
+        """Start, find and manage fleets of engines.
+
+        ::
+
+            %fleet start -n 4              start engines; they end with this kernel
+            %fleet start -n 4 --daemon     in a process of their own, which outlives it
+            %fleet connect [NAME]          use a running fleet, such as `kernelfleet start` makes
+            %fleet status                  what the engines do
+            %fleet use 0,2                 have magics and calls go to these engines
+            %fleet restart [2]             start engines afresh (all)
+            %fleet stop                    end the fleet
+
+        ``start`` and ``connect`` leave the client in ``mec`` (``--as NAME``), and the magics
+        serve it.
+        """
+        words = line.split()
+        # a target such as -1: is no option
+        if words[:1] in (["use"], ["restart"]):
+            words.insert(1, "--")
+        options = _parser().parse_args(words)
+        if options.verb is None:
+            return self._status(options)
+        return getattr(self, f"_{options.verb}")(options)
+
+    def _start(self, options: argparse.Namespace) -> None:
+        if options.n is not None and options.n < 1:
+            raise UsageError("%fleet start: a fleet has at least one engine")
+        self._check_name(options.variable)
+        old = self._desk.fleets.get(options.variable)
+        if old is not None and old.running:
+            raise UsageError(
+                f"%fleet start: `{options.variable}` has a running fleet already; end it with "
+                "`%fleet stop`, or start another one with --as NAME"
+            )
+        began = time.monotonic()
+        if options.daemon:
+            _start_daemon(options.n, options.name)
+            client = MultiEngineClient(options.name)
+            ends = f"It outlives this {self._place}: `%fleet stop` ends it."
+        else:
+            from kernelfleet.client.fleet import Fleet
+
+            fleet = Fleet(options.n)
+            client = fleet.start()
+            self._desk.fleets[options.variable] = fleet
+            ends = f"It ends with this {self._place} (with --daemon it would not)."
+        self._give(client, options.variable)
+        _say(
+            f"{_engines(client)} ready after {time.monotonic() - began:.1f} s, in "
+            f"`{options.variable}`; %%px and %px run code on them.\n{ends}"
+        )
+
+    @property
+    def _place(self) -> str:
+        return "notebook's kernel" if is_notebook(self._desk.shell) else "session"
+
+    def _connect(self, options: argparse.Namespace) -> None:
+        self._check_name(options.variable)
+        client = MultiEngineClient(options.address)
+        self._give(client, options.variable)
+        name = client._connection.fleet.get("name")
+        _say(f"{_engines(client)} of fleet {name!r}, in `{options.variable}`.")
+
+    def _check_name(self, name: str) -> None:
+        """Refuse to take a name that is the user's own."""
+        if not name.isidentifier():
+            raise UsageError(f"%fleet: --as {name}: that cannot name a variable")
+        if name in self._desk.shell.user_ns and name not in self._desk.given_names:
+            raise UsageError(
+                f"%fleet: `{name}` is a variable of yours: choose another name with --as NAME, "
+                f"or `del {name}` first"
+            )
+
+    def _give(self, client: MultiEngineClient, name: str) -> None:
+        activate(self._desk.shell, client)
+        self._desk.shell.push({name: client})
+        self._desk.given_names.add(name)
+
+    def _client(self) -> MultiEngineClient:
+        client = self._desk.clients.get("")
+        if client is None:
+            raise FleetNotFound(NO_CLIENT)
+        return client
+
+    def _status(self, _: argparse.Namespace) -> Any:
+        client = self._desk.clients.get("")
+        if client is None:
+            _say(NO_CLIENT)
+            return None
+        from kernelfleet.notebook.status import Status
+
+        return Status(client)
+
+    def _use(self, options: argparse.Namespace) -> None:
+        client = self._client()
+        try:
+            targets = parse_targets("".join(options.chosen), client._connection.roster.ids)
+        except ValueError as error:
+            raise UsageError(f"%fleet use: {error}") from None
+        client._resolve(targets)
+        client.targets = targets
+        _say(f"targets: {as_text(client.targets)}")
+
+    def _restart(self, options: argparse.Namespace) -> None:
+        client = self._client()
+        everyone = [*client._connection.roster.ids, *client._connection.roster.dead]
+        try:
+            targets = parse_targets("".join(options.chosen) or "all", sorted(everyone))
+        except ValueError as error:
+            raise UsageError(f"%fleet restart: {error}") from None
+        ids = sorted(everyone) if targets == "all" else client._resolve(targets, allow_dead=True)
+        client.restart(ids, block=True)
+        _say(f"restarted: {', '.join(map(str, ids))}")
+
+    def _stop(self, _: argparse.Namespace) -> None:
+        client = self._desk.clients.pop("", None)
+        if client is None:
+            _say(NO_CLIENT)
+            return
+        if self._desk.autopx is not None:
+            from kernelfleet.notebook import autopx
+
+            autopx.disable(self._desk)
+        for name, fleet in list(self._desk.fleets.items()):
+            if fleet.owns(client):
+                del self._desk.fleets[name]
+                fleet.stop()
+                break
+        else:
+            if client._connection.is_open:
+                client.stop_fleet()
+            client.close()
+        _say("The fleet has ended.")
+
+
+def _engines(client: MultiEngineClient) -> str:
+    count = len(client._connection.roster.ids)
+    return "1 engine" if count == 1 else f"{count} engines"
+
+
+def _start_daemon(n: int | None, name: str) -> None:
+    command = [sys.executable, "-P", "-m", "kernelfleet.cli", "start", "--daemonize"]
+    command += ["--name", name]
+    if n is not None:
+        command += ["-n", str(n)]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=START_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise FleetError(f"the fleet was not ready after {START_SECONDS:g} s") from None
+    if done.returncode:
+        raise FleetError((done.stderr or done.stdout).strip() or "the fleet did not start")
+
+
+def _say(text: str) -> None:
+    print(text)  # noqa: T201 (what magics do)
+
+
+def register(desk: Desk) -> None:
+    """Give a shell ``%fleet``."""
+    desk.shell.register_magic_function(FleetMagic(desk).fleet, "line", NAME)

@@ -1,0 +1,280 @@
+"""``%px``, ``%%px``, ``%result``, ``%autopx``, ``%pxpeek`` and ``%pxdebug``.
+
+One ``ParallelMagics`` per suffix: ``mec.activate(suffix='gpu')`` gives ``%pxgpu`` and the like.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic import no_var_expand
+
+from kernelfleet.client.shell import is_notebook, somebody_watches
+from kernelfleet.errors import CompositeError
+from kernelfleet.notebook import autopx, failures
+from kernelfleet.notebook.extension import NO_CLIENT, Desk
+from kernelfleet.notebook.grammar import as_text, parse_targets
+from kernelfleet.notebook.options import CellOptions, cell_options
+from kernelfleet.notebook.running import View, start
+from kernelfleet.notebook.screens import NoScreen, NotebookScreen, Screen, TerminalScreen
+
+if TYPE_CHECKING:
+    from kernelfleet.client.client import MultiEngineClient
+    from kernelfleet.client.pending import PendingResult
+
+#: The magics that there are once per suffix, and their kinds.
+NAMES = {
+    "px": "line_cell", "result": "line", "autopx": "line", "pxpeek": "line", "pxdebug": "line",
+}  # fmt: skip
+
+
+def say(text: str) -> None:
+    """Print a line to the user."""
+    print(text)  # noqa: T201 (what magics do)
+
+
+class ParallelMagics:
+    """The magics of one suffix; each serves the client that was activated with it."""
+
+    def __init__(self, desk: Desk, suffix: str) -> None:
+        self._desk, self._suffix = desk, suffix
+
+    @property
+    def _shell(self) -> Any:
+        return self._desk.shell
+
+    def _client(self) -> MultiEngineClient | None:
+        client = self._desk.clients.get(self._suffix)
+        if client is None:
+            say(NO_CLIENT)
+        return client
+
+    # -- px -------------------------------------------------------------------------------------
+
+    @no_var_expand
+    def px(self, line: str, cell: str | None = None) -> Any:
+        """Run code on the engines.
+
+        ``%px code`` runs a line on the active client's targets and returns what ``mec.execute``
+        returns. ``%%px`` runs a cell and shows its output; its options::
+
+            -t, --targets TARGETS   all, 0, 0,2, 1:4, ::2, -1: (the client's)
+            -b, --block             wait; -a, --noblock do not (the client's)
+            --timeout SECONDS       wait no longer; the work goes on
+            -o, --out NAME          bind the results, with --noblock the PendingResult
+            --push a,b              first copy these variables from here to the engines
+            --pull c,d              then bind these, each to the list of the engines' values
+            --local                 run the cell here as well
+            --no-collapse           show each engine's output, also where it is the same
+            --on-error WHAT         raise; show the error and go on; keep it for --out NAME
+            --no-progress           do not say how many engines are done
+        """
+        client = self._client()
+        if client is None:
+            return None
+        if cell is None:
+            if not line.strip():
+                raise UsageError("%px needs code to run; %%px takes a cell")
+            say(f"Parallel execution on engines: {as_text(client.targets)}")
+            return self.run_shown_by_result(line)
+        self._run_cell(client, cell_options(line), cell.removesuffix("\n"))
+        return None
+
+    def run_shown_by_result(self, code: str) -> Any:
+        """Run code and return what ``execute`` returns, which the shell shows."""
+        client = self._client()
+        if client is None:
+            return None
+        ids = client._resolve(None)
+        if not client.block:
+            return self._start_detached(client, code, ids, collapse=self._desk.settings.collapse)
+        view = self._view(client, self._screen(permanent=False), CellOptions())
+        pending = start(client, code, ids, view, allow_stdin=self._takes_input())
+        good = False
+        try:
+            value = client._wait(pending, None, view.follow)
+            good = True
+        finally:
+            view.finish(pending, show=not good)
+        return value
+
+    def _run_cell(self, client: MultiEngineClient, options: CellOptions, cell: str) -> None:
+        ids = self._targets(client, options)
+        block = client.block if options.block is None else options.block
+        if not block and (options.timeout is not None or options.pull):
+            raise UsageError("%%px: --timeout and --pull are for cells that are waited for")
+        if options.push:
+            client.push(self._names_here(options.push), targets=ids, block=True)
+        if not block:
+            collapse = self._collapses(options)
+            pending = self._start_detached(client, cell, ids, collapse=collapse)
+            self._bind(options, pending)
+            if options.local:
+                self._shell.run_cell(cell)
+            return
+        try:
+            self._bind(options, self._wait_for_cell(client, options, cell, ids))
+        except CompositeError as error:
+            if options.on_error == "raise":
+                raise
+            self._bind(options, error)
+            if options.on_error == "show":
+                failures.show(self._shell, error)
+            else:
+                where = options.out or f"%result{self._suffix}"
+                say(f"{failures.summary(error)}; see {where}")
+            return
+        if options.pull:
+            values = [client.pull(name, targets=ids, block=True) for name in options.pull]
+            self._shell.push(dict(zip(options.pull, values, strict=True)))
+
+    def _wait_for_cell(
+        self, client: MultiEngineClient, options: CellOptions, cell: str, ids: list[int]
+    ) -> Any:
+        view = self._view(client, self._screen(permanent=True), options)
+        pending = start(client, cell, ids, view, allow_stdin=self._takes_input())
+        try:
+            if options.local:
+                self._shell.run_cell(cell)
+            return client._wait(pending, options.timeout, view.follow)
+        finally:
+            view.finish(pending)
+
+    def _start_detached(
+        self, client: MultiEngineClient, code: str, ids: list[int], *, collapse: bool
+    ) -> PendingResult:
+        """Start what is not waited for: in a notebook its output comes under this cell."""
+        if not (is_notebook(self._shell) and self._desk.settings.live):
+            pending: PendingResult = client.execute(code, targets=ids, block=False)
+            return pending
+        screen = NotebookScreen(self._shell, detached=True)
+        view = View(client, screen, status=False, collapse=collapse)
+        screen.live(["running"])
+        pending = start(client, code, ids, view, allow_stdin=False)
+        view.follow_alone(pending)
+        return pending
+
+    def _view(self, client: MultiEngineClient, screen: Screen, options: CellOptions) -> View:
+        progress = client.progress if options.progress is None else options.progress
+        return View(client, screen, status=progress, collapse=self._collapses(options))
+
+    def _collapses(self, options: CellOptions) -> bool:
+        if options.collapse is None:
+            return bool(self._desk.settings.collapse)
+        return options.collapse
+
+    def _screen(self, *, permanent: bool) -> Screen:
+        if is_notebook(self._shell):
+            return NotebookScreen(self._shell, live=self._desk.settings.live)
+        if permanent or self._desk.settings.live:
+            return TerminalScreen(permanent=permanent)
+        return NoScreen()
+
+    def _takes_input(self) -> bool:
+        return somebody_watches() or not is_notebook(self._shell)
+
+    def _targets(self, client: MultiEngineClient, options: CellOptions) -> list[int]:
+        if options.targets is None:
+            return client._resolve(None)
+        try:
+            targets = parse_targets(options.targets, client._connection.roster.ids)
+        except ValueError as error:
+            raise UsageError(f"%%px: {error}") from None
+        return client._resolve(targets)
+
+    def _names_here(self, names: list[str]) -> dict[str, Any]:
+        here = self._shell.user_ns
+        missing = [name for name in names if name not in here]
+        if missing:
+            raise UsageError(f"%%px: --push {missing[0]}: there is no such variable here")
+        return {name: here[name] for name in names}
+
+    def _bind(self, options: CellOptions, value: Any) -> None:
+        if options.out:
+            self._shell.push({options.out: value})
+
+    # -- the others -----------------------------------------------------------------------------
+
+    def result(self, line: str) -> Any:
+        """Show command number ``i`` of each engine, or its latest one: ``%result [i]``.
+
+        A shortcut to ``mec.get_result``; a failed command is shown, not raised.
+        """
+        client = self._client()
+        if client is None:
+            return None
+        try:
+            number = int(line) if line.strip() else None
+        except ValueError:
+            raise UsageError(f"%result takes the number of a command, not {line!r}") from None
+        return client.get_result(number, block=True)
+
+    def autopx(self, line: str) -> None:
+        """Send every cell to the engines, until ``%autopx`` is said again."""
+        if line.strip():
+            raise UsageError("%autopx takes no argument; it switches on and off")
+        if self._desk.autopx is not None:
+            autopx.disable(self._desk)
+            say("Auto Parallel Disabled")
+        elif self._client() is not None:
+            autopx.enable(self._desk, self._suffix, self.run_shown_by_result)
+            say(f"Auto Parallel Enabled\nType %autopx{self._suffix} to disable")
+
+    def pxpeek(self, line: str) -> Any:
+        """Look at variables of engines that are busy: ``%pxpeek NAME [NAME ...]``.
+
+        Returns a dict of engine id and value (of several names, a list of values).
+        """
+        client = self._client()
+        if client is None:
+            return None
+        names = line.replace(",", " ").split()
+        if not names or not all(name.isidentifier() for name in names):
+            raise UsageError("%pxpeek NAME [NAME ...]: which variables?")
+        ids = client._resolve(None)
+        return dict(zip(ids, client.peek(names, targets=ids, block=True), strict=True))
+
+    def pxdebug(self, line: str) -> None:
+        """Debug the last error of an engine, in that engine: ``%pxdebug [engine]``.
+
+        It is post-mortem ipdb; without an engine, that of the first that has failed.
+        """
+        client = self._client()
+        if client is None:
+            return
+        try:
+            engine_id = int(line) if line.strip() else self._failed_engine(client)
+        except ValueError:
+            raise UsageError(f"%pxdebug takes an engine id, not {line!r}") from None
+        if engine_id is None:
+            say("No engine's latest command has failed: nothing to debug.")
+            return
+        if not self._takes_input():
+            raise UsageError("%pxdebug asks questions, and nobody is here to answer them")
+        view = self._view(client, self._screen(permanent=True), CellOptions(progress=False))
+        ids = client._resolve(engine_id)
+        pending = start(client, "%debug", ids, view, allow_stdin=True)
+        try:
+            client._wait(pending, None, view.follow)
+        finally:
+            view.finish(pending)
+
+    @staticmethod
+    def _failed_engine(client: MultiEngineClient) -> int | None:
+        for engine_id in client._resolve(None):
+            try:
+                (latest,) = client.get_result(targets=engine_id, block=True)
+            except CompositeError:
+                continue  # nothing has run there
+            if latest.error is not None:
+                return engine_id
+        return None
+
+
+def register(desk: Desk, suffix: str) -> None:
+    """Give a shell the magics of a suffix."""
+    magics = ParallelMagics(desk, suffix)
+    for name, kind in NAMES.items():
+        function = getattr(magics, name)
+        desk.shell.register_magic_function(function, kind, name + suffix)

@@ -1,0 +1,230 @@
+"""A command of a magic while it runs: its live view, its questions, its end.
+
+::
+
+    kernelfleet's thread --feed--> queue --follow, ten times a second--> Transcripts --> Screen
+
+``follow`` runs in the thread that waits, so that what it shows belongs to the cell; for calls that
+nobody waits for, in a thread of their own. The final form is made from the result, in which
+nothing is missing, whatever the live view could show.
+"""
+
+from __future__ import annotations
+
+import builtins
+import getpass
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from kernelfleet.client.progress import laggards
+from kernelfleet.notebook import layout
+from kernelfleet.notebook.html import duration
+from kernelfleet.notebook.screens import Screen
+from kernelfleet.notebook.transcript import Transcript
+
+if TYPE_CHECKING:
+    from kernelfleet.client.client import MultiEngineClient
+    from kernelfleet.client.pending import PendingResult
+
+JsonDict = dict[str, Any]
+
+#: A call that ends sooner shows its final form only.
+LIVE_AFTER_SECONDS = 0.5
+#: How often the live view changes, at most.
+REFRESH_SECONDS = 0.1
+#: When it says how many engines are done, and how often that is asked.
+STATUS_SECONDS = 1.0
+#: How long the controller may take to pass on what was typed.
+ANSWER_SECONDS = 5.0
+
+
+class View:
+    """The live view of one call.
+
+    Args:
+        client: For progress and for what is typed.
+        screen: Where it is shown.
+        status: Whether to say how many engines are done.
+        collapse: Whether what is identical is shown once in the end.
+    """
+
+    def __init__(
+        self, client: MultiEngineClient, screen: Screen, *, status: bool, collapse: bool
+    ) -> None:
+        self._client, self._screen = client, screen
+        self._wants_status, self._collapse = status, collapse
+        self._news: deque[tuple[int, str, JsonDict]] = deque()
+        self._wake = threading.Event()
+        self._over = False
+        self._transcripts: dict[int, Transcript] = {}
+        self._questions: deque[tuple[int, JsonDict]] = deque()
+        self._status = ""
+        self._begun = False
+        self._dirty = False
+
+    def feed(self, engine_id: int, msg_type: str, content: JsonDict) -> None:
+        """Take an output message; called on kernelfleet's own thread."""
+        self._news.append((engine_id, msg_type, content))
+        if msg_type == "input_request":
+            self._wake.set()
+
+    def _end(self) -> None:
+        self._over = True
+        self._wake.set()
+
+    # -- in the thread that waits ---------------------------------------------------------------
+
+    def follow(self, pending: PendingResult, timeout: float | None) -> None:
+        """Show the call until it ends, or ``timeout`` seconds have passed."""
+        pending.when_done(self._end)
+        started = time.monotonic()
+        deadline = None if timeout is None else started + timeout
+        next_status = started + STATUS_SECONDS
+        while True:
+            self._wake.wait(self._patience(deadline))
+            self._wake.clear()
+            over = self._over
+            self._drain()
+            now = time.monotonic()
+            if over or (deadline is not None and now >= deadline):
+                return
+            self._answer(pending)
+            if self._wants_status and now >= next_status:
+                self._note_status(pending, now - started)
+                next_status = time.monotonic() + STATUS_SECONDS
+            if now - started >= LIVE_AFTER_SECONDS:
+                self._show()
+
+    @staticmethod
+    def _patience(deadline: float | None) -> float:
+        if deadline is None:
+            return REFRESH_SECONDS
+        return max(0.0, min(REFRESH_SECONDS, deadline - time.monotonic()))
+
+    def follow_alone(self, pending: PendingResult) -> None:
+        """Show a call that nobody waits for, from a thread of its own."""
+
+        def work() -> None:
+            self.follow(pending, None)
+            self.finish(pending)
+
+        threading.Thread(target=work, name="kernelfleet-view", daemon=True).start()
+
+    def finish(self, pending: PendingResult, *, show: bool = True) -> None:
+        """Put the final form in the place of the live view.
+
+        Args:
+            pending: The call; where it has not ended, what has come so far stays.
+            show: Whether its outputs are to be seen here; False if its result shows them.
+        """
+        self._drain()
+        self._status = ""
+        if self._screen.permanent and self._begun:
+            self._screen.say(self._finished_lines(last=True))
+            self._screen.finish([])
+        elif not show:
+            self._screen.finish([])
+        elif pending.done():
+            self._screen.finish(layout.arrange(pending.outputs, collapse=self._collapse))
+        else:
+            lines = self._tail(layout.MAX_LINES)
+            self._screen.finish([layout.Text(lines)] if lines else [])
+
+    def _drain(self) -> None:
+        while self._news:
+            engine_id, msg_type, content = self._news.popleft()
+            self._dirty = True
+            if msg_type == "input_request":
+                self._questions.append((engine_id, content))
+                continue
+            if engine_id not in self._transcripts:
+                self._transcripts[engine_id] = Transcript(collect=self._screen.permanent)
+            self._transcripts[engine_id].add(msg_type, content)
+
+    def _note_status(self, pending: PendingResult, elapsed: float) -> None:
+        progress = pending.ask_progress()
+        if progress is not None:
+            late = laggards(progress)
+            self._status = (
+                f"{progress['done']} of {progress['total']} engines done"
+                f"{', ' + late if late else ''} ({duration(elapsed)})"
+            )
+            self._dirty = True
+
+    def _show(self) -> None:
+        if not self._dirty or not (self._screen.height or self._screen.permanent):
+            return
+        self._begun, self._dirty = True, False
+        if self._screen.permanent:
+            self._screen.say(self._finished_lines())
+            self._screen.live([self._status] if self._status else [])
+        else:
+            lines = self._tail(self._screen.height)
+            self._screen.live([*lines, self._status] if self._status else lines)
+
+    def _tail(self, height: int) -> list[str]:
+        """The last lines of each engine, as many as fit."""
+        shown = []
+        each = max(1, height // max(1, len(self._transcripts)))
+        for engine_id, transcript in sorted(self._transcripts.items()):
+            lines = transcript.tail(each)
+            if transcript.total > len(lines):
+                above = f"... {transcript.total - len(lines):,} more lines above"
+                shown.append(layout.prefix([engine_id]) + above)
+            shown += _prefixed(engine_id, lines)
+        return shown
+
+    def _finished_lines(self, *, last: bool = False) -> list[str]:
+        lines = []
+        for engine_id, transcript in sorted(self._transcripts.items()):
+            lines += _prefixed(engine_id, transcript.take_finished())
+            if last:
+                lines += _prefixed(engine_id, transcript.take_open())
+        return lines
+
+    # -- input() on engines ---------------------------------------------------------------------
+
+    def _answer(self, pending: PendingResult) -> None:
+        """Ask the user what engines ask, one engine at a time."""
+        while self._questions and not self._over:
+            engine_id, content = self._questions.popleft()
+            self._dirty = True
+            self._show()
+            prompt = layout.prefix([engine_id]) + str(content.get("prompt", ""))
+            ask = getpass.getpass if content.get("password") else builtins.input
+            try:
+                value = ask(prompt)
+            except EOFError:
+                value = "\x04"  # what ipykernel takes for the end of the input
+            self._client._connection.call(
+                "input_reply", ANSWER_SECONDS,
+                engine=engine_id, result_id=pending.result_id, value=value,
+            )  # fmt: skip
+            self._drain()
+
+
+def _prefixed(engine_id: int, lines: Sequence[Any]) -> list[str]:
+    return [
+        layout.prefix([engine_id], line.stream) + part
+        for line in lines
+        for part in line.text.split("\n")
+    ]
+
+
+def start(
+    client: MultiEngineClient, code: str, targets: list[int], view: View, *, allow_stdin: bool
+) -> PendingResult:
+    """Send a command whose outputs go to a view as they come."""
+    head = {
+        "verb": "execute",
+        "content": {"code": code, "allow_stdin": allow_stdin},
+        "label": f"execute({code[:200]!r})",
+    }
+    pending: PendingResult = client._run(
+        head, [], {"kind": "execute", "code": code},
+        targets=targets, blocks=False, timeout=None, on_output=view.feed,
+    )  # fmt: skip
+    return pending

@@ -1,0 +1,50 @@
+"""The line of ``%%px``: what it understands and how it complains."""
+
+from __future__ import annotations
+
+import pytest
+from IPython.core.error import UsageError
+
+from kernelfleet.notebook.options import CellOptions, cell_options
+
+
+def test_an_empty_line_leaves_all_to_the_client() -> None:
+    assert cell_options("") == CellOptions()
+
+
+@pytest.mark.parametrize(
+    ("line", "options"),
+    [
+        ("-t -1:", CellOptions(targets="-1:")),
+        ("--targets 0,2", CellOptions(targets="0,2")),
+        ("--targets=::2", CellOptions(targets="::2")),
+        ("--noblock -o pr", CellOptions(block=False, out="pr")),
+        ("-a", CellOptions(block=False)),
+        ("-b --timeout 2.5", CellOptions(block=True, timeout=2.5)),
+        ("--push a,b --pull c", CellOptions(push=["a", "b"], pull=["c"])),
+        ("--local --no-collapse", CellOptions(local=True, collapse=False)),
+        ("--on-error keep --no-progress", CellOptions(on_error="keep", progress=False)),
+    ],
+)
+def test_options_are_read(line: str, options: CellOptions) -> None:
+    assert cell_options(line) == options
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "print(1)",
+        "--unknown",
+        "--block --noblock",
+        "--timeout soon",
+        "--timeout -1",
+        "--out 1x",
+        "--push a-b",
+        "--on-error ignore",
+        "-t",
+        "'unclosed",
+    ],
+)
+def test_a_line_that_makes_no_sense_is_a_usage_error(line: str) -> None:
+    with pytest.raises(UsageError, match="%%px"):
+        cell_options(line)
