@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from logging.handlers import RotatingFileHandler
 from typing import Any
 
-from traitlets import Bool, Integer, TraitError, Unicode, default, validate
+from traitlets import Bool, CaselessStrEnum, Integer, TraitError, Unicode, default, validate
 
 from kernelfleet import errors
 from kernelfleet.cli.base import (
@@ -67,6 +67,21 @@ class Start(Command):
     kernel = Unicode(
         None, allow_none=True, help="The kernelspec of the engines (kernelfleet's own Python)."
     ).tag(config=True)
+    on_start = Unicode(
+        None, allow_none=True, help="Code that every engine runs before its first command."
+    ).tag(config=True)
+    restart = CaselessStrEnum(
+        ["never", "on-death"],
+        "never",
+        help="Whether an engine that died is started again, up to five times a minute.",
+    ).tag(config=True)
+    preload = Unicode(
+        "",
+        help="Modules (numpy,pandas) loaded once for all engines; none that start threads.",
+    ).tag(config=True)
+    fork = Bool(
+        True, help="Fork engines from one warm process instead of starting each on its own."
+    ).tag(config=True)
     daemonize = Bool(False, help="Return when the engines answer; the fleet stays.").tag(
         config=True
     )
@@ -76,10 +91,14 @@ class Start(Command):
         "name": "Start.fleet_name",
         "port": "Start.port",
         "kernel": "Start.kernel",
+        "on-start": "Start.on_start",
+        "restart": "Start.restart",
+        "preload": "Start.preload",
         **Command.aliases,
     }
     flags = {
         "no-tcp": ({"Start": {"tcp": False}}, "A Unix socket only."),
+        "no-fork": ({"Start": {"fork": False}}, "Start each engine as a process of its own."),
         "daemonize": ({"Start": {"daemonize": True}}, str(daemonize.help)),
         **Command.flags,
     }
@@ -114,7 +133,15 @@ def _serve(start: Start, say: Callable[[str], None], to_stderr: bool) -> int:
     from kernelfleet.controller.daemon import DaemonOptions, run_daemon
 
     options = DaemonOptions(
-        name=start.fleet_name, n=start.n, kernel=start.kernel, tcp=start.tcp, port=start.port
+        name=start.fleet_name,
+        n=start.n,
+        kernel=start.kernel,
+        tcp=start.tcp,
+        port=start.port,
+        on_start=start.on_start,
+        restart=start.restart,
+        preload=tuple(name.strip() for name in start.preload.split(",") if name.strip()),
+        fork=start.fork,
     )
     log = logging.getLogger("kernelfleet")
 

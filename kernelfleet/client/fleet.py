@@ -21,7 +21,8 @@ from kernelfleet.client import loop as loop_thread
 from kernelfleet.client.client import MultiEngineClient
 from kernelfleet.client.connection import Connection, close_when_collected
 from kernelfleet.client.transport import EmbeddedTransport, Transport
-from kernelfleet.controller.host import FleetHost, HostOptions
+from kernelfleet.controller.host import FleetHost
+from kernelfleet.controller.options import HostOptions
 from kernelfleet.errors import FleetError
 
 Environment = Mapping[str, str] | Callable[[int], Mapping[str, str]] | None
@@ -44,6 +45,8 @@ class Fleet:
         on_start: Code every engine runs before its first command, also after a restart.
         preload: Modules (``['numpy', 'pandas']``) loaded once and shared by all engines, which
             then need neither the time nor the memory. Not for modules that start threads.
+        restart: ``'on-death'`` starts an engine that died again, under its id, up to five times
+            a minute; ``'never'`` leaves it dead until ``mec.restart``.
         fork: Fork engines from one warm process (Linux) instead of starting each on its own.
 
     Raises:
@@ -64,6 +67,7 @@ class Fleet:
         on_start: str | None = None,
         preload: Sequence[str] = (),
         fork: bool = True,
+        restart: str = "never",
     ) -> None:
         self._options = HostOptions(
             name=f"embedded-{os.getpid()}-{next(_names)}",
@@ -73,6 +77,7 @@ class Fleet:
             on_start=on_start,
             preload=tuple(preload),
             fork=fork,
+            restart=restart,
             embedded=True,
         )
         self._thread: loop_thread.LoopThread | None = None

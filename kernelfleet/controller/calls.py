@@ -124,9 +124,6 @@ async def restart(controller: Controller, _client: str, head: JsonDict) -> Answe
         await controller.roster.restart(found)
     except StartError as error:
         raise CallError("StartError", str(error)) from error
-    for engine in found:
-        controller.history(engine.id).clear()
-        engine.properties.clear()
     return _each([controller.roster.engines[i] for i in head["targets"]], lambda _: None)
 
 

@@ -19,6 +19,7 @@ import inspect
 import os
 import platform
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from logging import Logger
@@ -37,6 +38,9 @@ JsonDict = dict[str, Any]
 
 #: Verbs that go through the engines' queues.
 QUEUED_VERBS = frozenset({"execute", "push", "pull", "apply", "keys", "reset", "map", "task"})
+
+#: How long a task whose time is up may take to heed its interrupt before it is left alone.
+OVERDUE_SECONDS = 2.0
 
 #: A request naming more targets than this is a mistake.
 MAX_TARGETS = 100_000
@@ -181,20 +185,26 @@ class Controller:
         result_id = str(head["result_id"])
         if result_id in self.running:
             raise ValueError(f"result id {result_id!r} is in use")
+        content = head.get("content", {})
+        if not isinstance(content, dict) or (
+            head["verb"] == "execute" and not isinstance(content.get("code"), str)
+        ):
+            raise ValueError("the content is not that of this verb")
         request = Request(
             client=client_id,
             result_id=result_id,
             verb=head["verb"],
             targets=head["targets"],
-            content=head.get("content", {}),
+            content=content,
             label=str(head.get("label", head["verb"])),
             payloads=payloads,
             assign=assign,
             on_done=lambda done: self._finished(client_id, seq, head, done),
             on_output=self._stream_to(client_id, seq) if head.get("stream") else None,
+            on_start=self._limit(float(head["limit"])) if head.get("limit") else lambda _: None,
         )
         self.running[result_id] = request
-        if client_id in self.clients:
+        if client_id in self.clients and head.get("keep", True):
             self.results.hold(result_id, client_id)
         if not engines:
             request.on_done(request)
@@ -223,10 +233,38 @@ class Controller:
         }
         frames = request.payload_frames
         size = sum(map(frame_bytes, frames))
-        self.results.put(request.result_id, reply, frames, size)
+        if head.get("keep", True):
+            self.results.put(request.result_id, reply, frames, size)
         self._deliver(client_id, reply, frames)
         for waiting_client, waiting_seq in self._waiting_for.pop(request.result_id, []):
             self._deliver(waiting_client, {**reply, "to": waiting_seq}, frames)
+
+    def _limit(self, seconds: float) -> Callable[[int], None]:
+        """Interrupt what has run so long; whether it has waited before does not count."""
+
+        def started(engine_id: int) -> None:
+            engine = self.roster.engines[engine_id]
+            assert engine.run is not None
+            run = weakref.ref(engine.run)  # it may end long before its time is up
+
+            def is_up() -> None:
+                if engine.run is not None and engine.run is run():
+                    self.spawn(self._stop_overdue(engine, engine.run, seconds))
+
+            asyncio.get_running_loop().call_later(seconds, is_up)
+
+        return started
+
+    async def _stop_overdue(self, engine: Engine, run: Run, seconds: float) -> None:
+        run.overdue = True
+        await self.roster.interrupt(engine)
+        await asyncio.sleep(OVERDUE_SECONDS)
+        if engine.run is run:
+            text = (
+                f"the task did not end within {seconds:g} s and does not heed an interrupt: "
+                f"engine {engine.id} is busy with it still"
+            )
+            run.job.fail("TimeoutError", text)
 
     def reattach(self, client_id: str, seq: int, result_id: str) -> None:
         """Send an earlier client's result, now or when it is there.
@@ -289,6 +327,11 @@ class Controller:
         elif run.job.method == "reset" and result["ok"]:
             self.history(engine.id).clear()
             engine.properties.clear()
+
+    def engine_restarted(self, engine: Engine) -> None:
+        """A new life: what belonged to the old one is forgotten."""
+        self.history(engine.id).clear()
+        engine.properties.clear()
 
     def history(self, engine_id: int) -> Commands:
         """The finished commands of an engine."""

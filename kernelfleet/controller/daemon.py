@@ -17,7 +17,8 @@ from logging import Logger
 
 import zmq
 
-from kernelfleet.controller.host import FleetHost, HostOptions
+from kernelfleet.controller.host import FleetHost
+from kernelfleet.controller.options import HostOptions
 from kernelfleet.controller.server import Server
 from kernelfleet.wire.connection import DEFAULT_NAME, FleetFile
 
@@ -37,6 +38,9 @@ class DaemonOptions:
     kernel: str | None = None
     cwd: str | None = None
     on_start: str | None = None
+    restart: str = "never"
+    fork: bool = True
+    preload: tuple[str, ...] = ()
     environment: Callable[[int], Mapping[str, str]] = field(default=lambda _: os.environ)
 
 
@@ -126,6 +130,9 @@ def _host_options(options: DaemonOptions) -> HostOptions:
         environment=options.environment,
         cwd=options.cwd,
         on_start=options.on_start,
+        restart=options.restart,
+        fork=options.fork,
+        preload=options.preload,
     )
 
 

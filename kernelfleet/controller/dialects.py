@@ -54,6 +54,8 @@ class Run(ABC):
         self.msg_id = msg_id
         self.folder = OutputFolder()
         self.reply: KernelMessage | None = None
+        #: It was interrupted because its time was up.
+        self.overdue = False
         #: It said that it would exit, and did not.
         self.stayed: bool | None = None
 
@@ -92,6 +94,8 @@ class Run(ABC):
         """The outcome for the client, and the frames of the data."""
 
     def _with_outputs(self, result: JsonDict) -> JsonDict:
+        if self.overdue:
+            result["overdue"] = True
         outputs = self.folder.outputs()
         if outputs:
             result["outputs"] = outputs

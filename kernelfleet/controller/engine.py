@@ -34,6 +34,7 @@ from kernelfleet.controller.engine_queue import EngineQueue
 from kernelfleet.controller.launcher import Incarnation, resource_usage
 from kernelfleet.controller.links import Links
 from kernelfleet.controller.requests import Job
+from kernelfleet.controller.revival import Revival
 from kernelfleet.wire.blocks import Block, to_frames
 from kernelfleet.wire.jupyter import KernelMessage, encode
 
@@ -86,12 +87,15 @@ class Engine:
         self.links: Links | None = None
         self.executed = 0
         self.properties: JsonDict = {}
+        self.revival = Revival()
         self.info: JsonDict = {}
         #: Replies on any channel that something waits for, by msg_id.
         self.waiters: dict[str, asyncio.Future[KernelMessage]] = {}
         #: What arrived after the command it belongs to had ended: (msg_id, type, content).
         self.late: deque[tuple[str, str, JsonDict]] = deque(maxlen=LATE_OUTPUTS)
         self.welcome: asyncio.Future[None] | None = None
+        #: Set once the present incarnation's iopub messages reach us.
+        self.heard = asyncio.Event()
         self._drained: list[asyncio.Future[None]] = []
         self._log = log
         self._on_finished = on_finished
@@ -109,6 +113,7 @@ class Engine:
         self.incarnation, self.links = incarnation, links
         self.state, self.death = "starting", ""
         self.welcome = asyncio.get_running_loop().create_future()
+        self.heard.clear()
         links.connect(incarnation.identity, incarnation.endpoints)
 
     def ready(self) -> None:
@@ -130,7 +135,9 @@ class Engine:
         run, self.run = self.run, None
         for job in lost:
             outputs = run.folder.outputs() if run is not None and job is run.job else []
-            job.fail(ename, cause, outputs=outputs, **details)
+            job.fail(
+                ename, cause, outputs=outputs, ran=run is not None and run.job is job, **details
+            )
         self._tell_drained()
         for waiter in self.waiters.values():
             if not waiter.done():
@@ -198,6 +205,7 @@ class Engine:
         msg_id, frames = self._encoded(job)
         self.run = (NativeRun if self.native else PortableRun)(job, msg_id)
         self.links.send("shell", self.incarnation.identity, frames)
+        job.request.on_start(self.id)
 
     def _encoded(self, job: Job) -> tuple[str, list[Any]]:
         """The signed frames; packed once for all engines that get the same."""
@@ -230,6 +238,8 @@ class Engine:
 
     def take(self, channel: str, message: KernelMessage) -> None:
         """A message of the present incarnation."""
+        if channel == "iopub":
+            self.heard.set()
         if message.msg_type == "iopub_welcome":
             if self.welcome is not None and not self.welcome.done():
                 self.welcome.set_result(None)

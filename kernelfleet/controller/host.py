@@ -12,8 +12,6 @@ import platform
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from logging import Logger
 from typing import Any, Self
 
@@ -22,26 +20,11 @@ import zmq
 from kernelfleet.controller.controller import Controller
 from kernelfleet.controller.launcher import Launcher
 from kernelfleet.controller.logs import LogKeeper
+from kernelfleet.controller.options import HostOptions
 from kernelfleet.controller.roster import Roster
 from kernelfleet.wire import connection
 from kernelfleet.wire.connection import FleetDir, FleetFile
 from kernelfleet.wire.jupyter import make_session
-
-
-@dataclass(frozen=True)
-class HostOptions:
-    """What a fleet is to be."""
-
-    name: str
-    kernels: list[str | None]
-    environment: Callable[[int], Mapping[str, str]]
-    cwd: str | None = None
-    on_start: str | None = None
-    embedded: bool = False
-    #: Start kernelfleet's own kernels by forking them from a warm process (Linux).
-    fork: bool = True
-    #: Modules that process loads besides the engine's own.
-    preload: tuple[str, ...] = ()
 
 
 class FleetHost:
@@ -101,11 +84,10 @@ class FleetHost:
                 ),
                 logs=logs,
                 log=log,
-                environment=options.environment,
-                cwd=options.cwd,
-                on_start=options.on_start,
+                options=options,
                 on_finished=controller.engine_finished,
                 on_change=controller.roster_changed,
+                on_restarted=controller.engine_restarted,
             )
         except BaseException:
             directory.remove()

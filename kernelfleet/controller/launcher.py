@@ -192,6 +192,8 @@ class Launcher:
         """Call ``on_exit`` once, on the loop, when the process has ended."""
         if incarnation.pidfd >= 0:
             loop.add_reader(incarnation.pidfd, _once(loop, incarnation, on_exit))
+        elif incarnation.pid is not None and _has_ended(incarnation):
+            loop.call_soon(on_exit)  # before we had a descriptor of it
 
     async def interrupt(self, incarnation: Incarnation) -> bool:
         """Send SIGINT; False where the kernel wants an ``interrupt_request`` instead."""
@@ -230,10 +232,12 @@ class Launcher:
         ignores SIGTERM, and has a deadlock (jupyter-stack notes, D5).
         """
         alive = [incarnation for incarnation in incarnations if incarnation.pid is not None]
+        # Before they are asked: who has left is nobody's parent any more.
         family = _descendants({incarnation.pid for incarnation in alive if incarnation.pid})
         for incarnation in alive:
             request_shutdown(incarnation)
         left = await _wait_exit(alive, POLITE_SECONDS)
+        family += _descendants({incarnation.pid for incarnation in left if incarnation.pid})
         for incarnation in left:
             _signal_group(incarnation.pid, signal.SIGTERM)
         left = await _wait_exit(left, TERMINATE_SECONDS)

@@ -30,6 +30,8 @@ class Request:
     assign: list[int]
     on_done: Callable[[Request], None]
     on_output: Callable[[Request, int, str, JsonDict], None] | None = None
+    #: Told the engine's id when a job is sent to its kernel.
+    on_start: Callable[[int], object] = lambda _: None
     results: list[JsonDict | None] = field(default_factory=list)
     buffers: list[list[Any]] = field(default_factory=list)
     remaining: int = 0

@@ -7,8 +7,9 @@ clients are ``controller.py``'s.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from logging import Logger
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from kernelfleet.controller.dialects import Run
 from kernelfleet.controller.engine import Engine
 from kernelfleet.controller.launcher import Incarnation, Launcher, thread_environment
 from kernelfleet.controller.links import Links
+from kernelfleet.controller.options import HostOptions
 from kernelfleet.error_text import describe_death
 from kernelfleet.errors import StartError
 from kernelfleet.wire.blocks import Probe
@@ -33,6 +35,9 @@ START_TIMEOUT = 60.0
 
 #: Processes started at the same time; more only makes each of them slower.
 STARTS_AT_ONCE = 2 * (os.cpu_count() or 1)
+
+#: How long to listen for what a kernel publishes before asking it something again.
+HEARING_SECONDS = 0.1
 
 #: How long what a dying kernel has sent may take to reach us.
 LAST_WORDS_SECONDS = 0.02
@@ -51,18 +56,18 @@ class Roster:
         launcher: Launcher,
         logs: Path,
         log: Logger,
-        environment: Callable[[int], Mapping[str, str]],
-        cwd: str | None,
-        on_start: str | None,
+        options: HostOptions,
         on_finished: Finished,
         on_change: Callable[[], None],
+        on_restarted: Callable[[Engine], None],
     ) -> None:
         self.engines: dict[int, Engine] = {}
         self._loop = asyncio.get_running_loop()
         self._context, self._session, self._launcher = context, session, launcher
         self._logs, self._log = logs, log
-        self._environment, self._cwd, self._on_start = environment, cwd, on_start
+        self._options, self._on_start = options, options.on_start
         self._on_finished, self._on_change = on_finished, on_change
+        self._on_restarted = on_restarted
         self._links = Links(self._loop, context, session, self._route, log)
         self._by_session: dict[str, Engine] = {}
         self._gate = asyncio.Semaphore(STARTS_AT_ONCE)
@@ -134,7 +139,9 @@ class Roster:
         outcomes = await asyncio.gather(*map(self._start, engines), return_exceptions=True)
         for engine, outcome in zip(engines, outcomes, strict=True):
             if isinstance(outcome, BaseException):
-                engine.detach("dead", "EngineDied", f"could not be restarted: {outcome}")
+                engine.detach("dead", "EngineDied", f"it could not be restarted: {outcome}")
+            else:
+                self._on_restarted(engine)
         self._changed()
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
@@ -143,10 +150,10 @@ class Roster:
     async def _start(self, engine: Engine) -> None:
         async with self._gate:
             count = max(1, len(self.engines))
-            environment = dict(self._environment(engine.id))
+            environment = dict(self._options.environment(engine.id))
             environment = {**thread_environment(count, environment), **environment}
             incarnation = await self._launcher.start(
-                engine.id, engine.kernel_name, environment=environment, cwd=self._cwd
+                engine.id, engine.kernel_name, environment=environment, cwd=self._options.cwd
             )
             links = self._links if incarnation.native else self._own_links(engine)
             if incarnation.native:
@@ -180,6 +187,12 @@ class Roster:
                 _check(await engine.ask("shell", "fleet_execute_request", code), "on_start")
             return
         reply = await engine.ask("shell", "kernel_info_request", {})
+        while not engine.heard.is_set():
+            # A kernel without iopub_welcome: what it published before our subscription reached it
+            # is lost, so ask until we hear the busy and idle of an answer.
+            await engine.ask("shell", "kernel_info_request", {})
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(engine.heard.wait(), HEARING_SECONDS)
         engine.info = reply.content
         engine.language = reply.content.get("language_info", {}).get("name", "unknown")
         if engine.language == "python":
@@ -212,17 +225,17 @@ class Roster:
         self._changed()
 
     async def _end(self, engines: list[Engine], state: str, ename: str, cause: str) -> None:
-        incarnations = []
-        asked = []
-        for engine in engines:
-            if engine.incarnation is not None:
-                incarnations.append(engine.incarnation)
-                asked.append((engine.incarnation, engine.links))
-                engine.incarnation.leaving = True
-                engine.tell("control", "shutdown_request", {"restart": False})
-                self._by_session.pop(engine.incarnation.session_id, None)
-        # The request is on its way before the sockets are disconnected in detach.
-        await self._launcher.stop(incarnations, lambda _: None)
+        living = {e.incarnation.session_id: e for e in engines if e.incarnation is not None}
+        incarnations = [e.incarnation for e in living.values() if e.incarnation is not None]
+        for incarnation in incarnations:
+            incarnation.leaving = True
+            self._by_session.pop(incarnation.session_id, None)
+
+        def ask(incarnation: Incarnation) -> None:
+            engine = living[incarnation.session_id]
+            engine.tell("control", "shutdown_request", {"restart": False})
+
+        await self._launcher.stop(incarnations, ask)
         for engine in engines:
             links = engine.links
             engine.detach(state, ename, cause)
@@ -258,6 +271,26 @@ class Roster:
             self._changed()
         engine.detach("dead", "EngineDied", cause, exit_code=exit_code, signal=signum)
         self._release_links(engine, links)
+        if self._options.restart == "on-death" and not was_starting:
+            await self._revive(engine)
+
+    async def _revive(self, engine: Engine) -> None:
+        """Start a dead engine again, unless it dies too often or somebody else saw to it."""
+        cause = engine.death
+        while (pause := engine.revival.pause(self._loop.time())) is not None:
+            await asyncio.sleep(pause)
+            if engine.state != "dead" or self.engines.get(engine.id) is not engine:
+                return
+            try:
+                await self.restart([engine])
+            except StartError as error:
+                self._log.error("%s", error)
+                continue
+            self._log.warning("engine %d was started again", engine.id)
+            return
+        engine.death = f"{cause}; it was restarted too often and is left dead"
+        self._log.error("engine %d was restarted too often and is left dead", engine.id)
+        self._changed()
 
     async def stop(self) -> None:
         """End every engine and close the sockets."""

@@ -1,0 +1,32 @@
+"""What a fleet is to be: the options of ``Fleet`` and ``kernelfleet start``, for the controller."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+RESTART_POLICIES = ("never", "on-death")
+
+
+@dataclass(frozen=True)
+class HostOptions:
+    """What a fleet is to be."""
+
+    name: str
+    kernels: list[str | None]
+    environment: Callable[[int], Mapping[str, str]]
+    cwd: str | None = None
+    on_start: str | None = None
+    embedded: bool = False
+    #: Start kernelfleet's own kernels by forking them from a warm process (Linux).
+    fork: bool = True
+    #: Modules that process loads besides the engine's own.
+    preload: tuple[str, ...] = ()
+    #: What becomes of an engine that died: ``'never'`` or ``'on-death'``.
+    restart: str = "never"
+
+    def __post_init__(self) -> None:
+        if self.restart not in RESTART_POLICIES:
+            raise ValueError(
+                f"restart is {' or '.join(map(repr, RESTART_POLICIES))}, not {self.restart!r}"
+            )
