@@ -1,11 +1,16 @@
-"""What a ``Dispatcher`` handles: items, the batches they travel in, and where they come from."""
+"""What a ``Dispatcher`` handles: items, what became of them, and the batches they travel in."""
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 JsonDict = dict[str, Any]
+
+#: Which engines may run an item; None is any.
+Engines = frozenset[int] | None
 
 
 @dataclass(eq=False, slots=True)
@@ -14,16 +19,32 @@ class Item:
 
     key: int
     payload: Any
-    retries: int = 1
-    #: How often it was running when an engine died, or failed and was tried again.
-    attempts: int = 0
+    #: How many engines may die with it before it fails, and how many have.
+    death_retries: int = 1
+    deaths: int = 0
+    #: How often it may be tried again after an error of its own, and how often it was.
+    retries: int = 0
+    failures: int = 0
     timeout: float | None = None
-    engines: frozenset[int] | None = None
+    engines: Engines = None
 
     @property
     def alone(self) -> bool:
         """Whether it must not share a batch: it may be what killed an engine."""
-        return self.attempts > 0 or self.timeout is not None
+        return self.deaths > 0 or self.failures > 0 or self.timeout is not None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of an item. ``traceback`` is the engine's, ``stdout`` what this item printed."""
+
+    item: Item
+    value: Any = None
+    error: Exception | None = None
+    traceback: Sequence[str] = ()
+    engine: int | None = None
+    stdout: str = ""
+    stderr: str = ""
 
 
 @dataclass(eq=False, slots=True)
@@ -36,9 +57,6 @@ class Batch:
     size_bytes: int
     with_function: bool
     taken_back: bool = False
-    timed_out: bool = False
-    #: When it became the first in its engine's queue, as far as can be told from here.
-    started: float | None = None
 
 
 @dataclass(slots=True)
@@ -46,7 +64,76 @@ class Printed:
     """What the batches printed, per engine."""
 
     stdout: dict[int, str] = field(default_factory=dict)
-    outputs: list[JsonDict] = field(default_factory=list)
+    outputs: dict[int, list[JsonDict]] = field(default_factory=dict)
+
+    def add(self, engine: int, result: JsonDict) -> None:
+        """Take over the outputs of a finished batch."""
+        if result.get("outputs"):
+            self.outputs.setdefault(engine, []).extend(result["outputs"])
+        text = text_of(result, "stdout")
+        if text:
+            self.stdout[engine] = self.stdout.get(engine, "") + text
+
+
+def text_of(result: JsonDict, stream: str) -> str:
+    """What a finished batch wrote to stdout or stderr."""
+    if stream in result:
+        return str(result[stream])
+    outputs = result.get("outputs", ())
+    return "".join(output["text"] for output in outputs if output.get("name") == stream)
+
+
+def cut(text: str, ends: Sequence[int] | None, count: int) -> list[str]:
+    """A batch's text as that of its items, by where each item's ends.
+
+    Where the ends are not known the first item has it all; the last one also has what came late.
+    """
+    if not text or not count:
+        return [""] * count
+    if not ends or len(ends) != count:
+        return [text, *[""] * (count - 1)]
+    starts = [0, *ends[:-1]]
+    stops = [*ends[:-1], len(text)]
+    return [text[start:stop] for start, stop in zip(starts, stops, strict=True)]
+
+
+class Backlog:
+    """Items that wait to be sent (again), by the engines that may run them."""
+
+    def __init__(self) -> None:
+        self._items: dict[Engines, deque[Item]] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._items.values()))
+
+    def put(self, items: Iterable[Item]) -> None:
+        """Add items behind the others."""
+        for item in items:
+            self._items.setdefault(item.engines, deque()).append(item)
+
+    def put_first(self, items: Sequence[Item]) -> None:
+        """Add items that had been sent before the others."""
+        for item in reversed(items):
+            self._items.setdefault(item.engines, deque()).appendleft(item)
+
+    def waiting(self) -> Iterator[tuple[Engines, int]]:
+        """Which engines something waits for, and how much; what not all can run comes first."""
+        for engines in sorted(self._items, key=lambda engines: engines is None):
+            if self._items[engines]:
+                yield engines, len(self._items[engines])
+
+    def take(self, engines: Engines, count: int) -> list[Item]:
+        """Up to ``count`` items that may share a batch."""
+        waiting = self._items[engines]
+        taken = [waiting.popleft()]
+        while not taken[0].alone and waiting and len(taken) < count and not waiting[0].alone:
+            taken.append(waiting.popleft())
+        return taken
+
+    def clear(self, where: Callable[[Engines], bool] = lambda _: True) -> list[Item]:
+        """Take out all items (of these engines)."""
+        chosen = [engines for engines in self._items if where(engines)]
+        return [item for engines in chosen for item in self._items.pop(engines)]
 
 
 class Source(Protocol):

@@ -74,6 +74,7 @@ class Connection:
         self._numbers = itertools.count(1)
         self._released: deque[str] = deque()
         self._close_lock = threading.Lock()
+        self._gone_listeners: list[Callable[[], None]] = []
         thread.call(self._open, make_transport)
         try:
             self._welcomed.result(CONNECT_TIMEOUT)
@@ -132,6 +133,7 @@ class Connection:
         for each in waiting.values():
             if not each.future.done():
                 each.future.set_exception(ControllerUnreachable(*error.args))
+        self._tell_gone()
 
     @property
     def is_waiting(self) -> bool:
@@ -210,6 +212,25 @@ class Connection:
         """Whether requests can be made."""
         return not self._closed and self._lost is None
 
+    def when_gone(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call ``listener`` when requests can be made no more; returns what takes that back.
+
+        It is called on the loop thread or the caller's, perhaps twice.
+        """
+        self._gone_listeners.append(listener)
+        if not self.is_open:
+            listener()
+
+        def forget() -> None:
+            with contextlib.suppress(ValueError):
+                self._gone_listeners.remove(listener)
+
+        return forget
+
+    def _tell_gone(self) -> None:
+        for listener in list(self._gone_listeners):
+            listener()
+
     def close(self) -> None:
         """End the client, not the fleet. What still waits fails. Safe to call twice."""
         with self._close_lock:
@@ -235,6 +256,7 @@ class Connection:
                 each.future.set_exception(
                     FleetError("the client was closed before the result came")
                 )
+        self._tell_gone()
 
 
 def raise_if_refused(reply: Reply) -> Reply:

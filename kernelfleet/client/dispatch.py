@@ -4,8 +4,8 @@
 
     Source.take() -> Batch --'map' request--> engine's queue --> run_batch
           ^                                                          |
-          +-- given back: dead engine, taken back, over budget       v
-    on_outcome(item, outcome) <------- events <------- replies of the controller
+       Backlog <-- dead engine, taken back, over budget              v
+    on_outcome(Outcome) <----------- events <------- replies of the controller
 
 One thread runs a ``Dispatcher``; replies come in as events from the loop thread, and nothing else
 is shared. What to send where is decided in ``schedule.py``.
@@ -14,22 +14,20 @@ is shared. What to send where is decided in ``schedule.py``.
 from __future__ import annotations
 
 import queue
-import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
 from typing import Any
 
-from kernelfleet.client.batches import Batch, Item, Printed, Source
+from kernelfleet.client.batches import Backlog, Batch, Item, Outcome, Printed, Source, cut, text_of
 from kernelfleet.client.connection import Connection, Reply, raise_if_refused
 from kernelfleet.client.decode import engine_error
 from kernelfleet.client.schedule import BUDGET_SECONDS, Assignment, BatchSizer
 from kernelfleet.errors import (
     EngineDied,
     FleetError,
+    FleetStopped,
     InvalidEngineID,
     SerializationError,
-    restore_error,
 )
 from kernelfleet.wire.serialize import EngineFunction, pack, pack_nested, total_bytes, unpack
 
@@ -38,18 +36,30 @@ JsonDict = dict[str, Any]
 _RUN_BATCH = EngineFunction("kernelfleet.engine.mapping", "run_batch")
 
 
-OnOutcome = Callable[[Item, Any, Exception | None, Sequence[str]], None]
-
-
 class Dispatcher:
-    """See the module's docstring. ``on_outcome(item, value, error, traceback)`` gets each item."""
+    """See the module's docstring.
+
+    Args:
+        connection: Where requests go.
+        engines: Says which engines take part; asked before each round of sending.
+        source: Gives the items.
+        on_outcome: Gets what became of each item.
+        function: What is called with each item, or its source text.
+        star: Items are tuples of arguments.
+        label: What ``queue_status`` shows.
+        verb: ``map`` or ``task``.
+        chunksize: Items per batch; None adapts.
+        budget: Seconds after which a batch gives the rest of its items back; None is no limit.
+        stop_on_error: A failing item ends its batch.
+        steal: Take waiting batches back when an engine idles.
+    """
 
     def __init__(
         self,
         connection: Connection,
-        engines: Sequence[int],
+        engines: Callable[[], Sequence[int]],
         source: Source,
-        on_outcome: OnOutcome,
+        on_outcome: Callable[[Outcome], None],
         *,
         function: Any,
         star: bool,
@@ -60,16 +70,21 @@ class Dispatcher:
         stop_on_error: bool = True,
         steal: bool = True,
     ) -> None:
+        now = list(engines())
         self.printed = Printed()
-        self.assignment: Assignment[Batch] = Assignment(engines)
+        self.assignment: Assignment[Batch] = Assignment(now)
+        #: Why nothing can be sent any more, if that has nothing to do with any item.
+        self.lost: Exception | None = None
         self._connection, self._source, self._on_outcome = connection, source, on_outcome
+        self._engines, self._present = engines, now
+        self._any_engine = now[0] if now else 0
         self._function_frames = pack_nested(function)
         self._function_id = connection.next_result_id()
         self._star, self._label, self._verb = star, label, verb
         self._budget, self._stop_on_error, self._steal = budget, stop_on_error, steal
-        self._sizer = BatchSizer(max(1, len(engines)), chunksize)
+        self._sizer = BatchSizer(max(1, len(now)), chunksize)
         self._knows_function: set[int] = set()
-        self._returned: deque[Item] = deque()
+        self._backlog = Backlog()
         self._events: queue.SimpleQueue[tuple[Batch, Future[Reply]] | None] = queue.SimpleQueue()
         self._dropping = False
         self._last_death: EngineDied | None = None
@@ -78,6 +93,7 @@ class Dispatcher:
 
     def fill(self) -> None:
         """Send batches while there are items and engines with room for them."""
+        self._look_who_is_there()
         while not self._dropping:
             batch = self._next_batch()
             if batch is None:
@@ -89,7 +105,7 @@ class Dispatcher:
     @property
     def busy(self) -> bool:
         """Whether anything is under way or waits to be sent again."""
-        return bool(self._returned or self.assignment.in_flight())
+        return bool(len(self._backlog) or self.assignment.in_flight())
 
     @property
     def items_in_flight(self) -> int:
@@ -113,76 +129,56 @@ class Dispatcher:
     def drop_the_rest(self) -> None:
         """Hand out nothing more: what has not started is dropped, what runs goes on."""
         self._dropping = True
-        self._returned.clear()
+        self._backlog.clear()
         for _, batch in self.assignment.waiting():
             self._cancel(batch, interrupt=False)
 
     def cancel_all(self, *, interrupt: bool) -> None:
         """Drop what waits; with ``interrupt`` stop what runs, too."""
         self._dropping = True
-        self._returned.clear()
+        self._backlog.clear()
         for batch in self.assignment.in_flight():
             self._cancel(batch, interrupt=interrupt)
 
-    def cancel_timed_out(self, now: float) -> float | None:
-        """Interrupt tasks whose time is up; returns how long until the next one's is."""
-        soonest = None
-        for batch in self.assignment.in_flight():
-            limit = batch.items[0].timeout
-            if limit is None or batch.timed_out:
-                continue
-            if not self.assignment.is_running(batch.engine, batch):
-                continue
-            if batch.started is None:
-                batch.started = now
-            left = batch.started + limit - now
-            if left <= 0:
-                batch.timed_out = True
-                self._cancel(batch, interrupt=True)
-            else:
-                soonest = left if soonest is None else min(soonest, left)
-        return soonest
+    def try_again(self, item: Item) -> None:
+        """Put a failed item back in line."""
+        self._backlog.put([item])
 
     # -- sending --------------------------------------------------------------------------------
 
-    def _next_batch(self) -> Batch | None:
-        engine = self.assignment.next_engine()
-        if engine is None:
-            return None
-        if self._returned:
-            return self._batch_of_returned()
-        size = self._sizer.size(engine, self._source.remaining)
-        items = self._source.take(size)
-        if not items:
-            return None
-        first = items[0]
-        if first.engines is not None:
-            chosen = self.assignment.next_engine(first.engines)
-            if chosen is None:
-                self._returned.extend(items)
-                return None
-            engine = chosen
-        if len(items) > 1 and any(item.alone or item.engines is not None for item in items):
-            self._returned.extend(items[1:])
-            items = items[:1]
-        return self._batch(engine, items)
+    def _look_who_is_there(self) -> None:
+        """Engines come (scale, restart) and go."""
+        now = list(self._engines())
+        if now != self._present:
+            self._present = now
+            self.assignment.set_engines(now)
+            self._sizer.n_engines = max(1, len(now))
+        if not now and not self.assignment.in_flight():
+            self._give_up(self._last_death or self._gone(self._any_engine))
 
-    def _batch_of_returned(self) -> Batch | None:
-        """The first returned item that some engine with room may run, with what may share."""
-        for index, item in enumerate(self._returned):
-            engine = self.assignment.next_engine(item.engines)
+    def _next_batch(self) -> Batch | None:
+        batch = self._from_backlog()
+        while batch is None:
+            engine = self.assignment.next_engine()
             if engine is None:
-                continue
-            del self._returned[index]
-            items = [item]
-            if not item.alone and item.engines is None:
-                size = self._sizer.size(engine, len(self._returned) + (self._source.remaining or 0))
-                while self._returned and len(items) < size:
-                    follower = self._returned[0]
-                    if follower.alone or follower.engines is not None:
-                        break
-                    items.append(self._returned.popleft())
-            return self._batch(engine, items)
+                return None
+            items = self._source.take(self._sizer.size(engine, self._source.remaining))
+            if not items:
+                return None
+            if not any(item.alone or item.engines is not None for item in items):
+                return self._batch(engine, items)
+            self._backlog.put(items)
+            batch = self._from_backlog()
+        return batch
+
+    def _from_backlog(self) -> Batch | None:
+        """What waits again and may run on an engine with room."""
+        for engines, count in self._backlog.waiting():
+            engine = self.assignment.next_engine(engines)
+            if engine is not None:
+                more = (self._source.remaining or 0) if engines is None else 0
+                size = self._sizer.size(engine, count + more)
+                return self._batch(engine, self._backlog.take(engines, size))
         return None
 
     def _batch(self, engine: int, items: list[Item]) -> Batch:
@@ -208,15 +204,15 @@ class Dispatcher:
             "result_id": batch.result_id,
             "payloads": [len(frames)],
             "label": f"{self._label} x{len(batch.items)}",
+            "keep": False,  # nobody will ask for a batch by its id
+            "limit": batch.items[0].timeout,
         }
         try:
             future = self._connection.request(head, list(frames))
         except FleetError as error:
-            self._fail(batch.items, error)
+            self._lose(batch.items, error)
             return
         self.assignment.add(batch.engine, batch)
-        if self.assignment.is_running(batch.engine, batch):
-            batch.started = time.monotonic()
         future.add_done_callback(lambda done: self._events.put((batch, done)))
 
     def _refuse_items(self, batch: Batch, error: SerializationError) -> None:
@@ -232,149 +228,145 @@ class Dispatcher:
             except SerializationError as own:
                 self._fail([item], own)
             else:
-                self._returned.append(item)
+                self._put_back([item])
+
+    def _put_back(self, items: Sequence[Item], *, first: bool = False) -> None:
+        if not self._dropping:
+            (self._backlog.put_first if first else self._backlog.put)(items)
 
     def _take_back(self) -> None:
-        """Take waiting batches back for engines that idle."""
-        idle = len(self.assignment.idle())
-        for engine, batch in self.assignment.waiting():
-            if idle <= 0:
+        """Take waiting batches back for engines that idle.
+
+        First those that wait behind others of ours; then also the first ones, which wait only if
+        their engine works for somebody else: taking back what runs does nothing.
+        """
+        idle = set(self.assignment.idle())
+        places = len(idle)
+        surely = self.assignment.waiting()
+        for i, (_, batch) in enumerate([*surely, *self.assignment.first()]):
+            if places <= 0:
                 return
-            if batch.taken_back:
-                idle -= 1
-            elif self._could_run_elsewhere(batch, engine):
+            if not any(item.engines is None or item.engines & idle for item in batch.items):
+                continue
+            places -= i < len(surely)
+            if not batch.taken_back:
                 batch.taken_back = True
                 self._cancel(batch, interrupt=False)
-                idle -= 1
-
-    def _could_run_elsewhere(self, batch: Batch, engine: int) -> bool:
-        idle = set(self.assignment.idle())
-        return any(item.engines is None or item.engines & idle for item in batch.items) and (
-            engine not in idle
-        )
 
     def _cancel(self, batch: Batch, *, interrupt: bool) -> None:
+        head = {"type": "request", "verb": "cancel", "result_id": batch.result_id}
         try:
-            self._connection.request(
-                {
-                    "type": "request", "verb": "cancel",
-                    "result_id": batch.result_id, "interrupt": interrupt,
-                },
-                [],
-            )  # fmt: skip
+            self._connection.request({**head, "interrupt": interrupt}, [])
         except FleetError:
             return  # the connection is gone; the batch's own future says so
 
     # -- events ---------------------------------------------------------------------------------
 
     def _take(self, batch: Batch, future: Future[Reply]) -> None:
-        was_running = self.assignment.remove(batch.engine, batch)
-        follower = [b for b in self.assignment.in_flight() if b.engine == batch.engine]
-        if follower and follower[0].started is None:
-            follower[0].started = time.monotonic()
+        was_first = self.assignment.remove(batch.engine, batch)
         try:
             reply = raise_if_refused(future.result())
-        except InvalidEngineID as error:
-            self._engine_gone(batch, error, was_running=False)
-        except Exception as error:  # noqa: BLE001 (the controller is gone: every item fails with it)
-            self._fail(batch.items, error)
+        except InvalidEngineID:
+            self._engine_gone(batch, self._gone(batch.engine), ran=False)
+        except Exception as error:  # noqa: BLE001 (the controller is gone, or cannot do it at all)
+            self._lose(batch.items, error)
         else:
-            self._take_result(
-                batch, reply.head["results"][0], reply.buffers, was_running=was_running
-            )
+            self._take_result(batch, reply.head["results"][0], reply.buffers, was_first)
 
     def _take_result(
-        self, batch: Batch, result: JsonDict, frames: list[Any], *, was_running: bool
+        self, batch: Batch, result: JsonDict, frames: list[Any], was_first: bool
     ) -> None:
-        self._note_printed(batch.engine, result)
+        self.printed.add(batch.engine, result)
         if result["ok"]:
-            outcomes = unpack(unpack(frames))
-            size = batch.size_bytes + total_bytes(frames)
-            seconds = result["completed"] - result["started"]
-            self._sizer.record(batch.engine, len(outcomes), seconds, size)
-            for item, (status, value) in zip(batch.items, outcomes, strict=False):
-                self._settle(item, status, value, batch)
-            left = batch.items[len(outcomes) :]
-            if not self._dropping:
-                self._returned.extend(left)
+            self.assignment.occupied.discard(batch.engine)
+            self._take_outcomes(batch, result, frames)
             return
         info = {**result["error"], "engine_id": batch.engine}
         if info.get("ename") == "UnknownFunction":
             self._knows_function.discard(batch.engine)
-            self._returned.extendleft(reversed(batch.items))
+            self._put_back(batch.items, first=True)
             return
         error = engine_error(info, frames)
         if isinstance(error, EngineDied):
-            self._engine_gone(batch, error, was_running=was_running)
+            self._engine_gone(batch, error, ran=bool(info.get("ran")))
+        elif isinstance(error, FleetStopped):
+            self._lose(batch.items, error)
         elif isinstance(error, CancelledError) and batch.taken_back and not self._dropping:
-            self._returned.extend(batch.items)
-        elif isinstance(error, CancelledError) and batch.timed_out:
-            self._fail(batch.items, _timeout_error(batch))
+            if was_first:
+                self.assignment.occupied.add(batch.engine)
+            self._put_back(batch.items, first=True)
         else:
-            self._fail(batch.items, error, [str(line) for line in info.get("traceback") or ()])
+            if isinstance(error, TimeoutError) and batch.items[0].timeout is not None:
+                self.assignment.occupied.add(batch.engine)  # it does not heed interrupts
+            traceback = [str(line) for line in info.get("traceback") or ()]
+            self._fail(batch.items, error, traceback, batch.engine)
 
-    def _settle(self, item: Item, status: str, value: Any, batch: Batch) -> None:
-        if status == "ok":
-            self._on_outcome(item, value, None, ())
-            return
-        frames = value.pop("exception", None)
-        if batch.timed_out and value["ename"] == "KeyboardInterrupt":
-            self._fail([item], _timeout_error(batch))
-            return
-        exception = None
-        if frames is not None:
-            try:
-                exception = unpack(frames)
-            except Exception:  # noqa: BLE001 (a class that does not exist here)
-                exception = None
-        info = {**value, "engine_id": batch.engine}
-        error: Exception
-        if value.get("kind") == "serialization":
-            error = SerializationError(value["evalue"])
-        else:
-            error = restore_error(info, exception)
-        self._fail([item], error, value["traceback"])
+    def _take_outcomes(self, batch: Batch, result: JsonDict, frames: list[Any]) -> None:
+        outcomes, printed = unpack(unpack(frames))
+        count = len(outcomes)
+        size = batch.size_bytes + total_bytes(frames)
+        seconds = result["completed"] - result["started"]
+        self._sizer.record(batch.engine, count, seconds, size)
+        self._put_back(batch.items[count:], first=True)
+        stdout, stderr = (
+            cut(text_of(result, name), printed.get(name), count) for name in ("stdout", "stderr")
+        )
+        for i, (item, (status, value)) in enumerate(zip(batch.items, outcomes, strict=False)):
+            outcome = Outcome(item, engine=batch.engine, stdout=stdout[i], stderr=stderr[i])
+            if status == "ok":
+                outcome.value = value
+            else:
+                outcome.traceback = value["traceback"]
+                overdue = result.get("overdue") and value["ename"] == "KeyboardInterrupt"
+                outcome.error = _overdue(item) if overdue else _error_of(value, batch.engine)
+            self._on_outcome(outcome)
 
-    def _engine_gone(self, batch: Batch, error: Exception, *, was_running: bool) -> None:
+    def _gone(self, engine: int) -> EngineDied:
+        """The death of an engine that had nothing of ours."""
+        how = self._connection.roster.dead.get(engine) or "it has left the fleet"
+        return EngineDied(engine, how=how)
+
+    def _engine_gone(self, batch: Batch, error: EngineDied, *, ran: bool) -> None:
         """Run a dead engine's items elsewhere, those it was at only so often."""
-        if isinstance(error, EngineDied):
-            self._last_death = error
+        self._last_death = error
         self._knows_function.discard(batch.engine)
-        if batch.engine not in self._connection.roster.ids:
-            self.assignment.drop_engine(batch.engine)
+        self._look_who_is_there()
         for item in batch.items:
-            item.attempts += was_running
+            item.deaths += ran
             possible = item.engines is None or item.engines & set(self.assignment.engines)
-            if item.attempts > item.retries or not possible or not self.assignment.engines:
-                self._fail([item], self._last_death or error)
-            elif not self._dropping:
-                self._returned.append(item)
-        if not self.assignment.engines:
-            self._nobody_left(self._last_death or error)
+            if item.deaths > item.death_retries or not possible or not self.assignment.engines:
+                self._fail([item], error, engine=batch.engine)
+            else:
+                self._put_back([item])
 
-    def _nobody_left(self, error: Exception) -> None:
-        returned, self._returned = list(self._returned), deque()
-        self._fail(returned, error)
-        while items := self._source.take(1000):
+    def _give_up(self, error: Exception) -> None:
+        """Nothing can run any more: fail what waits (a map drops it at the first failure)."""
+        self._fail(self._backlog.clear(), error)
+        while not self._dropping and (items := self._source.take(1000)):
             self._fail(items, error)
 
-    def _fail(self, items: list[Item], error: Exception, traceback: Sequence[str] = ()) -> None:
+    def _lose(self, items: list[Item], error: Exception) -> None:
+        """The whole call is refused, or its connection gone: no item's fault."""
+        self.lost = self.lost or error
+        self._fail(items, error)
+        self._give_up(error)
+
+    def _fail(
+        self,
+        items: Sequence[Item],
+        error: Exception,
+        traceback: Sequence[str] = (),
+        engine: int | None = None,
+    ) -> None:
         for item in items:
-            self._on_outcome(item, None, error, traceback)
-
-    def _note_printed(self, engine: int, result: JsonDict) -> None:
-        for output in result.get("outputs", ()):
-            if output.get("name") == "stdout":
-                self.printed.stdout[engine] = self.printed.stdout.get(engine, "") + output["text"]
-            self.printed.outputs.append({**output, "engine": engine})
-
-    def try_again(self, item: Item) -> None:
-        """Put a failed item back in line (an executor's retries)."""
-        item.attempts += 1
-        self._returned.append(item)
+            self._on_outcome(Outcome(item, error=error, traceback=traceback, engine=engine))
 
 
-def _timeout_error(batch: Batch) -> TimeoutError:
-    return TimeoutError(
-        f"the task did not end within {batch.items[0].timeout:g} s and was interrupted"
-    )
+def _error_of(described: JsonDict, engine: int) -> Exception:
+    """The exception of one item, from how ``run_batch`` describes it."""
+    frames = described.get("exception")
+    return engine_error({**described, "engine_id": engine}, list(frames or ()))
+
+
+def _overdue(item: Item) -> TimeoutError:
+    return TimeoutError(f"the task did not end within {item.timeout:g} s and was interrupted")

@@ -7,29 +7,66 @@ the tasks out; they go through the engines' queues beside everything else.
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import threading
-import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kernelfleet.client.batches import Item
+from kernelfleet.client.batches import Engines, Item, Outcome
 from kernelfleet.client.dispatch import Dispatcher
-from kernelfleet.errors import EngineDied, FleetError
+from kernelfleet.composite import Failure
+from kernelfleet.errors import EngineError, FleetError, SerializationError
 from kernelfleet.wire.serialize import EngineFunction, pack_nested
 
 if TYPE_CHECKING:
+    from kernelfleet.client.connection import Connection
     from kernelfleet.client.maps import MapVerbs
 
 T = TypeVar("T")
 
 _CALL_TASK = EngineFunction("kernelfleet.engine.mapping", "call_task")
+_OPTIONS = ("retries", "timeout", "require")
 
 
 class TaskFuture(Future[T]):
-    """A ``concurrent.futures.Future`` of a task on the fleet."""
+    """A ``concurrent.futures.Future`` of a task on the fleet.
+
+    Attributes:
+        engine_id: Where it ran; None before it has ended.
+        stdout: What the task printed, kept with its result; likewise ``stderr``.
+    """
+
+    engine_id: int | None = None
+    stdout: str = ""
+    stderr: str = ""
+
+
+@dataclass(frozen=True)
+class TaskOptions:
+    """How a task is run; see ``MultiEngineClient.executor``."""
+
+    retries: int | None = None
+    timeout: float | None = None
+    require: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense."""
+        if self.retries is not None and (isinstance(self.retries, bool) or self.retries < 0):
+            raise ValueError(f"retries is at least 0, or None, not {self.retries!r}")
+        if self.timeout is not None and self.timeout <= 0:
+            raise ValueError(f"timeout is more than 0 seconds, or None, not {self.timeout!r}")
+        if self.require is not None and not isinstance(self.require, Mapping):
+            raise TypeError(f"require is a dict of properties, not {type(self.require).__name__}")
+
+    def updated(self, options: Mapping[str, Any]) -> TaskOptions:
+        """The same but for the options that are given."""
+        given = {name: value for name, value in options.items() if value is not None}
+        return TaskOptions(**{**self.__dict__, **given}) if given else self
 
 
 class _Tasks:
@@ -37,17 +74,38 @@ class _Tasks:
 
     def __init__(self) -> None:
         self._waiting: deque[Item] = deque()
-        self._lock = threading.Lock()
-        self.futures: dict[int, Future[Any]] = {}
+        self._lock = threading.RLock()  # a finalizer may come at any time
+        self._keys = itertools.count()
+        self._closed: Exception | None = None
+        self.futures: dict[int, TaskFuture[Any]] = {}
 
     @property
     def remaining(self) -> int:
         return len(self._waiting)
 
-    def put(self, item: Item, future: Future[Any]) -> None:
+    @property
+    def closed(self) -> bool:
+        """Whether no more tasks are taken."""
+        return self._closed is not None
+
+    def put(self, payload: Any, options: TaskOptions, engines: Engines) -> TaskFuture[Any]:
+        retries = options.retries
         with self._lock:
-            self.futures[item.key] = future
-            self._waiting.append(item)
+            if self._closed is not None:
+                raise self._closed.with_traceback(None)
+            key, future = next(self._keys), TaskFuture[Any]()
+            self.futures[key] = future
+            self._waiting.append(
+                Item(
+                    key,
+                    payload,
+                    death_retries=1 if retries is None else retries,
+                    retries=retries or 0,
+                    timeout=options.timeout,
+                    engines=engines,
+                )
+            )
+        return future
 
     def take(self, count: int) -> list[Item]:
         taken: list[Item] = []
@@ -60,47 +118,114 @@ class _Tasks:
                     del self.futures[item.key]
         return taken
 
-    def cancel_waiting(self) -> None:
+    def close(self, error: Exception, *, cancel: bool = False) -> None:
+        """Take no more; ``submit`` raises the error from now on."""
         with self._lock:
-            waiting, self._waiting = self._waiting, deque()
-            for item in waiting:
-                future = self.futures.pop(item.key)
+            self._closed = self._closed or error
+            while cancel and self._waiting:
+                future = self.futures.pop(self._waiting.popleft().key)
                 future.cancel()
                 future.set_running_or_notify_cancel()
+
+
+class _Work:
+    """What the executor's thread has in hand; it lives on when the executor is let go of."""
+
+    def __init__(
+        self, connection: Connection, engines: Callable[[], Sequence[int]], tasks: _Tasks
+    ) -> None:
+        self._connection, self._tasks = connection, tasks
+        self.dispatcher = Dispatcher(
+            connection, engines, tasks, self._settle,
+            function=_CALL_TASK, star=False, label="task", verb="task", stop_on_error=False,
+        )  # fmt: skip
+
+    def run(self) -> None:
+        """Hand tasks out until there will be no more."""
+        stop_listening = self._connection.when_gone(self.dispatcher.wake)
+        try:
+            while not self._finished():
+                self.dispatcher.fill()
+                if not self._finished():
+                    self.dispatcher.step()
+        except BaseException as error:  # noqa: BLE001 (whoever waits must not hang)
+            self._break(error)
+        finally:
+            stop_listening()
+
+    def _finished(self) -> bool:
+        if not self._connection.is_open:
+            self._tasks.close(BrokenExecutor("the client was closed, or has lost its fleet"))
+        return self._tasks.closed and not self.dispatcher.busy and not self._tasks.remaining
+
+    def close(self, *, cancel: bool = False) -> None:
+        """Take no more tasks, and end the thread when those there are have ended."""
+        error = RuntimeError("cannot schedule new futures after shutdown")
+        self._tasks.close(error, cancel=cancel)
+        self.dispatcher.wake()
+
+    def _settle(self, outcome: Outcome) -> None:
+        item, error = outcome.item, outcome.error
+        final = (EngineError, CancelledError, SerializationError)
+        if error is not None and self.dispatcher.lost is None and not isinstance(error, final):
+            item.failures += 1
+            if item.failures <= item.retries:
+                self.dispatcher.try_again(item)
+                return
+        future = self._tasks.futures.pop(item.key)
+        future.engine_id = outcome.engine
+        future.stdout, future.stderr = outcome.stdout, outcome.stderr
+        if error is None:
+            future.set_result(outcome.value)
+            return
+        failure = Failure(outcome.engine, error, list(outcome.traceback), "task")
+        failure.note_traceback(failure.tag)
+        future.set_exception(error)
+
+    def _break(self, error: BaseException) -> None:
+        self._tasks.close(BrokenExecutor(f"the executor has failed: {error!r}"), cancel=True)
+        for future in list(self._tasks.futures.values()):
+            if not future.done():
+                future.set_exception(error)
 
 
 class FleetExecutor(Executor):
     """See ``MultiEngineClient.executor``."""
 
-    def __init__(self, client: MapVerbs, engines: Sequence[int], *, retries: int = 0) -> None:
-        self._client, self._engines, self._retries = client, list(engines), retries
+    def __init__(
+        self, client: MapVerbs, engines: Callable[[], Sequence[int]], options: TaskOptions
+    ) -> None:
+        self._client, self._engines, self._options = client, engines, options
         self._tasks = _Tasks()
-        self._keys = itertools.count()
-        self._shutdown = False
-        self._interrupt = False
-        self._broken: BaseException | None = None
-        self._dispatcher = Dispatcher(
-            client._connection, self._engines, self._tasks, self._settle,
-            function=_CALL_TASK, star=False, label="task", verb="task", stop_on_error=False,
-        )  # fmt: skip
-        self._thread = threading.Thread(target=self._run, name="kernelfleet-executor", daemon=True)
+        self._work = _Work(client._connection, engines, self._tasks)
+        self._thread = threading.Thread(
+            target=self._work.run, name="kernelfleet-executor", daemon=True
+        )
         self._thread.start()
+        weakref.finalize(self, self._work.close).atexit = False
 
     @property
     def _max_workers(self) -> int:
         """How many tasks run at the same time; libraries that take an Executor read this."""
-        return len(self._engines)
+        return max(1, len(self._engines()))
 
     # -- the interface of concurrent.futures ----------------------------------------------------
 
-    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> TaskFuture[T]:
         """Run ``fn(*args, **kwargs)`` on the engine that is free first.
+
+        ``retries=``, ``timeout=`` and ``require=`` are options of the task (see
+        ``MultiEngineClient.executor``) where ``fn`` has no such parameter; where it has, or takes
+        any keyword, they are its own: then use ``submit_task``.
 
         Raises:
             SerializationError: the call cannot be pickled.
-            RuntimeError: the executor was shut down, or has no engines left.
+            FleetError: no engine has the required properties.
+            RuntimeError: the executor was shut down.
+            BrokenExecutor: there are no engines, or the client was closed.
         """
-        return self.submit_task(fn, args, kwargs)
+        options = {name: kwargs.pop(name) for name in _options_among(fn, kwargs)}
+        return self.submit_task(fn, args, kwargs, **options)
 
     def submit_task(
         self,
@@ -111,37 +236,30 @@ class FleetExecutor(Executor):
         retries: int | None = None,
         timeout: float | None = None,
         require: Mapping[str, Any] | None = None,
-    ) -> Future[T]:
-        """``submit`` with options, which would be arguments of the function there.
+    ) -> TaskFuture[T]:
+        """``submit`` for a function that has parameters named like the options.
 
         Args:
             function: What to call.
             args: Its positional arguments.
             kwargs: Its keyword arguments.
-            retries: How often to try again; None takes the executor's.
-            timeout: Seconds the task may run before it is interrupted and fails with
-                ``TimeoutError``; None means no limit.
-            require: Properties an engine must have (``{'gpu': True}``, see ``set_properties``).
-
-        Raises:
-            FleetError: no engine has the required properties.
+            retries: As for ``MultiEngineClient.executor``; None takes the executor's.
+            timeout: Likewise.
+            require: Likewise.
         """
-        engines = None if not require else self._engines_with(require)
-        payload = pack_nested((function, tuple(args), dict(kwargs or {})))
-        future: Future[T] = TaskFuture()
-        if self._shutdown:
-            raise RuntimeError("cannot schedule new futures after shutdown")
-        if self._broken is not None:
-            raise BrokenExecutor(f"the executor has no engines left: {self._broken}")
-        item = Item(
-            key=next(self._keys),
-            payload=payload,
-            retries=self._retries if retries is None else retries,
-            timeout=timeout,
-            engines=engines,
-        )
-        self._tasks.put(item, future)
-        self._dispatcher.wake()
+        if not callable(function):
+            raise TypeError(f"a task is a function, not {type(function).__name__}")
+        given = {"retries": retries, "timeout": timeout, "require": require}
+        options = self._options.updated(given)
+        payload = pack_nested((function, tuple(args), dict(kwargs or {})), snapshot=True)
+        if self._client._connection.is_open and not self._tasks.closed:
+            if not self._engines():
+                raise BrokenExecutor("the executor has no engines: mec.restart brings dead ones up")
+            engines = self._engines_with(options.require) if options.require else None
+        else:
+            engines = None  # put says why not
+        future = self._tasks.put(payload, options, engines)
+        self._work.dispatcher.wake()
         return future
 
     def map(
@@ -150,68 +268,21 @@ class FleetExecutor(Executor):
         *iterables: Iterable[Any],
         timeout: float | None = None,
         chunksize: int = 1,
+        **options: Any,
     ) -> Iterator[T]:
-        """As ``concurrent.futures.Executor.map``; ``chunksize`` is chosen by itself anyway."""
-        del chunksize
-        return super().map(fn, *iterables, timeout=timeout)
+        """As ``concurrent.futures.Executor.map``; batches are made by themselves."""
+        return super().map(fn, *iterables, timeout=timeout, chunksize=chunksize, **options)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more tasks; wait for those submitted, or cancel what has not started."""
-        self._shutdown = True
-        if cancel_futures:
-            self._tasks.cancel_waiting()
-        self._dispatcher.wake()
+        self._work.close(cancel=cancel_futures)
         if wait:
             self._thread.join()
 
-    # -- the executor's thread ------------------------------------------------------------------
-
-    def _run(self) -> None:
-        dispatcher = self._dispatcher
-        try:
-            while not self._finished():
-                dispatcher.fill()
-                if not self._finished():
-                    dispatcher.step(dispatcher.cancel_timed_out(time.monotonic()))
-        except BaseException as error:  # noqa: BLE001 (whoever waits must not hang)
-            self._break(error)
-
-    def _finished(self) -> bool:
-        idle = not self._dispatcher.busy and not self._tasks.remaining
-        lost = not self._client._connection.is_open
-        if lost and idle:
-            self._broken = self._broken or FleetError("the client was closed or lost its fleet")
-        return idle and (self._shutdown or lost)
-
-    def _settle(self, item: Item, value: Any, error: Exception | None, _tb: Sequence[str]) -> None:
-        future = self._tasks.futures.get(item.key)
-        if future is None:
-            return
-        retryable = error is not None and not isinstance(
-            error, (EngineDied, CancelledError, FleetError)
-        )
-        if retryable and item.attempts < item.retries:
-            self._dispatcher.try_again(item)
-            return
-        del self._tasks.futures[item.key]
-        if error is None:
-            future.set_result(value)
-        else:
-            if isinstance(error, EngineDied) and not self._dispatcher.assignment.engines:
-                self._broken = error
-            future.set_exception(error)
-
-    def _break(self, error: BaseException) -> None:
-        self._broken = error
-        for future in list(self._tasks.futures.values()):
-            if not future.done():
-                future.set_exception(error)
-
-    # -- properties -----------------------------------------------------------------------------
-
     def _engines_with(self, require: Mapping[str, Any]) -> frozenset[int]:
-        alive = [i for i in self._engines if i in self._client._connection.roster.ids]
-        reply = self._client._connection.call("get_properties", targets=alive, keys=None)
+        reply = self._client._connection.call(
+            "get_properties", targets=list(self._engines()), keys=None
+        )
         able = frozenset(
             result["id"]
             for result in reply.head["results"]
@@ -225,3 +296,17 @@ class FleetExecutor(Executor):
                 f"no engine has the properties {dict(require)!r}: set them with mec.set_properties"
             )
         return able
+
+
+def _options_among(function: Callable[..., Any], kwargs: Mapping[str, Any]) -> list[str]:
+    """The keywords that are options of the task: those the function cannot take."""
+    names = [name for name in _OPTIONS if name in kwargs]
+    if not names:
+        return []
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return []  # a builtin that does not say what it takes
+    if any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
+        return []
+    return [name for name in names if name not in parameters]

@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from typing import Any
 
-from kernelfleet.client.batches import Item
+from kernelfleet.client.batches import Item, Outcome
 from kernelfleet.client.connection import Connection, Reply
 from kernelfleet.client.decode import Reader
 from kernelfleet.client.dispatch import Dispatcher
 from kernelfleet.client.partition import edges
 from kernelfleet.client.pending import PendingResult
-from kernelfleet.client.schedule import BUDGET_SECONDS
+from kernelfleet.client.schedule import BUDGET_SECONDS, DEPTH
 from kernelfleet.errors import CompositeError, Failure
 
 JsonDict = dict[str, Any]
@@ -86,8 +86,8 @@ class _Blocks:
 class _Lazy:
     """An iterator as a source, which gives only as much as there is room for."""
 
-    def __init__(self, items: Iterator[Any], retries: int) -> None:
-        self._items, self._retries = items, retries
+    def __init__(self, items: Iterator[Any], retries: int, chunksize: int | None) -> None:
+        self._items, self._retries, self.chunksize = items, retries, chunksize
         self._count = itertools.count()
         self.room = 0
         self.exhausted = False
@@ -99,7 +99,8 @@ class _Lazy:
 
     def take(self, count: int) -> list[Item]:
         taken: list[Item] = []
-        while len(taken) < min(count, self.room, MAX_LAZY_BATCH) and not self.exhausted:
+        count = min(count, self.room, self.chunksize or MAX_LAZY_BATCH)
+        while len(taken) < count and not self.exhausted:
             try:
                 taken.append(Item(next(self._count), next(self._items), self._retries))
             except StopIteration:
@@ -131,23 +132,24 @@ class MapRun:
         self.values: dict[int, Any] = {}
         self.failures: dict[int, Failure] = {}
         self.future: Future[Reply] = Future()
-        self._cancelled = False
-        self._interrupt = False
+        self.cancelled = False
+        self._interrupt: bool | None = None
         source = _Blocks(items, len(engines), retries) if static else _Sliced(items, retries)
         self.dispatcher = Dispatcher(
-            connection, engines, source, self._settle,
+            connection, present(connection, engines), source, self._settle,
             function=function, star=star, label=label, chunksize=chunksize,
             budget=None if static or chunksize is not None else BUDGET_SECONDS,
             steal=not static,
         )  # fmt: skip
 
-    def _settle(
-        self, item: Item, value: Any, error: Exception | None, traceback: Sequence[str]
-    ) -> None:
-        if error is None:
-            self.values[item.key] = value
-        elif not (isinstance(error, CancelledError) and (self.failures or self._cancelled)):
-            self.failures[item.key] = Failure(item.key, error, list(traceback))
+    def _settle(self, outcome: Outcome) -> None:
+        key = outcome.item.key
+        if outcome.error is None:
+            self.values[key] = outcome.value
+        elif self.dispatcher.lost is not None or _dropped(outcome):
+            self.dispatcher.drop_the_rest()
+        else:
+            self.failures[key] = Failure(key, outcome.error, list(outcome.traceback))
             self.dispatcher.drop_the_rest()
 
     def start(self) -> None:
@@ -161,30 +163,52 @@ class MapRun:
             dispatcher.fill()
             while dispatcher.busy:
                 dispatcher.step()
-                if self._cancelled:
-                    self._cancelled = False
-                    dispatcher.cancel_all(interrupt=self._interrupt)
+                if self._interrupt is not None:
+                    interrupt, self._interrupt = self._interrupt, None
+                    dispatcher.cancel_all(interrupt=interrupt)
                 dispatcher.fill()
             self._resolve()
         except BaseException as error:  # noqa: BLE001 (whoever waits must not hang)
             self.future.set_exception(error)
 
     def _resolve(self) -> None:
+        if self.dispatcher.lost is not None:
+            self.future.set_exception(self.dispatcher.lost)
+            return
+        if not self.failures and len(self.values) < self.total:
+            first = next(index for index in range(self.total) if index not in self.values)
+            done = f"{len(self.values)} of {self.total} items were done"
+            error = CancelledError(f"the map was cancelled: {done}")
+            self.failures[first] = Failure(first, error)
         if self.failures:
             failures = [self.failures[key] for key in sorted(self.failures)]
             self.future.set_exception(CompositeError.collect("map", failures, self.values))
-        elif len(self.values) < self.total:
-            self.future.set_exception(CancelledError("the map was cancelled"))
         else:
             values = [self.values[index] for index in range(self.total)]
             self.future.set_result(Reply({"value": values}, []))
 
     def cancel(self, *, interrupt: bool) -> list[int]:
         """Stop it, from any thread; the engines it was at."""
-        engines = sorted({batch.engine for batch in list(self.dispatcher.assignment.in_flight())})
-        self._cancelled, self._interrupt = True, interrupt
+        engines = sorted({batch.engine for batch in self.dispatcher.assignment.in_flight()})
+        self.cancelled = True
+        self._interrupt = interrupt or bool(self._interrupt)
         self.dispatcher.wake()
         return engines
+
+
+def present(connection: Connection, engines: Sequence[int]) -> Callable[[], list[int]]:
+    """Those of the engines that are there now: one that was restarted takes part again."""
+
+    def now() -> list[int]:
+        here = set(connection.roster.ids)
+        return [engine for engine in engines if engine in here]
+
+    return now
+
+
+def _dropped(outcome: Outcome) -> bool:
+    """Whether the item was taken from a queue before it started; what did so is told elsewhere."""
+    return isinstance(outcome.error, CancelledError) and not outcome.traceback
 
 
 class MapResult(PendingResult):
@@ -206,8 +230,13 @@ class MapResult(PendingResult):
 
     @property
     def stdout(self) -> dict[int, str]:
-        """What each engine has printed in finished batches."""
+        """What the items of finished batches have printed, by engine."""
         return dict(self._run.dispatcher.printed.stdout)
+
+    @property
+    def outputs(self) -> list[tuple[int, list[JsonDict]]]:
+        """Engine id and Jupyter outputs of finished batches."""
+        return sorted(self._run.dispatcher.printed.outputs.items())
 
     def _ask_progress(self, *, brief: bool = False) -> JsonDict:
         done, total = self.progress
@@ -234,33 +263,29 @@ def iterate(
     ready: dict[int, Any] = {}
     failures: dict[int, Failure] = {}
 
-    def settle(item: Item, value: Any, error: Exception | None, traceback: Sequence[str]) -> None:
-        if error is None:
-            ready[item.key] = value
-        elif not isinstance(error, CancelledError):
-            failures[item.key] = Failure(item.key, error, list(traceback))
+    def settle(outcome: Outcome) -> None:
+        key = outcome.item.key
+        if outcome.error is None:
+            ready[key] = outcome.value
+        else:
+            failures[key] = Failure(key, outcome.error, list(outcome.traceback))
 
-    source = _Lazy(items, retries)
+    source = _Lazy(items, retries, chunksize)
     dispatcher = Dispatcher(
-        connection,
-        engines,
-        source,
-        settle,
-        function=function,
-        star=star,
-        label=label,
-        chunksize=chunksize,
-    )
-    with contextlib.closing(_Window(dispatcher, source, ready)) as window:
+        connection, present(connection, engines), source, settle,
+        function=function, star=star, label=label, chunksize=chunksize,
+    )  # fmt: skip
+    with contextlib.closing(_Window(dispatcher, source, ready, len(engines))) as window:
         for key in itertools.count():
             if key % REFILL_EVERY == 0:
                 window.catch_up()
             while not _is_next(key, ready, failures, ordered=ordered) and window.refill():
                 dispatcher.step()
-            if ordered and key in failures:
-                raise CompositeError.collect("imap", [failures[key]], {})
-            if not ordered and failures:
-                raise CompositeError.collect("imap_unordered", list(failures.values()), {})
+            failed = (failures.keys() & {key}) if ordered else sorted(failures)
+            if failed:
+                verb = "imap" if ordered else "imap_unordered"
+                chosen = [failures[each] for each in failed]
+                raise dispatcher.lost or CompositeError.collect(verb, chosen, ready)
             if not ready:
                 break
             yield ready.pop(key if ordered else next(iter(ready)))
@@ -277,9 +302,11 @@ def _is_next(
 class _Window:
     """Keeps what is under way and what waits to be taken within bounds."""
 
-    def __init__(self, dispatcher: Dispatcher, source: _Lazy, ready: dict[int, Any]) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, source: _Lazy, ready: dict[int, Any], n_engines: int
+    ) -> None:
         self._dispatcher, self._source, self._ready = dispatcher, source, ready
-        self._largest = MIN_BUFFERED
+        self._largest = max(MIN_BUFFERED, DEPTH * n_engines * (source.chunksize or 1))
 
     def refill(self) -> bool:
         """Send what there is room for; whether anything is under way."""

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kernelfleet.client.base import BaseClient
-from kernelfleet.client.mapping import MapResult, MapRun, check_options, iterate, name_of, paired
-from kernelfleet.client.targets import Targets
+from kernelfleet.client.mapping import (
+    MapResult,
+    MapRun,
+    check_options,
+    iterate,
+    name_of,
+    paired,
+    present,
+)
+from kernelfleet.client.targets import Targets, check_targets
 from kernelfleet.errors import NoEnginesRegistered
 
 if TYPE_CHECKING:
@@ -47,7 +55,8 @@ class MapVerbs(BaseClient):
             timeout: Seconds to wait; None means no limit. The work goes on after it.
             schedule: ``'dynamic'``, or ``'static'`` for one contiguous block per engine.
             chunksize: Items per batch; None adapts.
-            retries: How often an item may be tried again after an engine died with it.
+            retries: How often an item may be run again after an engine died with it; an error
+                of the function is never tried again.
             progress: Show a bar if it takes long; None takes the client's.
 
         Raises:
@@ -138,39 +147,74 @@ class MapVerbs(BaseClient):
         schedule: str = "dynamic",
         chunksize: int | None = None,
         retries: int = 1,
+        progress: bool | None = None,
     ) -> Mapper:
         """An object whose ``map`` has these options; what is not given is the client's now."""
         check_options(schedule, chunksize, retries)
         return Mapper(
             self,
-            self._targets if targets is None else targets,
+            self._targets if targets is None else check_targets(targets),
             self._blocks(block, None),
             schedule,
             chunksize,
             retries,
+            progress,
         )
 
-    def parallel(self, **options: Any) -> Callable[[Callable[..., Any]], ParallelFunction]:
-        """A decorator: calling the function maps it over sequences. Options as for ``mapper``."""
+    def parallel(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+        """A decorator: calling the function maps it over sequences. Options as for ``mapper``.
+
+        Example:
+            >>> @mec.parallel(targets=[0, 1])  # doctest: +SKIP
+            ... def square(x):
+            ...     return x * x
+            >>> square(range(4))  # doctest: +SKIP
+            [0, 1, 4, 9]
+        """
         mapper = self.mapper(**options)
 
         def decorate(function: Callable[..., Any]) -> ParallelFunction:
+            if not callable(function):
+                raise TypeError(f"parallel decorates a function, not {type(function).__name__}")
             return ParallelFunction(mapper, function)
 
-        return decorate
+        return decorate if function is None else decorate(function)
 
-    def executor(self, *, targets: Targets | None = None, retries: int = 0) -> FleetExecutor:
+    def executor(
+        self,
+        *,
+        targets: Targets | None = None,
+        retries: int | None = None,
+        timeout: float | None = None,
+        require: Mapping[str, Any] | None = None,
+    ) -> FleetExecutor:
         """A ``concurrent.futures.Executor`` on these engines, load-balanced.
 
-        Interactive use of the engines goes on beside it.
+        ``submit``, ``map`` and the futures are those of the standard library. Each future keeps
+        what its task printed in ``.stdout``. Interactive use of the engines goes on beside it:
+        a task that waits behind somebody's command moves to an engine that is free, and engines
+        that come with ``scale`` or ``restart`` take part (of those in ``targets``).
+
+        ``retries``, ``timeout`` and ``require`` are for every task; ``submit`` takes them for one
+        task, as keywords that the function itself does not have.
 
         Args:
             targets: Which engines; None takes the client's.
-            retries: How often a task that raised, or whose engine died, is tried again.
+            retries: How often a task that raised, or whose engine died, is tried again; None is
+                once after a death and never after an error.
+            timeout: Seconds a task may run before it is interrupted and fails with
+                ``TimeoutError``; the time it waits does not count. None means no limit.
+            require: Properties an engine must have (``{'gpu': True}``, see ``set_properties``).
         """
-        from kernelfleet.client.executor import FleetExecutor
+        from kernelfleet.client.executor import FleetExecutor, TaskOptions
 
-        return FleetExecutor(self, self._map_targets(targets), retries=retries)
+        options = TaskOptions(retries=retries, timeout=timeout, require=require)
+        wanted = self._targets if targets is None else check_targets(targets)
+        ids, connection = self._map_targets(wanted), self._connection
+        if isinstance(wanted, str | slice):
+            here = slice(None) if isinstance(wanted, str) else wanted
+            return FleetExecutor(self, lambda: connection.roster.ids[here], options)
+        return FleetExecutor(self, present(connection, ids), options)
 
 
 @dataclass(frozen=True)
@@ -183,13 +227,14 @@ class Mapper:
     schedule: str
     chunksize: int | None
     retries: int
+    progress: bool | None = None
 
     def map(self, function: Function, *sequences: Iterable[Any]) -> Any:
         """As ``MultiEngineClient.map``."""
         return self.client.map(
             function, *sequences,
             targets=self.targets, block=self.block, schedule=self.schedule,
-            chunksize=self.chunksize, retries=self.retries,
+            chunksize=self.chunksize, retries=self.retries, progress=self.progress,
         )  # fmt: skip
 
 

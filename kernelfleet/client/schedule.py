@@ -82,50 +82,66 @@ class Assignment(Generic[B]):
 
     def __init__(self, engines: Iterable[int], depth: int = DEPTH) -> None:
         self._batches: dict[int, list[B]] = {engine: [] for engine in engines}
+        self._open = set(self._batches)
         self._depth = depth
+        #: Engines that work for somebody else just now, as far as is known.
+        self.occupied: set[int] = set()
 
     @property
     def engines(self) -> list[int]:
-        """The engines that take part."""
-        return list(self._batches)
+        """The engines that take part, and get new batches."""
+        return [engine for engine in self._batches if engine in self._open]
+
+    def set_engines(self, engines: Iterable[int]) -> None:
+        """These take part from now on; what others have they may still finish."""
+        self._open = set(engines)
+        for engine in self._open:
+            self._batches.setdefault(engine, [])
+        for engine in [e for e, batches in self._batches.items() if not batches]:
+            if engine not in self._open:
+                del self._batches[engine]
+
+    def drop_engine(self, engine: int) -> None:
+        """An engine takes part no more."""
+        self.set_engines(self._open - {engine})
 
     def add(self, engine: int, batch: B) -> None:
         """A batch was sent to an engine."""
         self._batches[engine].append(batch)
 
     def remove(self, engine: int, batch: B) -> bool:
-        """A batch has come back; whether it was the one that ran."""
-        batches = self._batches.get(engine, [])
-        if batch not in batches:
-            return False
+        """A batch has come back; whether it was the first."""
+        batches = self._batches[engine]
         was_first = batches[0] is batch
         batches.remove(batch)
+        if not batches and engine not in self._open:
+            del self._batches[engine]
         return was_first
 
-    def drop_engine(self, engine: int) -> None:
-        """An engine takes part no more."""
-        self._batches.pop(engine, None)
-
     def in_flight(self) -> list[B]:
-        """All batches under way."""
-        return [batch for batches in self._batches.values() for batch in batches]
-
-    def is_running(self, engine: int, batch: B) -> bool:
-        """Whether a batch is the one that runs."""
-        batches = self._batches.get(engine, [])
-        return bool(batches) and batches[0] is batch
+        """All batches under way; may be called from any thread."""
+        return [batch for batches in list(self._batches.values()) for batch in list(batches)]
 
     def next_engine(self, among: Iterable[int] | None = None) -> int | None:
         """The engine to give the next batch: the one with least to do, if it has room."""
-        able = self._batches if among is None else [e for e in among if e in self._batches]
+        able = self.engines if among is None else [e for e in among if e in self._open]
         room = [engine for engine in able if len(self._batches[engine]) < self._depth]
-        return min(room, key=lambda engine: len(self._batches[engine]), default=None)
+
+        def load(engine: int) -> tuple[int, bool]:
+            return len(self._batches[engine]), engine in self.occupied
+
+        return min(room, key=load, default=None)
 
     def idle(self) -> list[int]:
         """The engines with nothing to do."""
-        return [engine for engine, batches in self._batches.items() if not batches]
+        free = [engine for engine in self.engines if engine not in self.occupied]
+        return [engine for engine in free if not self._batches[engine]]
 
     def waiting(self) -> list[tuple[int, B]]:
         """The batches that wait behind another, those behind most others first."""
         loaded = sorted(self._batches.items(), key=lambda entry: -len(entry[1]))
         return [(engine, batch) for engine, batches in loaded for batch in reversed(batches[1:])]
+
+    def first(self) -> list[tuple[int, B]]:
+        """The first batch of each engine: it runs, unless somebody else's work does."""
+        return [(engine, batches[0]) for engine, batches in self._batches.items() if batches]

@@ -122,12 +122,8 @@ class Engine:
         self.queue.release(NOT_READY)
         self._start_next()
 
-    def detach(self, state: str, ename: str, cause: str, **details: Any) -> list[Job]:
-        """The incarnation is gone: fail what ran and what waited, and hold the queue.
-
-        Returns:
-            The jobs that failed.
-        """
+    def detach(self, state: str, ename: str, cause: str, **details: Any) -> None:
+        """The incarnation is gone: fail what ran and what waited, and hold the queue."""
         self.state, self.death = state, cause
         lost = self.queue.fail_all()
         if NOT_READY not in self.queue.holds:
@@ -150,7 +146,6 @@ class Engine:
         if self.links is not None and self.incarnation is not None:
             self.links.disconnect(self.incarnation.endpoints)
         self.incarnation = None
-        return lost
 
     def row(self) -> JsonDict:
         """What ``engines()`` shows."""

@@ -7,11 +7,16 @@ that is needed, so that one value that cannot be pickled fails its own item and 
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import pickle
+import sys
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from types import CoroutineType
 from typing import Any
 
 from kernelfleet.errors import SerializationError
@@ -50,66 +55,148 @@ def run_batch(
         stop_on_error: Stop after the first item that fails.
 
     Returns:
-        Frames of a list of outcomes, or a coroutine of them for an ``async def``.
+        Frames of a list of outcomes and of where each item's prints end, or a coroutine of them
+        for an ``async def``.
 
     Raises:
         UnknownFunction: nothing was run.
     """
     function = _find(function_id, function_frames)
+    batch = _Batch(star, budget, stop_on_error)
     if inspect.iscoroutinefunction(function):
-        return _run_async(function, items, star, budget, stop_on_error)
-    outcomes: list[Outcome] = []
-    end = None if budget is None else time.perf_counter() + budget
-    for item in items:
-        try:
-            value = function(*item) if star else function(item)
-        except BaseException as error:  # noqa: BLE001 (an interrupt or exit fails its item, too)
-            outcomes.append(("error", _describe(error)))
-            if stop_on_error or isinstance(error, KeyboardInterrupt):
+        return _run_async(function, items, batch)
+    with _printing(batch):
+        for item in items:
+            try:
+                value = function(*item) if star else function(item)
+                if type(value) is CoroutineType:
+                    value = _finish(value)
+            except BaseException as error:  # noqa: BLE001 (an interrupt or exit fails its item)
+                batch.failed(error)
+            else:
+                batch.succeeded(value)
+            if batch.over:
                 break
-        else:
-            outcomes.append(("ok", value))
-        if end is not None and time.perf_counter() > end:
-            break
-    return _packed(outcomes)
+    return batch.packed()
 
 
-async def _run_async(
-    function: Callable[..., Any],
-    items: Sequence[Any],
-    star: bool,
-    budget: float | None,
-    stop_on_error: bool,
-) -> Any:
-    outcomes: list[Outcome] = []
-    end = None if budget is None else time.perf_counter() + budget
-    for item in items:
-        try:
-            value = await (function(*item) if star else function(item))
-        except BaseException as error:  # noqa: BLE001
-            outcomes.append(("error", _describe(error)))
-            if stop_on_error or not isinstance(error, Exception):
+async def _run_async(function: Callable[..., Any], items: Sequence[Any], batch: _Batch) -> Any:
+    with _printing(batch):
+        for item in items:
+            try:
+                value = await (function(*item) if batch.star else function(item))
+            except asyncio.CancelledError as error:
+                batch.failed(_interrupt_or(error))
+            except BaseException as error:  # noqa: BLE001
+                batch.failed(error)
+            else:
+                batch.succeeded(value)
+            if batch.over:
                 break
-        else:
-            outcomes.append(("ok", value))
-        if end is not None and time.perf_counter() > end:
-            break
-    return _packed(outcomes)
+    return batch.packed()
+
+
+def _interrupt_or(error: asyncio.CancelledError) -> BaseException:
+    """An interrupt cancels what is awaited: in the user's words it is a KeyboardInterrupt."""
+    task = asyncio.current_task()
+    if task is None or not task.cancelling():
+        return error  # the user's own
+    while task.cancelling():
+        task.uncancel()
+    return KeyboardInterrupt().with_traceback(error.__traceback__)
+
+
+class _Batch:
+    """The outcomes so far, what was printed for each, and whether that is enough."""
+
+    def __init__(self, star: bool, budget: float | None, stop_on_error: bool) -> None:
+        self.star = star
+        self.over = False
+        self.counters: dict[str, _Counter] = {}
+        self._stop_on_error = stop_on_error
+        self._end = None if budget is None else time.perf_counter() + budget
+        self._outcomes: list[Outcome] = []
+
+    def succeeded(self, value: Any) -> None:
+        """The next item has this value."""
+        self._add(("ok", value))
+
+    def failed(self, error: BaseException) -> None:
+        """The next item has raised this."""
+        self.over = self._stop_on_error or not isinstance(error, Exception)
+        self._add(("error", _describe(error)))
+
+    def _add(self, outcome: Outcome) -> None:
+        self._outcomes.append(outcome)
+        for counter in self.counters.values():
+            counter.end_item()
+        if self._end is not None and time.perf_counter() > self._end:
+            self.over = True
+
+    def packed(self) -> list[pickle.PickleBuffer]:
+        """Frames of the outcomes; a value that cannot be pickled fails its own item only."""
+        printed = {name: counter.ends for name, counter in self.counters.items() if counter.total}
+        try:
+            return pack_nested((self._outcomes, printed))
+        except SerializationError:
+            return pack_nested(([_checked(outcome) for outcome in self._outcomes], printed))
+
+
+class _Counter:
+    """Counts the characters written to a stream, and notes where each item's end."""
+
+    def __init__(self, stream: Any) -> None:
+        self.total = 0
+        self.ends: list[int] = []
+        self._stream = stream
+        self._read_descriptor = getattr(stream, "read_descriptor", None)
+
+    def write(self, text: str) -> Any:
+        """Stand in for the stream's own ``write``."""
+        written = type(self._stream).write(self._stream, text)
+        self.total += len(text)
+        return written
+
+    def end_item(self) -> None:
+        """What is written from now on belongs to the next item."""
+        if self._read_descriptor is not None:
+            self._read_descriptor()  # what subprocesses have written so far is this item's
+        self.ends.append(self.total)
+
+
+@contextmanager
+def _printing(batch: _Batch) -> Iterator[None]:
+    """Count what is written to stdout and stderr meanwhile."""
+    streams = {"stdout": sys.stdout, "stderr": sys.stderr}
+    for name, stream in streams.items():
+        if stream is None or "write" in getattr(stream, "__dict__", {"write": None}):
+            continue  # somebody else has put something of his own there
+        batch.counters[name] = counter = _Counter(stream)
+        stream.write = counter.write  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        for name in batch.counters:
+            del streams[name].write
 
 
 def call_task(frames: Sequence[Any]) -> Any:
     """Run one executor task: its packed function and arguments."""
     function, args, kwargs = unpack(frames)
-    value = function(*args, **kwargs)
-    if inspect.iscoroutine(value):
-        return _finish(value)
-    return value
+    return function(*args, **kwargs)
 
 
 def _finish(coroutine: Any) -> Any:
-    import asyncio
-
-    return asyncio.run(coroutine)  # un-nested on a loop of its own, see asyncio_run.py
+    """Await what a plain function has returned."""
+    try:
+        asyncio.get_running_loop()
+        beside = hasattr(asyncio.run, "__wrapped__")
+    except RuntimeError:
+        beside = True
+    if beside:
+        return asyncio.run(coroutine)  # un-nested on a loop of its own, see asyncio_run.py
+    with ThreadPoolExecutor(1) as pool:  # a kernel that is not ours
+        return pool.submit(asyncio.run, coroutine).result()
 
 
 def _find(function_id: str, frames: Sequence[Any] | None) -> Callable[..., Any]:
@@ -135,13 +222,6 @@ def _from_source(source: str) -> Callable[..., Any]:
     if not callable(function):
         raise TypeError(f"{source!r} is not callable on the engine: {type(function).__name__}")
     return function  # type: ignore[no-any-return]
-
-
-def _packed(outcomes: list[Outcome]) -> list[pickle.PickleBuffer]:
-    try:
-        return pack_nested(outcomes)
-    except SerializationError:
-        return pack_nested([_checked(outcome) for outcome in outcomes])
 
 
 def _checked(outcome: Outcome) -> Outcome:

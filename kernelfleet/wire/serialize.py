@@ -108,9 +108,9 @@ def _block_of(view: memoryview) -> Block | None:
         return None
 
 
-def pack_nested(obj: object) -> list[pickle.PickleBuffer]:
+def pack_nested(obj: object, *, snapshot: bool = False) -> list[pickle.PickleBuffer]:
     """Pack an object for inclusion in another pickle, whose buffers its buffers become."""
-    return [pickle.PickleBuffer(cast(Any, frame)) for frame in pack(obj)]
+    return [pickle.PickleBuffer(cast(Any, frame)) for frame in pack(obj, snapshot=snapshot)]
 
 
 def pack_namespace(
