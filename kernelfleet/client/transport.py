@@ -204,7 +204,10 @@ class SocketTransport:
         if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
             self._give_up("it refuses the client key: is the connection file that of this fleet?")
         elif event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
-            self._give_up("it has another server key: is the connection file that of this fleet?")
+            self._give_up(
+                "it has another server key, or is no kernelfleet controller: is the connection file "
+                "that of this fleet?"
+            )
         elif event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
             self._give_up("what listens there is no kernelfleet controller (no CURVE)")
         elif event == zmq.EVENT_DISCONNECTED:
@@ -247,6 +250,9 @@ class SocketTransport:
         self._pump.socket.disable_monitor()
         self._monitor.close()
         self._pump.close(linger)
+        # The client may live on in a variable; its descriptors must not.
+        self._probe.block = None
+        self._sequence.unacknowledged.clear()
 
 
 def _opened(head: JsonDict, buffers: list[Any]) -> tuple[JsonDict, list[Any]]:
