@@ -62,7 +62,7 @@ def _bar(method: str, started: float) -> Any:
     if is_notebook(shell):
         from tqdm.std import tqdm
 
-        bar = tqdm(file=display_file(shell), ncols=100, **options)
+        bar = tqdm(file=display_file(shell), ncols=80, ascii=False, **options)
     else:
         from tqdm.auto import tqdm
 

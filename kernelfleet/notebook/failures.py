@@ -8,15 +8,18 @@ which engines Ctrl-C has interrupted. All other errors are IPython's business.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import types
 import weakref
 from typing import Any
 
-from kernelfleet.error_text import format_ids
+from kernelfleet.error_text import format_ids, text_of, without_colours
 from kernelfleet.errors import CompositeError
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+_MISSING_NAME = re.compile(r"name '(\w+)' is not defined")
 
 _installed: weakref.WeakSet[Any] = weakref.WeakSet()
 
@@ -56,7 +59,10 @@ def show(shell: Any, error: BaseException, tb: Traceback = None) -> None:
         lines = [*error._render_traceback_(), *hints(error, shell.user_ns)]
     else:
         lines = ["\n".join([type(error).__name__, *getattr(error, "__notes__", ())])]
-    shell._showtraceback(type(error), error, [*_frames(shell, error, tb), *lines])
+    lines = [*_frames(shell, error, tb), *lines]
+    if str(shell.colors).lower() == "nocolor":
+        lines = [without_colours(line) for line in lines]
+    shell._showtraceback(type(error), error, lines)
 
 
 def _frames(shell: Any, error: BaseException, tb: Traceback) -> list[str]:
@@ -98,9 +104,10 @@ def hints(error: CompositeError, here: dict[str, Any]) -> list[str]:
     """What helps with a name that engines lack and that exists here."""
     missing: dict[str, list[int]] = {}
     for failure in error.failures:
-        name = getattr(failure.exception, "name", None)
-        if isinstance(failure.exception, NameError) and name in here:
-            missing.setdefault(str(name), []).append(failure.engine_id or 0)
+        # The attribute ``name`` does not survive pickling.
+        found = _MISSING_NAME.search(text_of(failure.exception))
+        if isinstance(failure.exception, NameError) and found is not None and found[1] in here:
+            missing.setdefault(found[1], []).append(failure.engine_id or 0)
     return [
         f"Hint: `{name}` exists here but not on engines {format_ids(ids)}: "
         f"mec.push(dict({name}={name})), or %%px --push {name}"

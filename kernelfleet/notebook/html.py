@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 _MUTED = "opacity:.65"
 _CELL = "text-align:left;padding:.1em .8em .1em 0;vertical-align:top"
-_PRE = "margin:0;padding:0;background:none;white-space:pre-wrap;font-family:monospace"
-_ID = "font-family:monospace;font-weight:bold"
+_FONT = "font-family:var(--jp-code-font-family,monospace);font-size:var(--jp-code-font-size,1em)"
+_PRE = f"margin:0;padding:0;background:none;white-space:pre-wrap;{_FONT}"
+_ID = f"{_FONT};font-weight:bold"
 
 #: The columns of the table of engines.
 COLUMNS: Sequence[str] = (
@@ -118,7 +119,7 @@ def _with_lost_text(result: Any) -> list[dict[str, Any]]:
 def _line(label: str, text: str) -> str:
     shown = "\n".join(layout.bounded(text.rstrip("\n").split("\n"), 20))
     return (
-        f"<div style='display:flex;gap:.6em'><div style='{_ID};{_MUTED};white-space:nowrap'>"
+        f"<div style='display:flex;gap:.6em;align-items:baseline'><div style='{_ID};{_MUTED};white-space:nowrap'>"
         f"{escape(label)}</div><pre style='{_PRE}'>{ansi(shown)}</pre></div>"
     )
 

@@ -1,12 +1,13 @@
 """The final form of a cell's outputs: what is identical once, pictures in a grid, text bounded.
 
 Pure: Jupyter outputs of several engines in, blocks out, in the order in which they are to be
-shown. Where all engines did the same kind of thing, the first outputs of all come first, then the
+shown. Where engines did the same kinds of things, as far as they got, the first outputs of all come first, then the
 second ones, and so on; else engine by engine.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -109,9 +110,10 @@ def arrange(
     """
     targets = [(engine_id, _items(each)) for engine_id, each in outputs]
     targets = [(engine_id, items) for engine_id, items in targets if items]
-    shapes = {tuple(item.kind for item in items) for _, items in targets}
-    if len(shapes) == 1 and collapse:
-        columns = zip(*(_tagged(*target) for target in targets), strict=True)
+    columns = _columns([items for _, items in targets])
+    if collapse and columns is not None:
+        for target in targets:
+            _tagged(*target)
         ordered = [item for column in columns for item in _grouped(column)]
     elif collapse:
         ordered = _by_engine(targets)
@@ -119,6 +121,18 @@ def arrange(
         ordered = [item for target in targets for item in _tagged(*target)]
     limit = max(MIN_LINES, min(MAX_LINES, MAX_LINES_TOGETHER // max(1, len(ordered))))
     return _blocks(ordered, limit)
+
+
+def _columns(rows: Sequence[list[_Item]]) -> list[list[_Item]] | None:
+    """The first outputs of all, the second ones, and so on; None if they are of different kinds.
+
+    Rows that end early fit, as an engine's does that failed or was interrupted.
+    """
+    columns = [
+        [item for item in column if item is not None] for column in itertools.zip_longest(*rows)
+    ]
+    alike = all(len({item.kind for item in column}) == 1 for column in columns)
+    return columns if alike else None
 
 
 def _items(outputs: Iterable[Output]) -> list[_Item]:

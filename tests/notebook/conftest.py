@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -49,7 +50,7 @@ def bare(capsys: pytest.CaptureFixture[str]) -> Iterator[Shell]:
     """A shell that knows nothing of kernelfleet."""
     shell = Shell(capsys)
     yield shell
-    shell.ip.atexit_operations()
+    atexit.unregister(shell.ip.atexit_operations)
     shell.ip.restore_sys_module_state()
 
 

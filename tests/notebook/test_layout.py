@@ -46,6 +46,11 @@ def test_engines_that_did_different_things_come_one_after_the_other() -> None:
     assert lines(*outputs) == ["[0] a", "[0] Out[3]: 1", "[1-2] Out[3]: 1"]
 
 
+def test_an_engine_that_got_less_far_spoils_nothing() -> None:
+    outputs = [(0, [stream("a\n"), value("1")]), (1, [stream("a\n")])]
+    assert lines(*outputs) == ["[0-1] a", "[0] Out[3]: 1"]
+
+
 def test_the_same_value_under_different_numbers_is_one_without_a_number() -> None:
     assert lines((0, [value("7", 3)]), (1, [value("7", 4)])) == ["[0-1] Out: 7"]
 

@@ -1,0 +1,129 @@
+"""The bar of calls that take long: when it appears, what it says, that it goes."""
+
+from __future__ import annotations
+
+import io
+import sys
+import threading
+
+import pytest
+
+from kernelfleet import CallTimeout, MultiEngineClient
+from kernelfleet.client import progress
+from tests.gate import Gate
+
+
+class Terminal(io.StringIO):
+    """A stderr with somebody behind it; calls ``opens`` when it shows ``awaits``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.awaits, self.opens = "", lambda: None
+
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        count = super().write(text)
+        if self.awaits and self.awaits in self.getvalue():
+            self.awaits = ""
+            self.opens()
+        return count
+
+
+@pytest.fixture
+def transport() -> str:
+    return "embedded"
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(progress, "SHOW_AFTER_SECONDS", 0.05)
+    return terminal
+
+
+def shown_at_the_end(terminal: Terminal) -> str:
+    """What is left on the line after all returns."""
+    return terminal.getvalue().rpartition("\r")[2]
+
+
+def test_engines_done_and_who_lags_are_shown_and_gone_in_the_end(
+    mec: MultiEngineClient, gate: Gate, terminal: Terminal
+) -> None:
+    terminal.awaits, terminal.opens = "execute: 3/4 engines", gate.open
+    mec.execute(f"if engine_id == 2: {gate.code}", timeout=30)
+    assert "waiting for 2" in terminal.getvalue()
+    assert shown_at_the_end(terminal) == ""
+
+
+def test_items_of_a_map_are_counted(mec: MultiEngineClient, gate: Gate, terminal: Terminal) -> None:
+    terminal.awaits, terminal.opens = "map: 3/4 items", gate.open
+    code = f"lambda x: {gate.code} if x == 3 else x"
+    mec.map(code, range(4), chunksize=1, timeout=30)
+    assert shown_at_the_end(terminal) == ""
+
+
+@pytest.mark.parametrize("switch", ["argument", "client", "setting", "thread", "nobody"])
+def test_it_can_be_switched_off_and_is_off_where_nobody_looks(
+    mec: MultiEngineClient, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, switch: str
+) -> None:
+    def run(**options: bool) -> None:
+        mec.execute("import time; time.sleep(0.4)", targets=0, **options)  # type: ignore[arg-type]
+
+    if switch == "argument":
+        run(progress=False)
+    elif switch == "client":
+        mec.progress = False
+        assert mec.view(0).progress is False
+        run()
+    elif switch == "setting":
+        monkeypatch.setattr(progress.Switch, "on", False)
+        run()
+    elif switch == "thread":
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+    else:
+        monkeypatch.setattr(terminal, "isatty", lambda: False)
+        run()
+    assert terminal.getvalue() == ""
+
+
+def test_a_pending_result_shows_it_when_asked(
+    mec: MultiEngineClient, gate: Gate, terminal: Terminal
+) -> None:
+    terminal.awaits, terminal.opens = "execute: 0/4 engines", gate.open
+    pending = mec.execute(gate.code, block=False)
+    assert pending.wait(30, progress=True)
+    assert shown_at_the_end(terminal) == ""
+
+
+def test_a_timeout_holds_with_a_bar_too(
+    mec: MultiEngineClient, gate: Gate, terminal: Terminal
+) -> None:
+    with pytest.raises(CallTimeout, match="after 0.5 s: 0 of 4 engines"):
+        mec.execute(gate.code, timeout=0.5)
+    assert "execute: 0/4" in terminal.getvalue()
+    gate.open()
+    mec.barrier()
+
+
+@pytest.mark.parametrize("value", [1, None, "yes"])
+def test_the_switch_is_a_bool(mec: MultiEngineClient, value: object) -> None:
+    with pytest.raises(ValueError, match="progress must be True or False"):
+        mec.progress = value  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize(
+    ("state", "text"),
+    [
+        ({"done": 1, "total": 3, "left": [0, 2]}, "waiting for 0,2"),
+        ({"done": 0, "total": 2, "left": [0, 1]}, ""),
+        ({"done": 1, "total": 99, "left": list(range(98))}, ""),
+        ({"done": 5, "total": 9}, ""),
+    ],
+)
+def test_laggards_are_named_when_they_are_few(state: dict[str, object], text: str) -> None:
+    assert progress.laggards(state) == text

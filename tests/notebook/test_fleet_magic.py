@@ -1,0 +1,84 @@
+"""``%fleet``: starting, finding, choosing, restarting, ending."""
+
+from __future__ import annotations
+
+import pytest
+
+from kernelfleet import FleetError, FleetNotFound, MultiEngineClient
+from tests.fleets import NAME, SharedFleets
+from tests.notebook.conftest import Shell
+
+
+@pytest.fixture
+def loaded(bare: Shell) -> Shell:
+    bare.run("%load_ext kernelfleet")
+    return bare
+
+
+def test_a_fleet_starts_serves_and_ends(loaded: Shell) -> None:
+    out = loaded.run("%fleet start -n 2")
+    assert out.startswith("2 engines ready after ")
+    assert "It ends with this session" in out
+    mec: MultiEngineClient = loaded["mec"]
+    assert loaded.run("%%px\nengine_id") == "[0] Out[1]: 0\n[1] Out[1]: 1\n"
+    assert "has a running fleet already" in loaded.run("%fleet start -n 2")
+    pids = [engine.pid for engine in mec.engines()]
+    assert loaded.run("%fleet restart 1") == "restarted: 1\n"
+    after = [engine.pid for engine in mec.engines()]
+    assert (after[0], after[1] == pids[1]) == (pids[0], False)
+    assert loaded.run("%fleet stop") == "The fleet has ended.\n"
+    with pytest.raises(FleetError):
+        mec.get_ids()
+    assert loaded.run("%fleet start -n 1").startswith("1 engine ready")
+    loaded.run("%fleet stop")
+
+
+def test_a_variable_of_the_users_own_is_not_overwritten(loaded: Shell) -> None:
+    loaded.run("mec = 'mine'")
+    assert "`mec` is a variable of yours" in loaded.run("%fleet start -n 1")
+    assert loaded["mec"] == "mine"
+    loaded.run("%fleet start -n 1 --as lab")
+    assert loaded["lab"].get_ids() == [0]
+    loaded.run("%fleet stop")
+    assert "cannot name a variable" in loaded.run("%fleet start --as 1x")
+
+
+def test_a_running_fleet_is_found_by_its_name(loaded: Shell, fleets: SharedFleets) -> None:
+    fleets.client("unix").close()
+    out = loaded.run(f"%fleet connect {NAME}")
+    assert out == f"4 engines of fleet {NAME!r}, in `mec`.\n"
+    loaded["mec"].close()
+    loaded.run("%fleet connect nowhere")
+    assert isinstance(loaded.error, FleetNotFound)
+
+
+def test_a_daemon_outlives_the_session_until_it_is_stopped(loaded: Shell) -> None:
+    out = loaded.run("%fleet start -n 1 --daemon --name lasting")
+    assert "It outlives this session" in out
+    with MultiEngineClient("lasting") as other:
+        assert other.get_ids() == [0]
+    loaded.run("%fleet start -n 1 --daemon --name lasting")
+    assert "already running" in str(loaded.error)
+    assert loaded.run("%fleet stop") == "The fleet has ended.\n"
+
+
+def test_targets_are_chosen_for_magics_and_calls(shell: Shell, mec: MultiEngineClient) -> None:
+    assert shell.run("%fleet use 0,2") == "targets: [0, 2]\n"
+    assert mec.targets == [0, 2]
+    assert shell.run("%fleet use -1:") == "targets: -1:\n"
+    shell.run("%fleet use 9")
+    assert "no engine 9" in str(shell.error)
+    assert "targets are all" in shell.run("%fleet use everywhere")
+    assert mec.targets == slice(-1, None)
+
+
+def test_the_status_is_a_table(shell: Shell) -> None:
+    out = shell.run("%fleet status")
+    assert out.splitlines()[1].split()[:2] == ["engine", "state"]
+    assert "<table" in shell.result.result._repr_html_()
+
+
+@pytest.mark.parametrize("line", ["%fleet fly", "%fleet start -n many", "%fleet start -n 0"])
+def test_nonsense_is_a_usage_error(loaded: Shell, line: str) -> None:
+    assert "%fleet" in loaded.run(line)
+    assert "mec" not in loaded.ip.user_ns

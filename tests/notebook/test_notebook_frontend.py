@@ -1,0 +1,159 @@
+"""What stays in a notebook: cells executed by nbclient, in a kernel and a fleet of its own.
+
+nbclient has nobody at it, so nothing that is shown only for a while may be left behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+Execute = Callable[..., list[Any]]
+
+START = ("%load_ext kernelfleet", "%fleet start -n 2")
+
+
+def texts(cell: Any) -> list[str]:
+    """The text of each output of a cell."""
+    shown = []
+    for output in cell.outputs:
+        if output.output_type == "error":
+            shown.append("\n".join(output.traceback))
+        else:
+            shown.append(output.text if "text" in output else output.data["text/plain"])
+    return shown
+
+
+def test_from_an_empty_notebook_to_parallel_work_in_two_lines(execute: Execute) -> None:
+    load, start, px, named = execute(*START, "%%px\nengine_id", "mec")
+    assert load.outputs == []
+    (said,) = texts(start)
+    assert said.startswith("2 engines ready after ")
+    assert "`mec`" in said
+    assert "It ends with this notebook's kernel" in said
+    assert texts(px) == ["[0] Out[1]: 0\n[1] Out[1]: 1"]
+    assert "<table" in named.outputs[0].data["text/html"]
+    assert named.outputs[0].data["text/plain"].startswith("<MultiEngineClient of fleet")
+
+
+def test_live_lines_are_replaced_by_the_final_form(execute: Execute) -> None:
+    loop = "import time\nfor i in range(5):\n    print('tick', i)\n    time.sleep(0.2)"
+    *_, px, line = execute(*START, f"%%px\n{loop}", "%px print('once'); time.sleep(0.7)")
+    assert texts(px) == ["\n".join(f"[0-1] tick {i}" for i in range(5))]
+    said, view, result = texts(line)
+    assert (said, view) == ("Parallel execution on engines: all\n", "")
+    assert result.count("once") == 4  # in the code and in the output, of two engines
+
+
+def test_output_of_what_nobody_waits_for_stands_under_the_cell_that_started_it(
+    execute: Execute,
+) -> None:
+    loop = "import time\nfor i in range(5):\n    print('tick', i)\n    time.sleep(0.1)"
+    wait = "r = pr.r\nimport threading\n"
+    wait += "for t in threading.enumerate():\n    if t.name == 'kernelfleet-view': t.join()"
+    *_, px, later, waited = execute(
+        *START, f"%%px --noblock --out pr\n{loop}", "print('later')", wait
+    )
+    assert texts(px) == ["\n".join(f"[0-1] tick {i}" for i in range(5))]
+    assert texts(later) == ["later\n"]
+    assert texts(waited) == []
+
+
+def test_pictures_stand_in_a_grid_and_tables_below_their_label(execute: Execute) -> None:
+    pytest.importorskip("matplotlib")
+    plot = "import matplotlib.pyplot as plt\nplt.figure(figsize=(1, 1))\nplt.plot([0, engine_id]);"
+    table = "from IPython.display import HTML\nHTML('<b>bold</b>')"
+    *_, figures, html = execute(*START, f"%%px\n{plot}", f"%%px\n{table}")
+    (grid,) = figures.outputs
+    assert grid.data["text/html"].count("<img") == 2
+    assert "[0]</figcaption>" in grid.data["text/html"]
+    label, shown = html.outputs
+    assert label.data["text/plain"] == "[0-1] Out[2]:"
+    assert shown.data["text/html"] == "<b>bold</b>"
+    assert shown.metadata["engines"] == [0, 1]
+
+
+def test_errors_are_proper_error_outputs_also_without_the_extension(execute: Execute) -> None:
+    made = "from kernelfleet import Fleet\nmec = Fleet(2).start()"
+    _, failing, caught = execute(
+        made,
+        "mec.execute('1/0')",
+        "try:\n    mec.execute('1/0')\nexcept* ZeroDivisionError as g:\n    print(type(g).__name__)",
+    )
+    (error,) = failing.outputs
+    assert error.output_type == "error"
+    assert error.ename == "CompositeError"
+    text = "\n".join(error.traceback)
+    assert "\x1b[" in text
+    assert text.count("[0-1:execute]: ZeroDivisionError") == 1
+    assert "mec.execute" in text
+    assert texts(caught) == ["CompositeError\n"]
+
+
+def test_updates_clearing_progress_bars_and_widgets_leave_their_last_state(
+    execute: Execute,
+) -> None:
+    code = """%%px
+from IPython.display import clear_output, display
+import sys
+print('gone')
+clear_output()
+handle = display('first', display_id=True)
+handle.update('second')
+for i in range(1000):
+    sys.stderr.write(f'\\r{i}')
+display({'application/vnd.jupyter.widget-view+json': {'model_id': 'x'}, 'text/plain': 'Slider()'},
+        raw=True)
+"""
+    *_, px = execute(*START, code)
+    assert texts(px) == ["[0-1] 'second'\n[0-1 stderr] 999\n[0-1] Slider()"]
+
+
+def test_a_long_output_is_bounded_in_the_notebook_and_whole_in_the_result(
+    execute: Execute,
+) -> None:
+    *_, px, size = execute(
+        *START, "%%px --out r\nfor i in range(100_000): print(i)", "[len(t) for t in r.stdout]"
+    )
+    (text,) = texts(px)
+    assert len(text) < 20_000
+    assert text.startswith("[0-1] 0\n")
+    assert text.endswith("[0-1] 99999")
+    assert texts(size) == ["[588890, 588890]"]
+
+
+def test_a_long_call_leaves_no_bar_behind(execute: Execute) -> None:
+    *_, cell = execute(*START, "mec.execute('import time; time.sleep(1.3)');")
+    assert texts(cell) == []
+
+
+def test_completion_and_tooltips_are_answered_by_an_engine(execute: Execute) -> None:
+    ask = """
+kernel = get_ipython().kernel
+cell = '%%px -t 1\\nonly_the'
+print(kernel.do_complete(cell, len(cell))['matches'])
+cell = '%%px\\nonly_there'
+print(kernel.do_inspect(cell, len(cell))['data']['text/plain'].splitlines()[1])
+print(kernel.do_inspect('only_there', 10)['found'])
+"""
+    *_, asked = execute(*START, "%px only_there = 3.5", ask)
+    said = "".join(texts(asked)).splitlines()
+    assert said[0] == "['only_there']"
+    assert "3.5" in said[1]
+    assert said[2] == "False"
+
+
+def test_autopx_in_a_notebook_runs_cells_on_engines_and_silent_ones_here(
+    execute: Execute,
+) -> None:
+    *_, on, auto, off, here = execute(
+        *START, "%autopx", "x = engine_id\nprint(x)", "%autopx", "'x' in globals(), mec['x']"
+    )
+    assert texts(on) == ["Auto Parallel Enabled\nType %autopx to disable\n"]
+    assert "[1] Out[1]: 1" in texts(auto)[0]
+    assert texts(off) == ["Auto Parallel Disabled\n"]
+    assert texts(here) == ["(False, [0, 1])"]
