@@ -15,9 +15,9 @@ def __kernelfleet_bootstrap__(engine_id, n_engines):
     try:
         from kernelfleet.wire.serialize import pack, unpack
         from kernelfleet.engine.namespace import Namespace
-        namespace = Namespace(shell)
+        from kernelfleet.wire.functions import set_namespace_provider
+        set_namespace_provider(Namespace(shell))  # functions see the variables of the shell
     except ImportError:
-        namespace = None
         try:
             import cloudpickle as pickler
         except ImportError:

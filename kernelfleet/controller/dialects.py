@@ -190,13 +190,18 @@ class PortableRun(Run):
 
     def __init__(self, job: Job, msg_id: str) -> None:
         super().__init__(job, msg_id)
-        self.busy = self.idle = False
+        #: Its code runs, or is about to: ipykernel (7.4) ignores SIGINT when it says "busy", and
+        #: heeds it when it shows the input.
+        self.begun = False
+        self.idle = False
         self.reply_lost = False
 
     def take_iopub(self, message: KernelMessage) -> bool:  # noqa: D102
         if message.msg_type == "status":
             state = message.content.get("execution_state")
-            self.busy, self.idle = self.busy or state == "busy", self.idle or state == "idle"
+            self.idle = self.idle or state == "idle"
+            self.begun = self.begun or (state == "busy" and self.job.method != "execute")
+        self.begun = self.begun or message.msg_type == "execute_input"
         return super().take_iopub(message)
 
     @property
