@@ -53,6 +53,10 @@ class EngineApp(IPKernelApp):
     ).tag(config=True)
     outstream_class = DottedObjectName("kernelfleet.engine.iopub.EngineStream").tag(config=True)
 
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._leaving = threading.Event()
+
     def initialize(self, argv: list[str] | None = None) -> None:
         """Set the engine up; the command line wins over the lean defaults."""
         departure.die_with_parent(self.parent_handle)
@@ -128,7 +132,6 @@ class EngineApp(IPKernelApp):
             departure.die_with_controller(int(controller_pid))
         self.kernel.start()
         self.io_loop = ioloop.IOLoop.current()
-        self._loop_ends = False
         while True:
             try:
                 self.io_loop.start()
@@ -139,12 +142,13 @@ class EngineApp(IPKernelApp):
 
     def leave_soon(self) -> None:
         """End the process from any thread, interrupting the user's code."""
-        departure.watchdog(1.0, 0)
+        departure.watchdog(1.0, 0, unless=self._leaving)
         self.kernel.io_loop.add_callback(self.kernel.io_loop.stop)
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     def leave(self, code: int) -> None:
         """End the process now: what is printed or replied goes out, nothing is waited for."""
+        self._leaving.set()
         atexit.unregister(self.close)  # it can wait for threads that wait for it
         atexit.unregister(self.iopub_thread.stop)
         departure.leave(code, self._deliver)

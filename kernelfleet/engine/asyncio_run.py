@@ -49,21 +49,34 @@ def _unnested(
 @contextmanager
 def _stepping_aside(kernel_loop: asyncio.AbstractEventLoop) -> Iterator[None]:
     task = asyncio.current_task(kernel_loop)
-    if task is not None:
-        asyncio.tasks._leave_task(kernel_loop, task)
-    asyncio._set_running_loop(None)
-    # Runner cancels its main task on SIGINT only if it finds Python's own handler
     in_main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGINT, signal.default_int_handler) if in_main else None
+    before = signal.getsignal(signal.SIGINT)
     try:
+        if task is not None:
+            asyncio.tasks._leave_task(kernel_loop, task)
+        asyncio._set_running_loop(None)
+        if in_main:
+            # Runner cancels its main task on SIGINT only if it finds Python's own handler
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         yield
     finally:
+        _step_back(kernel_loop, task)
         if in_main:
             signal.signal(signal.SIGINT, before)
-        asyncio.set_event_loop(kernel_loop)
-        asyncio._set_running_loop(kernel_loop)
-        if task is not None:
-            asyncio.tasks._enter_task(kernel_loop, task)
+
+
+def _step_back(kernel_loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any] | None) -> None:
+    """Make the kernel's loop the running one again, whatever interrupts us."""
+    done = False
+    while not done:
+        try:
+            asyncio.set_event_loop(kernel_loop)
+            asyncio._set_running_loop(kernel_loop)
+            if task is not None and asyncio.current_task(kernel_loop) is not task:
+                asyncio.tasks._enter_task(kernel_loop, task)
+            done = True
+        except KeyboardInterrupt:
+            continue
 
 
 class _NestAsyncioFinder(importlib.abc.MetaPathFinder):

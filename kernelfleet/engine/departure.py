@@ -58,11 +58,26 @@ def die_with_controller(pid: int) -> None:
     threading.Thread(target=wait, name="ControllerWatch", daemon=True).start()
 
 
-def watchdog(seconds: float, code: int, last: Callable[[], None] | None = None) -> None:
-    """End the process after a while, whatever it does by then; ``last`` is called before."""
+def watchdog(
+    seconds: float,
+    code: int,
+    last: Callable[[], None] | None = None,
+    unless: threading.Event | None = None,
+) -> None:
+    """End the process after a while, whatever it does by then.
+
+    Args:
+        seconds: The while.
+        code: Exit code.
+        last: Called before the end.
+        unless: Set when somebody else sees to the end.
+    """
 
     def wait() -> None:
-        time.sleep(seconds)
+        if unless is None:
+            time.sleep(seconds)
+        elif unless.wait(seconds):
+            return
         if last is not None:
             watchdog(_GRACE, code)
             with suppress(BaseException):
@@ -78,6 +93,8 @@ def leave(code: int, deliver: Callable[[], None]) -> None:
 
     def deliver_once() -> None:
         if lock.acquire(blocking=False):
+            with suppress(BaseException):
+                _end_pool_workers()
             deliver()
             os._exit(code)
         time.sleep(_GRACE)
@@ -89,3 +106,11 @@ def leave(code: int, deliver: Callable[[], None]) -> None:
     with suppress(BaseException):
         deliver_once()
     os._exit(code)
+
+
+def _end_pool_workers() -> None:
+    """End processes of multiprocessing, which wait for work for ever when nobody joins them."""
+    multiprocessing = sys.modules.get("multiprocessing")
+    if multiprocessing is not None:
+        for process in multiprocessing.active_children():
+            process.kill()

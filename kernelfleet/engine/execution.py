@@ -45,6 +45,7 @@ def remember_shown_errors(shell: Any) -> None:
         etype, error, tb = get_exc_info(exc_tuple)
         if isinstance(error, asyncio.CancelledError) and Cancellation.interrupted:
             etype, error = KeyboardInterrupt, KeyboardInterrupt()
+        Cancellation.shown = True
         shell.last_shown_error = error
         return etype, error, tb
 

@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import _thread
 import asyncio
+import functools
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -28,7 +30,9 @@ T = TypeVar("T")
 #: Seconds between an interrupt and the nudges that follow it.
 NUDGES = (0.005, 0.02, 0.1, 0.3)
 #: Seconds an awaiting cell's loop may be busy with one callback after an interrupt.
-STUCK_AFTER = 0.2
+STUCK_AFTER = 0.3
+
+_KERNEL_PACKAGES = ("asyncio", "ipykernel", "kernelfleet", "tornado", "zmq")
 
 
 def ignore(signum: int, frame: object) -> None:
@@ -66,7 +70,7 @@ def serving(msg_id: str) -> Iterator[None]:
 def want(msg_id: str) -> None:
     """Interrupt this request, now or when its code begins; called on the control thread."""
     _Requests.wanted = {msg_id: True}  # the fleet has one request here at a time
-    if _Requests.inside == msg_id and _Requests.wanted.pop(msg_id, None):
+    if _Requests.inside == msg_id and _Requests.wanted.pop(msg_id, False):
         group = os.getpgrp()
         # what the code has started is interrupted as by Ctrl-C in a terminal
         (os.killpg if group == os.getpid() else os.kill)(os.getpid(), signal.SIGINT)
@@ -128,6 +132,8 @@ class Cancellation:
     """Whether the code that is (or was last) awaited has been interrupted; one per process."""
 
     interrupted = False
+    #: Its error is being shown, which takes a while: there is nothing left to interrupt.
+    shown = False
 
 
 @contextmanager
@@ -139,21 +145,21 @@ def cancel_on_sigint(future: asyncio.Future[Any]) -> Iterator[None]:
     cancellation got its turn) is interrupted where it stands.
     """
     loop = asyncio.get_running_loop()
-    Cancellation.interrupted = False
-    own = asyncio.current_task(loop)
+    Cancellation.interrupted = Cancellation.shown = False
     watch = _Watch(loop)
 
     def on_sigint(signum: int, frame: FrameType | None) -> None:
         Cancellation.interrupted = True
         running = asyncio.current_task(loop)
-        in_task = running is not None and running is not own
         if not watch.loop_is_stuck:
             _thread.start_new_thread(watch.until_the_loop_turns, ())  # takes no lock, a Thread does
-        elif not in_task and (running is own or not _in_callback(frame)):
-            return  # the loop turns again: nothing of the user's is running
-        if in_task or watch.loop_is_stuck:
+        if running is None:
+            if watch.loop_is_stuck and _in_users_callback(frame):
+                raise KeyboardInterrupt
+        elif running is future or not _is_of_the_kernel(running.get_coro()):
             raise KeyboardInterrupt  # user code that does not await just now
-        loop.call_soon_threadsafe(future.cancel)
+        if not watch.loop_is_stuck:
+            loop.call_soon_threadsafe(future.cancel)
 
     before = signal.signal(signal.SIGINT, on_sigint)
     try:
@@ -181,20 +187,39 @@ class _Watch:
         while True:
             turned = threading.Event()
             self._loop.call_soon_threadsafe(turned.set)
-            if turned.wait(STUCK_AFTER) or self.over:
+            if turned.wait(STUCK_AFTER) or self.over or Cancellation.shown:
                 self.loop_is_stuck = False
                 return
             self.loop_is_stuck = True
             signal.pthread_kill(main, signal.SIGINT)
 
 
-def _in_callback(frame: FrameType | None) -> bool:
-    """Whether the loop is calling something, and not at its own work, which must not break."""
+def _in_users_callback(frame: FrameType | None) -> bool:
+    """Whether the loop is calling something of the user's.
+
+    A KeyboardInterrupt in a callback of the kernel's could lose a message.
+    """
     while frame is not None:
         if frame.f_code is asyncio.Handle._run.__code__:
-            return True
+            callback = frame.f_locals["self"]._callback
+            return not _is_of_the_kernel(getattr(callback, "func", callback))
         frame = frame.f_back
     return False
+
+
+def _is_of_the_kernel(thing: object) -> bool:
+    """Whether a callback or coroutine is of the libraries that drive the kernel."""
+    code = getattr(thing, "cr_code", None) or getattr(thing, "__code__", None)
+    if code is None:
+        module = getattr(thing, "__module__", None) or ""
+        return module.partition(".")[0] in _KERNEL_PACKAGES
+    return str(code.co_filename).startswith(_kernel_folders())
+
+
+@functools.cache
+def _kernel_folders() -> tuple[str, ...]:
+    files = (getattr(sys.modules.get(name), "__file__", None) for name in _KERNEL_PACKAGES)
+    return tuple(os.path.dirname(file) + os.sep for file in files if file)
 
 
 async def run_cancellable(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -10,7 +10,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,9 @@ class Engine:
             socket.subscribe(b"")
         socket.connect(f"ipc://{self.connection_file}-ipc-{PORTS[port]}")
         return socket
+
+    def port_number(self, name: str) -> int:
+        return PORTS[name]
 
     @contextmanager
     def console(self) -> Iterator[BlockingKernelClient]:
@@ -195,7 +198,7 @@ class Engine:
 
     def close(self) -> None:
         """End the engine, whatever it does."""
-        if self.process.poll() is None:
+        with suppress(ProcessLookupError):  # its children may have outlived it
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(10)
         self.context.destroy(linger=0)

@@ -8,15 +8,24 @@ import pytest
 from kernelfleet.wire.serialize import pack
 from tests.engine.driver import Engine
 
+#: Far below the 60 s that the code would take, and bearable on a machine under load.
+PROMPTLY = 5
+
 BLOCKING = {
     "sleep": "time.sleep(60)",
     "loop": "while True: pass",
     "await": "await asyncio.sleep(60)",
     "await, then sleep": "await asyncio.sleep(0); time.sleep(60)",
     "a task that sleeps": ("async def work(): time.sleep(60)\nawait asyncio.create_task(work())"),
+    "a task that sleeps later": (
+        "async def work():\n    await asyncio.sleep(0.01); time.sleep(60)\n"
+        "await asyncio.create_task(work())"
+    ),
+    "a callback that sleeps": (
+        "asyncio.get_running_loop().call_soon(time.sleep, 60)\nawait asyncio.sleep(1)"
+    ),
     "asyncio.run": "asyncio.run(asyncio.sleep(60))",
     "asyncio.run in an awaiting cell": "await asyncio.sleep(0)\nasyncio.run(asyncio.sleep(60))",
-    "shell": "!sleep 60",
     "subprocess": "import subprocess; subprocess.run(['sleep', '60'])",
     "thread": "import threading; threading.Event().wait(60)",
 }
@@ -31,7 +40,7 @@ def test_a_running_cell_is_interrupted_promptly(engine: Engine, code: str) -> No
         begun = time.monotonic()
         engine.interrupt()
         content = engine.reply_to(sent)["content"]
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < PROMPTLY
         assert (content["status"], content["ename"]) == ("error", "KeyboardInterrupt")
         assert "KeyboardInterrupt" in "\n".join(content["traceback"])
     assert engine.execute("print('alive')")["stdout"] == "alive\n"
@@ -68,6 +77,30 @@ def test_interrupts_racing_the_end_of_an_awaiting_cell_lose_no_reply(engine: Eng
         content = engine.reply_to(sent)["content"]
         assert content["status"] == "ok" or content["ename"] == "KeyboardInterrupt"
         assert engine.execute("y = 1")["status"] == "ok"
+
+
+def test_a_shell_command_is_interrupted(engine: Engine) -> None:
+    sent = engine.send("fleet_execute_request", {"code": "print('now', flush=True)\n!sleep 60"})
+    engine.wait_for_output(sent, "now")
+    engine.interrupt()
+    while not engine.shell.poll(PROMPTLY * 200):
+        engine.interrupt()  # while pexpect starts the command, an interrupt can get lost in it
+    # IPython passes an interrupt on to the command and does not always raise it as well
+    content = engine.reply_to(sent)["content"]
+    assert content["status"] in {"ok", "error"}
+    assert engine.execute("1")["status"] == "ok"
+
+
+def test_a_task_is_interrupted_wherever_it_is_just_then(engine: Engine) -> None:
+    engine.execute("import asyncio, time\nasync def work(): time.sleep(60)")
+    for n in range(20):
+        code = "await asyncio.sleep(0.001)\nawait asyncio.create_task(work())"
+        sent = engine.send("fleet_execute_request", {"code": code})
+        time.sleep(0.001 + n / 3000)  # the race itself, not a wait
+        engine.interrupt()
+        while not engine.shell.poll(PROMPTLY * 1000):
+            engine.interrupt()  # an interrupt before the cell has begun is nobody's
+        assert engine.reply_to(sent)["content"]["ename"] == "KeyboardInterrupt"
 
 
 def test_a_burst_of_interrupts_is_survived(engine: Engine) -> None:
@@ -121,7 +154,7 @@ def test_a_called_function_is_interrupted(
         sent = engine.send("fleet_apply_request", buffers=pack((announced, (60,), {})))
         engine.wait_for_output(sent, "now")
         engine.interrupt()
-        reply = engine.reply_to(sent, timeout=1)
+        reply = engine.reply_to(sent, timeout=PROMPTLY)
         assert reply["content"]["ename"] == "KeyboardInterrupt"
         assert reply["buffers"] == []
 
@@ -157,4 +190,4 @@ def test_the_control_channel_interrupts_as_well(engine: Engine) -> None:
     sent = engine.send("fleet_execute_request", {"code": code})
     engine.wait_for_output(sent, "now")
     assert engine.ask_control("interrupt_request")["content"]["status"] == "ok"
-    assert engine.reply_to(sent, timeout=1)["content"]["ename"] == "KeyboardInterrupt"
+    assert engine.reply_to(sent, timeout=PROMPTLY)["content"]["ename"] == "KeyboardInterrupt"

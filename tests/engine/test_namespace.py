@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import pytest
@@ -77,7 +76,7 @@ def test_keys_are_the_users_names_only(engine: Engine) -> None:
 def test_the_engine_knows_its_number(engine: Engine) -> None:
     assert engine.pull("engine_id", "n_engines") == [3, 4]
     engine.execute("engine_id = 99")
-    assert "engine_id" in engine.keys()
+    assert engine.keys() == ["engine_id"]
     engine.reset()
     assert engine.pull("engine_id") == [3]
     assert engine.keys() == []

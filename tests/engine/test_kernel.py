@@ -1,0 +1,149 @@
+"""An engine is a complete Jupyter kernel for others while a fleet uses it."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from typing import Any
+
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.session import Session
+
+from tests.engine.driver import Engine
+
+
+def finished(client: BlockingKernelClient, msg_id: str) -> list[dict[str, Any]]:
+    """Everything published for a request, up to its idle."""
+    messages = []
+    while True:
+        message = client.get_iopub_msg(timeout=10)
+        if message["parent_header"].get("msg_id") == msg_id:
+            messages.append(message)
+            if message["content"].get("execution_state") == "idle":
+                return messages
+
+
+def test_a_console_executes_completes_and_inspects(engine: Engine) -> None:
+    with engine.console() as console:
+        engine.push(apple=[1, 2])
+        msg_id = console.execute("print(apple)")
+        reply = console.get_shell_msg(timeout=10)
+        assert reply["content"]["status"] == "ok"
+        text = [
+            m["content"]["text"] for m in finished(console, msg_id) if m["msg_type"] == "stream"
+        ]
+        assert "".join(text) == "[1, 2]\n"
+        console.complete("app", 3)
+        assert console.get_shell_msg(timeout=10)["content"]["matches"] == ["apple"]
+        console.inspect("len", 3)
+        assert console.get_shell_msg(timeout=10)["content"]["found"]
+
+
+def test_a_console_sees_what_the_fleet_does(engine: Engine) -> None:
+    with engine.console() as console:
+        sent = engine.send("fleet_execute_request", {"code": "print('seen')\n6 * 7"})
+        reply = engine.reply_to(sent)
+        messages = finished(console, sent)
+        kinds = list(dict.fromkeys(m["msg_type"] for m in messages[:-1]))  # text may come in two
+        assert kinds == ["status", "execute_input", "stream", "execute_result"]
+        assert messages[-1]["content"] == {"execution_state": "idle"}
+        assert messages[0]["content"] == {"execution_state": "busy"}
+        assert messages[1]["content"]["code"] == "print('seen')\n6 * 7"
+        assert messages[1]["content"]["execution_count"] == reply["content"]["number"]
+        # all but the idle come before the reply and are counted
+        assert reply["content"]["n_iopub"] == len(messages) - 1
+        assert len(engine.outputs(reply)) == len(messages) - 1
+    assert engine.execute("a = 1")["n_iopub"] == 0
+
+
+def test_a_consoles_input_is_answered_between_fleet_requests(engine: Engine) -> None:
+    with engine.console() as console:
+        for n in range(3):
+            msg_id = console.execute(f"answer = input('n{n}?')")
+            request = console.get_stdin_msg(timeout=10)
+            sent = engine.send("fleet_execute_request", {"code": "print(answer)"})
+            assert request["content"]["prompt"] == f"n{n}?"
+            console.input(f"reply {n}")
+            reply = engine.reply_to(sent)
+            streams = [m for m in engine.outputs(reply) if m["msg_type"] == "stream"]
+            assert "".join(m["content"]["text"] for m in streams) == f"reply {n}\n"
+            finished(console, msg_id)
+
+
+def test_console_and_fleet_share_the_engine_without_losing_a_request(engine: Engine) -> None:
+    with engine.console() as console:
+        count = 100
+        results: queue.Queue[str] = queue.Queue()
+
+        def ask() -> None:
+            for n in range(count):
+                reply = engine.ask("fleet_execute_request", {"code": f"f{n} = {n}"})
+                results.put(reply["content"]["status"])
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        for n in range(count):
+            msg_id = console.execute(f"c{n} = {n}")
+            reply = console.get_shell_msg(timeout=10)
+            assert reply["parent_header"]["msg_id"] == msg_id
+            assert reply["content"]["status"] == "ok"
+        thread.join(20)
+        assert [results.get_nowait() for _ in range(count)] == ["ok"] * count
+
+
+def test_a_consoles_failing_cell_aborts_no_request_of_the_fleet(engine: Engine) -> None:
+    with engine.console() as console:
+        msg_id = console.execute("import time; time.sleep(0.1); 1/0")
+        sent = [engine.send("fleet_execute_request", {"code": f"a{n} = {n}"}) for n in range(5)]
+        assert [engine.reply_to(s)["content"]["status"] for s in sent] == ["ok"] * 5
+        assert console.get_shell_msg(timeout=10)["content"]["status"] == "error"
+        finished(console, msg_id)
+
+
+def test_a_consoles_awaiting_cell_is_interrupted_promptly(engine: Engine) -> None:
+    with engine.console() as console:
+        msg_id = console.execute(
+            "import asyncio\nprint('now', flush=True)\nawait asyncio.sleep(60)"
+        )
+        while console.get_iopub_msg(timeout=10)["content"].get("text") != "now\n":
+            pass
+        engine.interrupt()
+        reply = console.get_shell_msg(timeout=5)
+        assert reply["parent_header"]["msg_id"] == msg_id
+        assert reply["content"]["status"] == "error"
+
+
+def test_messages_with_a_wrong_signature_are_ignored(engine: Engine) -> None:
+    right = engine.session
+    engine.session = Session(key=b"wrong")
+    engine.send("fleet_execute_request", {"code": "intruded = True"})
+    engine.send("fleet_identity_request", {"engine_id": 9, "n_engines": 9}, socket=engine.control)
+    engine.session = right
+    assert engine.keys() == []
+    assert engine.pull("engine_id") == [3]
+
+
+def test_malformed_and_unknown_requests_do_no_harm(engine: Engine) -> None:
+    engine.shell.send_multipart([b"nonsense"])
+    engine.shell.send_multipart([b"<IDS|MSG>", b"", b'"fleet_', b"", b"", b""])
+    unknown = engine.ask("fleet_dance_request")["content"]
+    assert (unknown["status"], unknown["kind"]) == ("error", "engine")
+    assert engine.ask_control("fleet_dance_request")["content"]["kind"] == "engine"
+    assert engine.ask("fleet_execute_request", {})["content"]["status"] == "error"
+    assert engine.execute("1")["status"] == "ok"
+
+
+def test_kernel_info_tells_of_ipython_and_a_debugger(engine: Engine) -> None:
+    info = engine.ask("kernel_info_request")["content"]
+    assert info["implementation"] == "ipython"
+    assert info["supported_features"] == ["debugger"]
+
+
+def test_setup_tells_about_the_process(start_engine: Any) -> None:
+    import platform
+
+    engine = start_engine()
+    content = engine.ask("fleet_setup_request", {"engine_id": 1, "n_engines": 2})["content"]
+    assert content["pid"] == engine.process.pid
+    assert content["python"] == platform.python_version()
+    assert content["host"] == platform.node()

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from kernelfleet.wire.serialize import unpack
+from tests.engine.driver import Engine
+
+BUSY = {"sleep": "time.sleep(60)", "loop": "while True: pass"}
+
+
+@pytest.mark.parametrize("code", BUSY.values(), ids=BUSY)
+def test_variables_of_a_busy_engine_can_be_seen(engine: Engine, code: str) -> None:
+    engine.execute("import time; a = 1; b = [2]")
+    sent = engine.send("fleet_execute_request", {"code": f"print('now', flush=True)\n{code}"})
+    engine.wait_for_output(sent, "now")
+    begun = time.monotonic()
+    reply = engine.ask_control("fleet_peek_request", {"names": ["a", "b"], "limit_bytes": 1000})
+    assert unpack(reply["buffers"]) == [1, [2]]
+    assert time.monotonic() - begun < 5
+    engine.interrupt()
+    assert engine.reply_to(sent)["content"]["ename"] == "KeyboardInterrupt"
+
+
+def test_errors_are_reported(engine: Engine) -> None:
+    reply = engine.ask_control("fleet_peek_request", {"names": ["nope"], "limit_bytes": None})
+    assert reply["content"]["evalue"] == "name 'nope' is not defined"
+    engine.execute("big = bytes(2000)\nimport threading\nlock = threading.Lock()")
+    reply = engine.ask_control("fleet_peek_request", {"names": ["big"], "limit_bytes": 1000})
+    assert reply["content"]["kind"] == "limit"
+    assert "2" in reply["content"]["evalue"]
+    reply = engine.ask_control("fleet_peek_request", {"names": ["lock"], "limit_bytes": None})
+    assert reply["content"]["kind"] == "serialization"
+
+
+def test_one_peek_at_a_time_and_interrupts_do_not_wait_for_it(engine: Engine) -> None:
+    engine.execute(
+        "import time\n"
+        "class Slow:\n    def __reduce__(self): time.sleep(3); return int, ()\n"
+        "slow = Slow()"
+    )
+    first = engine.send(
+        "fleet_peek_request", {"names": ["slow"], "limit_bytes": None}, socket=engine.control
+    )
+    second = engine.send(
+        "fleet_peek_request", {"names": ["slow"], "limit_bytes": None}, socket=engine.control
+    )
+    begun = time.monotonic()
+    refused = engine.receive(engine.control)
+    assert time.monotonic() - begun < 2.5
+    assert refused["parent_header"]["msg_id"] == second
+    assert refused["content"]["kind"] == "busy"
+    answered = engine.receive(engine.control)
+    assert answered["parent_header"]["msg_id"] == first
+    assert unpack(answered["buffers"]) == [0]
