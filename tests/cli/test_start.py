@@ -54,12 +54,18 @@ def daemon(monkeypatch: pytest.MonkeyPatch, running: Running) -> Iterator[Simple
 
 
 def test_options_reach_the_controller(cli: CLI, daemon: SimpleNamespace) -> None:
-    assert cli("start", "-n3", "--name", "sweep", "--no-tcp", "--kernel", "bash")[0] == 0
+    given = ["-n3", "--name", "sweep", "--no-tcp", "--kernel", "bash", "--no-fork"]
+    given += ["--on-start", "x = 1", "--restart", "on-death", "--preload", "numpy, pandas"]
+    assert cli("start", *given)[0] == 0
     assert daemon.options == {
         "name": "sweep",
         "n": 3,
         "kernel": "bash",
         "tcp": False,
+        "on_start": "x = 1",
+        "restart": "on-death",
+        "preload": ("numpy", "pandas"),
+        "fork": False,
         "port": None,
     }
     assert cli("start", "--port", "4711")[0] == 0
