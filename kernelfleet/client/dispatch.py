@@ -50,7 +50,7 @@ class Dispatcher:
         verb: ``map`` or ``task``.
         chunksize: Items per batch; None adapts.
         budget: Seconds after which a batch gives the rest of its items back; None is no limit.
-        stop_on_error: A failing item ends its batch.
+        stop_on_error: A failing item ends the call on its engine.
         steal: Take waiting batches back when an engine idles.
     """
 

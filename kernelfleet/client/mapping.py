@@ -20,7 +20,7 @@ from kernelfleet.client.connection import Connection, Reply
 from kernelfleet.client.decode import Reader
 from kernelfleet.client.dispatch import Dispatcher
 from kernelfleet.client.partition import edges
-from kernelfleet.client.pending import PendingResult
+from kernelfleet.client.pending import SETTLE_SECONDS, PendingResult
 from kernelfleet.client.schedule import BUDGET_SECONDS, DEPTH
 from kernelfleet.errors import CompositeError, Failure
 
@@ -132,8 +132,8 @@ class MapRun:
         self.values: dict[int, Any] = {}
         self.failures: dict[int, Failure] = {}
         self.future: Future[Reply] = Future()
-        self.cancelled = False
         self._interrupt: bool | None = None
+        self._cancel_sent = threading.Event()
         source = _Blocks(items, len(engines), retries) if static else _Sliced(items, retries)
         self.dispatcher = Dispatcher(
             connection, present(connection, engines), source, self._settle,
@@ -166,10 +166,12 @@ class MapRun:
                 if self._interrupt is not None:
                     interrupt, self._interrupt = self._interrupt, None
                     dispatcher.cancel_all(interrupt=interrupt)
+                    self._cancel_sent.set()
                 dispatcher.fill()
             self._resolve()
         except BaseException as error:  # noqa: BLE001 (whoever waits must not hang)
             self.future.set_exception(error)
+        self._cancel_sent.set()
 
     def _resolve(self) -> None:
         if self.dispatcher.lost is not None:
@@ -190,9 +192,9 @@ class MapRun:
     def cancel(self, *, interrupt: bool) -> list[int]:
         """Stop it, from any thread; the engines it was at."""
         engines = sorted({batch.engine for batch in self.dispatcher.assignment.in_flight()})
-        self.cancelled = True
         self._interrupt = interrupt or bool(self._interrupt)
         self.dispatcher.wake()
+        self._cancel_sent.wait(SETTLE_SECONDS)
         return engines
 
 
@@ -244,6 +246,7 @@ class MapResult(PendingResult):
 
     def _stop_work(self, *, interrupt: bool) -> tuple[list[int], list[int]]:
         engines = self._run.cancel(interrupt=interrupt)
+        self._connection.call("ping", SETTLE_SECONDS)  # what was sent before has been done then
         return (engines, engines) if interrupt else (engines, [])
 
 
@@ -273,7 +276,7 @@ def iterate(
     source = _Lazy(items, retries, chunksize)
     dispatcher = Dispatcher(
         connection, present(connection, engines), source, settle,
-        function=function, star=star, label=label, chunksize=chunksize,
+        function=function, star=star, label=label, chunksize=chunksize, stop_on_error=False,
     )  # fmt: skip
     with contextlib.closing(_Window(dispatcher, source, ready, len(engines))) as window:
         for key in itertools.count():

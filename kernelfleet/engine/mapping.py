@@ -12,7 +12,7 @@ import inspect
 import pickle
 import sys
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -26,6 +26,8 @@ from kernelfleet.wire.serialize import pack, pack_nested, unpack
 KEPT_FUNCTIONS = 16
 
 _functions: OrderedDict[str, Callable[..., Any]] = OrderedDict()
+#: Functions of calls that are to end because an item has failed.
+_failed: deque[str] = deque(maxlen=KEPT_FUNCTIONS)
 
 #: What became of one item: ``("ok", value)``, or ``("error", description)``.
 Outcome = tuple[str, Any]
@@ -52,7 +54,8 @@ def run_batch(
         star: Each item is a tuple of arguments, not one argument.
         budget: Stop before the next item after so many seconds; None means no limit. Items not
             reached are simply not in the answer.
-        stop_on_error: Stop after the first item that fails.
+        stop_on_error: Stop after the first item that fails: of this batch, and of those of the
+            same call that wait behind it.
 
     Returns:
         Frames of a list of outcomes and of where each item's prints end, or a coroutine of them
@@ -62,7 +65,9 @@ def run_batch(
         UnknownFunction: nothing was run.
     """
     function = _find(function_id, function_frames)
-    batch = _Batch(star, budget, stop_on_error)
+    batch = _Batch(star, budget, function_id if stop_on_error else None)
+    if function_id in _failed:
+        return batch.packed()
     if inspect.iscoroutinefunction(function):
         return _run_async(function, items, batch)
     with _printing(batch):
@@ -109,11 +114,11 @@ def _interrupt_or(error: asyncio.CancelledError) -> BaseException:
 class _Batch:
     """The outcomes so far, what was printed for each, and whether that is enough."""
 
-    def __init__(self, star: bool, budget: float | None, stop_on_error: bool) -> None:
+    def __init__(self, star: bool, budget: float | None, stops: str | None) -> None:
         self.star = star
         self.over = False
         self.counters: dict[str, _Counter] = {}
-        self._stop_on_error = stop_on_error
+        self._stops = stops
         self._end = None if budget is None else time.perf_counter() + budget
         self._outcomes: list[Outcome] = []
 
@@ -123,7 +128,9 @@ class _Batch:
 
     def failed(self, error: BaseException) -> None:
         """The next item has raised this."""
-        self.over = self._stop_on_error or not isinstance(error, Exception)
+        self.over = self._stops is not None or not isinstance(error, Exception)
+        if self._stops is not None:
+            _failed.append(self._stops)
         self._add(("error", _describe(error)))
 
     def _add(self, outcome: Outcome) -> None:

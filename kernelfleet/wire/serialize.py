@@ -13,9 +13,9 @@ from __future__ import annotations
 import io
 import pickle
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import Any, cast
+from typing import Any
 
 from kernelfleet.errors import SerializationError
 from kernelfleet.wire.blocks import BLOCK_BYTES, Block, frame_bytes
@@ -87,15 +87,19 @@ def pack(obj: object, *, snapshot: bool = False, shared: bool = False) -> list[F
         buffers.append(block or (bytes(view) if snapshot else view))
         return False
 
+    pickled = _dump(obj, keep_small_in_band).getbuffer()
+    return [(_block_of(pickled) if shared else None) or pickled, *buffers]
+
+
+def _dump(obj: object, keep_in_band: Callable[[pickle.PickleBuffer], bool]) -> io.BytesIO:
     stream = io.BytesIO()
     try:
-        _Pickler(stream, keep_small_in_band).dump(obj)
+        _Pickler(stream, keep_in_band).dump(obj)
     except Exception as error:
         raise SerializationError(
             f"cannot pickle {type(obj).__name__!r} object: {type(error).__name__}: {error}"
         ) from error
-    pickled = stream.getbuffer()
-    return [(_block_of(pickled) if shared else None) or pickled, *buffers]
+    return stream
 
 
 def _block_of(view: memoryview) -> Block | None:
@@ -110,7 +114,18 @@ def _block_of(view: memoryview) -> Block | None:
 
 def pack_nested(obj: object, *, snapshot: bool = False) -> list[pickle.PickleBuffer]:
     """Pack an object for inclusion in another pickle, whose buffers its buffers become."""
-    return [pickle.PickleBuffer(cast(Any, frame)) for frame in pack(obj, snapshot=snapshot)]
+    buffers: list[pickle.PickleBuffer] = []
+
+    def keep_small_in_band(buffer: pickle.PickleBuffer) -> bool:
+        view = buffer.raw()
+        if view.nbytes < OUT_OF_BAND_BYTES:
+            return True
+        buffers.append(pickle.PickleBuffer(bytearray(view)) if snapshot else buffer)
+        return False
+
+    # Never a PickleBuffer of a memoryview: when both are garbage of a cycle (a traceback will do),
+    # clearing the view first makes the release of the buffer crash (seen in CPython 3.11).
+    return [pickle.PickleBuffer(_dump(obj, keep_small_in_band).getvalue()), *buffers]
 
 
 def pack_namespace(
