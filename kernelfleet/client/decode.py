@@ -7,6 +7,8 @@ result, because unpickling runs the user's code.
 
 from __future__ import annotations
 
+import ast
+import builtins
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -37,9 +39,6 @@ _ENGINE_ERRORS: dict[str, type[FleetError]] = {
     "QueueCleared": QueueCleared,
     "FleetStopped": FleetStopped,
 }
-
-#: What the controller has looked up in vain: a command by number, a property by name.
-_LOOKUP_ERRORS: dict[str, type[LookupError]] = {"IndexError": IndexError, "KeyError": KeyError}
 
 
 class Reader:
@@ -175,9 +174,26 @@ def engine_error(info: JsonDict, frames: list[Any]) -> Exception:
         return (
             exception if isinstance(exception, SerializationError) else SerializationError(evalue)
         )
-    if exception is None and not frames and ename in _LOOKUP_ERRORS:
-        exception = _LOOKUP_ERRORS[ename](evalue)
+    if exception is None and not frames:
+        exception = _builtin_error(ename, evalue)
     return restore_error(info, exception)
+
+
+def _builtin_error(ename: str, evalue: str) -> Exception | None:
+    """One of Python's own exceptions by its name and text: all that a kernel not ours tells."""
+    kind = getattr(builtins, ename, None)
+    if not (isinstance(kind, type) and issubclass(kind, Exception)):
+        return None
+    if kind is KeyError:
+        try:
+            return KeyError(ast.literal_eval(evalue))  # its text is the repr of its key
+        except (ValueError, SyntaxError):
+            return KeyError(evalue)
+    try:
+        error: Exception = kind(*[evalue] if evalue else [])
+    except TypeError:
+        return None  # UnicodeDecodeError and the like want to know more
+    return error if str(error) == evalue else None
 
 
 def _unreadable(result: JsonDict, error: Exception) -> Exception:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 _CODE = """
 def __kernelfleet_bootstrap__(engine_id, n_engines):
-    import ast, base64, builtins, json, pickle, sys, time
+    import asyncio, base64, builtins, inspect, json, pickle, sys, time
     from IPython import get_ipython
     shell = get_ipython()
     try:
@@ -51,6 +51,13 @@ def __kernelfleet_bootstrap__(engine_id, n_engines):
         return [name for name, value in shell.user_ns.items()
                 if not name.startswith("_") and value is not hidden.get(name, hidden)]
 
+    def awaited(value):
+        if not inspect.iscoroutine(value):
+            return value
+        from concurrent.futures import ThreadPoolExecutor
+        with ThreadPoolExecutor(1) as pool:  # this thread's loop is running
+            return pool.submit(asyncio.run, value).result()
+
     def run(verb, content, frames):
         if verb == "push":
             shell.user_ns.update(unpack(frames))
@@ -59,7 +66,7 @@ def __kernelfleet_bootstrap__(engine_id, n_engines):
             return {}, pack(pull(content["names"]))
         if verb == "apply":
             function, args, kwargs = unpack(frames)
-            return {}, pack(function(*args, **kwargs))
+            return {}, pack(awaited(function(*args, **kwargs)))
         if verb == "keys":
             return {"keys": keys()}, []
         shell.reset(new_session=True)

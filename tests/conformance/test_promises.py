@@ -16,16 +16,7 @@ TESTS = Path(__file__).resolve().parent.parent
 #: Public names that are no verbs of the interface, and verbs whose promises are held elsewhere.
 ELSEWHERE = {
     "stop_fleet": "tests/cli",
-    "map": "tests/journeys/test_seeds.py",
-    "imap": "not held yet",
-    "imap_unordered": "not held yet",
-    "mapper": "not held yet",
-    "parallel": "not held yet",
-    "scale": "not held yet",
-    "executor": "not held yet",
     "activate": "not held yet",
-    "wait": "not held yet",
-    "as_completed": "not held yet",
 }
 
 #: Sections of which nothing is held here yet.
