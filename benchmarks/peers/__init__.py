@@ -1,0 +1,26 @@
+"""The sides, by name. A side is imported where it runs, and nowhere else."""
+
+from __future__ import annotations
+
+import importlib
+
+from benchmarks.peers.base import Peer
+
+#: In the order of the table's columns; the first is the one the others are compared with.
+SIDES = ("kernelfleet", "ipyparallel", "dask", "processes", "raw")
+
+_MODULES = {
+    "kernelfleet": "fleet",
+    "daemon": "daemon",
+    "ipyparallel": "parallel",
+    "dask": "distributed",
+    "processes": "processes",
+    "raw": "raw",
+}
+
+
+def make(name: str) -> Peer:
+    """The side with this name; importing what it needs is part of its cost."""
+    module = importlib.import_module(f"benchmarks.peers.{_MODULES[name]}")
+    peer: Peer = module.make()
+    return peer
