@@ -1,7 +1,7 @@
 """Completion and inspection inside ``%%px``, ``%px`` and ``%autopx`` code, by an engine.
 
-The first target answers, if it is idle; a busy one is left alone and nothing is offered. What an
-engine offers stands alone: names that exist only here would not work there.
+The first target answers, if it is idle. What it offers stands alone: names that exist only here
+would not work there. A busy engine is left alone, and this process offers what it knows.
 """
 
 from __future__ import annotations
@@ -93,7 +93,9 @@ def _match(desk: Desk, context: Any) -> dict[str, Any]:
     asked = question(desk, context.full_text, cursor)
     if asked is None:
         return {"completions": [], "suppress": False}
-    answer = asked.ask("complete") or {}
+    answer = asked.ask("complete")
+    if answer is None:
+        return {"completions": [], "suppress": False}
     types = answer.get("metadata", {}).get("_jupyter_types_experimental", [])
     kinds = {each.get("text"): each.get("type") for each in types}
     completions = [

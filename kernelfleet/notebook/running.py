@@ -64,6 +64,8 @@ class View:
         self._status = ""
         self._begun = False
         self._dirty = False
+        #: Whether something was asked: then what came before stands above the question for good.
+        self._talking = False
 
     def feed(self, engine_id: int, msg_type: str, content: JsonDict) -> None:
         """Take an output message; called on kernelfleet's own thread."""
@@ -127,7 +129,7 @@ class View:
             self._screen.finish([])
         elif not show:
             self._screen.finish([])
-        elif pending.done():
+        elif pending.done() and not self._talking:
             self._screen.finish(layout.arrange(pending.outputs, collapse=self._collapse))
         else:
             lines = self._tail(layout.MAX_LINES)
@@ -185,14 +187,23 @@ class View:
                 lines += _prefixed(engine_id, transcript.take_open())
         return lines
 
+    def _settle_lines(self) -> None:
+        """Show for good what has come so far; the live view starts anew below it."""
+        if self._screen.permanent:
+            self._screen.say(self._finished_lines(last=True))
+            self._begun = True
+        elif lines := self._tail(layout.MAX_LINES):
+            self._screen.finish([layout.Text(lines)])
+        self._transcripts.clear()
+        self._talking = True
+
     # -- input() on engines ---------------------------------------------------------------------
 
     def _answer(self, pending: PendingResult) -> None:
         """Ask the user what engines ask, one engine at a time."""
         while self._questions and not self._over:
             engine_id, content = self._questions.popleft()
-            self._dirty = True
-            self._show()
+            self._settle_lines()
             prompt = layout.prefix([engine_id]) + str(content.get("prompt", ""))
             ask = getpass.getpass if content.get("password") else builtins.input
             try:

@@ -82,7 +82,7 @@ class NotebookScreen:
         """Not here: nothing is for good before the end."""
 
     def finish(self, blocks: Sequence[Block]) -> None:
-        """Replace the view by the first block, and show the others below it."""
+        """Replace the view by the first block, and show the others below; the next view is new."""
         if self._detached:
             bundles = [_together(blocks)] if blocks else []
         else:
@@ -91,6 +91,7 @@ class NotebookScreen:
             self._put(bundles.pop(0) if bundles else ({"text/plain": ""}, {}))
         for data, metadata in bundles:
             self._publish(data, metadata)
+        self._display_id, self._shown = uuid.uuid4().hex, None
 
     @property
     def is_shown(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -18,7 +19,8 @@ class Terminal(io.StringIO):
 
     def __init__(self) -> None:
         super().__init__()
-        self.awaits, self.opens = "", lambda: None
+        self.awaits = ""
+        self.opens: Callable[[], object] = list
 
     def isatty(self) -> bool:
         return True
@@ -38,10 +40,8 @@ def transport() -> str:
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setattr(progress, "SHOW_AFTER_SECONDS", 0.05)
-    return terminal
+    return Terminal()
 
 
 def shown_at_the_end(terminal: Terminal) -> str:
@@ -50,15 +50,19 @@ def shown_at_the_end(terminal: Terminal) -> str:
 
 
 def test_engines_done_and_who_lags_are_shown_and_gone_in_the_end(
-    mec: MultiEngineClient, gate: Gate, terminal: Terminal
+    mec: MultiEngineClient, gate: Gate, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sys, "stderr", terminal)
     terminal.awaits, terminal.opens = "execute: 3/4 engines", gate.open
     mec.execute(f"if engine_id == 2: {gate.code}", timeout=30)
     assert "waiting for 2" in terminal.getvalue()
     assert shown_at_the_end(terminal) == ""
 
 
-def test_items_of_a_map_are_counted(mec: MultiEngineClient, gate: Gate, terminal: Terminal) -> None:
+def test_items_of_a_map_are_counted(
+    mec: MultiEngineClient, gate: Gate, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", terminal)
     terminal.awaits, terminal.opens = "map: 3/4 items", gate.open
     code = f"lambda x: {gate.code} if x == 3 else x"
     mec.map(code, range(4), chunksize=1, timeout=30)
@@ -72,6 +76,7 @@ def test_it_can_be_switched_off_and_is_off_where_nobody_looks(
     def run(**options: bool) -> None:
         mec.execute("import time; time.sleep(0.4)", targets=0, **options)  # type: ignore[arg-type]
 
+    monkeypatch.setattr(sys, "stderr", terminal)
     if switch == "argument":
         run(progress=False)
     elif switch == "client":
@@ -92,8 +97,9 @@ def test_it_can_be_switched_off_and_is_off_where_nobody_looks(
 
 
 def test_a_pending_result_shows_it_when_asked(
-    mec: MultiEngineClient, gate: Gate, terminal: Terminal
+    mec: MultiEngineClient, gate: Gate, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sys, "stderr", terminal)
     terminal.awaits, terminal.opens = "execute: 0/4 engines", gate.open
     pending = mec.execute(gate.code, block=False)
     assert pending.wait(30, progress=True)
@@ -101,9 +107,10 @@ def test_a_pending_result_shows_it_when_asked(
 
 
 def test_a_timeout_holds_with_a_bar_too(
-    mec: MultiEngineClient, gate: Gate, terminal: Terminal
+    mec: MultiEngineClient, gate: Gate, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(CallTimeout, match="after 0.5 s: 0 of 4 engines"):
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with pytest.raises(CallTimeout, match=r"after 0\.5 s: 0 of 4 engines"):
         mec.execute(gate.code, timeout=0.5)
     assert "execute: 0/4" in terminal.getvalue()
     gate.open()

@@ -19,7 +19,7 @@ def test_without_ipython_there_is_no_shell(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_shell_that_nobody_made_the_instance_is_found_while_it_runs_a_cell(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
     assert shell.running_shell() is None
     own = object()
     monkeypatch.setattr("builtins.get_ipython", lambda: own, raising=False)

@@ -1,5 +1,8 @@
 """A shell of IPython in this process, and notebooks executed in kernels of their own."""
 
+# mypy: allow-untyped-calls
+# nbformat's and IPython's functions are untyped
+
 from __future__ import annotations
 
 import atexit
@@ -25,7 +28,7 @@ class Shell:
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         config = Config({"HistoryManager": {"enabled": False, "hist_file": ":memory:"}})
-        self.ip: Any = InteractiveShell(config=config, colors="nocolor")  # type: ignore[no-untyped-call]
+        self.ip: Any = InteractiveShell(config=config, colors="nocolor")
         self._capsys = capsys
 
     def run(self, cell: str, **options: Any) -> str:

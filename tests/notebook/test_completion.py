@@ -14,7 +14,7 @@ def asked(shell: Shell, text: str) -> tuple[int, str, int] | None:
     """The engine, code and cursor of ``|``."""
     cursor = text.index("|")
     found = question(desk_of(shell.ip), text.replace("|", ""), cursor)
-    return found and (found.engine_id, found.code, found.cursor)
+    return None if found is None else (found.engine_id, found.code, found.cursor)
 
 
 @pytest.mark.parametrize(
@@ -64,10 +64,10 @@ def test_an_engines_names_are_offered_and_ours_are_not(shell: Shell) -> None:
     assert completions(shell, "theirs_") == ["theirs_not"]
 
 
-def test_a_busy_engine_is_left_alone(shell: Shell, gate: Gate) -> None:
+def test_a_busy_engine_is_left_alone_and_this_process_answers(shell: Shell, gate: Gate) -> None:
     pending = shell["mec"].execute(gate.code, targets=0, block=False)
     gate.entered()
-    assert completions(shell, "%%px\npri") == []
+    assert completions(shell, "%%px\nprin") == ["%%px\nprint"]
     gate.open()
     pending.wait(30)
 

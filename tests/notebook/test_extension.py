@@ -62,7 +62,9 @@ def test_a_client_in_a_plain_script_loads_nothing_of_ipython() -> None:
     code = (
         "import sys, kernelfleet\n"
         "with kernelfleet.Fleet(1) as mec: mec.execute('1')\n"
-        "print(*[m for m in sys.modules if m.startswith(('IPython', 'kernelfleet.notebook', 'tqdm'))])"
+        "unwanted = ('IPython', 'kernelfleet.notebook', 'tqdm')\n"
+        "print(*[name for name in sys.modules if name.startswith(unwanted)])"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert (run.stdout.strip(), run.stderr) == ("", "")

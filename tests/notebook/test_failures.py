@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+import pytest
+
 from kernelfleet import CompositeError, MultiEngineClient
 from kernelfleet.notebook import failures
 from tests.notebook.conftest import Shell
@@ -79,9 +81,8 @@ def test_a_name_that_exists_here_only_gets_a_hint(shell: Shell) -> None:
 
 
 def test_a_summary_is_one_line(mec: MultiEngineClient) -> None:
-    try:
+    with pytest.raises(CompositeError) as raised:
         mec.execute("1/0")
-    except CompositeError as error:
-        assert failures.summary(error) == (
-            "4 engines failed: [0:execute]: ZeroDivisionError: division by zero, and 3 more"
-        )
+    assert failures.summary(raised.value) == (
+        "4 engines failed: [0:execute]: ZeroDivisionError: division by zero, and 3 more"
+    )

@@ -65,7 +65,7 @@ def test_without_a_client_one_line_says_what_to_do(bare: Shell, line: str) -> No
     assert bare.error is None
 
 
-# -- %%px -------------------------------------------------------------------------------------------
+# -- %%px --------------------------------------------------------------------------------
 
 
 def test_a_cell_shows_its_output_and_returns_nothing(shell: Shell) -> None:
@@ -176,7 +176,7 @@ def test_a_hundred_thousand_lines_are_all_in_the_result(shell: Shell) -> None:
     assert shell["r"][0].stdout == "".join(f"{i}\n" for i in range(100_000))
 
 
-# -- %result, %pxpeek, %pxdebug ----------------------------------------------------------------------
+# -- %result, %pxpeek, %pxdebug ------------------------------------------------------------
 
 
 def test_result_shows_the_latest_command_or_one_by_number(shell: Shell) -> None:

@@ -82,7 +82,8 @@ def test_errors_are_proper_error_outputs_also_without_the_extension(execute: Exe
     _, failing, caught = execute(
         made,
         "mec.execute('1/0')",
-        "try:\n    mec.execute('1/0')\nexcept* ZeroDivisionError as g:\n    print(type(g).__name__)",
+        "try:\n    mec.execute('1/0')\n"
+        "except* ZeroDivisionError as group:\n    print(type(group).__name__)",
     )
     (error,) = failing.outputs
     assert error.output_type == "error"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kernelfleet.notebook.layout import Grid, Picture, Rich, Text
-from kernelfleet.notebook.screens import DisplayFile, NotebookScreen, NoScreen, TerminalScreen
+from kernelfleet.notebook.screens import DisplayFile, NoScreen, NotebookScreen, TerminalScreen
 
 PICTURE = Picture([1], "image/png", "AAAA", "<Figure>", {})
 
