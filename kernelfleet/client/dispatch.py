@@ -99,6 +99,7 @@ class Dispatcher:
             if batch is None:
                 break
             self._send(batch)
+        self._fail_what_nobody_can_run()
         if self._steal and not self._dropping:
             self._take_back()
 
@@ -155,6 +156,13 @@ class Dispatcher:
             self._sizer.n_engines = max(1, len(now))
         if not now and not self.assignment.in_flight():
             self._give_up(self._last_death or self._gone(self._any_engine))
+
+    def _fail_what_nobody_can_run(self) -> None:
+        here = set(self._present)
+        for engines, _ in list(self._backlog.waiting()):
+            if engines is not None and not engines & here:
+                gone = self._last_death or self._gone(min(engines))
+                self._fail(self._backlog.clear(engines.__eq__), gone)
 
     def _next_batch(self) -> Batch | None:
         batch = self._from_backlog()

@@ -16,6 +16,8 @@ from typing import Generic, TypeVar
 TARGET_SECONDS = 0.05
 #: A batch that takes this much longer than planned gives its remaining items back.
 BUDGET_SECONDS = 4 * TARGET_SECONDS
+#: What is not worth dividing among engines: about what a batch costs on its way.
+SMALL_SECONDS = 0.002
 #: How much larger than the one before a batch may be.
 GROWTH = 8
 MAX_ITEMS = 8192
@@ -62,7 +64,9 @@ class BatchSizer:
             size = min(size, MAX_BATCH_BYTES / pace.bytes_per_item)
         if remaining is not None:
             # Towards the end smaller, so that all engines end at about the same time.
-            size = min(size, math.ceil(remaining / (DEPTH * self.n_engines)))
+            share = math.ceil(remaining / (DEPTH * self.n_engines))
+            worthwhile = SMALL_SECONDS / max(pace.seconds_per_item, 1e-9)
+            size = min(size, max(share, worthwhile))
         return max(1, int(size))
 
     def record(self, engine: int, items: int, seconds: float, size_bytes: int) -> None:

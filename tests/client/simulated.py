@@ -1,0 +1,188 @@
+"""A fleet in a simulated clock, behind the face of a Connection: items are how long they take.
+
+Nothing sleeps and no thread runs: ``drive`` moves the clock from the end of one batch to the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from kernelfleet.client.batches import Item, Outcome
+from kernelfleet.client.connection import Connection, Reply, Roster
+from kernelfleet.client.dispatch import Dispatcher
+from kernelfleet.wire.serialize import pack, pack_nested, unpack
+
+JsonDict = dict[str, Any]
+
+
+@dataclass(eq=False)
+class Work:
+    """A batch in a simulated engine's queue; without a future it is somebody else's command."""
+
+    head: JsonDict
+    items: Sequence[Any]
+    budget: float | None
+    future: Future[Reply] | None
+    begins: float | None = None
+
+    def spend(self) -> tuple[int, float]:
+        """How many items it gets to, and how long it takes."""
+        seconds = 0.0
+        for count, item in enumerate(self.items, 1):
+            seconds += float(item)
+            if self.budget is not None and seconds > self.budget:
+                return count, seconds
+        return len(self.items), seconds
+
+
+@dataclass
+class SimulatedFleet:
+    """Engines that run one batch at a time."""
+
+    n: int
+    clock: float = 0.0
+    queues: dict[int, list[Work]] = field(default_factory=dict)
+    sizes: list[int] = field(default_factory=list)
+    cancels: int = 0
+    #: Seconds that each batch costs beside its items.
+    overhead: float = 0.001
+    shares_memory: bool = False
+    refusal: JsonDict | None = None
+
+    def __post_init__(self) -> None:
+        self.roster = Roster(list(range(self.n)), {}, self.n)
+        self.queues = {engine: [] for engine in range(self.n)}
+        self._ids = iter(range(10**9))
+        self._functions: set[tuple[int, str]] = set()
+
+    @property
+    def connection(self) -> Connection:
+        return cast(Connection, self)
+
+    def next_result_id(self) -> str:
+        return f"id-{next(self._ids)}"
+
+    def request(self, head: JsonDict, frames: list[Any]) -> Future[Reply]:
+        future: Future[Reply] = Future()
+        if head["verb"] == "cancel":
+            self._cancel(head["result_id"])
+            return future
+        (engine,) = head["targets"]
+        _, (function_id, function, payloads, _, budget, _), _ = unpack(frames)
+        if self.refusal is not None:
+            future.set_result(Reply({"refused": self.refusal}, []))
+        elif engine not in self.roster.ids:
+            refused = {"ename": "InvalidEngineID", "evalue": f"no engine {engine}"}
+            future.set_result(Reply({"refused": refused}, []))
+        else:
+            if function is not None:
+                self._functions.add((engine, function_id))
+            assert (engine, function_id) in self._functions, "the engine does not know the function"
+            self.sizes.append(len(payloads))
+            self._put(engine, Work(head, payloads, budget, future))
+        return future
+
+    def occupy(self, engine: int, seconds: float) -> None:
+        """Somebody else's command."""
+        self._put(engine, Work({"result_id": "foreign"}, [seconds], None, None))
+
+    def _put(self, engine: int, work: Work) -> None:
+        self.queues[engine].append(work)
+        self._begin(engine)
+
+    def _begin(self, engine: int) -> None:
+        if self.queues[engine] and self.queues[engine][0].begins is None:
+            self.queues[engine][0].begins = self.clock
+
+    def _cancel(self, result_id: str) -> None:
+        self.cancels += 1
+        for queue in self.queues.values():
+            for work in [each for each in queue if each.head["result_id"] == result_id]:
+                if work.begins is None:
+                    queue.remove(work)
+                    self._fail(work, "Cancelled", "cancelled before it started")
+
+    def kill(self, engine: int) -> None:
+        """It dies: what it had fails."""
+        self.roster.ids.remove(engine)
+        self.roster.dead[engine] = "killed by signal 9 (SIGKILL)"
+        lost, self.queues[engine] = self.queues[engine], []
+        for work in lost:
+            self._fail(work, "EngineDied", "killed", ran=work.begins is not None, signal=9)
+
+    def _fail(self, work: Work, ename: str, evalue: str, **details: Any) -> None:
+        error = {"ename": ename, "evalue": evalue, "kind": "engine", **details}
+        assert work.future is not None
+        work.future.set_result(Reply({"results": [{"ok": False, "error": error}]}, []))
+
+    def advance(self) -> None:
+        """Go on to the end of the next batch."""
+        ends = {
+            engine: queue[0].begins + queue[0].spend()[1] + self.overhead
+            for engine, queue in self.queues.items()
+            if queue and queue[0].begins is not None
+        }
+        engine = min(ends, key=ends.__getitem__)
+        self.clock = ends[engine]
+        work = self.queues[engine].pop(0)
+        self._begin(engine)
+        if work.future is None:
+            return
+        count, seconds = work.spend()
+        outcomes = [("ok", item) for item in work.items[:count]]
+        result = {"ok": True, "started": self.clock - seconds, "completed": self.clock}
+        work.future.set_result(
+            Reply({"results": [result]}, list(pack(pack_nested((outcomes, {})))))
+        )
+
+
+class Collector:
+    """Gets outcomes, each item once."""
+
+    def __init__(self) -> None:
+        self.values: dict[int, Any] = {}
+        self.errors: dict[int, Exception] = {}
+
+    def __call__(self, outcome: Outcome) -> None:
+        key = outcome.item.key
+        assert key not in self.values
+        assert key not in self.errors
+        if outcome.error is None:
+            self.values[key] = outcome.value
+        else:
+            self.errors[key] = outcome.error
+
+
+class Items:
+    """A list as a source."""
+
+    def __init__(self, payloads: Iterable[Any], **options: Any) -> None:
+        self.items = [Item(i, payload, **options) for i, payload in enumerate(payloads)]
+
+    @property
+    def remaining(self) -> int:
+        return len(self.items)
+
+    def take(self, count: int) -> list[Item]:
+        taken, self.items = self.items[:count], self.items[count:]
+        return taken
+
+
+def make(fleet: SimulatedFleet, source: Any, collector: Collector, **options: Any) -> Dispatcher:
+    """A dispatcher on the simulated fleet."""
+    options = {"function": abs, "star": False, "label": "test", **options}
+    here = lambda: list(fleet.roster.ids)  # noqa: E731
+    return Dispatcher(fleet.connection, here, source, collector, **options)
+
+
+def drive(dispatcher: Dispatcher, fleet: SimulatedFleet) -> float:
+    """Run to the end; returns when that was."""
+    dispatcher.fill()
+    while dispatcher.busy:
+        if not dispatcher.step(timeout=0):
+            fleet.advance()
+        dispatcher.fill()
+    return fleet.clock
