@@ -23,8 +23,10 @@ JsonDict = dict[str, Any]
 #: Silence of a controller that has been asked something, until it counts as gone.
 RECONNECT_TIMEOUT = 2.5
 #: How often it is asked while something is awaited; and while nothing is.
-PING_SECONDS = 0.5
-IDLE_PING_TICKS = 10
+PING_SECONDS = 0.25
+IDLE_PING_TICKS = 20
+#: Messages received without sending any, after which we acknowledge; those with data at once.
+ACKNOWLEDGE_EVERY = 64
 
 
 class Receiver(Protocol):
@@ -116,7 +118,7 @@ class SocketTransport:
         self._probe = Probe()
         self._welcomed = False
         self._closed = False
-        self._quiet_ticks = self._idle_ticks = 0
+        self._quiet_ticks = self._idle_ticks = self._not_acknowledged = 0
         self._trouble = "nobody listens there, or the key is wrong"
         self.boot: str | None = None
         socket = context.socket(zmq.DEALER)
@@ -152,6 +154,7 @@ class SocketTransport:
             self._send(head, buffers)
 
     def _send(self, head: JsonDict, buffers: list[Any]) -> None:
+        self._not_acknowledged = 0
         frames = to_frames(buffers, shared=True)  # there are blocks only if the probe succeeded
         self._pump.send(self._codec.encode({**head, "ack": self._sequence.received}, frames))
 
@@ -179,7 +182,8 @@ class SocketTransport:
             if verdict == "gap":
                 self._send({"type": "resend"}, [])
             elif verdict == "deliver":
-                if buffers or len(self._sequence.unacknowledged) > 64:
+                self._not_acknowledged += 1
+                if buffers or self._not_acknowledged >= ACKNOWLEDGE_EVERY:
                     self._send({"type": "ack"}, [])
                 self._receiver.receive(*_opened(head, buffers))
 
@@ -205,8 +209,8 @@ class SocketTransport:
             self._give_up("it refuses the client key: is the connection file that of this fleet?")
         elif event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
             self._give_up(
-                "it has another server key, or is no kernelfleet controller: is the connection file "
-                "that of this fleet?"
+                "it has another server key, or is no kernelfleet controller: is the connection "
+                "file that of this fleet?"
             )
         elif event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
             self._give_up("what listens there is no kernelfleet controller (no CURVE)")
@@ -225,7 +229,7 @@ class SocketTransport:
         if not asked and self._idle_ticks % IDLE_PING_TICKS:
             return
         self._quiet_ticks += 1
-        if self._quiet_ticks * PING_SECONDS > RECONNECT_TIMEOUT and asked:
+        if self._quiet_ticks * PING_SECONDS >= RECONNECT_TIMEOUT and asked:
             self._give_up(
                 self._trouble if not self._welcomed else f"no answer for {RECONNECT_TIMEOUT} s"
             )

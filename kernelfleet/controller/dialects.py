@@ -233,6 +233,7 @@ class PortableRun(Run):
         try:
             text = expression["data"][DATA_MIME]
             answer = json.loads(text)
+            answer = {**answer, "ok": bool(answer["ok"])}
             frames = [base64.b64decode(frame) for frame in answer.pop("frames")]
         except (KeyError, TypeError, ValueError, binascii.Error):
             error = {key: expression.get(key, "") for key in ("ename", "evalue")}

@@ -360,7 +360,8 @@ class Engine:
         """Wait a while until a kernel that is not ours says that it works on the request."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + BEGIN_SECONDS
-        while isinstance(run, PortableRun) and not run.begun and loop.time() < deadline:
+        # A Run knows no asyncio, and this is rare.
+        while isinstance(run, PortableRun) and not run.begun and loop.time() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(NUDGE_SECONDS / 10)
 
     async def settle_interrupt(self) -> None:

@@ -55,6 +55,8 @@ class WirePeer:
         self.shares_memory = False
         self._pump, self._identity, self._codec = pump, identity, codec
         self._sent_upto = 0
+        #: Of what is not acknowledged, that which has not been sent.
+        self._waiting_bytes = 0
 
     def take_over(self, pump: SocketPump, identity: bytes) -> None:
         """The same client over another connection."""
@@ -64,23 +66,27 @@ class WirePeer:
         """Number a message, keep it until it is acknowledged, and send it if credit allows."""
         size = sum(map(frame_bytes, buffers))
         self.sequence.number(head, buffers, size)
+        self._waiting_bytes += size
         self.send_within_credit()
 
     def send_within_credit(self) -> None:
         """Send what has not been sent yet, as far as the credit goes; always at least one."""
-        under_way = 0
-        for sent in self.sequence.unacknowledged:
-            under_way += sent.size_bytes
-            if sent.n <= self._sent_upto:
-                continue
-            if under_way > CREDIT_BYTES and under_way > sent.size_bytes:
+        kept = self.sequence.unacknowledged
+        # Not a walk over all that is kept: a client that does not read may have 100,000 there.
+        while kept and kept[-1].n > self._sent_upto:
+            sent = kept[max(0, self._sent_upto + 1 - kept[0].n)]
+            under_way = self.sequence.unacknowledged_bytes - self._waiting_bytes
+            if under_way and under_way + sent.size_bytes > CREDIT_BYTES:
                 return
             self._send_numbered(sent)
             self._sent_upto = sent.n
+            self._waiting_bytes -= sent.size_bytes
 
     def resend(self, received: int) -> None:
         """The client lacks what came after ``received``."""
+        self.sequence.acknowledge(received)
         self._sent_upto = min(self._sent_upto, max(received, 0))
+        self._waiting_bytes = self.sequence.unacknowledged_bytes
         self.send_within_credit()
 
     def _send_numbered(self, sent: Sent) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -21,7 +22,9 @@ Start = Callable[..., OwnFleet]
 
 
 def pid_of(mec: MultiEngineClient, engine_id: int) -> int:
-    return mec.engines()[engine_id].pid
+    pid = mec.engines()[engine_id].pid
+    assert pid is not None
+    return pid
 
 
 def failure(pending_or_call: Callable[[], object]) -> tuple[CompositeError, float]:
@@ -154,7 +157,7 @@ def test_deaths_in_a_row_leave_no_stray_reply(own_fleet: Start) -> None:
         for i, pending in enumerate(pendings[:5]):
             assert pending.result(20)[0]["stdout"] == f"{round_} {i}\n"
         for pending in pendings[5:]:
-            error, _ = failure(lambda pending=pending: pending.result(20))
+            error, _ = failure(partial(pending.result, 20))
             assert isinstance(error.exceptions[0], EngineDied)
         mec.restart(0, timeout=30)
         assert mec.execute("'fresh'")[0]["number"] == 1

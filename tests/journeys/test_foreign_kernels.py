@@ -1,4 +1,4 @@
-"""Kernels that are not ours: plain ipykernel does most, bash does execute, and says what it cannot."""
+"""Kernels that are not ours: ipykernel does most, bash executes and says what it cannot."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_scatter_and_gather_with_numpy(mec: MultiEngineClient) -> None:
 def test_apply_calls_functions_and_raises_their_errors(mec: MultiEngineClient) -> None:
     assert mec.apply(lambda x, y=0: x * y, 6, y=7) == [42, 42]
     with pytest.raises(CompositeError) as caught:
-        mec.apply(lambda: {}["missing"])
+        mec.apply(lambda: dict[str, int]()["missing"])
     assert all(isinstance(error, KeyError) for error in caught.value.exceptions)
 
 
@@ -98,7 +98,8 @@ def test_reset_forgets_and_keeps_the_identity(mec: MultiEngineClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "code", ["import time; time.sleep(60)", "while True: pass", "import asyncio; await asyncio.sleep(60)"]
+    "code",
+    ["import time; time.sleep(60)", "while True: pass", "import asyncio; await asyncio.sleep(60)"],
 )
 def test_an_interrupt_is_prompt_and_never_hits_the_next(mec: MultiEngineClient, code: str) -> None:
     mec.push({"x": 5})
@@ -106,7 +107,10 @@ def test_an_interrupt_is_prompt_and_never_hits_the_next(mec: MultiEngineClient, 
         inside, entered = threading.Event(), set[int]()
 
         def on_output(
-            engine_id: int, *_: object, inside: threading.Event = inside, entered: set[int] = entered
+            engine_id: int,
+            *_: object,
+            inside: threading.Event = inside,
+            entered: set[int] = entered,
         ) -> None:
             entered.add(engine_id)
             if len(entered) == 2:

@@ -14,7 +14,9 @@ from tests.gate import Gate
 Connect = Callable[[], MultiEngineClient]
 
 
-def test_several_clients_at_once_each_get_their_own_results(connect: Connect, mec: MultiEngineClient) -> None:
+def test_several_clients_at_once_each_get_their_own_results(
+    connect: Connect, mec: MultiEngineClient
+) -> None:
     problems: list[object] = []
 
     def work(number: int) -> None:
@@ -81,7 +83,9 @@ def test_another_client_picks_up_what_one_that_left_asked_for(
     leaver.close()
     found = [mec.pending_result(result_id) for result_id in ids]
     gate.open()
-    assert found[0].result(20).stdout == [("late" if when == "afterwards" else "for you") + "\n"] * 4
+    assert (
+        found[0].result(20).stdout == [("late" if when == "afterwards" else "for you") + "\n"] * 4
+    )
     assert found[1].result(20) == [list(range(1000))] * 4
 
 

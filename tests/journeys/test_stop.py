@@ -29,7 +29,8 @@ STUBBORN = {
     ),
     "a child that ignores signals": (
         "import subprocess\n"
-        "child = subprocess.Popen(['sh', '-c', 'trap \"\" TERM INT HUP; while :; do sleep 1; done'])"
+        "script = 'trap \"\" TERM INT HUP; while :; do sleep 1; done'\n"
+        "child = subprocess.Popen(['sh', '-c', script])"
     ),
     "an engine that ignores signals": (
         "import signal\n"
@@ -81,7 +82,9 @@ def test_a_fleet_at_work_stops_in_time_and_says_so_to_who_waits(
     for pending in (running, queued):
         error = pending.exception(5)
         causes = getattr(error, "exceptions", [error])
-        assert all(isinstance(each, FleetStopped | ControllerUnreachable) for each in causes), causes
+        assert all(isinstance(each, FleetStopped | ControllerUnreachable) for each in causes), (
+            causes
+        )
     with pytest.raises(FleetError):
         mec.execute("1", timeout=5)
     mec.close()

@@ -48,7 +48,9 @@ def changed(daemon_file: dict[str, Any], tmp_path: Path) -> Callable[..., Path]:
     return changed
 
 
-def test_a_stale_connection_file_is_told_from_a_running_fleet(own_fleet: Callable[..., OwnFleet]) -> None:
+def test_a_stale_connection_file_is_told_from_a_running_fleet(
+    own_fleet: Callable[..., OwnFleet],
+) -> None:
     fleet = own_fleet(1)
     content = (fleet.directory / "fleet.json").read_text()
     fleet.stop()
@@ -81,9 +83,7 @@ def test_an_unknown_client_key_is_refused_by_name(changed: Callable[..., Path]) 
     public, secret = zmq.curve_keypair()
     with refused("refuses the client key"):
         MultiEngineClient(
-            changed(
-                ipc=None, client_public_key=public.decode(), client_secret_key=secret.decode()
-            )
+            changed(ipc=None, client_public_key=public.decode(), client_secret_key=secret.decode())
         )
 
 
@@ -99,9 +99,7 @@ def test_a_server_that_is_no_controller_is_refused_by_name(changed: Callable[...
     socket.bind("tcp://127.0.0.1:*")
     try:
         with refused("is no kernelfleet controller"):
-            MultiEngineClient(
-                changed(ipc=None, tcp=socket.getsockopt_string(zmq.LAST_ENDPOINT))
-            )
+            MultiEngineClient(changed(ipc=None, tcp=socket.getsockopt_string(zmq.LAST_ENDPOINT)))
     finally:
         context.destroy(linger=0)
 

@@ -378,7 +378,7 @@ def test_without_a_fleet_the_error_says_how_to_start_one() -> None:
 def test_of_several_none_is_chosen_and_all_are_named(take: Callable[[str], FleetDir]) -> None:
     for name in ("two", "one"):
         take(name).write(info(name))
-    with pytest.raises(FleetNotFound, match="several fleets are running.*'one', 'two'"):
+    with pytest.raises(FleetNotFound, match=r"several fleets are running.*'one', 'two'"):
         connection.find_default()
 
 

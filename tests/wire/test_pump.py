@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def test_pipelined_messages_both_ways_never_stall(
             if len(received) == total:
                 done.set_result(None)
 
-        server = SocketPump(loop, router, lambda frames: server.send(frames))
+        server = SocketPump(loop, router, lambda frames: server.send([*frames]))
         client = SocketPump(loop, dealer, answered)
         for _ in range(depth):
             ask()
@@ -222,7 +223,7 @@ def test_a_flood_leaves_others_on_the_loop_their_turn(
             await asyncio.sleep(0)
 
     with_reader(context, tmp_path, take, test)
-    assert max(later - now for now, later in zip(seen_at, seen_at[1:], strict=False)) <= 2 * BATCH
+    assert max(later - now for now, later in pairwise(seen_at)) <= 2 * BATCH
 
 
 def test_a_callback_may_close_the_pump(context: zmq.Context[Any], tmp_path: Path) -> None:

@@ -38,6 +38,11 @@ def test_plain_values_come_back_equal(value: object) -> None:
     assert unpack(pack(value)) == value
 
 
+def memory(frame: object) -> memoryview:
+    assert isinstance(frame, memoryview)
+    return frame
+
+
 def received(frames: list[Any]) -> list[Any]:
     """The frames as pyzmq hands them over."""
     return [zmq.Frame(bytes(frame)) for frame in frames]
@@ -107,7 +112,7 @@ def test_a_read_only_array_arrives_writable_and_the_original_is_untouched(
 def test_a_large_read_only_array_is_sent_without_a_copy() -> None:
     array = np.arange(LARGE, dtype="f8")
     array.flags.writeable = False
-    assert np.shares_memory(np.frombuffer(pack(array)[1], dtype="f8"), array)
+    assert np.shares_memory(np.frombuffer(memory(pack(array)[1]), dtype="f8"), array)
     assert not array.flags.writeable
 
 
@@ -115,7 +120,7 @@ def test_a_large_buffer_is_a_view_of_the_callers_memory() -> None:
     array = np.arange(LARGE, dtype="f8")
     frames = pack(array)
     assert len(frames) == 2
-    assert np.shares_memory(np.frombuffer(frames[1], dtype="f8"), array)
+    assert np.shares_memory(np.frombuffer(memory(frames[1]), dtype="f8"), array)
 
 
 def test_a_snapshot_keeps_what_the_array_held() -> None:

@@ -1,0 +1,218 @@
+"""When an answer is complete, and what it says: our own words and plain Jupyter's."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from kernelfleet.controller.dialects import (
+    DATA_MIME,
+    NativeRun,
+    PortableRun,
+    encode_native,
+    encode_portable,
+)
+from kernelfleet.controller.requests import Job, Request
+from kernelfleet.wire.jupyter import KernelMessage, decode, make_session
+
+
+def job(verb: str = "execute", **content: Any) -> Job:
+    asked = Request(
+        client="me", result_id="r", verb=verb, targets=[0], content=content, label=verb,
+        payloads=[], assign=[0], on_done=lambda _: None,
+    )  # fmt: skip
+    return asked.jobs()[0]
+
+
+def message(msg_type: str, buffers: tuple[bytes, ...] = (), **content: Any) -> KernelMessage:
+    return KernelMessage([], msg_type, "s", "m", content, {}, list(buffers))
+
+
+def is_complete(run: NativeRun | PortableRun) -> bool:
+    """As a call, because mypy takes a property for unchanging."""
+    return run.complete
+
+
+def status(state: str) -> KernelMessage:
+    return message("status", execution_state=state)
+
+
+def stream(text: str) -> KernelMessage:
+    return message("stream", name="stdout", text=text)
+
+
+REPLY: dict[str, Any] = {"status": "ok", "execution_count": 3}
+
+
+# -- portable ---------------------------------------------------------------------------------
+
+
+def test_reply_before_idle() -> None:
+    run = PortableRun(job(), "m")
+    run.take_iopub(status("busy"))
+    run.take_reply(message("execute_reply", **REPLY))
+    assert not is_complete(run)
+    run.take_iopub(stream("late\n"))
+    run.take_iopub(status("idle"))
+    assert is_complete(run)
+    result, frames = run.result()
+    assert (result["ok"], result["number"], frames) == (True, 3, [])
+    assert result["outputs"][0]["text"] == "late\n"
+
+
+def test_idle_before_reply() -> None:
+    run = PortableRun(job(), "m")
+    run.take_iopub(status("idle"))
+    assert not is_complete(run)
+    run.take_reply(message("execute_reply", **REPLY))
+    assert is_complete(run)
+
+
+def test_a_lost_reply_is_an_interrupt_once_it_is_known_that_none_will_come() -> None:
+    run = PortableRun(job(), "m")
+    run.take_iopub(stream("before\n"))
+    run.take_iopub(status("idle"))
+    assert not is_complete(run)
+    run.reply_lost = True
+    assert is_complete(run)
+    result, _ = run.result()
+    assert result["error"]["ename"] == "KeyboardInterrupt"
+    assert result["outputs"][0]["text"] == "before\n"
+
+
+def test_a_lost_reply_without_idle_is_not_complete() -> None:
+    run = PortableRun(job(), "m")
+    run.reply_lost = True
+    assert not is_complete(run)
+
+
+def test_a_cell_has_begun_when_its_input_is_shown_and_data_verbs_when_busy() -> None:
+    run, data = PortableRun(job(), "m"), PortableRun(job("pull"), "m")
+    for each in (run, data):
+        each.take_iopub(status("busy"))
+    assert (run.begun, data.begun) == (False, True)
+    run.take_iopub(message("execute_input", code="1"))
+    assert run.begun
+
+
+def test_an_error_is_told_with_the_published_traceback() -> None:
+    run = PortableRun(job(), "m")
+    run.take_iopub(message("error", ename="E", evalue="v", traceback=["line"]))
+    run.take_iopub(status("idle"))
+    run.take_reply(message("execute_reply", status="error", ename="E", evalue="v"))
+    result, _ = run.result()
+    assert result["error"] == {"ename": "E", "evalue": "v", "traceback": ["line"], "kind": "user"}
+
+
+def test_aborted_means_that_nothing_ran() -> None:
+    run = PortableRun(job(), "m")
+    run.take_reply(message("execute_reply", status="aborted"))
+    assert run.aborted
+
+
+@pytest.mark.parametrize(
+    ("payload", "exiting"),
+    [
+        ([], False),
+        ([{"source": "ask_exit", "keepkernel": False}], True),
+        ([{"source": "ask_exit", "keepkernel": True}], False),
+        ([{"source": "page"}], False),
+    ],
+)
+def test_a_cell_that_asks_to_exit_is_known(payload: list[dict[str, Any]], exiting: bool) -> None:
+    run = PortableRun(job(), "m")
+    run.take_reply(message("execute_reply", **REPLY, payload=payload))
+    assert run.exiting is exiting
+
+
+def answered(expression: dict[str, Any]) -> tuple[dict[str, Any], list[Any]]:
+    run = PortableRun(job("pull", names=["x"]), "m")
+    run.take_reply(message("execute_reply", status="ok", user_expressions={"r": expression}))
+    run.take_iopub(status("idle"))
+    return run.result()
+
+
+def test_data_come_back_as_frames() -> None:
+    answer = {"ok": True, "frames": [base64.b64encode(b"\x00data").decode()]}
+    result, frames = answered({"status": "ok", "data": {DATA_MIME: json.dumps(answer)}})
+    assert (result, frames) == ({"ok": True}, [b"\x00data"])
+
+
+@pytest.mark.parametrize(
+    "data", [{}, {DATA_MIME: "no json"}, {DATA_MIME: "{}"}, {DATA_MIME: '{"frames": ["*"]}'}]
+)
+def test_an_answer_without_data_is_an_error(data: dict[str, Any]) -> None:
+    result, frames = answered({"status": "ok", "data": data})
+    assert (result["ok"], frames) == (False, [])
+
+
+def test_an_expression_that_failed_is_an_error_by_name() -> None:
+    result, _ = answered({"status": "error", "ename": "E", "evalue": "v", "traceback": ["t"]})
+    assert result["error"] == {"ename": "E", "evalue": "v", "traceback": ["t"], "kind": "user"}
+
+
+def test_a_portable_execute_is_an_ordinary_one_that_aborts_nobody() -> None:
+    session = make_session(b"key", "c")
+    _, frames = encode_portable(session, job(code="x").request, [])
+    sent = decode(session, frames)
+    assert sent.msg_type == "execute_request"
+    assert sent.content["code"] == "x"
+    assert sent.content["store_history"]
+    assert not sent.content["silent"]
+    assert not sent.content["stop_on_error"]
+
+
+def test_portable_data_travel_as_text_and_leave_no_history() -> None:
+    session = make_session(b"key", "c")
+    _, frames = encode_portable(session, job("push").request, [b"\x00data"])
+    content = decode(session, frames).content
+    assert base64.b64encode(b"\x00data").decode() in content["user_expressions"]["r"]
+    assert content["silent"]
+    assert not content["store_history"]
+
+
+# -- native -----------------------------------------------------------------------------------
+
+
+def test_a_native_answer_waits_for_the_output_it_announces() -> None:
+    run = NativeRun(job(), "m")
+    run.take_iopub(stream("1\n"))
+    run.take_reply(message("fleet_execute_reply", status="ok", n_iopub=2, number=5))
+    assert not is_complete(run)
+    run.take_iopub(stream("2\n"))
+    assert is_complete(run)
+    result, _ = run.result()
+    assert (result["ok"], result["number"]) == (True, 5)
+    assert result["outputs"][0]["text"] == "1\n2\n"
+
+
+def test_a_native_answer_without_output_is_complete_at_once() -> None:
+    run = NativeRun(job(), "m")
+    run.take_reply(message("fleet_pull_reply", (b"data",), status="ok", n_iopub=0))
+    assert is_complete(run)
+    assert run.result() == ({"ok": True}, [b"data"])
+
+
+def test_output_that_never_comes_is_given_up() -> None:
+    run = NativeRun(job(), "m")
+    run.take_reply(message("fleet_execute_reply", status="ok", n_iopub=1))
+    run.gave_up = True
+    assert is_complete(run)
+
+
+def test_a_native_error_carries_the_exception() -> None:
+    run = NativeRun(job(), "m")
+    error: dict[str, Any] = {"ename": "E", "evalue": "v", "traceback": ["t"], "kind": "user"}
+    run.take_reply(message("fleet_execute_reply", (b"pickle",), status="error", n_iopub=0, **error))
+    result, frames = run.result()
+    assert (result["ok"], result["error"], frames) == (False, error, [b"pickle"])
+
+
+def test_our_own_requests_are_named_after_the_verb() -> None:
+    session = make_session(b"key", "c")
+    _, frames = encode_native(session, job("pull", names=["x"]).request)
+    sent = decode(session, frames)
+    assert (sent.msg_type, sent.content) == ("fleet_pull_request", {"names": ["x"]})

@@ -1,0 +1,70 @@
+"""A request and its jobs: every target ends once, the last one ends the request."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kernelfleet.controller.requests import Request
+
+
+def request(targets: list[int], done: list[Request], **fields: object) -> Request:
+    defaults: dict[str, object] = {
+        "client": "me", "result_id": "r", "verb": "execute", "content": {}, "label": "label",
+        "payloads": [], "assign": [0] * len(targets),
+    }  # fmt: skip
+    return Request(targets=targets, on_done=done.append, **{**defaults, **fields})  # type: ignore[arg-type]
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=8), st.randoms())
+def test_in_whatever_order_targets_end_results_are_in_target_order(
+    targets: list[int], random: object
+) -> None:
+    done: list[Request] = []
+    asked = request(targets, done)
+    jobs = asked.jobs()
+    shuffled = list(jobs)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    for job in shuffled:
+        assert not done
+        job.settle({"ok": True, "value": job.index}, [b"%d" % job.index])
+    assert done == [asked]
+    results = [result for result in asked.results if result is not None]
+    assert [(each["id"], each["value"]) for each in results] == list(
+        zip(targets, range(len(targets)), strict=True)
+    )
+    assert asked.payload_frames == [b"%d" % index for index in range(len(targets))]
+
+
+def test_a_target_ends_once_and_the_first_word_counts() -> None:
+    done: list[Request] = []
+    asked = request([0, 1], done)
+    first, second = asked.jobs()
+    first.fail("EngineDied", "gone", signal=9)
+    first.settle({"ok": True}, [b"late"])
+    first.fail("QueueCleared", "later still")
+    assert not done
+    second.settle({"ok": True}, [])
+    assert done == [asked]
+    assert asked.results[0] == {
+        "id": 0, "ok": False, "outputs": [], "buffers": 0,
+        "error": {"ename": "EngineDied", "evalue": "gone", "kind": "engine", "signal": 9},
+    }  # fmt: skip
+    assert asked.payload_frames == []
+
+
+def test_an_engine_that_is_named_twice_has_two_jobs_with_turns() -> None:
+    jobs = request([2, 5, 2, 2], []).jobs()
+    assert [(job.engine_id, job.turn) for job in jobs] == [(2, 0), (5, 0), (2, 1), (2, 2)]
+
+
+def test_each_target_gets_the_payload_it_was_assigned() -> None:
+    payloads = [[b"a"], [b"b", b"c"]]
+    jobs = request([0, 1, 2], [], payloads=payloads, assign=[1, 0, 1]).jobs()
+    assert [job.payload for job in jobs] == [[b"b", b"c"], [b"a"], [b"b", b"c"]]
+    assert request([0], []).jobs()[0].payload == []
+
+
+def test_a_job_tells_the_queue_what_it_asks() -> None:
+    (job,) = request([0], [], verb="push", client="c", label="push(x)").jobs()
+    assert (job.method, job.client, job.label) == ("push", "c", "push(x)")
