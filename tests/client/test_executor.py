@@ -1,0 +1,119 @@
+"""executor.py: options, and what becomes of its thread."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import threading
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor
+from typing import Any
+
+import pytest
+
+from kernelfleet import MultiEngineClient
+from kernelfleet.client.executor import TaskOptions, _options_among
+from tests.fleets import eventually
+
+pytestmark = pytest.mark.parametrize("transport", ["embedded"])
+
+
+@pytest.fixture(autouse=True)
+def _one_transport(transport: str) -> None:
+    """Nothing here depends on it."""
+
+
+def threads() -> int:
+    return sum(thread.name == "kernelfleet-executor" for thread in threading.enumerate())
+
+
+def plain(x: int, retries: int = 0) -> None:
+    """Takes one of the options itself."""
+
+
+@pytest.mark.parametrize(
+    ("function", "options"),
+    [
+        (lambda x: x, ["retries", "timeout"]),
+        (plain, ["timeout"]),
+        (lambda **kwargs: kwargs, []),
+        (functools.partial(plain, 1), ["timeout"]),
+        (print, ["retries", "timeout"]),
+        (dict, []),
+    ],
+)
+def test_options_are_the_keywords_that_the_function_cannot_take(
+    function: Callable[..., Any], options: list[str]
+) -> None:
+    assert _options_among(function, {"retries": 1, "timeout": 2, "other": 3}) == options
+    assert _options_among(function, {"other": 3}) == []
+
+
+def test_options_of_a_task_win_over_the_executors() -> None:
+    options = TaskOptions(retries=1, timeout=5)
+    assert options.updated({"retries": None, "timeout": None}) is options
+    assert options.updated({"retries": 0, "timeout": None}) == TaskOptions(retries=0, timeout=5)
+
+
+@pytest.mark.parametrize(
+    ("option", "error"),
+    [
+        ({"retries": -1}, ValueError), ({"retries": True}, ValueError),
+        ({"timeout": 0}, ValueError), ({"require": ["gpu"]}, TypeError),
+    ],
+)  # fmt: skip
+def test_options_that_make_no_sense_are_refused(
+    option: dict[str, Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        TaskOptions(**option)
+
+
+def test_an_executor_that_is_let_go_of_ends_its_thread(mec: MultiEngineClient) -> None:
+    before = threads()
+    pool = mec.executor()
+    future = pool.submit(abs, -1)
+    assert threads() == before + 1
+    del pool
+    gc.collect()
+    assert future.result(20) == 1
+    eventually(lambda: threads() == before)
+
+
+def test_shutdown_without_waiting_lets_what_was_submitted_finish(mec: MultiEngineClient) -> None:
+    before = threads()
+    pool = mec.executor()
+    futures = [pool.submit(abs, -i) for i in range(50)]
+    pool.shutdown(wait=False)
+    with pytest.raises(RuntimeError):
+        pool.submit(abs, 1)
+    assert [future.result(20) for future in futures] == list(range(50))
+    eventually(lambda: threads() == before)
+
+
+def test_an_executor_has_as_many_workers_as_engines(mec: MultiEngineClient) -> None:
+    with mec.executor() as pool, mec.executor(targets=[0, 2]) as two:
+        assert (pool._max_workers, two._max_workers) == (4, 2)
+
+
+def test_arguments_are_taken_as_they_are_at_the_time(mec: MultiEngineClient) -> None:
+    data = bytearray(2_000_000)
+    with mec.executor() as pool:
+        futures = []
+        for i in range(5):
+            data[0] = i
+            futures.append(pool.submit(lambda given: given[0], data))
+        assert [future.result(20) for future in futures] == list(range(5))
+
+
+def test_a_failing_thread_leaves_nobody_waiting(
+    mec: MultiEngineClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = mec.executor()
+    monkeypatch.setattr(pool._work.dispatcher, "fill", lambda: 1 / 0)
+    future = pool._tasks.put([], TaskOptions(), None)
+    pool._work.dispatcher.wake()
+    eventually(future.done)
+    with pytest.raises(BrokenExecutor, match="ZeroDivisionError"):
+        pool.submit(abs, 1)
+    pool.shutdown()
