@@ -19,7 +19,7 @@ from kernelfleet.client.maps import MapVerbs
 from kernelfleet.client.pending import PendingResult
 from kernelfleet.client.properties import PropertyVerbs
 from kernelfleet.client.source import read_script
-from kernelfleet.client.targets import Targets
+from kernelfleet.client.targets import Targets, check_block
 from kernelfleet.errors import CallTimeout, NotAPendingResult
 from kernelfleet.results import EngineInfo
 
@@ -80,11 +80,14 @@ class MultiEngineClient(DataVerbs, MapVerbs, PropertyVerbs):
         """
         if not isinstance(code, str):
             raise TypeError(f"code must be a str, not {type(code).__name__}")
-        head = {"verb": "execute", "content": {"code": code}, "label": f"execute({_short(code)})"}
-        blocks = self._blocks(block, timeout)
+        head = {"verb": "execute", "content": {"code": code}, "label": label(code)}
+        blocks, ids = self._blocks(block, timeout), self._resolve(targets)
+        if blocks and on_output is None and shells.shows_live():
+            shows = self.progress if progress is None else check_block(progress, "progress")
+            return shells.execute_live(self, code, ids, timeout, shows)
         return self._run(
             head, [], {"kind": "execute", "code": code},
-            targets=self._resolve(targets), blocks=blocks, timeout=timeout, on_output=on_output,
+            targets=ids, blocks=blocks, timeout=timeout, on_output=on_output,
             progress=progress,
         )  # fmt: skip
 
@@ -334,7 +337,7 @@ class MultiEngineClient(DataVerbs, MapVerbs, PropertyVerbs):
         )  # fmt: skip
 
 
-def _short(code: str) -> str:
-    """The code for ``queue_status``, its repr cut to a line."""
+def label(code: str) -> str:
+    """What ``queue_status`` shows of a command: ``execute('time.sleep(2)')``, cut to a line."""
     text = repr(code)
-    return text if len(text) <= 200 else text[:150] + "..." + text[-40:]
+    return f"execute({text if len(text) <= 200 else text[:150] + '...' + text[-40:]})"

@@ -27,9 +27,12 @@ _FORMAT = "{desc}: {n_fmt}/{total_fmt} {unit} {bar:20} {elapsed}{postfix}"
 
 
 class Switch:
-    """Whether calls show progress where they do not say; ``%config KernelFleet.progress``."""
+    """What calls show where they do not say otherwise; ``%config KernelFleet``."""
 
+    #: How far they are.
     on = True
+    #: In IPython: what engines print, while they run.
+    live = True
 
 
 def watch(pending: PendingResult, timeout: float | None) -> None:

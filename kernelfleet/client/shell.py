@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 from kernelfleet.errors import FleetError
@@ -45,6 +46,28 @@ def activate(client: MultiEngineClient, suffix: str, shell: Any) -> None:
     from kernelfleet.notebook import extension
 
     extension.activate(shell, client, suffix)
+
+
+def execute_live(
+    client: MultiEngineClient, code: str, targets: list[int], timeout: float | None, progress: bool
+) -> Any:
+    """Run code with its output shown while it runs; for where ``shows_live``."""
+    from kernelfleet.notebook import running
+
+    return running.execute_live(
+        running_shell(), client, code, targets,
+        timeout=timeout, status=progress, collapse=True, live=True, allow_stdin=False,
+    )  # fmt: skip
+
+
+def shows_live() -> bool:
+    """Whether a blocking call is to show what engines print: in IPython, to somebody."""
+    if "IPython" not in sys.modules or running_shell() is None:
+        return False
+    from kernelfleet.client.progress import Switch
+
+    in_main = threading.current_thread() is threading.main_thread()
+    return Switch.live and in_main and somebody_watches()
 
 
 def html() -> Any:

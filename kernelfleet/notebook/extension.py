@@ -36,6 +36,7 @@ class KernelFleet(Configurable):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.observe(lambda change: setattr(Switch, "on", change["new"]), "progress")
+        self.observe(lambda change: setattr(Switch, "live", change["new"]), "live")
 
 
 class Desk:

@@ -119,8 +119,9 @@ def _with_lost_text(result: Any) -> list[dict[str, Any]]:
 def _line(label: str, text: str) -> str:
     shown = "\n".join(layout.bounded(text.rstrip("\n").split("\n"), 20))
     return (
-        f"<div style='display:flex;gap:.6em;align-items:baseline'><div style='{_ID};{_MUTED};white-space:nowrap'>"
-        f"{escape(label)}</div><pre style='{_PRE}'>{ansi(shown)}</pre></div>"
+        "<div style='display:flex;gap:.6em;align-items:baseline'>"
+        f"<div style='{_ID};{_MUTED};white-space:nowrap'>{escape(label)}</div>"
+        f"<pre style='{_PRE}'>{ansi(shown)}</pre></div>"
     )
 
 

@@ -1,8 +1,8 @@
 """The final form of a cell's outputs: what is identical once, pictures in a grid, text bounded.
 
 Pure: Jupyter outputs of several engines in, blocks out, in the order in which they are to be
-shown. Where engines did the same kinds of things, as far as they got, the first outputs of all come first, then the
-second ones, and so on; else engine by engine.
+shown. Where engines did the same kinds of things, as far as they got, the first outputs of all
+come first, then the second ones, and so on; else engine by engine.
 """
 
 from __future__ import annotations

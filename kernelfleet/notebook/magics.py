@@ -16,8 +16,8 @@ from kernelfleet.notebook import autopx, failures
 from kernelfleet.notebook.extension import NO_CLIENT, Desk
 from kernelfleet.notebook.grammar import as_text, parse_targets
 from kernelfleet.notebook.options import CellOptions, cell_options
-from kernelfleet.notebook.running import View, start
-from kernelfleet.notebook.screens import NoScreen, NotebookScreen, Screen, TerminalScreen
+from kernelfleet.notebook.running import View, execute_live, start
+from kernelfleet.notebook.screens import NotebookScreen, Screen, TerminalScreen
 
 if TYPE_CHECKING:
     from kernelfleet.client.client import MultiEngineClient
@@ -89,15 +89,12 @@ class ParallelMagics:
         ids = client._resolve(None)
         if not client.block:
             return self._start_detached(client, code, ids, collapse=self._desk.settings.collapse)
-        view = self._view(client, self._screen(permanent=False), CellOptions())
-        pending = start(client, code, ids, view, allow_stdin=self._takes_input())
-        good = False
-        try:
-            value = client._wait(pending, None, view.follow)
-            good = True
-        finally:
-            view.finish(pending, show=not good)
-        return value
+        settings = self._desk.settings
+        return execute_live(
+            self._shell, client, code, ids,
+            timeout=None, status=client.progress, collapse=settings.collapse,
+            live=settings.live, allow_stdin=self._takes_input(),
+        )  # fmt: skip
 
     def _run_cell(self, client: MultiEngineClient, options: CellOptions, cell: str) -> None:
         ids = self._targets(client, options)
@@ -132,7 +129,7 @@ class ParallelMagics:
     def _wait_for_cell(
         self, client: MultiEngineClient, options: CellOptions, cell: str, ids: list[int]
     ) -> Any:
-        view = self._view(client, self._screen(permanent=True), options)
+        view = self._view(client, options)
         pending = start(client, cell, ids, view, allow_stdin=self._takes_input())
         try:
             if options.local:
@@ -155,7 +152,10 @@ class ParallelMagics:
         view.follow_alone(pending)
         return pending
 
-    def _view(self, client: MultiEngineClient, screen: Screen, options: CellOptions) -> View:
+    def _view(self, client: MultiEngineClient, options: CellOptions) -> View:
+        screen: Screen = TerminalScreen(permanent=True)
+        if is_notebook(self._shell):
+            screen = NotebookScreen(self._shell, live=self._desk.settings.live)
         progress = client.progress if options.progress is None else options.progress
         return View(client, screen, status=progress, collapse=self._collapses(options))
 
@@ -163,13 +163,6 @@ class ParallelMagics:
         if options.collapse is None:
             return bool(self._desk.settings.collapse)
         return options.collapse
-
-    def _screen(self, *, permanent: bool) -> Screen:
-        if is_notebook(self._shell):
-            return NotebookScreen(self._shell, live=self._desk.settings.live)
-        if permanent or self._desk.settings.live:
-            return TerminalScreen(permanent=permanent)
-        return NoScreen()
 
     def _takes_input(self) -> bool:
         return somebody_watches() or not is_notebook(self._shell)
@@ -252,7 +245,7 @@ class ParallelMagics:
             return
         if not self._takes_input():
             raise UsageError("%pxdebug asks questions, and nobody is here to answer them")
-        view = self._view(client, self._screen(permanent=True), CellOptions(progress=False))
+        view = self._view(client, CellOptions(progress=False))
         ids = client._resolve(engine_id)
         pending = start(client, "%debug", ids, view, allow_stdin=True)
         try:

@@ -19,10 +19,12 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from kernelfleet.client.client import label
 from kernelfleet.client.progress import laggards
+from kernelfleet.client.shell import is_notebook
 from kernelfleet.notebook import layout
 from kernelfleet.notebook.html import duration
-from kernelfleet.notebook.screens import Screen
+from kernelfleet.notebook.screens import NoScreen, NotebookScreen, Screen, TerminalScreen
 from kernelfleet.notebook.transcript import Transcript
 
 if TYPE_CHECKING:
@@ -225,6 +227,27 @@ def _prefixed(engine_id: int, lines: Sequence[Any]) -> list[str]:
     ]
 
 
+def execute_live(
+    shell: Any, client: MultiEngineClient, code: str, targets: list[int],
+    *, timeout: float | None, status: bool, collapse: bool, live: bool, allow_stdin: bool,
+) -> Any:  # fmt: skip
+    """Run code, show its output while it runs, and return the result, which shows itself."""
+    screen: Screen = NoScreen()
+    if is_notebook(shell):
+        screen = NotebookScreen(shell, live=live)
+    elif live:
+        screen = TerminalScreen(permanent=False)
+    view = View(client, screen, status=status, collapse=collapse)
+    pending = start(client, code, targets, view, allow_stdin=allow_stdin)
+    good = False
+    try:
+        value = client._wait(pending, timeout, view.follow)
+        good = True
+    finally:
+        view.finish(pending, show=not good)
+    return value
+
+
 def start(
     client: MultiEngineClient, code: str, targets: list[int], view: View, *, allow_stdin: bool
 ) -> PendingResult:
@@ -232,7 +255,7 @@ def start(
     head = {
         "verb": "execute",
         "content": {"code": code, "allow_stdin": allow_stdin},
-        "label": f"execute({code[:200]!r})",
+        "label": label(code),
     }
     pending: PendingResult = client._run(
         head, [], {"kind": "execute", "code": code},

@@ -88,7 +88,7 @@ def test_live_lines_come_while_it_runs_and_are_wiped_for_the_result(terminal: Te
 def test_ctrl_c_interrupts_the_engines_and_says_which(terminal: Terminal) -> None:
     terminal.run("%px import time")
     terminal.send("mec.execute('time.sleep(60)', targets=1)")
-    terminal.child.expect_exact("execute: 0/1 engines", timeout=5)  # the bar of a long call
+    terminal.child.expect_exact("0 of 1 engines done", timeout=5)
     began = time.monotonic()
     terminal.child.sendintr()
     shown = without_colours(terminal.prompt())
