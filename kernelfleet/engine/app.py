@@ -23,7 +23,7 @@ from tornado import ioloop
 from traitlets import DottedObjectName, Type
 from traitlets.config import Config
 
-from kernelfleet.engine import departure, interrupts
+from kernelfleet.engine import bars, departure, interrupts
 from kernelfleet.engine.iopub import CountingIOPubThread
 from kernelfleet.engine.kernel import EngineKernel
 
@@ -60,6 +60,7 @@ class EngineApp(IPKernelApp):
     def initialize(self, argv: list[str] | None = None) -> None:
         """Set the engine up; the command line wins over the lean defaults."""
         departure.die_with_parent(self.parent_handle)
+        bars.show_as_text()
         self.update_config(
             Config(
                 {
