@@ -74,7 +74,7 @@ class Connection:
         self._numbers = itertools.count(1)
         self._released: deque[str] = deque()
         self._close_lock = threading.Lock()
-        self._gone_listeners: list[Callable[[], None]] = []
+        self._listeners: list[Callable[[], None]] = []
         thread.call(self._open, make_transport)
         try:
             self._welcomed.result(CONNECT_TIMEOUT)
@@ -122,6 +122,7 @@ class Connection:
     def _take_roster(self, roster: JsonDict) -> None:
         dead = {int(engine_id): how for engine_id, how in roster["dead"].items()}
         self.roster = Roster(list(roster["ids"]), dead, roster["total"])
+        self._tell_change()
 
     def lost(self, reason: str) -> None:
         """The controller is gone: whatever waits fails, and so does what comes."""
@@ -133,7 +134,7 @@ class Connection:
         for each in waiting.values():
             if not each.future.done():
                 each.future.set_exception(ControllerUnreachable(*error.args))
-        self._tell_gone()
+        self._tell_change()
 
     @property
     def is_waiting(self) -> bool:
@@ -212,23 +213,21 @@ class Connection:
         """Whether requests can be made."""
         return not self._closed and self._lost is None
 
-    def when_gone(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Call ``listener`` when requests can be made no more; returns what takes that back.
+    def when_changed(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call ``listener`` when engines come or go, or requests can be made no more.
 
-        It is called on the loop thread or the caller's, perhaps twice.
+        It is called on the loop thread. Returns what takes that back.
         """
-        self._gone_listeners.append(listener)
-        if not self.is_open:
-            listener()
+        self._listeners.append(listener)
 
         def forget() -> None:
             with contextlib.suppress(ValueError):
-                self._gone_listeners.remove(listener)
+                self._listeners.remove(listener)
 
         return forget
 
-    def _tell_gone(self) -> None:
-        for listener in list(self._gone_listeners):
+    def _tell_change(self) -> None:
+        for listener in list(self._listeners):
             listener()
 
     def close(self) -> None:
@@ -256,7 +255,7 @@ class Connection:
                 each.future.set_exception(
                     FleetError("the client was closed before the result came")
                 )
-        self._tell_gone()
+        self._tell_change()
 
 
 def raise_if_refused(reply: Reply) -> Reply:

@@ -88,6 +88,8 @@ class Dispatcher:
         self._events: queue.SimpleQueue[tuple[Batch, Future[Reply]] | None] = queue.SimpleQueue()
         self._dropping = False
         self._last_death: EngineDied | None = None
+        #: Call it when done.
+        self.close = connection.when_changed(self.wake)
 
     # -- the thread's side ----------------------------------------------------------------------
 

@@ -142,7 +142,6 @@ class _Work:
 
     def run(self) -> None:
         """Hand tasks out until there will be no more."""
-        stop_listening = self._connection.when_gone(self.dispatcher.wake)
         try:
             while not self._finished():
                 self.dispatcher.fill()
@@ -151,7 +150,7 @@ class _Work:
         except BaseException as error:  # noqa: BLE001 (whoever waits must not hang)
             self._break(error)
         finally:
-            stop_listening()
+            self.dispatcher.close()
 
     def _finished(self) -> bool:
         if not self._connection.is_open:

@@ -158,8 +158,8 @@ class MapRun:
 
     def run(self) -> None:
         """Run to the end and resolve ``future``."""
+        dispatcher = self.dispatcher
         try:
-            dispatcher = self.dispatcher
             dispatcher.fill()
             while dispatcher.busy:
                 dispatcher.step()
@@ -171,7 +171,9 @@ class MapRun:
             self._resolve()
         except BaseException as error:  # noqa: BLE001 (whoever waits must not hang)
             self.future.set_exception(error)
-        self._cancel_sent.set()
+        finally:
+            dispatcher.close()
+            self._cancel_sent.set()
 
     def _resolve(self) -> None:
         if self.dispatcher.lost is not None:
@@ -328,6 +330,7 @@ class _Window:
     def close(self) -> None:
         """Whoever stops taking values stops the work."""
         self._dispatcher.cancel_all(interrupt=True)
+        self._dispatcher.close()
 
 
 def check_options(schedule: str, chunksize: Any, retries: Any) -> None:

@@ -78,7 +78,7 @@ class Controller:
         self.commands: dict[int, Commands] = {}
         self.roster: Roster
         self._waiting_for: dict[str, list[tuple[str, int]]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     # -- clients --------------------------------------------------------------------------------
 
@@ -289,7 +289,8 @@ class Controller:
     def _call(self, client_id: str, seq: int, head: JsonDict) -> None:
         value = CALLS[head["verb"]](self, client_id, head)
         if inspect.isawaitable(value):
-            self.spawn(self._answer_later(client_id, seq, value))
+            # A task of its own: a coroutine that is cancelled before it began would complain.
+            self.spawn(self._answer_later(client_id, seq, self.spawn(value)))
         elif value is not None:
             self.answer(client_id, seq, *value)
 
@@ -309,11 +310,12 @@ class Controller:
             if answer is not None:
                 self.answer(client_id, seq, *answer)
 
-    def spawn(self, coroutine: Any) -> None:
+    def spawn(self, coroutine: Any) -> asyncio.Task[Any]:
         """Run something beside the messages; ended with the controller."""
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     # -- engines --------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ Nothing sleeps and no thread runs: ``drive`` moves the clock from the end of one
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -61,6 +61,9 @@ class SimulatedFleet:
     @property
     def connection(self) -> Connection:
         return cast(Connection, self)
+
+    def when_changed(self, _: Callable[[], None]) -> Callable[[], None]:
+        return lambda: None
 
     def next_result_id(self) -> str:
         return f"id-{next(self._ids)}"

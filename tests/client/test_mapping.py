@@ -203,8 +203,8 @@ def test_nothing_is_sent_before_the_first_value_is_wanted(moving: SimulatedFleet
     ("schedule", "chunksize", "retries", "error"),
     [
         ("fast", None, 1, ValueError), ("static", 0, 1, ValueError),
-        ("static", True, 1, ValueError), ("dynamic", None, -1, ValueError), ("dynamic", 1.5, 1, TypeError),
-        ("dynamic", None, True, ValueError),
+        ("static", True, 1, ValueError), ("dynamic", None, -1, ValueError),
+        ("dynamic", 1.5, 1, TypeError), ("dynamic", None, True, ValueError),
     ],
 )  # fmt: skip
 def test_options_that_make_no_sense_are_refused(
