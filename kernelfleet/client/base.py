@@ -178,7 +178,7 @@ class BaseClient:
         }  # fmt: skip
         if on_output is not None:
             head["stream"] = True
-        future: Future[Reply] = self._connection.request(head, list(frames), on_output)
+        future: Future[Reply] = Future()
         pending = PendingResult(
             self._connection,
             self._reader,
@@ -188,10 +188,15 @@ class BaseClient:
             targets=targets,
             decode=decode,
         )
-        if not blocks:
-            self._remember(pending)
-            return pending
-        return self._wait(pending, timeout, self._watch(progress))
+        try:  # from the sending on: a Ctrl-C in between would leave work running unseen
+            self._connection.request(head, list(frames), on_output, future)
+            if not blocks:
+                self._remember(pending)
+                return pending
+            return self._wait(pending, timeout, self._watch(progress))
+        except KeyboardInterrupt as interrupt:
+            _settle(pending, interrupt)
+            raise
 
     def _watch(self, progress: bool | None) -> Watch | None:
         """What waits for a call and shows it meanwhile; None just waits."""
@@ -214,12 +219,7 @@ class BaseClient:
             self._remember(pending)
             raise
         except KeyboardInterrupt as interrupt:
-            engines = pending.settle_after_interrupt()
-            where = ", ".join(map(str, engines)) or "none (nothing was running)"
-            interrupt.add_note(
-                f"engines interrupted: {where}; see .pending_result for what is there"
-            )
-            interrupt.pending_result = pending  # type: ignore[attr-defined]
+            _settle(pending, interrupt)
             raise
         raise e.with_traceback(None)
 
@@ -242,6 +242,16 @@ class BaseClient:
             if isinstance(error.exceptions[0], NameError):
                 return None  # the command ended with a statement, or its value was None
             raise
+
+
+def _settle(pending: PendingResult, interrupt: KeyboardInterrupt) -> None:
+    """Stop the work of a call that Ctrl-C ended, once, and say so on the exception."""
+    if hasattr(interrupt, "pending_result"):
+        return
+    interrupt.pending_result = pending  # type: ignore[attr-defined]
+    engines = pending.settle_after_interrupt()
+    where = ", ".join(map(str, engines)) or "none (nothing was running)"
+    interrupt.add_note(f"engines interrupted: {where}; see .pending_result for what is there")
 
 
 def _find(address: Address) -> tuple[fleets.FleetFile, str]:

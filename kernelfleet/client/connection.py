@@ -172,9 +172,19 @@ class Connection:
         return f"{self.client_id}-{next(self._numbers)}"
 
     def request(
-        self, head: JsonDict, buffers: list[Any], on_output: OnOutput | None = None
+        self,
+        head: JsonDict,
+        buffers: list[Any],
+        on_output: OnOutput | None = None,
+        future: Future[Reply] | None = None,
     ) -> Future[Reply]:
         """Send a request; requests of one thread keep their order.
+
+        Args:
+            head: What is asked.
+            buffers: Its data.
+            on_output: Gets output as it comes, on the loop thread.
+            future: Gets the reply; None makes one.
 
         Raises:
             ControllerUnreachable: the controller is known to be gone.
@@ -184,7 +194,7 @@ class Connection:
             raise self._gone()
         if self._released:
             head["release"] = self._take_released()
-        waiting = _Waiting(Future(), on_output)
+        waiting = _Waiting(Future() if future is None else future, on_output)
         self._thread.call(self._send, head, buffers, waiting)
         return waiting.future
 

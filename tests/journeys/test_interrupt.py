@@ -161,6 +161,22 @@ def test_cancel_with_interrupt_ends_only_its_own_call(
     assert_interrupted(theirs)
 
 
+@pytest.mark.parametrize("transport", ["embedded"])
+def test_ctrl_c_between_sending_and_waiting_leaves_nothing_running(
+    mec: MultiEngineClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pressed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MultiEngineClient, "_wait", pressed)
+        with pytest.raises(KeyboardInterrupt) as caught:
+            mec.execute("import time; time.sleep(60)")
+    assert "engines interrupted: 0, 1, 2, 3" in caught.value.__notes__[0]
+    assert_interrupted(caught.value.pending_result)  # type: ignore[attr-defined]
+    assert [status["pending"] for _, status in mec.queue_status()] == [None] * 4
+
+
 SCRIPT = """
 import signal, sys, time
 from kernelfleet import Fleet, MultiEngineClient
