@@ -33,9 +33,10 @@ def greet_shell() -> None:
     """A client was made: inside IPython its errors are to be shown as what they are."""
     shell = running_shell()
     if shell is not None:
-        from kernelfleet.notebook import failures
+        from kernelfleet.notebook import failures, html
 
         failures.install(shell)
+        html.install(shell)
 
 
 def activate(client: MultiEngineClient, suffix: str, shell: Any) -> None:

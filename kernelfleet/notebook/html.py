@@ -15,6 +15,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from kernelfleet.client.shell import is_notebook
 from kernelfleet.error_text import format_ids
 from kernelfleet.notebook import layout
 
@@ -29,6 +30,9 @@ _CELL = "text-align:left;padding:.1em .8em .1em 0;vertical-align:top"
 _FONT = "font-family:var(--jp-code-font-family,monospace);font-size:var(--jp-code-font-size,1em)"
 _PRE = f"margin:0;padding:0;background:none;white-space:pre-wrap;{_FONT}"
 _ID = f"{_FONT};font-weight:bold"
+
+#: Lines of the text of results that a notebook keeps.
+MAX_TEXT_LINES = 1000
 
 #: The columns of the table of engines.
 COLUMNS: Sequence[str] = (
@@ -103,6 +107,22 @@ def results(found: ResultList) -> str:
         if each.error is not None:
             parts.append(_line(f"[{each['id']}] Err [{each['number']}]", error_text(each.error)))
     return f"<div>{''.join(parts)}</div>"
+
+
+def install(shell: Any) -> None:
+    """Have a notebook keep head and tail of the text of long results; ``repr`` stays whole."""
+    if is_notebook(shell):
+        from kernelfleet.results import ResultList
+
+        plain = shell.display_formatter.formatters["text/plain"]
+        plain.for_type(ResultList, lambda found, printer, _: printer.text(_bounded(repr(found))))
+
+
+def _bounded(text: str) -> str:
+    lines = text.split("\n")
+    if len(lines) <= MAX_TEXT_LINES and len(text) <= layout.MAX_CHARACTERS:
+        return text
+    return "\n".join(layout.bounded(lines, MAX_TEXT_LINES))
 
 
 def _with_lost_text(result: Any) -> list[dict[str, Any]]:

@@ -251,6 +251,16 @@ def test_input_on_engines_reaches_the_user_one_at_a_time(shell: Shell, typist: A
     assert sorted(shell["mec"].pull("answer")) == ["a", "b", "c", "d"]
 
 
+@pytest.mark.parametrize("transport", ["tcp"])
+def test_a_fleet_in_another_process_serves_the_same(shell: Shell, typist: Any) -> None:
+    user = typist("ann")
+    out = shell.run("%%px -t 1\nprint('hello', input('name? '))")
+    assert user.prompts == ["[1] name? "]
+    assert out == "[1] hello ann\n"
+    code = "import time\nfor i in range(5):\n    print(i)\n    time.sleep(0.15)"
+    assert shell.run(f"%%px -t 0\n{code}") == "".join(f"[0] {i}\n" for i in range(5))
+
+
 def test_debugging_without_a_failure_says_so(shell: Shell) -> None:
     shell.run("%px 1")
     assert "nothing to debug" in shell.run("%pxdebug")

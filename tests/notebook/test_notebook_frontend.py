@@ -127,6 +127,14 @@ def test_a_long_output_is_bounded_in_the_notebook_and_whole_in_the_result(
     assert texts(size) == ["[588890, 588890]"]
 
 
+def test_a_long_result_is_bounded_as_text_and_as_html(execute: Execute) -> None:
+    *_, px = execute(*START, "%px for i in range(100_000): print(i)")
+    shown = px.outputs[-1].data
+    assert shown["text/plain"].startswith("<Results List>\n[0] In [1]: for i in range(100_000)")
+    assert "lines left out here" in shown["text/plain"]
+    assert len(shown["text/plain"]) + len(shown["text/html"]) < 50_000
+
+
 def test_a_long_call_leaves_no_bar_behind(execute: Execute) -> None:
     *_, cell = execute(*START, "mec.execute('import time; time.sleep(1.3)');")
     assert texts(cell) == []
