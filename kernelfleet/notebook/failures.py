@@ -1,8 +1,8 @@
 """How errors of calls look in IPython: one traceback per distinct failure, as a proper error.
 
 IPython 9 prints an exception group with the plain ``traceback`` module, and a notebook gets no
-``error`` output for it; so CompositeErrors are given to a handler of ours. The same one shows
-which engines Ctrl-C has interrupted. All other errors are IPython's business.
+``error`` output for it; so CompositeErrors are shown by us, wherever the shell is asked to show
+one. So is which engines Ctrl-C has interrupted. All other errors are IPython's business.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import re
 import sys
 import types
 import weakref
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeGuard
 
 from kernelfleet.error_text import format_ids, text_of, without_colours
 from kernelfleet.errors import CompositeError
@@ -39,13 +40,47 @@ def install(shell: Any) -> None:
     ) -> Any:  # fmt: skip
         if isinstance(value, before):
             return others(etype, value, tb, tb_offset)
-        if isinstance(value, CompositeError) or hasattr(value, "pending_result"):
-            show(shell, value, tb)
-        else:
-            shell.showtraceback((etype, value, tb), running_compiled_code=True)
+        shell.showtraceback((etype, value, tb), running_compiled_code=True)
         return None
 
     shell.set_custom_exc((*before, CompositeError, KeyboardInterrupt), handler)
+    shell.showtraceback = _show_ours_or(shell, shell.showtraceback)
+
+
+def _show_ours_or(shell: Any, show_others: Callable[..., Any]) -> Callable[..., Any]:
+    """What magics that run code (``%time``, ``%run``, ``%tb``) call for errors of all kinds."""
+
+    def showtraceback(exc_tuple: Any = None, *args: Any, **options: Any) -> None:
+        error = exc_tuple[1] if exc_tuple else sys.exc_info()[1] or getattr(sys, "last_value", None)
+        if isinstance(error, CompositeError) or _is_of_a_call(error):
+            show(shell, error)
+        elif isinstance(error, Exception) and _was_raised_while_handling(error):
+            # IPython 9 would print it all plainly, because of the group in its context.
+            shell._get_exc_info((type(error), error, error.__traceback__))
+            tb = shell.InteractiveTB
+            lines = tb.structured_traceback(type(error), error, error.__traceback__, tb_offset=1)
+            shell._showtraceback(type(error), error, lines)
+        else:
+            show_others(exc_tuple, *args, **options)
+
+    return showtraceback
+
+
+def _is_of_a_call(error: object) -> TypeGuard[KeyboardInterrupt]:
+    """Whether it is the Ctrl-C of a blocking call."""
+    return isinstance(error, KeyboardInterrupt) and hasattr(error, "pending_result")
+
+
+def _was_raised_while_handling(error: BaseException | None) -> bool:
+    """Whether a CompositeError, and no group that is not ours, is in an error's context."""
+    found = False
+    while error is not None:
+        if isinstance(error, BaseExceptionGroup):
+            if not isinstance(error, CompositeError):
+                return False
+            found = True
+        error = error.__context__
+    return found
 
 
 def show(shell: Any, error: BaseException, tb: Traceback = None) -> None:

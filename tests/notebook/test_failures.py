@@ -59,6 +59,28 @@ def test_except_star_works_and_other_errors_are_ipythons(shell: Shell) -> None:
     assert "KeyboardInterrupt" in shell.run("raise KeyboardInterrupt")
 
 
+@pytest.mark.parametrize("cell", ["%time mec.execute('1/0')", "%%time\nmec.execute('1/0')"])
+def test_magics_that_run_code_show_it_as_well(shell: Shell, cell: str) -> None:
+    out = shell.run(cell)
+    assert out.count("[0-3:execute]: ZeroDivisionError") == 1
+    assert "ExceptionGroup Traceback" not in out
+    assert "[0-3:execute]" in shell.run("%tb")
+
+
+def test_an_error_raised_while_handling_one_is_shown_with_it(shell: Shell) -> None:
+    out = shell.run(
+        "try:\n    mec.execute('1/0')\nexcept Exception as e:\n    raise KeyError('mine') from e"
+    )
+    assert "KeyError: 'mine'" in out
+    assert "[3:execute]: ZeroDivisionError: division by zero" in out
+    assert "ExceptionGroup Traceback" not in out
+
+
+def test_other_groups_are_ipythons(shell: Shell) -> None:
+    out = shell.run("raise ExceptionGroup('theirs', [ValueError()])")
+    assert "ExceptionGroup: theirs" in out
+
+
 def test_other_custom_handlers_go_on_working(bare: Shell, mec: MultiEngineClient) -> None:
     seen: list[type[BaseException]] = []
     bare.ip.set_custom_exc(
