@@ -3,18 +3,51 @@
 nbclient has nobody at it, so nothing that is shown only for a while may be left behind.
 """
 
+# mypy: allow-untyped-calls
+# nbformat's functions are untyped
+
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
 pytestmark = pytest.mark.slow
 
 Execute = Callable[..., list[Any]]
 
 START = ("%load_ext kernelfleet", "%fleet start -n 2")
+
+
+@pytest.fixture(scope="module")
+def notebook() -> Iterator[NotebookClient]:
+    """A notebook that goes on for the whole module, with two engines."""
+    notebook = nbformat.v4.new_notebook()
+    client = NotebookClient(notebook, timeout=60, kernel_name="python3", allow_errors=True)
+    with client.setup_kernel():
+        execute_in(client, *START)
+        yield client
+
+
+def execute_in(client: NotebookClient, *sources: str) -> list[Any]:
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    for cell in cells:
+        client.nb.cells.append(cell)
+        client.execute_cell(cell, len(client.nb.cells) - 1)
+    return cells
+
+
+@pytest.fixture
+def go_on(notebook: NotebookClient) -> Execute:
+    """Execute more cells, on engines without a past."""
+
+    def go_on(*sources: str) -> list[Any]:
+        return execute_in(notebook, "mec.reset()", *sources)[1:]
+
+    return go_on
 
 
 def texts(cell: Any) -> list[str]:
@@ -40,9 +73,9 @@ def test_from_an_empty_notebook_to_parallel_work_in_two_lines(execute: Execute) 
     assert named.outputs[0].data["text/plain"].startswith("<MultiEngineClient of fleet")
 
 
-def test_live_lines_are_replaced_by_the_final_form(execute: Execute) -> None:
+def test_live_lines_are_replaced_by_the_final_form(go_on: Execute) -> None:
     loop = "import time\nfor i in range(5):\n    print('tick', i)\n    time.sleep(0.2)"
-    *_, px, line = execute(*START, f"%%px\n{loop}", "%px print('once'); time.sleep(0.7)")
+    *_, px, line = go_on(f"%%px\n{loop}", "%px print('once'); time.sleep(0.7)")
     assert texts(px) == ["\n".join(f"[0-1] tick {i}" for i in range(5))]
     said, view, result = texts(line)
     assert (said, view) == ("Parallel execution on engines: all\n", "")
@@ -50,24 +83,22 @@ def test_live_lines_are_replaced_by_the_final_form(execute: Execute) -> None:
 
 
 def test_output_of_what_nobody_waits_for_stands_under_the_cell_that_started_it(
-    execute: Execute,
+    go_on: Execute,
 ) -> None:
     loop = "import time\nfor i in range(5):\n    print('tick', i)\n    time.sleep(0.1)"
     wait = "r = pr.r\nimport threading\n"
     wait += "for t in threading.enumerate():\n    if t.name == 'kernelfleet-view': t.join()"
-    *_, px, later, waited = execute(
-        *START, f"%%px --noblock --out pr\n{loop}", "print('later')", wait
-    )
+    *_, px, later, waited = go_on(f"%%px --noblock --out pr\n{loop}", "print('later')", wait)
     assert texts(px) == ["\n".join(f"[0-1] tick {i}" for i in range(5))]
     assert texts(later) == ["later\n"]
     assert texts(waited) == []
 
 
-def test_pictures_stand_in_a_grid_and_tables_below_their_label(execute: Execute) -> None:
+def test_pictures_stand_in_a_grid_and_tables_below_their_label(go_on: Execute) -> None:
     pytest.importorskip("matplotlib")
     plot = "import matplotlib.pyplot as plt\nplt.figure(figsize=(1, 1))\nplt.plot([0, engine_id]);"
     table = "from IPython.display import HTML\nHTML('<b>bold</b>')"
-    *_, figures, html = execute(*START, f"%%px\n{plot}", f"%%px\n{table}")
+    *_, figures, html = go_on(f"%%px\n{plot}", f"%%px\n{table}")
     (grid,) = figures.outputs
     assert grid.data["text/html"].count("<img") == 2
     assert "[0]</figcaption>" in grid.data["text/html"]
@@ -96,7 +127,7 @@ def test_errors_are_proper_error_outputs_also_without_the_extension(execute: Exe
 
 
 def test_updates_clearing_progress_bars_and_widgets_leave_their_last_state(
-    execute: Execute,
+    go_on: Execute,
 ) -> None:
     code = """%%px
 from IPython.display import clear_output, display
@@ -110,15 +141,15 @@ for i in range(1000):
 display({'application/vnd.jupyter.widget-view+json': {'model_id': 'x'}, 'text/plain': 'Slider()'},
         raw=True)
 """
-    *_, px = execute(*START, code)
+    *_, px = go_on(code)
     assert texts(px) == ["[0-1] 'second'\n[0-1 stderr] 999\n[0-1] Slider()"]
 
 
 def test_a_long_output_is_bounded_in_the_notebook_and_whole_in_the_result(
-    execute: Execute,
+    go_on: Execute,
 ) -> None:
-    *_, px, size = execute(
-        *START, "%%px --out r\nfor i in range(100_000): print(i)", "[len(t) for t in r.stdout]"
+    *_, px, size = go_on(
+        "%%px --out r\nfor i in range(100_000): print(i)", "[len(t) for t in r.stdout]"
     )
     (text,) = texts(px)
     assert len(text) < 20_000
@@ -127,20 +158,20 @@ def test_a_long_output_is_bounded_in_the_notebook_and_whole_in_the_result(
     assert texts(size) == ["[588890, 588890]"]
 
 
-def test_a_long_result_is_bounded_as_text_and_as_html(execute: Execute) -> None:
-    *_, px = execute(*START, "%px for i in range(100_000): print(i)")
+def test_a_long_result_is_bounded_as_text_and_as_html(go_on: Execute) -> None:
+    *_, px = go_on("%px for i in range(100_000): print(i)")
     shown = px.outputs[-1].data
     assert shown["text/plain"].startswith("<Results List>\n[0] In [1]: for i in range(100_000)")
     assert "lines left out here" in shown["text/plain"]
     assert len(shown["text/plain"]) + len(shown["text/html"]) < 50_000
 
 
-def test_a_long_call_leaves_no_bar_behind(execute: Execute) -> None:
-    *_, cell = execute(*START, "mec.execute('import time; time.sleep(1.3)');")
+def test_a_long_call_leaves_no_bar_behind(go_on: Execute) -> None:
+    *_, cell = go_on("mec.execute('import time; time.sleep(1.3)');")
     assert texts(cell) == []
 
 
-def test_completion_and_tooltips_are_answered_by_an_engine(execute: Execute) -> None:
+def test_completion_and_tooltips_are_answered_by_an_engine(go_on: Execute) -> None:
     ask = """
 kernel = get_ipython().kernel
 cell = '%%px -t 1\\nonly_the'
@@ -149,7 +180,7 @@ cell = '%%px\\nonly_there'
 print(kernel.do_inspect(cell, len(cell))['data']['text/plain'].splitlines()[1])
 print(kernel.do_inspect('only_there', 10)['found'])
 """
-    *_, asked = execute(*START, "%px only_there = 3.5", ask)
+    *_, asked = go_on("%px only_there = 3.5", ask)
     said = "".join(texts(asked)).splitlines()
     assert said[0] == "['only_there']"
     assert "3.5" in said[1]
@@ -157,10 +188,10 @@ print(kernel.do_inspect('only_there', 10)['found'])
 
 
 def test_autopx_in_a_notebook_runs_cells_on_engines_and_silent_ones_here(
-    execute: Execute,
+    go_on: Execute,
 ) -> None:
-    *_, on, auto, off, here = execute(
-        *START, "%autopx", "x = engine_id\nprint(x)", "%autopx", "'x' in globals(), mec['x']"
+    *_, on, auto, off, here = go_on(
+        "%autopx", "x = engine_id\nprint(x)", "%autopx", "'x' in globals(), mec['x']"
     )
     assert texts(on) == ["Auto Parallel Enabled\nType %autopx to disable\n"]
     assert "[1] Out[1]: 1" in texts(auto)[0]

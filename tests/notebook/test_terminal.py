@@ -57,16 +57,24 @@ class Terminal:
         self.child.close()
 
 
+@pytest.fixture(scope="module")
+def session() -> Iterator[Terminal]:
+    session = Terminal()
+    yield session
+    session.close()
+
+
 @pytest.fixture
-def terminal() -> Iterator[Terminal]:
-    terminal = Terminal()
-    yield terminal
-    terminal.close()
+def terminal(session: Terminal) -> Terminal:
+    """The module's terminal, with engines without a past."""
+    session.run("mec.reset();")
+    return session
 
 
 def test_a_session_in_the_terminal_looks_as_in_the_tutorial(terminal: Terminal) -> None:
+    number = terminal.number
     assert terminal.run("%px a = engine_id") == (
-        "Parallel execution on engines: all\nOut[3]: \n<Results List>\n"
+        f"Parallel execution on engines: all\nOut[{number}]: \n<Results List>\n"
         "[0] In [1]: a = engine_id\n[1] In [1]: a = engine_id\n\n"
     )
     assert "[1] Out[2]: 1" in terminal.run("px print(a)")
