@@ -252,6 +252,11 @@ def _settle(pending: PendingResult, interrupt: KeyboardInterrupt) -> None:
     engines = pending.settle_after_interrupt()
     where = ", ".join(map(str, engines)) or "none (nothing was running)"
     interrupt.add_note(f"engines interrupted: {where}; see .pending_result for what is there")
+    progress = None if pending.done() else pending.ask_progress()
+    if progress is not None and (left := progress.get("left")):
+        interrupt.add_note(
+            f"not stopped yet: {left}; mec.restart({left}) ends what does not listen"
+        )
 
 
 def _find(address: Address) -> tuple[fleets.FleetFile, str]:

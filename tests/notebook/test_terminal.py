@@ -115,8 +115,10 @@ def test_a_second_ctrl_c_gives_control_back_at_once(terminal: Terminal) -> None:
     terminal.child.expect(pexpect.TIMEOUT, timeout=0.3)  # it waits for the engines to stop
     terminal.child.sendintr()
     began = time.monotonic()
-    assert "engines interrupted" in terminal.prompt()
+    shown = terminal.prompt()
     assert time.monotonic() - began < 0.8
+    assert "engines interrupted: 0, 1" in shown
+    assert "not stopped yet: [0, 1]; mec.restart([0, 1])" in shown
     terminal.run("%fleet restart")
 
 
