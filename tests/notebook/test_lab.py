@@ -6,6 +6,7 @@ screenshots are kept in ``$KERNELFLEET_SCREENSHOTS``, else in pytest's temporary
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -34,8 +35,10 @@ configure_jupyter_server(c)
 c.ServerApp.allow_root = True
 c.ServerApp.ip = "127.0.0.1"
 c.ServerApp.root_dir = {root!r}
-c.LabServerApp.news_url = None
 """
+
+#: The question about news would stand before everything else.
+QUIET = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
 
 NOTEBOOK = {
     "cells": [
@@ -62,6 +65,12 @@ RUN = """code => {
     notebook.activeCell.model.sharedModel.setSource(code);
     jupyterapp.commands.execute('notebook:run-cell-and-insert-below');
 }"""
+
+FIGURES = """%%px
+import matplotlib.pyplot as plt
+plt.figure(figsize=(2, 1.5))
+plt.plot([x ** engine_id for x in range(5)]);
+"""
 
 IS_DONE = """() => {
     const panel = jupyterapp.shell.currentWidget, cells = panel.content.widgets;
@@ -97,8 +106,12 @@ def server(tmp_path: Path) -> Iterator[str]:
     config.write_text(CONFIG.format(root=str(root)))
     url = f"http://127.0.0.1:{(port := free_port())}/lab"
     command = [sys.executable, "-m", "jupyterlab", f"--config={config}", f"--port={port}"]
+    settings = tmp_path / "settings" / "labconfig"
+    settings.mkdir(parents=True)
+    (settings / "page_config.json").write_text(json.dumps(QUIET))
+    environment = {**os.environ, "JUPYTER_CONFIG_DIR": str(settings.parent)}
     with (tmp_path / "server.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
     yield url
     process.terminate()
     process.wait(timeout=30)
@@ -206,16 +219,21 @@ def test_a_session_in_jupyterlab(lab: Lab) -> None:
     assert "engines interrupted: 0, 1, 2, 3" in stopped
     lab.picture("5-stopped")
 
+    if importlib.util.find_spec("matplotlib"):
+        lab.run(FIGURES)
+        assert lab.count("figure img") == 4
+        lab.picture("6-pictures")
+
     lab.start("%pxdebug 2")
     lab.answer("p engine_id * 21")
     lab.see("42")
     lab.answer("q")
     talk = lab.done()
     assert talk.index("p engine_id * 21") < talk.index("[2] 42") < talk.rindex("ipdb>")
-    lab.picture("6-debugger")
+    lab.picture("7-debugger")
 
     lab.start("mec.map(lambda x: time.sleep(0.2), range(48)) and None")
     lab.see("items")
-    lab.picture("7-progress")
+    lab.picture("8-progress")
     assert lab.done().strip() == ""
     assert "The fleet has ended" in lab.run("%fleet stop")

@@ -78,7 +78,9 @@ def test_a_session_in_the_terminal_looks_as_in_the_tutorial(terminal: Terminal) 
         "[0] In [1]: a = engine_id\n[1] In [1]: a = engine_id\n\n"
     )
     assert "[1] Out[2]: 1" in terminal.run("px print(a)")
-    assert "Auto Parallel Enabled" in terminal.run("%autopx")
+    enabled = terminal.run("%autopx")
+    assert enabled.startswith("Auto Parallel Enabled\nType %autopx to disable\n")
+    assert enabled.endswith("px ")  # in front of the prompt
     assert "[0] In [3]: b = a" in terminal.run("b = a")
     assert "Auto Parallel Disabled" in terminal.run("%autopx")
     assert "[0-1:execute]: ZeroDivisionError" in terminal.run("mec.execute('1/0')")
