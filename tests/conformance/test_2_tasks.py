@@ -245,6 +245,13 @@ def test_prints_of_a_task_are_kept(mec: MultiEngineClient) -> None:
         assert future.engine_id in {0, 1}
 
 
+@promise("4: prints inside apply are in stdout of its PendingResult, by engine")
+def test_prints_of_apply_are_kept(mec: MultiEngineClient) -> None:
+    pending = mec.apply(print, "hello", targets=[2, 0], block=False)
+    assert pending.r == [None, None]
+    assert pending.stdout == {2: "hello\n", 0: "hello\n"}
+
+
 @promise("2: a task may be an async function, and what asyncio offers awaits its future")
 def test_tasks_and_asyncio(mec: MultiEngineClient) -> None:
     async def later(x: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from typing import Any
 
@@ -16,6 +17,7 @@ from kernelfleet.wire.serialize import (
     OUT_OF_BAND_BYTES,
     pack,
     pack_namespace,
+    pack_nested,
     total_bytes,
     unpack,
 )
@@ -197,3 +199,28 @@ def test_total_bytes_counts_all_frames() -> None:
     array = np.zeros(LARGE)
     assert total_bytes(pack(array)) > array.nbytes
     assert total_bytes(received(pack(array))) == total_bytes(pack(array))
+
+
+def test_nested_frames_in_a_reference_cycle_are_collected_in_peace() -> None:
+    """A PickleBuffer of a memoryview crashes Python (3.11) when both are garbage of a cycle."""
+    array = np.zeros(100_000)
+    for nested in (
+        pack_nested([1]), pack_nested(array), pack_nested(array, snapshot=True),
+        pack_nested({"a": array, "b": bytearray(100_000)}),
+    ):  # fmt: skip
+        assert not any(type(memoryview(frame).obj) is memoryview for frame in nested)
+        cycle: list[Any] = [nested]
+        cycle.append(cycle)
+        del cycle
+    del nested
+    gc.collect()
+
+
+def test_a_nested_snapshot_keeps_what_the_array_held() -> None:
+    array = np.zeros(100_000)
+    now, later = pack_nested(array, snapshot=True), pack_nested(array)
+    array[0] = 1
+    assert unpack(now)[0] == 0
+    assert unpack(later)[0] == 1
+    assert unpack(now).flags.writeable
+    assert np.array_equal(unpack(unpack(pack(pack_nested(array)))), array)
