@@ -68,6 +68,27 @@ def test_a_deadly_task_fails_with_engine_died_and_the_executor_goes_on(own_fleet
         assert sorted(pool.map(abs, range(-9, 0))) == list(range(1, 10))
 
 
+def test_a_task_that_does_not_heed_its_interrupt_fails_and_is_left_alone(own_fleet: Start) -> None:
+    mec = own_fleet(2).client()
+
+    def stubborn(seconds: float) -> None:
+        import time
+
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            try:
+                time.sleep(0.05)
+            except KeyboardInterrupt:
+                continue
+
+    with mec.executor() as pool:
+        late = pool.submit(stubborn, 6.0, timeout=0.2)
+        with pytest.raises(TimeoutError, match="does not heed an interrupt"):
+            late.result(30)
+        others = [pool.submit(abs, -i) for i in range(20)]
+        assert [future.result(2) for future in others] == list(range(20))
+
+
 def test_engines_that_come_take_part_and_those_that_go_lose_nothing(
     own_fleet: Start, gate: Gate
 ) -> None:
