@@ -219,6 +219,8 @@ class Launcher:
             incarnation.pidfd = -1
         provisioner = incarnation.manager.provisioner
         exit_code = await provisioner.poll() if provisioner is not None else None
+        if not getattr(getattr(provisioner, "process", None), "exit_code_known", True):
+            exit_code = None  # the fork server, which would have been told, has died as well
         with contextlib.suppress(Exception):
             await incarnation.manager.shutdown_kernel(now=True)
         return exit_code

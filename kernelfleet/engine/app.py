@@ -10,6 +10,7 @@ happens in methods, so that a forked child can create the application.
 from __future__ import annotations
 
 import atexit
+import faulthandler
 import os
 import signal
 import sys
@@ -117,6 +118,15 @@ class EngineApp(IPKernelApp):
     def _fork_pipe_path(self) -> str:
         return f"{self.abs_connection_file}-forks"
 
+    def patch_io(self) -> None:
+        """Write where a crash happens into the log.
+
+        ipykernel 7.4 has faulthandler write into the pipe that this very process reads.
+        """
+        if not hasattr(sys.stderr, "_original_stdstream_copy"):
+            super().patch_io()  # the descriptor is not captured
+        faulthandler.enable()
+
     def init_signal(self) -> None:
         """Ignore SIGINT outside user code, but not in children."""
         interrupts.install()
@@ -128,9 +138,6 @@ class EngineApp(IPKernelApp):
             return
         if self.poller is not None:
             self.poller.start()
-        controller_pid = os.environ.pop("KERNELFLEET_CONTROLLER_PID", None)
-        if controller_pid is not None:
-            departure.die_with_controller(int(controller_pid))
         self.kernel.start()
         self.io_loop = ioloop.IOLoop.current()
         while True:

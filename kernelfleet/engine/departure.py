@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import ctypes
 import os
-import select
 import signal
 import sys
 import threading
@@ -31,31 +30,6 @@ def die_with_parent(parent_pid: int) -> None:
             os._exit(1)
         except PermissionError:
             pass
-
-
-def die_with_controller(pid: int) -> None:
-    """End this process and its group when the controller dies.
-
-    For an engine that is no child of the controller: the fork server, its parent, ends its
-    engines itself when the controller dies, but it may have died first.
-    """
-    try:
-        pidfd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        os._exit(1)
-    except (OSError, AttributeError):
-        return
-
-    def wait() -> None:
-        poll = select.poll()
-        poll.register(pidfd, select.POLLIN)
-        while not poll.poll():
-            continue
-        if os.getpgrp() == os.getpid():
-            os.killpg(os.getpgrp(), signal.SIGKILL)
-        os._exit(1)
-
-    threading.Thread(target=wait, name="ControllerWatch", daemon=True).start()
 
 
 def watchdog(

@@ -15,6 +15,7 @@ from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
 
+_MODULE_ATTRIBUTES = frozenset(("__doc__", "__package__", "__loader__", "__spec__"))
 #: Where Python and IPython keep their own things; never the user's names.
 _MACHINERY = frozenset(
     ("__name__", "__doc__", "__package__", "__loader__", "__spec__", "__builtin__", "__builtins__",
@@ -73,7 +74,10 @@ class Namespace:
     def reset(self) -> None:
         """Empty the namespace; numbering restarts at 1."""
         self._brought.clear()
+        module = {k: v for k, v in self._shell.user_ns.items() if k in _MODULE_ATTRIBUTES}
         self._shell.reset(new_session=True)
+        # IPython 9.18 forgets them, and without __spec__ multiprocessing cannot spawn
+        self._shell.user_ns.update(module)
         self.set_identity(**self._identity)
 
     def is_brought(self, name: str) -> bool:

@@ -1,8 +1,11 @@
 """The fork server's process: imports once what a kernel needs, then forks kernels from it.
 
-Run as ``python -m kernelfleet.provisioners.zygote FD MODULE,MODULE...`` with one end of a socket
-pair. It is single-threaded and has no event loop, ZMQ context or lock, or its children would
-inherit them in whatever state they are. It ends, and ends its children, when its owner is gone.
+Run as ``python -m kernelfleet.provisioners.zygote FD OWNER MODULE,MODULE...`` with one end of a
+socket pair and the process id of its owner. It is single-threaded and has no event loop, ZMQ
+context or lock, or its children would inherit them in whatever state they are.
+
+It ends, and ends its children, when its owner is gone. When it is killed itself, its children
+live on, and end with the owner.
 
 Requests and answers are JSON packets::
 
@@ -15,6 +18,7 @@ This file depends on nothing of the package.
 from __future__ import annotations
 
 import array
+import atexit
 import gc
 import importlib
 import json
@@ -24,6 +28,8 @@ import select
 import signal
 import socket
 import sys
+import threading
+import time
 import traceback
 from contextlib import suppress
 from typing import Any, NoReturn
@@ -31,48 +37,53 @@ from typing import Any, NoReturn
 #: The largest packet: an environment may have some tens of kilobytes.
 MAX_PACKET_BYTES = 1024 * 1024
 
-_PR_SET_PDEATHSIG = 1
-
 
 def main() -> NoReturn:
     """Serve until the owner is gone."""
     sock = socket.socket(fileno=int(sys.argv[1]))
-    _die_with_owner()
-    failed = _preload([name for name in sys.argv[2].split(",") if name])
+    owner = _open_owner(int(sys.argv[2]))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the owner's affair
+    failed = _preload([name for name in sys.argv[3].split(",") if name])
     wakeup, wakeup_write = os.pipe()
     os.set_blocking(wakeup, False)
     os.set_blocking(wakeup_write, False)
     signal.set_wakeup_fd(wakeup_write, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     children: set[int] = set()
-    signal.signal(signal.SIGTERM, lambda *_: _end(children))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the owner's affair
     # What is there now is shared by all children; the collector must not touch, and so copy, it.
     gc.collect()
     gc.freeze()
     with suppress(OSError):
         sock.send(json.dumps({"ready": True, "failed": failed}).encode())
     poll = select.poll()
-    poll.register(sock, select.POLLIN)
-    poll.register(wakeup, select.POLLIN)
+    for fd in (sock.fileno(), wakeup, owner):
+        poll.register(fd, select.POLLIN)
+    private = (sock.fileno(), wakeup, wakeup_write)
     while True:
-        for fd, _ in poll.poll():
-            if fd == wakeup:
-                with suppress(BlockingIOError):
-                    os.read(wakeup, 4096)
-                _reap(sock, children)
-            elif not _serve(sock, children, (wakeup, wakeup_write)):
-                _end(children)
+        ready = {fd for fd, _ in poll.poll()}
+        if owner in ready:
+            _end(children)
+        if wakeup in ready:
+            with suppress(BlockingIOError):
+                os.read(wakeup, 4096)
+            _reap(sock, children)
+        if sock.fileno() in ready and not _serve(sock, children, owner, private):
+            _end(children)
 
 
-def _die_with_owner() -> None:
-    """Have SIGTERM sent to us when the thread that started us dies.
+def _open_owner(pid: int) -> int:
+    """A descriptor that tells of the owner's death.
 
-    Its end of the socket alone does not tell: a process that the owner has forked holds a copy.
+    The socket alone does not: a process that the owner has forked holds a copy of its end. Nor
+    does PR_SET_PDEATHSIG, which tells of the death of the thread that started us.
     """
-    import ctypes
-
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    try:
+        owner = os.pidfd_open(pid)
+    except ProcessLookupError:
+        os._exit(0)
+    if os.getppid() != pid:
+        os._exit(0)
+    return owner
 
 
 def _preload(modules: list[str]) -> dict[str, str]:
@@ -83,6 +94,8 @@ def _preload(modules: list[str]) -> dict[str, str]:
             importlib.import_module(name)
         except Exception as error:  # noqa: BLE001 (told to the owner)
             failed[name] = f"{type(error).__name__}: {error}"
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()  # or each child would say it again
     return failed
 
 
@@ -107,7 +120,7 @@ def _reap(sock: socket.socket, children: set[int]) -> None:
             sock.send(json.dumps({"exited": pid, "code": code}).encode())
 
 
-def _serve(sock: socket.socket, children: set[int], private: tuple[int, ...]) -> bool:
+def _serve(sock: socket.socket, children: set[int], owner: int, private: tuple[int, ...]) -> bool:
     """Answer one request; False if the owner is gone."""
     try:
         packet, fds = _receive(sock)
@@ -116,14 +129,13 @@ def _serve(sock: socket.socket, children: set[int], private: tuple[int, ...]) ->
     if not packet:
         return False
     request = json.loads(packet)
-    # A SIGTERM (the owner has died) between fork and here must not be lost on the child.
     try:
         pid = os.fork()
     except OSError as error:
         answer = {"id": request["id"], "error": str(error)}
     else:
         if pid == 0:
-            _become_kernel(request, fds, (sock.fileno(), *private))
+            _become_kernel(request, fds, owner, private)
         children.add(pid)
         answer = {"id": request["id"], "pid": pid}
     for fd in fds:
@@ -142,34 +154,61 @@ def _receive(sock: socket.socket) -> tuple[bytes, list[int]]:
     return packet, list(fds)
 
 
-def _become_kernel(request: dict[str, Any], fds: list[int], private: tuple[int, ...]) -> NoReturn:
+def _become_kernel(
+    request: dict[str, Any], fds: list[int], owner: int, private: tuple[int, ...]
+) -> NoReturn:
     """The child: shed what is the fork server's, and run the kernel's module."""
-    code = 1
+    code, log = 1, 2
     try:
         signal.set_wakeup_fd(-1)
-        for signum in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM):
-            signal.signal(signum, signal.SIG_DFL)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.setsid()
         _redirect(fds)
+        log = os.dup(2)
         for fd in (*private, *fds):
             with suppress(OSError):
                 os.close(fd)
-        os.environ.clear()
-        os.environ.update(request["env"])
-        if request["cwd"]:
-            os.chdir(request["cwd"])
+        _move(request["env"], request["cwd"])
         _reseed()
         gc.unfreeze()
         gc.freeze()
+        threading.Thread(target=_die_with, args=[owner], name="OwnerWatch", daemon=True).start()
         code = _run(request["argv"])
     except BaseException:  # noqa: BLE001 (nothing may return into the fork server's loop)
-        traceback.print_exc()
+        with os.fdopen(log, "w") as file:  # kernels redirect standard error
+            traceback.print_exc(file=file)
     finally:
         with suppress(BaseException):
+            threading._shutdown()  # type: ignore[attr-defined]  # as an interpreter ends:
+            atexit._run_exitfuncs()  # threads, then functions
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)
+
+
+def _move(env: dict[str, str], cwd: str | None) -> None:
+    """Take over environment and folder, and what was derived from the fork server's own."""
+    if cwd is not None:
+        if not sys.flags.safe_path:
+            sys.path[0] = cwd  # where ``python -m`` looks first
+        os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(env)
+    time.tzset()
+    if "tempfile" in sys.modules:
+        sys.modules["tempfile"].tempdir = None  # type: ignore[attr-defined]
+
+
+def _die_with(owner: int) -> None:
+    """End this process and its group when the owner dies: the fork server may have died first."""
+    poll = select.poll()
+    poll.register(owner, select.POLLIN)
+    while not poll.poll():
+        continue
+    if os.getpgrp() == os.getpid():
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+    os._exit(1)
 
 
 def _redirect(fds: list[int]) -> None:
@@ -183,15 +222,17 @@ def _redirect(fds: list[int]) -> None:
 
 def _reseed() -> None:
     """Give the child random numbers of its own; the standard library's reseed themselves."""
-    numpy_random = sys.modules.get("numpy.random")
-    if numpy_random is not None:
-        numpy_random.seed()
+    for name in ("numpy.random", "torch"):
+        module = sys.modules.get(name)
+        if module is not None:
+            module.seed()
 
 
 def _run(argv: list[str]) -> int:
     """Run ``python -m MODULE ARGS`` without starting a Python; returns the exit code."""
     module = argv[2]
     sys.argv[:] = [argv[0], *argv[3:]]
+    sys.orig_argv[:] = argv
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as leaving:

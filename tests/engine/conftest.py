@@ -1,7 +1,11 @@
-"""One real engine per test module, reset before each test; and engines to be ended."""
+"""One real engine per test module, reset before each test; and engines to be ended.
+
+Modules that depend on how an engine was started run twice: spawned, and forked.
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -9,14 +13,50 @@ from pathlib import Path
 
 import pytest
 
+from kernelfleet.provisioners.forkserver import ForkServer, kind_of
 from tests.engine.driver import Engine
+
+RUN_TWICE = {
+    "test_app",
+    "test_asyncio_run",
+    "test_departure",
+    "test_execution",
+    "test_interrupts",
+    "test_iopub",
+    "test_kernel",
+    "test_processes",
+}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "launch" in metafunc.fixturenames:
+        twice = metafunc.module.__name__.rpartition(".")[2] in RUN_TWICE
+        launches = ["spawned", "forked"] if twice else ["spawned"]
+        metafunc.parametrize("launch", launches, scope="module", indirect=True)
 
 
 @pytest.fixture(scope="module")
-def shared_engine() -> Iterator[Engine]:
+def launch(request: pytest.FixtureRequest) -> str:
+    """How engines are started."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def fork_server(launch: str) -> Iterator[ForkServer | None]:
+    """None where engines are spawned."""
+    if launch == "spawned":
+        yield None
+        return
+    server = ForkServer(kind_of([], os.environ))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def shared_engine(fork_server: ForkServer | None) -> Iterator[Engine]:
     # not tmp_path: Unix socket paths must be short
     folder = Path(tempfile.mkdtemp(prefix="kf-"))
-    engine = Engine(folder)
+    engine = Engine(folder, fork_server=fork_server)
     try:
         setup = engine.ask("fleet_setup_request", {"engine_id": 3, "n_engines": 4})
         assert setup["content"]["status"] == "ok"
@@ -33,12 +73,13 @@ def engine(shared_engine: Engine) -> Engine:
 
 
 @pytest.fixture
-def start_engine() -> Iterator[Callable[..., Engine]]:
+def start_engine(fork_server: ForkServer | None) -> Iterator[Callable[..., Engine]]:
     """For tests after which the engine is gone."""
     started: list[Engine] = []
 
     def start(*arguments: str) -> Engine:
-        engine = Engine(Path(tempfile.mkdtemp(prefix="kf-")), *arguments)
+        folder = Path(tempfile.mkdtemp(prefix="kf-"))
+        engine = Engine(folder, *arguments, fork_server=fork_server)
         started.append(engine)
         engine.ask("fleet_setup_request", {"engine_id": 0, "n_engines": 1})
         return engine

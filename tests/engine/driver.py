@@ -18,7 +18,9 @@ import zmq
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.session import Session
 
+from kernelfleet.provisioners.forkserver import ForkServer
 from kernelfleet.wire.serialize import pack, unpack
+from tests.engine.forked import Forked, fork
 
 ROOT = Path(__file__).resolve().parents[2]
 PORTS = {"shell_port": 1, "iopub_port": 2, "stdin_port": 3, "control_port": 4, "hb_port": 5}
@@ -27,7 +29,9 @@ PORTS = {"shell_port": 1, "iopub_port": 2, "stdin_port": 3, "control_port": 4, "
 class Engine:
     """A running engine and the sockets of its controller."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(
+        self, folder: Path, *arguments: str, fork_server: ForkServer | None = None
+    ) -> None:
         self.folder = folder
         self.connection_file = folder / "e.json"
         self.key = uuid.uuid4().hex
@@ -45,8 +49,12 @@ class Engine:
         ]
         env = {k: v for k, v in os.environ.items() if k != "PYTEST_CURRENT_TEST"}
         env.update(JPY_PARENT_PID=str(os.getpid()), PYTHONPATH=str(ROOT))
-        self.process = subprocess.Popen(
-            command, env=env, stdout=self.log, stderr=self.log, start_new_session=True
+        self.process: subprocess.Popen[bytes] | Forked = (
+            subprocess.Popen(
+                command, env=env, stdout=self.log, stderr=self.log, start_new_session=True
+            )
+            if fork_server is None
+            else fork(fork_server, command, env, self.log.fileno())
         )
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.session = Session(key=self.key.encode(), digest_history_size=0)

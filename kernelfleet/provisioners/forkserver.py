@@ -1,0 +1,341 @@
+"""ForkServer: the owner's half of the fork server, and the table of those that run.
+
+One zygote process (``zygote.py``) per kind of kernel: what is read when an interpreter starts is
+the same for all its children. It may be used from several threads and event loops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+#: Modules a kernelfleet engine loads until its first command has run.
+ENGINE_MODULES = ("kernelfleet.engine.app", "kernelfleet.engine.preload")
+
+#: Variables that are read when an interpreter, its C library or its memory starts up.
+_START_UP_PREFIXES = (
+    "PYTHON", "LD_", "MALLOC_", "GLIBC_", "ASAN_", "LC_", "LANG", "OPENSSL_",
+)  # fmt: skip
+#: And those that numpy and its kin read when they are loaded.
+_PRELOAD_PREFIXES = (
+    "OMP_", "GOMP_", "KMP_", "OPENBLAS_", "MKL_", "BLIS_", "NUMEXPR_", "VECLIB_", "NPY_",
+)  # fmt: skip
+
+START_TIMEOUT = 30.0
+#: A fork server has the size of a kernel: more kinds than this start their kernels without one.
+MAX_SERVERS = 4
+
+
+class ForkServerError(RuntimeError):
+    """The fork server cannot be used."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What tells one fork server from another."""
+
+    modules: tuple[str, ...]
+    #: The variables whose value has effect only before the fork.
+    variables: tuple[tuple[str, str], ...]
+
+
+def kind_of(preload: Sequence[str], env: Mapping[str, str]) -> Kind:
+    """Which fork server serves kernels with this preload and environment."""
+    prefixes = _START_UP_PREFIXES + (_PRELOAD_PREFIXES if preload else ())
+    variables = tuple(sorted(item for item in env.items() if item[0].startswith(prefixes)))
+    return Kind((*ENGINE_MODULES, *preload), variables)
+
+
+class ForkedProcess:
+    """What ``LocalProvisioner`` needs of a Popen, for a child of the fork server."""
+
+    stdin = stdout = stderr = None
+
+    def __init__(self, server: ForkServer, pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        #: False where the fork server died first: then nobody knows how it ended.
+        self.exit_code_known = True
+        self._server = server
+        self._pidfd = os.pidfd_open(pid)
+
+    def poll(self) -> int | None:
+        """The exit code, or None while it runs."""
+        if self.returncode is None:
+            self._server.pump()
+        if self.returncode is None and _is_readable(self._pidfd, 0):
+            self._await_exit_code()
+        return self.returncode
+
+    def _await_exit_code(self) -> None:
+        """It has ended; the fork server is about to say how, or has died itself."""
+        deadline = time.monotonic() + 1.0
+        while self.returncode is None and time.monotonic() < deadline and self._server.alive:
+            _is_readable(self._server.fileno(), 0.05)
+            self._server.pump()
+        if self.returncode is None:
+            self.exit_code_known = False
+            self.settle(255)
+
+    def settle(self, code: int) -> None:
+        """It has ended with this code."""
+        if self.returncode is None:
+            self.returncode = code
+            os.close(self._pidfd)
+
+    def wait(self) -> int | None:
+        """Wait until it has ended."""
+        if self.returncode is None:
+            _is_readable(self._pidfd, None)
+        return self.poll()
+
+    def send_signal(self, signum: int) -> None:
+        """Send a signal to the process; nothing if it has ended."""
+        if self.poll() is None:
+            signal.pidfd_send_signal(self._pidfd, signum)
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+
+def _is_readable(fd: int, seconds: float | None) -> bool:
+    """Wait for a descriptor; ``select.select`` ends at descriptor 1023."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(None if seconds is None else seconds * 1000))
+
+
+class ForkServer:
+    """One zygote process and its children."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.alive = True
+        #: Modules that could not be preloaded, and why.
+        self.failed: dict[str, str] = {}
+        self._ready = False
+        self._processes: dict[int, ForkedProcess] = {}
+        self._early_exits: dict[int, int] = {}
+        self._answers: dict[int, concurrent.futures.Future[int]] = {}
+        self._watching: Counter[asyncio.AbstractEventLoop] = Counter()
+        self._next_id = 0
+        self._lock = threading.RLock()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        for end in (ours, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1024 * 1024)
+        self._socket = ours
+        with theirs:
+            self._process = subprocess.Popen(
+                [
+                    sys.executable, "-m", "kernelfleet.provisioners.zygote",
+                    str(theirs.fileno()), str(os.getpid()), ",".join(kind.modules),
+                ],
+                pass_fds=[theirs.fileno()],
+                env=_environment_of(kind),
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )  # fmt: skip
+        ours.setblocking(False)
+
+    @property
+    def pid(self) -> int:
+        """The zygote's process id."""
+        return self._process.pid
+
+    def fileno(self) -> int:
+        """The socket to the zygote."""
+        return self._socket.fileno()
+
+    async def fork(
+        self, argv: list[str], env: Mapping[str, str], cwd: str | None, fds: list[int]
+    ) -> ForkedProcess:
+        """Fork a kernel.
+
+        Raises:
+            ForkServerError: the fork server is gone, or could not fork.
+        """
+        answer: concurrent.futures.Future[int] = concurrent.futures.Future()
+        with self._lock:
+            self._next_id += 1
+            request_id = self._next_id
+            self._answers[request_id] = answer
+        request = {"id": request_id, "argv": argv, "env": dict(env), "cwd": cwd}
+        loop = asyncio.get_running_loop()
+        self._watch(loop)
+        try:
+            socket.send_fds(self._socket, [json.dumps(request).encode()], fds)
+            pid = await asyncio.wait_for(asyncio.wrap_future(answer), START_TIMEOUT)
+        except (OSError, TimeoutError) as error:
+            self.pump()
+            raise ForkServerError(f"the fork server does not answer: {error}") from error
+        finally:
+            self._answers.pop(request_id, None)
+            self._unwatch(loop)
+        return self._adopt(pid)
+
+    def _adopt(self, pid: int) -> ForkedProcess:
+        with self._lock:
+            process = self._processes[pid] = ForkedProcess(self, pid)
+            code = self._early_exits.pop(pid, None)
+            if code is not None:
+                self._exited(pid, code)
+            return process
+
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self._lock:
+            if not self.alive:
+                return
+            self._watching[loop] += 1
+            if self._watching[loop] == 1:
+                loop.add_reader(self._socket, self.pump)
+
+    def _unwatch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """No more answers are expected here; called on the loop's own thread."""
+        with self._lock:
+            if self._watching[loop] == 1:
+                loop.remove_reader(self._socket)
+            self._watching[loop] -= 1
+            self._watching += Counter()  # keeps the positive
+            self._close_if_unused()
+
+    def pump(self) -> None:
+        """Take what the zygote has said; never blocks."""
+        with self._lock:
+            while self.alive:
+                try:
+                    packet = self._socket.recv(65536)
+                except BlockingIOError:
+                    return
+                except OSError:
+                    packet = b""
+                if not packet:
+                    self._lost()
+                    return
+                self._take(json.loads(packet))
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if "ready" in message:
+            self._ready = True
+            self.failed = message["failed"]
+            return
+        if "exited" in message:
+            self._exited(message["exited"], message["code"])
+            return
+        answer = self._answers.get(message["id"])
+        if answer is None or answer.done():
+            if "pid" in message:  # who asked for it has given up
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(message["pid"], signal.SIGKILL)
+        elif "pid" in message:
+            answer.set_result(message["pid"])
+        else:
+            answer.set_exception(ForkServerError(f"cannot fork: {message['error']}"))
+
+    def _exited(self, pid: int, code: int) -> None:
+        process = self._processes.pop(pid, None)
+        if process is None:
+            self._early_exits[pid] = code
+        else:
+            process.settle(code)
+
+    def _lost(self) -> None:
+        """The zygote has died: its kernels live on, without anybody to tell how they end."""
+        self.alive = False
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_exception(ForkServerError("the fork server has died"))
+        self._close_if_unused()
+        self._process.wait()
+
+    def _close_if_unused(self) -> None:
+        """A loop must have let go of the socket before its number may be another's."""
+        if not self.alive and not self._watching:
+            self._socket.close()
+
+    def close(self) -> None:
+        """End the zygote, and with it kernels that still run."""
+        self.pump()
+        with self._lock:
+            was_alive, self.alive = self.alive, False
+            if was_alive:
+                self._socket.shutdown(socket.SHUT_RDWR)
+            self._close_if_unused()
+        if not self._ready:
+            self._process.kill()  # still importing; it has no children yet
+        try:
+            self._process.wait(timeout=1.0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def _environment_of(kind: Kind) -> dict[str, str]:
+    """Our own, but for what this kind starts with; a kernel's other variables come with it."""
+    preload = len(kind.modules) > len(ENGINE_MODULES)
+    prefixes = _START_UP_PREFIXES + (_PRELOAD_PREFIXES if preload else ())
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
+    # ipykernel 7.4 reads this when it is imported, and ends with that process
+    ours.pop("JPY_PARENT_PID", None)
+    return {**ours, **dict(kind.variables)}
+
+
+class Servers:
+    """The fork servers of this process, and how many use each; the last user ends one."""
+
+    def __init__(self) -> None:
+        self._servers: dict[Kind, ForkServer] = {}
+        self._users: Counter[Kind] = Counter()
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+
+    def _forget_if_forked(self) -> None:
+        if self._pid != os.getpid():  # they are the parent's
+            self._servers, self._users, self._pid = {}, Counter(), os.getpid()
+
+    def take(self, kind: Kind) -> ForkServer | None:
+        """A living server, or None if there are too many; a server needs a ``release``."""
+        with self._lock:
+            self._forget_if_forked()
+            server = self._servers.get(kind)
+            if server is not None:
+                server.pump()
+            elif len(self._servers) >= MAX_SERVERS:
+                return None
+            if server is None or not server.alive:
+                server = self._servers[kind] = ForkServer(kind)
+            self._users[kind] += 1
+            return server
+
+    def release(self, kind: Kind) -> None:
+        """Done with it."""
+        with self._lock:
+            self._forget_if_forked()
+            if kind not in self._users:
+                return
+            self._users[kind] -= 1
+            if self._users[kind] > 0:
+                return
+            del self._users[kind]
+            server = self._servers.pop(kind)
+        server.close()
+
+
+servers = Servers()

@@ -1,0 +1,204 @@
+"""The owner's half of the fork server: kinds, answers that come late, several event loops."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+
+from kernelfleet.provisioners.forkserver import (
+    ForkedProcess,
+    ForkServer,
+    ForkServerError,
+    Kind,
+    Servers,
+    kind_of,
+)
+from tests.fleets import eventually
+
+NO_MODULES = Kind((), ())
+
+
+@pytest.fixture
+def server() -> Iterator[ForkServer]:
+    server = ForkServer(NO_MODULES)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def module(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A module for ``python -m``: runs the code it is given."""
+    (folder / "run_code.py").write_text("import sys\nexec(sys.argv[1])\n")
+    monkeypatch.chdir(folder)
+    return "run_code"
+
+
+def argv(code: str, module: str = "run_code") -> list[str]:
+    return [sys.executable, "-m", module, code]
+
+
+async def fork(server: ForkServer, code: str) -> ForkedProcess:
+    return await server.fork(argv(code), dict(os.environ), os.getcwd(), [1, 2])
+
+
+def test_kinds_differ_by_what_is_read_before_the_fork() -> None:
+    plain = kind_of([], {"HOME": "/"})
+    assert kind_of([], {"HOME": "/", "OMP_NUM_THREADS": "4"}) == plain
+    for name in ("PYTHONPATH", "PYTHONHASHSEED", "LD_LIBRARY_PATH", "LC_ALL", "LANG"):
+        assert kind_of([], {"HOME": "/", name: "x"}) != plain
+    preloaded = kind_of(["numpy"], {"HOME": "/"})
+    assert preloaded != plain
+    assert kind_of(["numpy"], {"OMP_NUM_THREADS": "4"}) != preloaded
+    assert kind_of(["numpy"], {"HOME": "/elsewhere"}) == preloaded
+
+
+@pytest.mark.usefixtures("module")
+def test_a_process_tells_its_end_and_takes_signals(server: ForkServer) -> None:
+    ended = asyncio.run(fork(server, "sys.exit(3)"))
+    assert ended.wait() == 3
+    ended.send_signal(signal.SIGTERM)  # to nobody
+    sleeping = asyncio.run(fork(server, "import time; time.sleep(60)"))
+    assert sleeping.poll() is None
+    sleeping.terminate()
+    assert sleeping.wait() == -signal.SIGTERM
+    assert sleeping.exit_code_known
+
+
+@pytest.mark.usefixtures("module")
+def test_an_exit_by_words_is_told_as_python_does(
+    server: ForkServer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert asyncio.run(fork(server, "sys.exit('in words')")).wait() == 1
+    assert asyncio.run(fork(server, "1 / 0")).wait() == 1
+    assert asyncio.run(fork(server, "import atexit; atexit.register(print, 'bye')")).wait() == 0
+    told = capfd.readouterr()
+    assert "in words" in told.err
+    assert "ZeroDivisionError" in told.err
+    assert told.out == "bye\n"
+
+
+@pytest.mark.usefixtures("module")
+def test_several_threads_and_loops_fork_from_one_server(server: ForkServer) -> None:
+    def fork_some() -> list[int | None]:
+        async def some() -> list[ForkedProcess]:
+            return await asyncio.gather(*(fork(server, "sys.exit(5)") for _ in range(5)))
+
+        return [process.wait() for process in asyncio.run(some())]
+
+    with ThreadPoolExecutor(4) as pool:
+        codes = [future.result(30) for future in [pool.submit(fork_some) for _ in range(4)]]
+    assert codes == [[5] * 5] * 4
+
+
+@pytest.mark.usefixtures("module")
+def test_a_start_given_up_leaves_no_process(server: ForkServer) -> None:
+    async def give_up() -> None:
+        task = asyncio.create_task(fork(server, "import time; time.sleep(60)"))
+        await asyncio.sleep(0)  # the request is on its way
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(give_up())
+    assert asyncio.run(fork(server, "pass")).wait() == 0  # the late answer has come before
+
+    def alone() -> bool:
+        server.pump()
+        return not psutil.Process(server.pid).children()
+
+    eventually(alone)
+
+
+def test_a_server_that_dies_refuses_the_next_fork(server: ForkServer) -> None:
+    os.kill(server.pid, signal.SIGKILL)
+    eventually(lambda: psutil.Process(server.pid).status() == psutil.STATUS_ZOMBIE)
+    with pytest.raises(ForkServerError, match="fork server"):
+        asyncio.run(fork(server, "pass"))
+    assert not server.alive
+    with pytest.raises(ForkServerError, match="fork server"):
+        asyncio.run(fork(server, "pass"))
+
+
+def test_a_module_that_cannot_be_loaded_is_told_of() -> None:
+    server = ForkServer(Kind(("no_such_module", "json"), ()))
+
+    def told() -> bool:
+        server.pump()
+        return bool(server.failed)
+
+    eventually(told, 30)
+    assert "no_such_module" in server.failed["no_such_module"]
+    server.close()
+
+
+@pytest.mark.usefixtures("module")
+def test_descriptors_beyond_1023_work() -> None:
+    """``select.select`` does not."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 3000:
+        pytest.skip("this system allows no more descriptors")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 3000), hard))
+    taken = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    try:
+        server = ForkServer(NO_MODULES)
+        assert server.fileno() > 1023
+        process = asyncio.run(fork(server, "sys.exit(4)"))
+        assert process.wait() == 4
+        server.close()
+    finally:
+        for fd in taken:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_the_last_user_ends_the_server() -> None:
+    servers = Servers()
+    server = servers.take(NO_MODULES)
+    assert server is not None
+    assert servers.take(NO_MODULES) is server
+    servers.release(NO_MODULES)
+    assert server.alive
+    servers.release(NO_MODULES)
+    assert not psutil.pid_exists(server.pid)
+    servers.release(NO_MODULES)  # once too often
+
+
+def test_a_forked_owner_has_servers_of_its_own() -> None:
+    code = """
+import os, sys
+from kernelfleet.provisioners.forkserver import Kind, Servers
+servers, kind = Servers(), Kind((), ())
+ours = servers.take(kind)
+child = os.fork()
+if child == 0:
+    theirs = servers.take(kind)
+    good = theirs is not ours
+    servers.release(kind)
+    os._exit(0 if good else 1)
+assert os.waitpid(child, 0)[1] == 0
+assert ours.alive
+servers.release(kind)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.usefixtures("module")
+def test_it_outlives_the_thread_that_started_it() -> None:
+    """PR_SET_PDEATHSIG would tell of that thread's end."""
+    found: list[ForkServer] = []
+    thread = threading.Thread(target=lambda: found.append(ForkServer(NO_MODULES)))
+    thread.start()
+    thread.join()
+    assert asyncio.run(fork(found[0], "sys.exit(6)")).wait() == 6
+    found[0].close()
