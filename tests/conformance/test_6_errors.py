@@ -187,12 +187,17 @@ def test_a_class_of_the_engines_comes_as_remote_error(mec: MultiEngineClient) ->
     assert any("ThatClass" in line for line in member.remote_traceback)
 
 
-@promise("6: an exception that cannot be pickled comes as RemoteError")
+@promise("6: an exception that cannot be pickled keeps its type if it is a builtin, and its text")
 def test_an_exception_that_cannot_travel(mec: MultiEngineClient) -> None:
     code = "import threading\nraise ValueError('held', threading.Lock())"
     (member,) = fail(mec, code, targets=0).exceptions
+    assert isinstance(member, ValueError)
+    assert str(member).startswith("('held', <unlocked _thread.lock")
+    assert any("ValueError" in line for line in member.remote_traceback)  # type: ignore[attr-defined]
+    code = "class Odd(Exception): pass\nraise Odd(threading.Lock())"
+    (member,) = fail(mec, code, targets=0).exceptions
     assert isinstance(member, RemoteError)
-    assert member.ename == "ValueError"
+    assert member.ename == "Odd"
 
 
 @pytest.mark.parametrize("code", ["raise KeyboardInterrupt", "import sys; sys.exit(3)"])
