@@ -21,6 +21,7 @@ from kernelfleet.controller.bootstrap import bootstrap_code
 from kernelfleet.controller.dialects import Run
 from kernelfleet.controller.engine import Engine
 from kernelfleet.controller.launcher import Incarnation, Launcher, thread_environment
+from kernelfleet.controller.limits import allow_engines
 from kernelfleet.controller.links import Links
 from kernelfleet.controller.options import HostOptions
 from kernelfleet.error_text import describe_death
@@ -103,7 +104,8 @@ class Roster:
         Raises:
             StartError: one did not start; those that did are ended again.
         """
-        new = []
+        kernels, new = list(kernels), []
+        allow_engines(len(kernels))
         for kernel_name in kernels:
             engine_id = next(i for i in range(len(self.engines) + 1) if i not in self.engines)
             new.append(Engine(engine_id, kernel_name, self._session, self._log, self._on_finished))
