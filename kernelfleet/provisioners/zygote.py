@@ -31,6 +31,7 @@ import sys
 import threading
 import time
 import traceback
+import warnings
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -130,7 +131,10 @@ def _serve(sock: socket.socket, children: set[int], owner: int, private: tuple[i
         return False
     request = json.loads(packet)
     try:
-        pid = os.fork()
+        with warnings.catch_warnings():
+            # Python 3.12 minds the threads of a preloaded BLAS, which sees to itself in a fork
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
     except OSError as error:
         answer = {"id": request["id"], "error": str(error)}
     else:
