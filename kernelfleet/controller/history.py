@@ -9,6 +9,7 @@ Pure: no sockets, no clock.
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from typing import Any
@@ -84,6 +85,8 @@ class Kept:
     head: JsonDict
     buffers: list[Any]
     size_bytes: int
+    #: How many were kept before it, and it.
+    number: int = 0
 
 
 class Results:
@@ -97,13 +100,18 @@ class Results:
         self._bytes = 0
         self._holds: dict[str, Counter[str]] = {}  # by client
         self._holders: Counter[str] = Counter()
+        #: A heap of results that nobody holds, oldest first; entries may be out of date.
+        self._free: list[tuple[int, str]] = []
+        self._count = 0
 
     def put(self, result_id: str, head: JsonDict, buffers: list[Any], buffer_bytes: int) -> None:
         """Keep a result."""
         self.drop(result_id)
         size = size_of(head) + buffer_bytes
-        self._kept[result_id] = Kept(head, buffers, size)
+        self._count += 1
+        self._kept[result_id] = Kept(head, buffers, size, self._count)
         self._bytes += size
+        self._free_unless_held(result_id)
         self._shrink()
 
     def get(self, result_id: str) -> Kept | None:
@@ -133,6 +141,12 @@ class Results:
             holds[result_id] -= count
             if holds[result_id] <= 0:
                 del holds[result_id]
+        self._free_unless_held(result_id)
+
+    def _free_unless_held(self, result_id: str) -> None:
+        kept = self._kept.get(result_id)
+        if kept is not None and result_id not in self._holders:
+            heapq.heappush(self._free, (kept.number, result_id))
 
     def drop(self, result_id: str) -> None:
         """Forget a result."""
@@ -141,12 +155,11 @@ class Results:
             self._bytes -= kept.size_bytes
 
     def _shrink(self) -> None:
-        if not self._too_much():
-            return
-        for result_id in [key for key in self._kept if key not in self._holders]:
-            if not self._too_much():
-                return
-            self.drop(result_id)
+        while self._free and self._too_much():
+            number, result_id = heapq.heappop(self._free)
+            kept = self._kept.get(result_id)
+            if kept is not None and kept.number == number and result_id not in self._holders:
+                self.drop(result_id)
 
     def _too_much(self) -> bool:
         return (self._max_count is not None and len(self._kept) > self._max_count) or (

@@ -6,6 +6,7 @@ checked all the same.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -97,15 +98,23 @@ def reply(session: Session, stream: Any, request: Request, answer: Answer) -> No
     """Send the answer to the asker and see that it leaves at once."""
     answer.content.setdefault("started", request.received)
     answer.content["completed"] = time.time()
-    session.send(
-        stream,
-        request.msg_type.replace("_request", "_reply"),
-        answer.content,
-        parent=request.as_parent(),
-        ident=request.idents,
-        buffers=to_frames(answer.buffers, shared=True),
-    )
-    stream.flush(zmq.POLLOUT)
+    msg_type = request.msg_type.replace("_request", "_reply")
+    message = session.msg(msg_type, answer.content, parent=request.as_parent())
+    frames: list[Any] = session.serialize(message, request.idents)
+    frames += to_frames(answer.buffers, shared=True)
+    if os.getpid() != session.pid or stream.sending():
+        # A forked child, which must not answer for its parent (Session.send sees to that), or
+        # something waits to be sent before us.
+        session.send(
+            stream, message, ident=request.idents, buffers=frames[len(request.idents) + 6 :]
+        )
+        stream.flush(zmq.POLLOUT)
+        return
+    # Straight to the socket: a ZMQStream takes a turn of the loop and two polls for it. What had
+    # arrived meanwhile must be looked for, as a send eats the edge that would have told.
+    stream.socket.send_multipart(frames, copy=not answer.buffers)
+    if stream.socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+        stream.io_loop.add_callback(stream.flush, zmq.POLLIN)
 
 
 def error_answer(error: BaseException, lines: Sequence[str] = (), *, kind: str = "user") -> Answer:

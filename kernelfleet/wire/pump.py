@@ -18,6 +18,9 @@ import zmq
 #: Messages read in one go before other work on the loop gets its turn.
 BATCH = 64
 
+#: Frames below this size are copied when they are sent.
+COPIED_BYTES = 64 * 1024
+
 
 class SocketPump:
     """Reads every message of a socket into a callback; sends without ever blocking.
@@ -54,11 +57,13 @@ class SocketPump:
         if self._waiting:
             self._waiting.append(frames)
             return
+        # Without a copy each frame costs an object of its own, which pays for large ones only.
+        small = all(isinstance(frame, bytes) and len(frame) < COPIED_BYTES for frame in frames)
         try:
-            self.socket.send_multipart(frames, zmq.NOBLOCK, copy=False)
+            self.socket.send_multipart(frames, zmq.NOBLOCK, copy=small)
         except zmq.Again:
             self._waiting.append(frames)
-        if self._events():
+        if self._waiting or self._events() & zmq.POLLIN:
             self._loop.call_soon(self._wake)
 
     @property
