@@ -21,7 +21,7 @@ def main() -> None:
     options = _options()
     _let_engines_import_us()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # or engines would be left behind
-    chosen = [rows.named(name) for name in options.rows.split(",")]
+    chosen = [rows.named(name) for name in options.rows.split(",") if name]
     sides = options.sides.split(",")
     noise = machine.noise()
     for each in noise:
@@ -36,20 +36,23 @@ def main() -> None:
     if on_four:
         table |= run.on_four(on_four, sides, rounds, _say)
     noise += [f"afterwards {each}" for each in machine.noise()[-1:] if "work" in each]
-    notes = _notes(noise, time.perf_counter() - began, rounds)
-    text = report.markdown(chosen, table, sides, machine.facts(), notes)
-    sys.stdout.write(text)
-    if options.save:
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / "table.md").write_text(text, encoding="utf-8")
+    if chosen:
+        notes = _notes(noise, time.perf_counter() - began, rounds)
+        text = report.markdown(chosen, table, sides, machine.facts(), notes)
+        sys.stdout.write(text)
+        if options.save:
+            RESULTS.mkdir(exist_ok=True)
+            (RESULTS / "table.md").write_text(text, encoding="utf-8")
     if options.plots:
         _draw(1 if options.quick else 3, options.quick)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    everything = ",".join(name for name in rows.names() if not name.endswith("-256"))
-    parser.add_argument("--rows", default=everything, help="comma-separated names; %(default)s")
+    everything = ",".join(rows.names())
+    parser.add_argument(
+        "--rows", default=everything, help="comma-separated names, or none at all; %(default)s"
+    )
     parser.add_argument("--sides", default=",".join(peers.SIDES), help="%(default)s; also: daemon")
     parser.add_argument("--rounds", type=int, help="medians are of so many (7)")
     parser.add_argument("--quick", action="store_true", help="3 rounds")
