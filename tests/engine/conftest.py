@@ -31,7 +31,9 @@ RUN_TWICE = {
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "launch" in metafunc.fixturenames:
         twice = metafunc.module.__name__.rpartition(".")[2] in RUN_TWICE
-        launches = ["spawned", "forked"] if twice else ["spawned"]
+        # Forked is the default of fleets; the other way is held by the slow run.
+        spawned = pytest.param("spawned", marks=pytest.mark.slow) if twice else "spawned"
+        launches = [spawned, "forked"] if twice else [spawned]
         metafunc.parametrize("launch", launches, scope="module", indirect=True)
 
 
