@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import psutil
 import pytest
 
-from kernelfleet import MultiEngineClient
+from kernelfleet import Fleet, MultiEngineClient
 from kernelfleet.errors import CompositeError, EngineDied
 from tests.fleets import eventually
 
@@ -21,14 +21,18 @@ def parent_of(mec: MultiEngineClient, engine_id: int) -> int:
 
 
 @pytest.fixture
-def mec(start_fleet: Callable[..., MultiEngineClient]) -> MultiEngineClient:
+def mec(start_fleet: Callable[..., MultiEngineClient]) -> Iterator[MultiEngineClient]:
     mec = start_fleet(2)
     mec.execute("x = engine_id")
     zygote = psutil.Process(parent_of(mec, 0))
     assert "kernelfleet.provisioners.zygote" in zygote.cmdline()
     os.kill(zygote.pid, signal.SIGKILL)
     eventually(lambda: parent_of(mec, 0) != zygote.pid)
-    return mec
+    yield mec
+    # The fleet that tests share has lost its fork server, too. Its successor is brought up now,
+    # not while some other test compares what there is before and after.
+    with Fleet(1):
+        pass
 
 
 def test_engines_go_on(mec: MultiEngineClient) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,12 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def run() -> Iterator[Callable[[Coroutine[Any, Any, None]], None]]:
-    """Run a coroutine; afterwards there is no fork server."""
+    """Run a coroutine without fork servers of others; afterwards there is none of its own."""
+    others = servers._servers, servers._users  # of fleets that other tests share
+    servers._servers, servers._users = {}, Counter()
     yield lambda coroutine: asyncio.run(asyncio.wait_for(coroutine, 90))
     left = list(servers._servers.values())
-    servers._servers.clear()
-    servers._users.clear()
+    servers._servers, servers._users = others
     for server in left:
         server.close()
     assert not left

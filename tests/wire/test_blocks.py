@@ -46,7 +46,7 @@ def descriptors() -> int:
 def _descriptors_come_back() -> Iterator[None]:
     before = descriptors()
     yield
-    assert descriptors() == before
+    assert descriptors() <= before  # fleets that other tests share may have closed some
 
 
 def ticket(pid: object, fd: object, nbytes: object) -> bytes:
