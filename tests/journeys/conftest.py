@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.journeys.daemons import OwnFleet
+
+
+#: Journeys that run over TCP by default, too; the others do so in the slow run. The interface
+#: itself is held over every transport by tests/conformance.
+ALWAYS_OVER_TCP = {"test_seeds.py", "test_unreachable.py"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.parent != here or item.path.name in ALWAYS_OVER_TCP:
+            continue
+        callspec = getattr(item, "callspec", None)
+        if callspec is not None and callspec.params.get("transport") == "tcp":
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture
