@@ -9,7 +9,6 @@ import pytest
 
 from tests.journeys.daemons import OwnFleet
 
-
 #: Journeys that run over TCP by default, too; the others do so in the slow run. The interface
 #: itself is held over every transport by tests/conformance.
 ALWAYS_OVER_TCP = {"test_seeds.py", "test_unreachable.py"}
