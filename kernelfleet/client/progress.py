@@ -62,13 +62,13 @@ def _patience(deadline: float | None) -> float:
 def _bar(method: str, started: float) -> Any:
     shell = running_shell()
     options: dict[str, Any] = {"desc": method, "leave": False, "bar_format": _FORMAT, "total": 0}
-    if is_notebook(shell):
-        from tqdm.std import tqdm
+    # Not tqdm.auto, which decides once per process, and in notebooks makes a widget that stays
+    # frozen in the saved file.
+    from tqdm.std import tqdm
 
+    if is_notebook(shell):
         bar = tqdm(file=display_file(shell), ncols=80, ascii=False, **options)
     else:
-        from tqdm.auto import tqdm
-
         bar = tqdm(dynamic_ncols=True, **options)
     bar.start_t -= time.monotonic() - started
     return bar

@@ -40,6 +40,9 @@ STARTS_AT_ONCE = 2 * (os.cpu_count() or 1)
 #: How long to listen for what a kernel publishes before asking it something again.
 HEARING_SECONDS = 0.1
 
+#: How long a kernel that is not ours may take to heed an interrupt before it gets another.
+INSIST_SECONDS = 0.5
+
 #: How long what a dying kernel has sent may take to reach us.
 LAST_WORDS_SECONDS = 0.02
 
@@ -337,10 +340,24 @@ class Roster:
         await engine.begun(run)
         if engine.run is not run or engine.incarnation is None:
             return
-        if not await self._launcher.interrupt(engine.incarnation):
-            engine.tell("control", "interrupt_request", {})
+        await self._signal(engine)
         if not engine.native:
             self._spawn(engine.settle_interrupt())
+            self._spawn(self._insist(engine, run))
+
+    async def _signal(self, engine: Engine) -> None:
+        assert engine.incarnation is not None
+        if not await self._launcher.interrupt(engine.incarnation):
+            engine.tell("control", "interrupt_request", {})
+
+    async def _insist(self, engine: Engine, run: Run) -> None:
+        """Signal once more: a SIGINT just before a system call is noticed only after it.
+
+        (Our own kernels are nudged out of the call; see engine/interrupts.py.)
+        """
+        await asyncio.sleep(INSIST_SECONDS)
+        if engine.run is run and engine.incarnation is not None:
+            await self._signal(engine)
 
 
 def _check(reply: KernelMessage, what: str) -> None:
