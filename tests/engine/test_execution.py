@@ -150,11 +150,15 @@ def test_input_asks_the_one_who_allows_it(start_engine: object) -> None:
     # one routing id on shell and stdin, as the protocol demands
     engine.shell = engine.context.socket(zmq.DEALER)
     engine.stdin = engine.context.socket(zmq.DEALER)
+    connected = engine.stdin.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
     for socket, port in ((engine.shell, 1), (engine.stdin, 3)):
         socket.linger = 0
         socket.routing_id = b"me"
         socket.connect(f"ipc://{engine.connection_file}-ipc-{port}")
     engine.iopub = engine.connect(zmq.SUB, "iopub_port")
+    assert connected.poll(10_000)  # a router drops what is for a peer that is not there yet
+    engine.stdin.disable_monitor()
+    connected.close(linger=0)
     sent = engine.send(
         "fleet_execute_request", {"code": "name = input('who? ')", "allow_stdin": True}
     )

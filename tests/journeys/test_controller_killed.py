@@ -12,6 +12,8 @@ from kernelfleet.wire import connection
 from tests.fleets import eventually
 from tests.journeys.daemons import OwnFleet
 
+pytestmark = pytest.mark.slow
+
 #: Until a client that asks is told; until the engines are gone.
 PROMISED_ANSWER, PROMISED_END = 3.0, 5.0
 

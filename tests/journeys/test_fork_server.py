@@ -13,6 +13,8 @@ from kernelfleet import Fleet, MultiEngineClient
 from kernelfleet.errors import CompositeError, EngineDied
 from tests.fleets import eventually
 
+pytestmark = pytest.mark.slow
+
 
 def parent_of(mec: MultiEngineClient, engine_id: int) -> int:
     """What has forked an engine."""

@@ -18,6 +18,8 @@ from kernelfleet.client.pending import PendingResult
 from kernelfleet.errors import CompositeError, QueueCleared, RemoteError
 from tests.journeys.daemons import OwnFleet
 
+pytestmark = pytest.mark.slow
+
 #: From the interrupt to the failure of what it interrupts.
 PROMISED_SECONDS = 1.0
 

@@ -9,6 +9,8 @@ import pytest
 from kernelfleet import CompositeError, MultiEngineClient
 from tests.fleets import eventually
 
+pytestmark = pytest.mark.slow
+
 StartFleet = Callable[..., MultiEngineClient]
 
 

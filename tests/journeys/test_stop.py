@@ -14,6 +14,8 @@ from tests.fleets import eventually
 from tests.journeys.daemons import MARK, OwnFleet, marked
 from tests.journeys.leftovers import assert_nothing_left, take_stock
 
+pytestmark = pytest.mark.slow
+
 PROMISED_SECONDS = 2.0
 
 STUBBORN = {
