@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable
 from logging import Logger
 from typing import Any
@@ -54,8 +53,6 @@ NAMED_INTERRUPT_SECONDS = 0.3
 #: How long a kernel that is not ours may take to begin what is to be interrupted.
 BEGIN_SECONDS = 2.0
 
-LATE_OUTPUTS = 1000
-
 # Why a queue is held.
 NOT_READY = "not ready"
 INTERRUPTED = "an interrupt is being settled"
@@ -91,8 +88,6 @@ class Engine:
         self.info: JsonDict = {}
         #: Replies on any channel that something waits for, by msg_id.
         self.waiters: dict[str, asyncio.Future[KernelMessage]] = {}
-        #: What arrived after the command it belongs to had ended: (msg_id, type, content).
-        self.late: deque[tuple[str, str, JsonDict]] = deque(maxlen=LATE_OUTPUTS)
         self.welcome: asyncio.Future[None] | None = None
         #: Set once the present incarnation's iopub messages reach us.
         self.heard = asyncio.Event()
@@ -246,8 +241,7 @@ class Engine:
                 waiter.set_result(message)
             return
         if self.run is None or message.parent_id != self.run.msg_id:
-            self._take_late(channel, message)
-            return
+            return  # output that came after its command had ended has no place to go
         if channel in ("iopub", "stdin"):
             # What ``input()`` asks goes to the client among the outputs; see ``input_reply``.
             is_output = channel == "stdin" or self.run.take_iopub(message)
@@ -262,10 +256,6 @@ class Engine:
             if not self.run.complete:
                 self._expect_the_rest(self.run)
         self._finish_if_complete()
-
-    def _take_late(self, channel: str, message: KernelMessage) -> None:
-        if channel == "iopub" and message.msg_type in ("stream", "display_data", "error"):
-            self.late.append((message.parent_id, message.msg_type, message.content))
 
     def _finish_if_complete(self) -> None:
         run = self.run
@@ -390,8 +380,3 @@ class Engine:
             self.queue.release(INTERRUPTED)
             if self.run is None:
                 self._start_next()
-
-    @property
-    def uptime(self) -> float:
-        """Seconds since the present incarnation started."""
-        return time.time() - self.incarnation.started if self.incarnation else 0.0
