@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from typing import Any
 
@@ -31,6 +32,7 @@ from kernelfleet.cli.base import (
     number_of_cores,
 )
 from kernelfleet.wire import connection
+from kernelfleet.wire.private import open_private
 
 #: Tells the detached controller which descriptor to report on.
 READY_FD = "KERNELFLEET_READY_FD"
@@ -162,14 +164,20 @@ def _hang_up_is_sigterm() -> None:
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
 
 
+class PrivateLog(RotatingFileHandler):
+    """A log that its owner alone can read, whatever the umask."""
+
+    def _open(self) -> TextIOWrapper:
+        fd = open_private(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        return TextIOWrapper(open(fd, "ab"), encoding="utf-8", errors="backslashreplace")
+
+
 @contextlib.contextmanager
 def _logging(log: logging.Logger, name: str, level: Any, to_stderr: bool) -> Iterator[None]:
     """Send what is logged to a file of bounded size, and if wanted what matters to stderr."""
-    directory = connection.private_dir(connection.log_dir(name))
+    directory = connection.make_log_dir(name)
     handlers: list[logging.Handler] = [
-        RotatingFileHandler(
-            directory / "controller.log", maxBytes=LOG_FILE_BYTES, backupCount=1, delay=True
-        )
+        PrivateLog(directory / "controller.log", maxBytes=LOG_FILE_BYTES, backupCount=1, delay=True)
     ]
     if to_stderr:
         handlers.append(logging.StreamHandler())
@@ -205,9 +213,11 @@ def announcement(fleet: connection.FleetFile, n: int) -> str:
 
 def _start_detached(argv: list[str], name: str) -> int:
     """Run the same command line in a session of its own; return when it is ready or has failed."""
-    directory = connection.private_dir(connection.log_dir(name))
+    directory = connection.make_log_dir(name)
     read_fd, write_fd = os.pipe()
-    with open(directory / "start.log", "wb") as output, open(read_fd, "rb") as reports:
+    log = directory / "start.log"
+    log_fd = open_private(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    with open(log_fd, "wb") as output, open(read_fd, "rb") as reports:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "kernelfleet.cli", "start", *argv],
             stdin=subprocess.DEVNULL,
@@ -230,7 +240,7 @@ def _start_detached(argv: list[str], name: str) -> int:
         process.returncode = 0  # not ours any more: let Popen forget it
         return EXIT_OK
     process.wait()
-    complain(message.get("error", f"the controller ended before it was ready; see {output.name}"))
+    complain(message.get("error", f"the controller ended before it was ready; see {log}"))
     return int(message.get("code", EXIT_FAILED))
 
 

@@ -13,7 +13,6 @@ Logs live elsewhere, in ``log_dir``: they are wanted after a crash.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import re
@@ -28,6 +27,15 @@ from typing import Any
 from jupyter_core.paths import jupyter_data_dir, jupyter_runtime_dir
 
 from kernelfleet.errors import FleetExists, FleetNotFound
+from kernelfleet.wire.private import (
+    is_ours,
+    open_private,
+    private_dir,
+    read_own,
+    refuse_shared,
+    try_lock,
+    write_private,
+)
 
 PROTOCOL_VERSION = 1
 DEFAULT_NAME = "default"
@@ -80,6 +88,18 @@ def log_dir(name: str) -> Path:
     return Path(jupyter_data_dir()) / "kernelfleet" / "logs" / name
 
 
+def make_log_dir(name: str) -> Path:
+    """Make the directory for the logs of a fleet, private: they hold what users print.
+
+    Raises:
+        PermissionError: it is a symlink, or belongs to somebody else.
+    """
+    path = log_dir(name)
+    for each in (path.parent.parent, path.parent):
+        private_dir(each)
+    return private_dir(path)
+
+
 def check_name(name: str) -> str:
     """Give ``name`` back if it can be a fleet's name.
 
@@ -94,26 +114,12 @@ def check_name(name: str) -> str:
     return name
 
 
-def private_dir(path: Path) -> Path:
-    """Make ``path`` a directory of ours that nobody else can look into.
-
-    Raises:
-        PermissionError: it is a symlink, or belongs to somebody else.
-    """
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    info = path.lstat()
-    if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid():
-        raise PermissionError(f"{path} is a link or belongs to another user; remove it")
-    if stat.S_IMODE(info.st_mode) & 0o077:
-        path.chmod(0o700)
-    return path
-
-
 class FleetDir:
     """The runtime directory of a fleet we run: taken at creation, gone after ``remove``."""
 
     def __init__(self, name: str) -> None:
         self.name = check_name(name)
+        refuse_shared(fleets_dir().parent)
         private_dir(fleets_dir())
         self.path, self._lock = _take(name)
         self._sockets: Path | None = None
@@ -128,18 +134,17 @@ class FleetDir:
             else:
                 short = "/tmp" if Path("/tmp").is_dir() else tempfile.gettempdir()  # noqa: S108
                 self._sockets = Path(tempfile.mkdtemp(prefix="kf-", dir=short))
-                (self.path / "sockets_dir").write_text(str(self._sockets))
+                write_private(self.path / "sockets_dir", str(self._sockets))
         return self._sockets
 
     def write(self, info: FleetFile) -> Path:
         """Put the connection file in place, complete or not at all."""
         target = self.path / "fleet.json"
         temporary = self.path / ".fleet.json"
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        fd = open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         with os.fdopen(fd, "w") as file:
-            os.fchmod(fd, 0o600)
             json.dump(asdict(info), file, indent=1)
-        temporary.rename(target)
+        temporary.replace(target)
         return target
 
     def remove(self) -> None:
@@ -158,10 +163,10 @@ def _take(name: str) -> tuple[Path, int]:
     for _ in range(100):
         private_dir(path)
         try:
-            lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+            lock = open_private(path / "lock", os.O_RDWR | os.O_CREAT)
         except FileNotFoundError:  # somebody is cleaning up
             continue
-        if not _try_lock(lock):
+        if not try_lock(lock):
             os.close(lock)
             refused += 1
             if refused == 5:
@@ -190,14 +195,6 @@ def _exists_message(name: str) -> str:
     )
 
 
-def _try_lock(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
 def _is_still(path: Path, fd: int) -> bool:
     """Whether the open file is the one at ``path``, not one just removed."""
     try:
@@ -217,8 +214,9 @@ def _remove(path: Path) -> None:
 def _remove_short_dir(note: Path) -> None:
     """Remove the short socket directory that ``note`` names, if it is one of ours."""
     with contextlib.suppress(OSError):
-        short = Path(note.read_text())
-        if short.name.startswith("kf-") and short.lstat().st_uid == os.getuid():
+        short = Path(read_own(note))
+        info = short.lstat()
+        if short.name.startswith("kf-") and stat.S_ISDIR(info.st_mode) and is_ours(info):
             shutil.rmtree(short, ignore_errors=True)
 
 
@@ -232,11 +230,11 @@ def _remove_tree(path: Path) -> None:
 def is_running(name: str) -> bool:
     """Whether a controller holds the lock of this fleet."""
     try:
-        lock = os.open(fleet_dir(name) / "lock", os.O_RDWR | os.O_NOFOLLOW)
+        lock = open_private(fleet_dir(name) / "lock", os.O_RDWR)
     except OSError:
         return False
     try:
-        return not _try_lock(lock)
+        return not try_lock(lock)
     finally:
         os.close(lock)
 
@@ -248,10 +246,10 @@ def remove_stale() -> list[str]:
         for path in fleets_dir().iterdir():
             lock_path = path / "lock"
             try:
-                lock = os.open(lock_path, os.O_RDWR | os.O_NOFOLLOW)
+                lock = open_private(lock_path, os.O_RDWR)
             except OSError:
                 continue
-            if _try_lock(lock) and _is_still(lock_path, lock):
+            if try_lock(lock) and _is_still(lock_path, lock):
                 _remove_tree(path)
                 removed.append(path.name)
             os.close(lock)
@@ -268,11 +266,11 @@ def read(name_or_path: str | os.PathLike[str]) -> FleetFile:
         FleetNotFound: there is none, or it is not readable.
     """
     text = os.fspath(name_or_path)
-    path = (
-        Path(text) if os.sep in text or text.endswith(".json") else fleet_dir(text) / "fleet.json"
-    )
+    by_path = os.sep in text or text.endswith(".json")
+    path = Path(text) if by_path else fleet_dir(text) / "fleet.json"
     try:
-        data: dict[str, Any] = json.loads(path.read_text())
+        # By name, it must be ours: its controller sends us pickles. A path is the caller's word.
+        data: dict[str, Any] = json.loads(path.read_text() if by_path else read_own(path))
         known = {key: data[key] for key in FleetFile.__dataclass_fields__ if key in data}
         return FleetFile(**known)
     except FileNotFoundError:

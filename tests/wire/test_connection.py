@@ -402,3 +402,78 @@ def test_a_half_started_fleet_is_not_found(take: Callable[[str], FleetDir]) -> N
     take("starting")
     assert connection.find_fleets() == []
     assert connection.is_running("starting")
+
+
+# -- what others have prepared for us -----------------------------------------------------------
+
+
+def test_a_runtime_directory_that_others_may_write_to_is_refused_with_what_to_do(
+    runtime: Path,
+) -> None:
+    runtime.mkdir()
+    runtime.chmod(0o777)
+    with pytest.raises(PermissionError, match=r"chmod go-w .*runtime, or set JUPYTER_RUNTIME_DIR"):
+        FleetDir("one")
+    assert list(runtime.iterdir()) == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("place", ["runtime", "all fleets", "the fleet", "the lock"])
+def test_what_belongs_to_another_user_is_refused(runtime: Path, place: str) -> None:
+    fleet = runtime / "kernelfleet" / "one"
+    fleet.mkdir(parents=True)
+    (fleet / "lock").touch()
+    theirs = {"runtime": runtime, "all fleets": fleet.parent, "the fleet": fleet}
+    os.chown(theirs.get(place, fleet / "lock"), 65533, 65533)
+    with pytest.raises(PermissionError, match="another user"):
+        FleetDir("one")
+
+
+def test_a_connection_file_that_others_have_planted_is_not_found_by_name(
+    take: Callable[[str], FleetDir], tmp_path: Path
+) -> None:
+    """Its controller would send us pickles."""
+    path = take("one").write(info("one"))
+    path.chmod(0o666)
+    with pytest.raises(FleetNotFound, match="another user has written it, or could have"):
+        connection.read("one")
+    path.rename(tmp_path / "fleet.json")
+    path.symlink_to(tmp_path / "fleet.json")
+    with pytest.raises(FleetNotFound, match="symbolic links"):
+        connection.read("one")
+    assert connection.find_fleets() == []
+
+
+def test_a_link_in_the_place_of_the_note_of_sockets_is_not_followed(
+    take: Callable[[str], FleetDir], tmp_path: Path
+) -> None:
+    precious = tmp_path / "kf-precious"
+    precious.mkdir()
+    (tmp_path / "note").write_text(str(precious))
+    directory = take("one")
+    (directory.path / "sockets_dir").symlink_to(tmp_path / "note")
+    directory.remove()
+    assert precious.exists()
+
+
+@pytest.mark.parametrize("place", ["kernelfleet", "kernelfleet/logs", "kernelfleet/logs/one"])
+def test_a_link_in_the_place_of_the_logs_is_refused(
+    runtime: Path, tmp_path: Path, place: str
+) -> None:
+    link = runtime.parent / "data" / place
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path)
+    with pytest.raises(PermissionError, match="is a link"):
+        connection.make_log_dir("one")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_the_directories_of_logs_are_private_whatever_the_umask(runtime: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        path = connection.make_log_dir("one")
+    finally:
+        os.umask(before)
+    assert {mode(each) for each in (path, path.parent, path.parent.parent)} == {0o700}
+    assert path.is_relative_to(runtime.parent)

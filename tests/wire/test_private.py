@@ -1,0 +1,135 @@
+"""Nobody else can look into what is ours, replace it, or lead us away from it."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kernelfleet.wire import private
+
+#: Somebody who is not us.
+STRANGER = 65533
+
+needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
+
+
+@pytest.fixture(params=[0o000, 0o022, 0o077], ids=["umask 000", "umask 022", "umask 077"])
+def umask(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = os.umask(request.param)
+    yield
+    os.umask(before)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+@pytest.mark.usefixtures("umask")
+def test_directories_are_private_with_all_that_had_to_be_made_above_them(tmp_path: Path) -> None:
+    private.private_dir(tmp_path / "a" / "b" / "c")
+    assert [mode(tmp_path / each) for each in ("a", "a/b", "a/b/c")] == [0o700] * 3
+
+
+def test_a_directory_above_that_was_there_is_left_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a").chmod(0o755)
+    private.private_dir(tmp_path / "a" / "b")
+    assert mode(tmp_path / "a") == 0o755
+
+
+@pytest.mark.usefixtures("umask")
+def test_files_are_private_new_or_old(tmp_path: Path) -> None:
+    private.write_private(tmp_path / "new", "text")
+    (tmp_path / "old").write_text("much longer than what replaces it")
+    private.write_private(tmp_path / "old", "text")
+    for name in ("new", "old"):
+        assert mode(tmp_path / name) == 0o600
+        assert private.read_own(tmp_path / name) == "text"
+
+
+def test_a_link_is_neither_read_nor_written(tmp_path: Path) -> None:
+    (tmp_path / "target").write_text("theirs")
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    with pytest.raises(OSError, match="symbolic links"):
+        private.read_own(tmp_path / "link")
+    with pytest.raises(OSError, match="symbolic links"):
+        private.write_private(tmp_path / "link", "ours")
+    assert (tmp_path / "target").read_text() == "theirs"
+
+
+def test_a_file_that_others_may_write_is_not_believed(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "file").chmod(0o646)
+    with pytest.raises(PermissionError, match="could have"):
+        private.read_own(tmp_path / "file")
+
+
+@needs_root
+def test_what_belongs_to_somebody_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "folder").mkdir()
+    for name in ("file", "folder"):
+        os.chown(tmp_path / name, STRANGER, STRANGER)
+    with pytest.raises(PermissionError, match="another user"):
+        private.read_own(tmp_path / "file")
+    with pytest.raises(PermissionError, match="another user"):
+        private.write_private(tmp_path / "file", "ours")
+    with pytest.raises(PermissionError, match="another user"):
+        private.private_dir(tmp_path / "folder")
+    with pytest.raises(PermissionError, match=r"uid 65533.*JUPYTER_RUNTIME_DIR"):
+        private.refuse_shared(tmp_path / "folder")
+
+
+@pytest.mark.parametrize(
+    ("bits", "refused"), [(0o700, False), (0o755, False), (0o775, True), (0o707, True)]
+)
+def test_a_directory_in_which_others_may_write_is_refused(
+    tmp_path: Path, bits: int, refused: bool
+) -> None:
+    tmp_path.chmod(bits)
+    if refused:
+        with pytest.raises(PermissionError, match="chmod go-w"):
+            private.refuse_shared(tmp_path)
+    else:
+        private.refuse_shared(tmp_path)
+
+
+def test_a_directory_in_which_everybody_keeps_his_own_will_do(tmp_path: Path) -> None:
+    tmp_path.chmod(0o1777)
+    private.refuse_shared(tmp_path)
+    private.refuse_shared(tmp_path / "not there yet")
+
+
+def test_a_socket_is_closed_to_others_and_one_that_is_gone_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "socket").touch(mode=0o777)
+    private.close_to_others(tmp_path / "socket")
+    private.close_to_others(tmp_path / "gone")
+    assert mode(tmp_path / "socket") == 0o600
+
+
+def test_a_lock_is_one_process_s_and_ends_with_it(tmp_path: Path) -> None:
+    code = (
+        "import os, sys\n"
+        "from kernelfleet.wire.private import try_lock\n"
+        "print(try_lock(os.open(sys.argv[1], os.O_RDWR)), flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    path = tmp_path / "lock"
+    path.touch()
+    fd = os.open(path, os.O_RDWR)
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"True\n"
+        assert not private.try_lock(fd)
+        holder.kill()
+        holder.wait()
+        assert private.try_lock(fd)
+    os.close(fd)
