@@ -63,8 +63,9 @@ class SocketPump:
             self.socket.send_multipart(frames, zmq.NOBLOCK, copy=small)
         except zmq.Again:
             self._waiting.append(frames)
-        if self._waiting or self._events() & zmq.POLLIN:
-            self._loop.call_soon(self._wake)
+        finally:  # a send that fails eats the edge as well
+            if self._waiting or self._events() & zmq.POLLIN:
+                self._loop.call_soon(self._wake)
 
     @property
     def is_closed(self) -> bool:

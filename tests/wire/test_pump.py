@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 from collections.abc import Callable, Coroutine, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -301,3 +302,29 @@ def test_what_waits_for_a_peer_that_left_does_not_hold_up_the_others(
             server.close()
 
     run(body())
+
+
+def test_a_send_that_fails_does_not_hide_what_has_arrived(
+    context: zmq.Context[Any], url: str
+) -> None:
+    """A client has gone while others' messages wait: telling it eats the edge of theirs."""
+
+    async def tell_one_who_is_gone() -> None:
+        router, dealer = pair(context, url)
+        arrived: asyncio.Queue[bytes] = asyncio.Queue()
+        server = SocketPump(
+            asyncio.get_running_loop(), router, lambda frames: arrived.put_nowait(frames[1].bytes)
+        )
+        try:
+            dealer.send(b"first")  # from here on the connection makes no edges of its own
+            assert await arrived.get() == b"first"
+            dealer.send(b"second")
+            assert select.select([router.getsockopt(zmq.FD)], [], [], DEADLINE)[0]
+            with pytest.raises(zmq.ZMQError):
+                server.send([b"nobody", b"are you there?"])
+            assert await asyncio.wait_for(arrived.get(), 5) == b"second"
+        finally:
+            server.close()
+            dealer.close()
+
+    run(tell_one_who_is_gone())
