@@ -99,26 +99,26 @@ class Fleet:
         """Start the engines and return a client when they answer."""
         if self._host is not None:
             raise FleetError("this fleet is running already: take another client with .client()")
-        thread = loop_thread.acquire()
+        self._thread = loop_thread.acquire()
         try:
-            self._host = thread.run(FleetHost.launch(self._options, thread.context, _logger()))
+            self._thread.run(self._launch(self._thread))
+            self._mec = self.client()
         except BaseException:
-            loop_thread.release(thread)
+            self.stop()  # Ctrl-C may come when the engines are there already
             raise
-        self._thread = thread
-        _running.add(self)
-        thread.call(self._watch, self._host)
-        self._mec = self.client()
         return self._mec
 
-    def _watch(self, host: FleetHost) -> None:
-        """On the loop thread: stop the fleet when a client asks the controller to."""
+    async def _launch(self, thread: loop_thread.LoopThread) -> None:
+        """On the loop thread: start the engines; stop when a client asks the controller to."""
+        host = await FleetHost.launch(self._options, thread.context, _logger())
 
         async def stop_when_asked() -> None:
             await host.stop_requested.wait()
             threading.Thread(target=self.stop, name="kernelfleet-stop").start()
 
         self._watcher = asyncio.get_running_loop().create_task(stop_when_asked())
+        self._host = host
+        _running.add(self)
 
     def client(self) -> MultiEngineClient:
         """Another client of this fleet."""
@@ -144,10 +144,11 @@ class Fleet:
         """End the engines and close the clients. Safe to call twice."""
         host, self._host = self._host, None
         thread, self._thread = self._thread, None
-        if host is None or thread is None or thread.pid != os.getpid():
+        if thread is None or thread.pid != os.getpid():
             return
         _running.discard(self)
-        thread.run(self._stop(host))
+        if host is not None:
+            thread.run(self._stop(host), finish=True)
         for client in list(self._clients):
             client.close()
         self._mec = None

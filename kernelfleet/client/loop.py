@@ -64,8 +64,20 @@ class LoopThread:
         except RuntimeError:
             raise FleetError("this client is closed") from None
 
-    def run(self, coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
-        """Run a coroutine on the loop and wait for it."""
+    def run(
+        self,
+        coroutine: Coroutine[Any, Any, T],
+        timeout: float | None = None,
+        *,
+        finish: bool = False,
+    ) -> T:
+        """Run a coroutine on the loop and wait for it.
+
+        Args:
+            coroutine: What to run.
+            timeout: Seconds to wait; it is cancelled then, as by Ctrl-C.
+            finish: Let it end in spite of Ctrl-C; for what is short and must not be left half done.
+        """
         if self.is_current:
             coroutine.close()
             raise FleetError(
@@ -74,13 +86,18 @@ class LoopThread:
             )
         outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
         tasks: list[asyncio.Task[T]] = []
-        self.call(self._start_task, coroutine, tasks, outcome)
+        try:
+            self.call(self._start_task, coroutine, tasks, outcome)
+        except FleetError:
+            coroutine.close()
+            raise
         try:
             return outcome.result(timeout)
         except BaseException:
             # Ctrl-C, or the timeout: the coroutine cleans up, and is waited for.
             if not outcome.done():
-                self.loop.call_soon_threadsafe(_cancel, tasks)
+                if not finish:
+                    self.loop.call_soon_threadsafe(_cancel, tasks)
                 concurrent.futures.wait([outcome], CLEAN_UP_SECONDS)
             raise
 

@@ -76,6 +76,7 @@ class Roster:
         self._by_session: dict[str, Engine] = {}
         self._gate = asyncio.Semaphore(STARTS_AT_ONCE)
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._starts: set[asyncio.Task[None]] = set()
 
     # -- who is there ---------------------------------------------------------------------------
 
@@ -113,7 +114,7 @@ class Roster:
             engine_id = next(i for i in range(len(self.engines) + 1) if i not in self.engines)
             new.append(Engine(engine_id, kernel_name, self._session, self._log, self._on_finished))
             self.engines[engine_id] = new[-1]
-        outcomes = await asyncio.gather(*map(self._start, new), return_exceptions=True)
+        outcomes = await self._start_all(new)
         failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
         if failures:
             await self.remove(new)
@@ -141,7 +142,7 @@ class Roster:
         engines = list(engines)
         await self._end(engines, "starting", "EngineDied", "it was restarted")
         self._changed()
-        outcomes = await asyncio.gather(*map(self._start, engines), return_exceptions=True)
+        outcomes = await self._start_all(engines)
         for engine, outcome in zip(engines, outcomes, strict=True):
             if isinstance(outcome, BaseException):
                 engine.detach("dead", "EngineDied", f"it could not be restarted: {outcome}")
@@ -151,6 +152,14 @@ class Roster:
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 raise outcome
+
+    async def _start_all(self, engines: Iterable[Engine]) -> list[BaseException | None]:
+        """Start them side by side; what became of each."""
+        tasks = [self._loop.create_task(self._start(engine)) for engine in engines]
+        for task in tasks:
+            self._starts.add(task)
+            task.add_done_callback(self._starts.discard)
+        return await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _start(self, engine: Engine) -> None:
         async with self._gate:
@@ -301,6 +310,12 @@ class Roster:
         """End every engine and close the sockets."""
         for task in list(self._tasks):
             task.cancel()
+        starts = list(self._starts)
+        for task in starts:
+            task.cancel()
+        if starts:
+            # One may have a process already that no engine has been given yet.
+            await asyncio.wait(starts)
         engines = list(self.engines.values())
         await self._end(engines, "stopping", "FleetStopped", "the fleet was stopped")
         self.engines.clear()
