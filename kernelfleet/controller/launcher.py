@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import time
 import uuid
@@ -26,6 +27,7 @@ import psutil
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager, NoSuchKernel
 from jupyter_client.manager import AsyncKernelManager
 
+from kernelfleet.controller.guardian import Guardian
 from kernelfleet.controller.links import Endpoints
 from kernelfleet.errors import StartError
 from kernelfleet.wire.jupyter import make_session
@@ -99,6 +101,7 @@ class Launcher:
         self._logs = logs
         self._key = key
         self._specs = KernelSpecManager()
+        self._guardian = Guardian()
         #: How kernelfleet's own kernels are started; other kernelspecs say so themselves.
         self._provisioner: dict[str, Any] = {
             "provisioner_name": "kernelfleet-fork" if fork else "local-provisioner",
@@ -150,12 +153,18 @@ class Launcher:
         )
         try:
             await manager.start_kernel(env=dict(environment), cwd=cwd, stdout=log, stderr=log)
+            pid = getattr(manager.provisioner, "pid", None)
+            child = getattr(manager.provisioner, "process", None)
+            if isinstance(child, subprocess.Popen):
+                self._guardian.watch(child.pid)
         except Exception as error:
-            await manager.cleanup_resources()
+            await _undo(manager)
             raise StartError(f"engine {engine_id} could not be started: {error}") from error
+        except asyncio.CancelledError:
+            await _undo(manager)
+            raise
         finally:
             os.close(log)
-        pid = getattr(manager.provisioner, "pid", None)
         return Incarnation(
             engine_id=engine_id,
             manager=manager,
@@ -213,6 +222,8 @@ class Launcher:
             Its exit code, negative for a signal; None where nobody knows.
         """
         _kill_group(incarnation.pid)
+        if incarnation.pid is not None:
+            self._guardian.forget(incarnation.pid)
         if incarnation.pidfd >= 0:
             asyncio.get_running_loop().remove_reader(incarnation.pidfd)
             os.close(incarnation.pidfd)
@@ -250,6 +261,15 @@ class Launcher:
         for process in family:
             with contextlib.suppress(psutil.Error):
                 process.kill()  # psutil compares the start time: never a stranger's
+
+
+async def _undo(manager: EngineManager) -> None:
+    """After a start that failed or was cancelled, perhaps with a process there already."""
+    provisioner = manager.provisioner
+    if provisioner is not None and provisioner.has_process:
+        _kill_group(getattr(provisioner, "pid", None))
+        await provisioner.wait()
+    await manager.cleanup_resources()
 
 
 def _speaks_ipc(spec: KernelSpec) -> bool:
