@@ -7,7 +7,6 @@ fields and buffers, a coroutine of them, or None when it has arranged for the re
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +86,7 @@ def get_result(controller: Controller, _client: str, head: JsonDict) -> Answer:
 
 def cancel(controller: Controller, _client: str, head: JsonDict) -> Awaitable[Answer]:
     """Drop a request's waiting jobs, and interrupt its running ones if asked to."""
-    return _cancel(controller, str(head["result_id"]), interrupt=bool(head.get("interrupt")))
+    return _cancel(controller, head["result_id"], interrupt=head.get("interrupt", False))
 
 
 async def _cancel(controller: Controller, result_id: str, *, interrupt: bool) -> Answer:
@@ -151,12 +150,12 @@ async def scale(controller: Controller, _client: str, head: JsonDict) -> Answer:
 
 def attach(controller: Controller, client: str, head: JsonDict) -> None:
     """Send an earlier result, now or when it is there."""
-    controller.reattach(client, head["n"], str(head["of"]))
+    controller.reattach(client, head["n"], head["of"])
 
 
 def progress(controller: Controller, _client: str, head: JsonDict) -> Answer:
     """How far a running request is, and (not if ``brief``) what its engines have printed so far."""
-    request = controller.running.get(str(head["result_id"]))
+    request = controller.running.get(head["result_id"])
     if request is None:
         return {"value": None}, []
     total = len(request.targets)
@@ -247,14 +246,13 @@ def input_reply(controller: Controller, _client: str, head: JsonDict) -> Answer:
     (engine,) = controller.find_engines([head["engine"]])
     asked = engine.run is not None and engine.run.job.request.result_id == head["result_id"]
     if asked:
-        engine.tell("stdin", "input_reply", {"value": str(head["value"])})
+        engine.tell("stdin", "input_reply", {"value": head["value"]})
     return {"value": asked}, []
 
 
 def set_properties(controller: Controller, _client: str, head: JsonDict) -> Answer:
     """Label engines with JSON values."""
     values = head["values"]
-    json.dumps(values)
     return _each(controller.find_engines(head["targets"]), lambda e: e.properties.update(values))
 
 

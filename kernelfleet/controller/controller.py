@@ -28,6 +28,7 @@ from typing import Any, Protocol
 from kernelfleet.controller.calls import CALLS, CallError
 from kernelfleet.controller.dialects import Run
 from kernelfleet.controller.engine import Engine
+from kernelfleet.controller.heads import QUEUED_VERBS, BadHead, UnknownVerb, check, shown
 from kernelfleet.controller.history import Commands, Results
 from kernelfleet.controller.requests import Request
 from kernelfleet.controller.roster import Roster
@@ -36,14 +37,8 @@ from kernelfleet.wire.connection import PROTOCOL_VERSION
 
 JsonDict = dict[str, Any]
 
-#: Verbs that go through the engines' queues.
-QUEUED_VERBS = frozenset({"execute", "push", "pull", "apply", "keys", "reset", "map", "task"})
-
 #: How long a task whose time is up may take to heed its interrupt before it is left alone.
 OVERDUE_SECONDS = 2.0
-
-#: A request naming more targets than this is a mistake.
-MAX_TARGETS = 100_000
 
 
 class Peer(Protocol):
@@ -79,6 +74,8 @@ class Controller:
         self.roster: Roster
         self._waiting_for: dict[str, list[tuple[str, int]]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        #: By engine, as one request runs there at a time; see ``_limit``.
+        self._timers: dict[int, asyncio.TimerHandle] = {}
 
     # -- clients --------------------------------------------------------------------------------
 
@@ -126,40 +123,38 @@ class Controller:
     # -- requests -------------------------------------------------------------------------------
 
     def handle(self, client_id: str, head: JsonDict, buffers: list[Any]) -> None:
-        """A numbered message of a client; never raises."""
-        seq = head.get("n", 0)
+        """A numbered message of a client; never raises, and answers whatever it is."""
+        seq = head["n"]
         try:
+            verb = check(head, len(buffers))
             for result_id in head.get("release", ()):
-                self.results.release(str(result_id), client_id)
-            if head["type"] != "request":
-                raise CallError("FleetError", f"unknown message type {head['type']!r}")
-            if head["verb"] in QUEUED_VERBS:
+                self.results.release(result_id, client_id)
+            if verb in QUEUED_VERBS:
                 self._submit(client_id, seq, head, buffers)
-            elif head["verb"] in CALLS:
-                self._call(client_id, seq, head)
             else:
-                raise CallError(
-                    "UnsupportedOperation", f"the controller knows no verb {head['verb']!r}"
-                )
+                self._call(client_id, seq, head)
         except CallError as error:
             self._refuse(client_id, seq, error)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            text = f"malformed request: {type(error).__name__}: {error}"
-            self.log.warning("client %s sent a %s", client_id, text)
-            self._refuse(client_id, seq, CallError("FleetError", text))
+        except UnknownVerb as error:
+            self._refuse(client_id, seq, CallError("UnsupportedOperation", str(error)))
+        except BadHead as error:
+            self.log.warning("client %s sent a malformed request: %s", client_id, error)
+            self._refuse(client_id, seq, CallError("FleetError", f"malformed request: {error}"))
+        except Exception as error:
+            self.log.exception("a request of client %s failed", client_id)
+            text = f"the controller failed to take the request: {type(error).__name__}: {error}"
+            self._refuse(client_id, seq, CallError("ControllerError", text))
 
     def _refuse(self, client_id: str, seq: int, error: CallError) -> None:
         refusal = {"ename": error.ename, "evalue": error.text}
         self._deliver(client_id, {"type": "reply", "to": seq, "refused": refusal}, [])
 
-    def find_engines(self, targets: Any) -> list[Engine]:
+    def find_engines(self, targets: list[int]) -> list[Engine]:
         """The registered engines of these ids.
 
         Raises:
             CallError: one is not there; nothing has been done then.
         """
-        if not isinstance(targets, list) or len(targets) > MAX_TARGETS:
-            raise CallError("ValueError", "targets must be a list of engine ids")
         engines = []
         for engine_id in targets:
             engine = self.roster.find(engine_id)
@@ -178,27 +173,18 @@ class Controller:
             reason = engine.unsupported(head["verb"])
             if reason is not None:
                 raise CallError("UnsupportedOperation", reason)
-        payloads = _cut(buffers, head.get("payloads", []))
-        assign = head.get("assign") or [0] * len(engines)
-        if len(assign) != len(engines) or (payloads and max(assign, default=0) >= len(payloads)):
-            raise ValueError("targets and payloads do not match")
-        result_id = str(head["result_id"])
+        result_id = head["result_id"]
         if result_id in self.running:
-            raise ValueError(f"result id {result_id!r} is in use")
-        content = head.get("content", {})
-        if not isinstance(content, dict) or (
-            head["verb"] == "execute" and not isinstance(content.get("code"), str)
-        ):
-            raise ValueError("the content is not that of this verb")
+            raise CallError("FleetError", f"the result id {shown(result_id)} is in use")
         request = Request(
             client=client_id,
             result_id=result_id,
             verb=head["verb"],
             targets=head["targets"],
-            content=content,
+            content=head.get("content", {}),
             label=str(head.get("label", head["verb"])),
-            payloads=payloads,
-            assign=assign,
+            payloads=_cut(buffers, head.get("payloads", [])),
+            assign=head.get("assign") or [0] * len(engines),
             on_done=lambda done: self._finished(client_id, seq, head, done),
             on_output=self._stream_to(client_id, seq) if head.get("stream") else None,
             on_start=self._limit(float(head["limit"])) if head.get("limit") else lambda _: None,
@@ -251,7 +237,9 @@ class Controller:
                 if engine.run is not None and engine.run is run():
                     self.spawn(self._stop_overdue(engine, engine.run, seconds))
 
-            asyncio.get_running_loop().call_later(seconds, is_up)
+            if engine_id in self._timers:  # most end early: they must not pile up for hours
+                self._timers[engine_id].cancel()
+            self._timers[engine_id] = asyncio.get_running_loop().call_later(seconds, is_up)
 
         return started
 
@@ -349,9 +337,7 @@ class Controller:
 
 
 def _cut(buffers: list[Any], sizes: list[int]) -> list[list[Any]]:
-    """The buffers as groups of the given sizes."""
-    if sum(sizes) != len(buffers) or any(size < 0 for size in sizes):
-        raise ValueError("the payload sizes do not add up")
+    """The buffers as groups of the given sizes, which add up."""
     groups, start = [], 0
     for size in sizes:
         groups.append(buffers[start : start + size])

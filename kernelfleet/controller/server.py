@@ -24,6 +24,7 @@ import zmq
 from zmq.auth.asyncio import AsyncioAuthenticator
 
 from kernelfleet.controller.controller import Controller
+from kernelfleet.controller.heads import shown
 from kernelfleet.controller.peers import WirePeer
 from kernelfleet.wire.blocks import LostBlock, from_frames, probe_succeeds
 from kernelfleet.wire.codec import BadMessage, Codec
@@ -126,7 +127,7 @@ class Server:
             client_id = identity.decode()
             head, buffers = self._codec.decode(frames[1:])
             self._take(pump, identity, client_id, head, buffers)
-        except (BadMessage, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        except (BadMessage, UnicodeDecodeError) as error:
             self.refused += 1
             if self.refused == 1:
                 self._log.warning("refused a malformed or unsigned message: %s", error)
@@ -155,9 +156,11 @@ class Server:
             peer.send_within_credit()
             peer.send({"type": "pong"}, [])
         elif kind == "resend":
-            peer.resend(int(head["ack"]))
+            peer.resend(head.get("ack", 0))
         elif kind == "ack":
             peer.send_within_credit()
+        elif "n" not in head:
+            raise BadMessage("a request without a number")
         elif verdict == "deliver":
             self._deliver(client_id, peer, head, buffers)
 
@@ -180,7 +183,7 @@ class Server:
         if head.get("version") != PROTOCOL_VERSION:
             reason = (
                 f"the controller speaks version {PROTOCOL_VERSION} of the protocol, this client "
-                f"{head.get('version')}: use the same kernelfleet on both sides"
+                f"{shown(head.get('version'))}: use the same kernelfleet on both sides"
             )
             WirePeer(pump, identity, self._codec).send({"type": "refused", "reason": reason}, [])
             return
@@ -191,7 +194,7 @@ class Server:
         peer.shares_memory = probe_succeeds(head)
         welcome = self._controller.connect(client_id, peer)
         peer.send({**welcome, "shares_memory": peer.shares_memory}, [])
-        peer.resend(int(head.get("ack", 0)))
+        peer.resend(head.get("ack", 0))
 
     def _forget(self, client_id: str) -> None:
         self._peers.pop(client_id, None)

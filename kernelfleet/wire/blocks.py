@@ -23,6 +23,7 @@ import json
 import mmap
 import os
 import secrets
+import stat
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -31,7 +32,11 @@ from typing import Any
 BLOCK_BYTES = 1024 * 1024
 
 _MAGIC = b"kernelfleet-block:"
+_NAME = "kernelfleet"
+#: How ``/proc`` shows the descriptor of a block.
+_LINK = f"/memfd:{_NAME} "
 _MAX_TICKET_BYTES = 200
+_MAX_SECRET_BYTES = 100
 #: Written in pieces, so that an interrupt need not wait for the whole.
 _PIECE_BYTES = 64 * 1024 * 1024
 
@@ -62,9 +67,7 @@ class Block:
             OSError: there is no memory for it.
         """
         view = memoryview(data).cast("B")
-        block = cls(
-            os.memfd_create("kernelfleet", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), view.nbytes
-        )
+        block = cls(os.memfd_create(_NAME, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), view.nbytes)
         written = 0
         while written < view.nbytes:
             # By write, never through a mapping: without memory that would be a SIGBUS.
@@ -85,18 +88,17 @@ class Block:
             LostBlock: it is not there, not ours, not sealed, or not as large as it says.
         """
         try:
-            pid, number, nbytes = map(int, json.loads(ticket[len(_MAGIC) :]))
-            fd = os.open(f"/proc/{pid}/fd/{number}", os.O_RDONLY | os.O_CLOEXEC)
-        except (OSError, ValueError, TypeError) as error:
+            pid, number, nbytes = _read_ticket(ticket)
+            fd = _open_memory(f"/proc/{pid}/fd/{number}", nbytes)
+        except (OSError, ValueError) as error:
             raise LostBlock(f"a block of shared memory cannot be opened: {error}") from None
         block = cls(fd, nbytes)
-        info = os.fstat(fd)
         try:
             seals = fcntl.fcntl(fd, fcntl.F_GET_SEALS)
         except OSError:
             seals = 0
-        if info.st_uid != os.getuid() or seals & _SEALS != _SEALS or info.st_size != nbytes:
-            raise LostBlock("a ticket does not name a sealed block of ours of the size it says")
+        if seals & _SEALS != _SEALS:
+            raise LostBlock("a ticket does not name a sealed block")
         return block
 
     def map(self) -> memoryview:
@@ -113,6 +115,39 @@ class Block:
         return memoryview(
             mmap.mmap(self._fd, self.nbytes, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
         )
+
+
+def _read_ticket(ticket: bytes) -> list[int]:
+    """Process, descriptor and size, as integers and nothing else."""
+    fields = json.loads(ticket[len(_MAGIC) :])
+    if not isinstance(fields, list) or len(fields) != 3:
+        raise ValueError("a ticket has three fields")
+    if not all(type(field) is int and field >= 0 for field in fields):
+        raise ValueError("a ticket is made of numbers")
+    return fields
+
+
+def _open_memory(path: str, nbytes: int) -> int:
+    """A descriptor of our own for memory of this user and size.
+
+    A ticket is only text: what it names may as well be a fifo, which would block us in ``open``, a
+    terminal, a device, or a file on a disk that does not answer. So look first.
+
+    Raises:
+        OSError: it is not there, or not ours.
+        ValueError: it is something else.
+    """
+    if not os.readlink(path).startswith(_LINK):
+        raise ValueError("the ticket names no block")
+    looked_at = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        info = os.fstat(looked_at)
+        if not stat.S_ISREG(info.st_mode) or info.st_uid != os.getuid() or info.st_size != nbytes:
+            raise ValueError("the ticket names no block of ours of the size it says")
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+        return os.open(f"/proc/self/fd/{looked_at}", flags)
+    finally:
+        os.close(looked_at)
 
 
 _SEALS = (
@@ -191,6 +226,9 @@ def probe_succeeds(fields: dict[str, Any]) -> bool:
     if not available() or not isinstance(ticket, str) or not isinstance(secret, str):
         return False
     try:
-        return bytes(Block.open(ticket.encode()).view()) == secret.encode()
+        block = Block.open(ticket.encode(errors="replace"))
     except LostBlock:
         return False
+    return block.nbytes <= _MAX_SECRET_BYTES and bytes(block.view()) == secret.encode(
+        errors="replace"
+    )

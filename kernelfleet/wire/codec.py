@@ -57,12 +57,19 @@ class Codec:
         try:
             head = json.loads(packed)
         except (ValueError, RecursionError) as error:
-            raise BadMessage(f"the head is no JSON: {error}") from None
+            raise BadMessage(f"the head is no JSON we can take: {error}") from None
         if not isinstance(head, dict) or not isinstance(head.get("type"), str):
             raise BadMessage("the head is no object with a type")
-        if head.pop("buffers", None) != len(frames) - 2:
+        buffers = head.pop("buffers", None)
+        if not _is_count(buffers) or buffers != len(frames) - 2:
             raise BadMessage("buffers are missing or too many")
+        if not _is_count(head.get("ack", 0)) or not _is_count(head.get("n", 1)):
+            raise BadMessage("n or ack is no number of a message")
         return head, list(frames[2:])
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0
 
 
 def _bytes(frame: Any) -> bytes:

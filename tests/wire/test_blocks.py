@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import gc
 import json
 import mmap
 import os
+import pty
+import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +20,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kernelfleet.wire import blocks
 from kernelfleet.wire.blocks import (
@@ -104,7 +109,9 @@ def test_a_mapping_is_ours_to_write_to_and_nobody_elses() -> None:
     [
         b"kernelfleet-block:", b"kernelfleet-block:{}", b"kernelfleet-block:[1]",
         b'kernelfleet-block:["a","b","c"]', b"kernelfleet-block:[1,2,3,4]",
-        b"kernelfleet-block:\xff", ticket(2**40, 1, 1), ticket(-1, -1, -1), ticket(1, 0, 10),
+        b"kernelfleet-block:\xff", b"kernelfleet-block:" + b"[" * 180, ticket(1e400, 1, 1),
+        ticket(os.getpid(), float("nan"), 1), ticket(True, False, True),
+        ticket(2**40, 1, 1), ticket(-1, -1, -1), ticket(1, 0, 10),
         ticket("self/../1", 0, 1), ticket(None, None, None), ticket(os.getpid(), 10**6, 1),
     ],
 )  # fmt: skip
@@ -116,9 +123,9 @@ def test_a_forged_ticket_is_refused(forged: bytes) -> None:
 def test_a_file_is_no_block_and_neither_is_what_is_not_sealed(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(DATA)
-    with path.open("rb") as file, pytest.raises(LostBlock, match="sealed"):
+    with path.open("rb") as file, pytest.raises(LostBlock, match="names no block"):
         Block.open(ticket(os.getpid(), file.fileno(), len(DATA)))
-    fd = os.memfd_create("open", os.MFD_ALLOW_SEALING)
+    fd = os.memfd_create("kernelfleet", os.MFD_ALLOW_SEALING)
     try:
         os.write(fd, DATA)
         with pytest.raises(LostBlock, match="sealed"):
@@ -128,6 +135,75 @@ def test_a_file_is_no_block_and_neither_is_what_is_not_sealed(tmp_path: Path) ->
             Block.open(ticket(os.getpid(), fd, len(DATA)))
     finally:
         os.close(fd)
+
+
+def test_what_a_ticket_names_is_looked_at_before_it_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fifo blocks in open, a terminal may become ours, a device may do anything."""
+    opened: list[object] = []
+    really = os.open
+
+    def watched(path: object, flags: int, *args: Any, **kwargs: Any) -> int:
+        opened.append(path)
+        return really(path, flags, *args, **kwargs)  # type: ignore[arg-type]
+
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    master, slave = pty.openpty()
+    reading, writing = os.pipe()
+    mine = [master, slave, reading, writing, os.eventfd(0)]
+    mine += [really(fifo, os.O_RDONLY | os.O_NONBLOCK), really(tmp_path, os.O_RDONLY)]
+    mine += [really("/dev/null", os.O_RDONLY), socket.socket().detach()]
+    monkeypatch.setattr(os, "open", watched)
+    try:
+        for fd in mine:
+            size = os.fstat(fd).st_size
+            with pytest.raises(LostBlock, match="names no block"):
+                Block.open(ticket(os.getpid(), fd, size))
+        assert opened == []
+    finally:
+        for fd in mine:
+            os.close(fd)
+
+
+def test_a_refused_ticket_leaves_no_descriptor(tmp_path: Path) -> None:
+    block = Block.write(DATA)
+    unsealed = os.memfd_create("kernelfleet", os.MFD_ALLOW_SEALING)
+    os.write(unsealed, DATA)
+    before = len(os.listdir("/proc/self/fd"))
+    forged = [ticket(os.getpid(), block._fd, 1), ticket(os.getpid(), unsealed, len(DATA))]
+    for each in forged * 3:
+        with pytest.raises(LostBlock):
+            Block.open(each)
+    assert len(os.listdir("/proc/self/fd")) == before
+    os.close(unsealed)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4),
+    max_leaves=5,
+)
+#: Small numbers name what this very process has open.
+numbers = st.integers(0, 40) | st.integers() | json_values
+tickets = st.tuples(st.just(os.getpid()) | numbers, numbers, st.just(0) | numbers)
+
+
+@given(tickets.map(json.dumps).map(str.encode) | st.binary(max_size=150))
+@settings(max_examples=300)
+def test_whatever_a_ticket_says_it_is_opened_or_lost(fields: bytes) -> None:
+    with contextlib.suppress(LostBlock):
+        Block.open(b"kernelfleet-block:" + fields)
+
+
+@given(st.dictionaries(st.sampled_from(["probe", "secret"]), json_values | st.text()))
+def test_a_probe_of_any_json_fails_quietly(fields: dict[str, Any]) -> None:
+    assert not probe_succeeds(fields)
+    surrogate = {"probe": "kernelfleet-block:\ud800", "secret": "\udfff"}
+    assert not probe_succeeds(surrogate)
+    large = Block.write(DATA * 1000)
+    assert not probe_succeeds({"probe": large.ticket.decode(), "secret": "x"})
 
 
 @pytest.mark.parametrize("error", [-1, 1, 10**9])

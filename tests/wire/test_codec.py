@@ -20,8 +20,9 @@ json_values = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=10,
 )
-heads = st.dictionaries(st.text(), json_values).map(
-    lambda head: {**{k: v for k, v in head.items() if k != "buffers"}, "type": "request"}
+OUR_OWN = ("buffers", "n", "ack")
+heads = st.dictionaries(st.text().filter(lambda key: key not in OUR_OWN), json_values).map(
+    lambda head: {**head, "type": "request"}
 )
 
 
@@ -71,13 +72,76 @@ def signed(head: bytes, *buffers: bytes) -> list[bytes]:
         signed(b'{"type": "x", "buffers": 1}'),
         signed(b'{"type": "x", "buffers": 0}', b"too many"),
         signed(b'{"type": "x", "buffers": "0"}'),
+        signed(b'{"type": "x", "buffers": false}'),
+        signed(b'{"type": "x", "buffers": 0.0}'),
+        signed(b'{"type": "x", "buffers": -1}'),
+        signed(b'{"type": "x", "buffers": 1e400}', b""),
+        signed(b'{"type": "x", "buffers": ' + b"9" * 4000 + b"}"),
+        signed(b'{"type": "x", "buffers": ' + b"9" * 5000 + b"}"),
+        signed(b'{"type": "x", "buffers": 0, "n": -1}'),
+        signed(b'{"type": "x", "buffers": 0, "n": true}'),
+        signed(b'{"type": "x", "buffers": 0, "n": 1.0}'),
+        signed(b'{"type": "x", "buffers": 0, "n": null}'),
+        signed(b'{"type": "x", "buffers": 0, "ack": 1e400}'),
+        signed(b'{"type": "x", "buffers": 0, "ack": [1]}'),
+        signed(b'{"type": "x", "buffers": 0, "type": 1}'),
+        signed(b'{"type": "x", "buffers": 0}\x00'),
         signed(b"[" * 100_000),
+        signed(b'{"a":' * 100_000),
     ],
     ids=lambda frames: repr(frames)[:40],
 )
 def test_what_is_no_message_is_refused_though_signed(frames: list[bytes]) -> None:
     with pytest.raises(BadMessage):
         Codec(KEY).decode(frames)
+
+
+def mutated(frames: list[bytes], data: st.DataObject) -> list[bytes]:
+    """Good frames after something happened to them."""
+    frames = list(frames)
+    match data.draw(st.sampled_from(["cut", "change", "drop", "double", "swap", "grow"])):
+        case "cut":
+            i = data.draw(st.integers(0, len(frames) - 1))
+            frames[i] = frames[i][: data.draw(st.integers(0, len(frames[i])))]
+        case "change":
+            i = data.draw(st.integers(0, len(frames) - 1))
+            frames[i] = data.draw(st.binary(max_size=40))
+        case "drop":
+            del frames[data.draw(st.integers(0, len(frames) - 1))]
+        case "double":
+            i = data.draw(st.integers(0, len(frames) - 1))
+            frames.insert(i, frames[i])
+        case "swap":
+            frames = data.draw(st.permutations(frames))
+        case "grow":
+            frames += data.draw(st.lists(st.binary(max_size=40), min_size=1, max_size=5))
+    return frames
+
+
+@given(heads, st.lists(st.binary(max_size=50), max_size=4), st.data())
+def test_a_message_that_was_changed_on_the_way_is_refused(
+    head: dict[str, Any], buffers: list[bytes], data: st.DataObject
+) -> None:
+    sent = Codec(KEY).encode(head, buffers)
+    arrived = mutated(sent, data)
+    try:
+        decoded = Codec(KEY).decode(arrived)
+    except BadMessage:
+        return
+    # Buffers are not signed; what is, is as it was, and as many buffers as there were.
+    assert arrived[:2] == sent[:2]
+    assert decoded == (head, arrived[2:])
+    assert len(arrived) == len(sent)
+
+
+@given(st.binary(max_size=60) | json_values.map(lambda v: json.dumps(v).encode()))
+def test_whatever_is_signed_is_a_message_or_refused(packed: bytes) -> None:
+    try:
+        head, buffers = Codec(KEY).decode(signed(packed))
+    except BadMessage:
+        return
+    assert isinstance(head["type"], str)
+    assert buffers == []
 
 
 def test_another_key_is_refused() -> None:

@@ -1,0 +1,185 @@
+"""The heads of requests, checked once: what is not sound is refused before anything is done.
+
+A head comes from whoever holds the fleet's key, so it may be anything that JSON can say. What
+each verb needs stands in one table; whether an engine, a result or a label of that name exists
+is for those to find out who do the work.
+
+Pure: no sockets, no engines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kernelfleet.wire.packable import why_not_packable
+
+JsonDict = dict[str, Any]
+
+#: A request naming more targets than this is a mistake.
+MAX_TARGETS = 100_000
+#: More seconds than any clock counts; an integer beyond it might be too large for a float.
+MAX_SECONDS = 1e15
+
+
+class BadHead(ValueError):
+    """A request that says something else than its verb needs; the text says what."""
+
+
+class UnknownVerb(BadHead):
+    """A verb of another version, or of nobody's."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a field may be, for the machine and in words."""
+
+    words: str
+    fits: Callable[[Any], bool]
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
+def _are_sizes(value: Any) -> bool:
+    return isinstance(value, list) and all(_is_int(each) and each >= 0 for each in value)
+
+
+def _are_ids(value: Any) -> bool:
+    return isinstance(value, list) and len(value) <= MAX_TARGETS and all(map(_is_int, value))
+
+
+def _is_time(value: Any) -> bool:
+    return (_is_int(value) or isinstance(value, float)) and 0 <= value <= MAX_SECONDS
+
+
+def _or_none(kind: Kind) -> Kind:
+    return Kind(f"{kind.words} or null", lambda value: value is None or kind.fits(value))
+
+
+TEXT = Kind("text", lambda value: isinstance(value, str))
+FLAG = Kind("true or false", lambda value: isinstance(value, bool))
+INTEGER = Kind("an integer", _is_int)
+SIZE = Kind("an integer from 0 on", lambda value: _is_int(value) and value >= 0)
+TEXTS = Kind("a list of texts", _are_texts)
+SIZES = Kind("a list of integers from 0 on", _are_sizes)
+TARGETS = Kind(f"a list of engine ids, at most {MAX_TARGETS}", _are_ids)
+OBJECT = Kind("an object", lambda value: isinstance(value, dict))
+SECONDS = Kind("a number of seconds", _is_time)
+ANYTHING = Kind("anything", lambda _: True)
+
+#: In the head of every request.
+COMMON: Mapping[str, Kind] = {"release": TEXTS, "decode": ANYTHING}
+#: In the head of a request that goes through the engines' queues.
+QUEUED: Mapping[str, Kind] = {
+    "targets": TARGETS, "result_id": TEXT, "content": OBJECT, "payloads": SIZES, "assign": SIZES,
+    "label": TEXT, "stream": FLAG, "keep": FLAG, "limit": _or_none(SECONDS),
+}  # fmt: skip
+QUEUED_NEED = frozenset({"targets", "result_id"})
+
+#: What the content of a queued verb holds.
+CONTENTS: Mapping[str, Mapping[str, Kind]] = {
+    "execute": {"code": TEXT, "allow_stdin": FLAG, "store_history": FLAG},
+    "pull": {"names": TEXTS},
+}
+CONTENTS_NEED = frozenset({"code", "names"})
+
+#: The fields of verbs beside the queues; all are needed but those of ``MAY_BE_MISSING``.
+CALLS: Mapping[str, Mapping[str, Kind]] = {
+    "ping": {},
+    "engines": {},
+    "queue_status": {"targets": TARGETS},
+    "clear_queue": {"targets": TARGETS},
+    "get_result": {"targets": TARGETS, "number": _or_none(INTEGER)},
+    "cancel": {"result_id": TEXT, "interrupt": FLAG},
+    "interrupt": {"targets": TARGETS},
+    "restart": {"targets": TARGETS},
+    "kill": {"targets": TARGETS},
+    "scale": {"engines": ANYTHING},  # the call itself says what a fleet can be
+    "attach": {"of": TEXT},
+    "progress": {"result_id": TEXT, "brief": FLAG},
+    "peek": {"targets": TARGETS, "names": TEXTS},
+    "complete": {"engine": INTEGER, "code": TEXT, "cursor_pos": SIZE},
+    "inspect": {"engine": INTEGER, "code": TEXT, "cursor_pos": SIZE, "detail_level": SIZE},
+    "input_reply": {"engine": INTEGER, "result_id": TEXT, "value": TEXT},
+    "set_properties": {"targets": TARGETS, "values": OBJECT},
+    "get_properties": {"targets": TARGETS, "keys": _or_none(TEXTS)},
+    "has_properties": {"targets": TARGETS, "keys": TEXTS},
+    "del_properties": {"targets": TARGETS, "keys": TEXTS},
+    "clear_properties": {"targets": TARGETS},
+    "shutdown": {},
+}
+MAY_BE_MISSING = frozenset({"number", "interrupt", "brief", "detail_level"})
+MAY_BE_MISSING_OF = {("get_properties", "keys")}
+
+#: Verbs that go through the engines' queues.
+QUEUED_VERBS = frozenset({"execute", "push", "pull", "apply", "keys", "reset", "map", "task"})
+
+
+def check(head: JsonDict, n_buffers: int) -> str:
+    """The verb of a request whose every field is sound.
+
+    Args:
+        head: As it came; it is an object, and ``type`` and ``n`` have been looked at.
+        n_buffers: How many buffers came with it.
+
+    Raises:
+        UnknownVerb: there is no such verb.
+        BadHead: a field is missing or something else than the verb needs; the text names it.
+    """
+    problem = why_not_packable(head)
+    if problem is not None:
+        raise BadHead(problem)
+    kind, verb = head.get("type"), head.get("verb")
+    if kind != "request":
+        raise BadHead(f"unknown message type {shown(kind)}")
+    if not isinstance(verb, str) or (verb not in QUEUED_VERBS and verb not in CALLS):
+        raise UnknownVerb(f"the controller knows no verb {shown(verb)}")
+    if verb in QUEUED_VERBS:
+        _check_fields(head, {**COMMON, **QUEUED}, QUEUED_NEED)
+        content = head.get("content", {})
+        fields = CONTENTS.get(verb, {})
+        _check_fields(content, fields, CONTENTS_NEED & fields.keys(), "content.")
+        _check_payloads(head, n_buffers)
+    else:
+        fields = CALLS[verb]
+        optional = MAY_BE_MISSING | {name for of, name in MAY_BE_MISSING_OF if of == verb}
+        _check_fields(head, {**COMMON, **fields}, fields.keys() - optional)
+    return verb
+
+
+def _check_fields(
+    fields: JsonDict, kinds: Mapping[str, Kind], needed: frozenset[str] | set[str], where: str = ""
+) -> None:
+    for name in sorted(needed):
+        if name not in fields:
+            raise BadHead(f"{where}{name} is missing: {kinds[name].words} is needed")
+    for name, kind in kinds.items():
+        if name in fields and not kind.fits(fields[name]):
+            raise BadHead(f"{where}{name} must be {kind.words}, not {shown(fields[name])}")
+
+
+def _check_payloads(head: JsonDict, n_buffers: int) -> None:
+    sizes, assign = head.get("payloads", []), head.get("assign", [])
+    if sum(sizes) != n_buffers:
+        raise BadHead(f"payloads are of {sum(sizes)} buffers, and {n_buffers} came")
+    if assign and len(assign) != len(head["targets"]):
+        raise BadHead(f"{len(head['targets'])} targets, but {len(assign)} in assign")
+    if assign and max(assign) >= max(1, len(sizes)):
+        raise BadHead(f"assign names payload {max(assign)} of {len(sizes)}")
+
+
+def shown(value: Any, width: int = 60) -> str:
+    """A value for an error's text: short, whatever it is."""
+    if isinstance(value, dict | list):
+        return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
+    if isinstance(value, int) and abs(value) >= 10**width:
+        return "an integer of many digits"
+    text = ascii(value[:width]) if isinstance(value, str) else repr(value)
+    return text if len(text) <= width else text[:width] + "..."

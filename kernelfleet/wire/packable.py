@@ -1,0 +1,62 @@
+"""JSON that came from elsewhere, and is to be packed again: whether it can be.
+
+``json.loads`` takes what ``json.dumps`` or a kernel does not: nesting up to the recursion limit
+(which one more level around it exceeds), halves of surrogate pairs, NaN and infinities.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import chain
+from typing import Any
+
+#: Deeper nesting is refused; Python's own limit is 1,000 calls, of which a level may take three.
+MAX_DEPTH = 200
+
+
+def why_not_packable(value: Any) -> str | None:
+    """What is wrong with a value that ``json.loads`` has made; None if it can be packed again."""
+    level: list[Any] = [value]
+    depth = 0
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH:
+            return f"it is nested deeper than {MAX_DEPTH} levels"
+        dicts = [each for each in level if type(each) is dict]
+        lists = [each for each in level if type(each) is list]
+        # The keys of the dicts, their values, and the items of the lists.
+        level = list(chain(*dicts, *(each.values() for each in dicts), *lists))
+        for each in level:
+            kind = type(each)
+            if kind is str:
+                if not each.isascii() and not _is_unicode(each):
+                    return "a text holds half a surrogate pair, which is no Unicode"
+            elif kind is float and not math.isfinite(each):
+                return f"a number is {each}"
+    return None
+
+
+def nested_too_deep(packed: bytes, value: Any) -> bool:
+    """Whether a value, which was unpacked from these bytes, is nested deeper than we take."""
+    if packed.count(b"[") + packed.count(b"{") <= MAX_DEPTH:
+        return False  # the usual case, in microseconds
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH:
+            return True
+        level = [
+            inner
+            for each in level
+            if isinstance(each, dict | list)
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+    return False
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
