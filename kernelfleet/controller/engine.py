@@ -92,6 +92,8 @@ class Engine:
         #: Set once the present incarnation's iopub messages reach us.
         self.heard = asyncio.Event()
         self._drained: list[asyncio.Future[None]] = []
+        #: Ends the wait for output that a reply has announced.
+        self._lag: asyncio.TimerHandle | None = None
         self._log = log
         self._on_finished = on_finished
         self.queue.hold(NOT_READY)
@@ -262,6 +264,9 @@ class Engine:
         if run is None or not run.complete or self._is_leaving(run):
             return
         self.run = None
+        if self._lag is not None:  # it would keep the run, and all its output, for seconds
+            self._lag.cancel()
+            self._lag = None
         if run.aborted:
             # Another frontend's failing cell made the kernel drop what it had queued; it never ran.
             self.queue.put_front(run.job)
@@ -303,7 +308,7 @@ class Engine:
                 self._finish_if_complete()
 
         if isinstance(run, NativeRun):
-            asyncio.get_running_loop().call_later(IOPUB_LAG_SECONDS, give_up)
+            self._lag = asyncio.get_running_loop().call_later(IOPUB_LAG_SECONDS, give_up)
 
     # -- beside the queue -----------------------------------------------------------------------
 
