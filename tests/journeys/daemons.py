@@ -32,6 +32,9 @@ _names = itertools.count(1)
 class OwnFleet:
     """A fleet for one test: ``client()`` as often as wanted, ``stop()`` or kill what you like."""
 
+    #: What a daemon's process runs.
+    daemon = _DAEMON
+
     def __init__(self, transport: str = "unix", n: int = 2, **options: object) -> None:
         self.transport = transport
         self.mark = uuid.uuid4().hex
@@ -47,7 +50,7 @@ class OwnFleet:
 
     def _start_daemon(self, options: dict[str, object]) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _DAEMON, json.dumps(options)],
+            [sys.executable, "-c", self.daemon, json.dumps(options)],
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, MARK: self.mark},
