@@ -87,11 +87,11 @@ def pack(obj: object, *, snapshot: bool = False, shared: bool = False) -> list[F
         buffers.append(block or (bytes(view) if snapshot else view))
         return False
 
-    pickled = _dump(obj, keep_small_in_band).getbuffer()
-    return [(_block_of(pickled) if shared else None) or pickled, *buffers]
+    pickled = _dump(obj, keep_small_in_band)
+    return [(_block_of(memoryview(pickled)) if shared else None) or pickled, *buffers]
 
 
-def _dump(obj: object, keep_in_band: Callable[[pickle.PickleBuffer], bool]) -> io.BytesIO:
+def _dump(obj: object, keep_in_band: Callable[[pickle.PickleBuffer], bool]) -> bytes:
     stream = io.BytesIO()
     try:
         _Pickler(stream, keep_in_band).dump(obj)
@@ -99,7 +99,9 @@ def _dump(obj: object, keep_in_band: Callable[[pickle.PickleBuffer], bool]) -> i
         raise SerializationError(
             f"cannot pickle {type(obj).__name__!r} object: {type(error).__name__}: {error}"
         ) from error
-    return stream
+    # The stream's own bytes, not a copy. Not `getbuffer`: CPython 3.13 complains on stderr when a
+    # stream and a view of it are garbage of one cycle.
+    return stream.getvalue()
 
 
 def _block_of(view: memoryview) -> Block | None:
@@ -125,7 +127,7 @@ def pack_nested(obj: object, *, snapshot: bool = False) -> list[pickle.PickleBuf
 
     # Never a PickleBuffer of a memoryview: when both are garbage of a cycle (a traceback will do),
     # clearing the view first makes the release of the buffer crash (seen in CPython 3.11).
-    return [pickle.PickleBuffer(_dump(obj, keep_small_in_band).getvalue()), *buffers]
+    return [pickle.PickleBuffer(_dump(obj, keep_small_in_band)), *buffers]
 
 
 def pack_namespace(

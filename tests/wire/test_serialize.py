@@ -216,6 +216,14 @@ def test_nested_frames_in_a_reference_cycle_are_collected_in_peace() -> None:
     gc.collect()
 
 
+@pytest.mark.parametrize("value", [1, b"x" * 1_000_000])
+def test_frames_in_a_reference_cycle_are_collected_without_a_word(value: object) -> None:
+    cycle: list[object] = [pack(value)]  # CPython 3.13 complained, and warnings are errors here
+    cycle.append(cycle)
+    del cycle
+    assert gc.collect() > 0
+
+
 def test_a_nested_snapshot_keeps_what_the_array_held() -> None:
     array = np.zeros(100_000)
     now, later = pack_nested(array, snapshot=True), pack_nested(array)
