@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 import traceback
 from types import TracebackType
 from typing import Any
+
+#: What the renderer may keep of sources and codes it has shown.
+KEPT_SOURCES = 100
+_CACHES = ("__executing_cache", "__source_cache_with_lines")
 
 _OWN_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
@@ -27,6 +32,20 @@ def render(shell: Any, error: BaseException) -> list[str]:
         return [str(line) for line in lines]
     except Exception:  # noqa: BLE001 - the user's classes take part in rendering
         return render_plainly(error)
+    finally:
+        forget_sources()
+
+
+def forget_sources() -> None:
+    """Bound what executing (2.3, under stack_data) keeps for ever: codes and syntax trees.
+
+    A function that travels is a new code each time, so every error of one would cost an entry.
+    """
+    source = getattr(sys.modules.get("stack_data"), "Source", None)
+    for name in _CACHES:
+        cache = vars(source).get(name) if source is not None else None
+        if isinstance(cache, dict) and len(cache) > KEPT_SOURCES:
+            cache.clear()
 
 
 def render_plainly(error: BaseException) -> list[str]:

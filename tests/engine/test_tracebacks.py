@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from kernelfleet.engine.tracebacks import render_plainly, users_frames
+from kernelfleet.engine.tracebacks import _CACHES, KEPT_SOURCES, render_plainly, users_frames
+from tests.engine.driver import Engine
 
 
 def test_frames_of_other_files_stay() -> None:
@@ -29,3 +30,22 @@ def test_groups_are_rendered_with_their_members() -> None:
     text = "\n".join(render_plainly(group))
     assert "one" in text
     assert "two" in text
+
+
+def kept_sources() -> dict[str, int]:
+    """On an engine: the sizes of the caches under IPython's renderer."""
+    import stack_data
+
+    caches = {name: vars(stack_data.Source).get(name) for name in _CACHES}
+    return {name: len(cache) for name, cache in caches.items() if cache is not None}
+
+
+def test_errors_of_functions_that_travel_leave_nothing_for_each(engine: Engine) -> None:
+    def fail() -> float:
+        return 1 / 0
+
+    for _ in range(2 * KEPT_SOURCES):
+        assert engine.ask_apply(fail)["content"]["ename"] == "ZeroDivisionError"
+    sizes = engine.apply(kept_sources)
+    assert set(sizes) == set(_CACHES)  # as executing 2.3 names them
+    assert max(sizes.values()) <= KEPT_SOURCES
