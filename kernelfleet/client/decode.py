@@ -17,6 +17,7 @@ from kernelfleet.client.partition import join
 from kernelfleet.errors import (
     CompositeError,
     EngineDied,
+    EngineError,
     Failure,
     FleetError,
     FleetStopped,
@@ -36,6 +37,7 @@ Fetch = Callable[[int, int], Any]
 
 #: Errors the controller names itself.
 _ENGINE_ERRORS: dict[str, type[FleetError]] = {
+    "EngineError": EngineError,
     "QueueCleared": QueueCleared,
     "FleetStopped": FleetStopped,
 }

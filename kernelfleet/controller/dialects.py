@@ -12,7 +12,6 @@ A ``Run`` is one job on its way. It decides and remembers; sending is ``engine.p
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from abc import ABC, abstractmethod
 from typing import Any
@@ -20,6 +19,15 @@ from typing import Any
 from jupyter_client.session import Session
 
 from kernelfleet.controller.outputs import OutputFolder
+from kernelfleet.controller.replies import (
+    FORMS,
+    asks_exit,
+    broken,
+    error_of,
+    is_output,
+    number_of,
+    unsound_field,
+)
 from kernelfleet.controller.requests import Job, Request
 from kernelfleet.wire.blocks import Block, LostBlock, from_frames
 from kernelfleet.wire.jupyter import KernelMessage, encode
@@ -72,11 +80,7 @@ class Run(ABC):
     @property
     def exiting(self) -> bool:
         """Whether the cell asked its kernel to exit, in our words or in ipykernel's."""
-        content = {} if self.reply is None else self.reply.content
-        return bool(content.get("exiting")) or any(
-            payload.get("source") == "ask_exit" and not payload.get("keepkernel")
-            for payload in content.get("payload", ())
-        )
+        return self.reply is not None and asks_exit(self.reply.content)
 
     def take_reply(self, message: KernelMessage) -> None:
         """A reply on shell that names this request."""
@@ -84,7 +88,9 @@ class Run(ABC):
 
     def take_iopub(self, message: KernelMessage) -> bool:
         """A published message that names this request; True if it is an output."""
-        if message.msg_type not in OUTPUT_TYPES:
+        if message.msg_type not in OUTPUT_TYPES or message.problem:
+            return False
+        if not is_output(message.msg_type, message.content):
             return False
         self.folder.add(message.msg_type, message.content)
         return True
@@ -125,12 +131,17 @@ class NativeRun(Run):
 
     def take_reply(self, message: KernelMessage) -> None:
         """A reply; its blocks are opened at once, before the engine lets them go."""
-        try:
-            message.buffers = from_frames(message.buffers)
-        except LostBlock as error:
-            problem = {"status": "error", "ename": "FleetError", "evalue": str(error)}
-            message.content = {**message.content, **problem, "kind": "engine"}
-            message.buffers = []
+        problem = message.problem
+        if not problem and (field := unsound_field(message.content)) is not None:
+            problem = f"its {field!r} makes no sense"
+        if not problem:
+            try:
+                message.buffers = from_frames(message.buffers)
+            except LostBlock as error:
+                problem = str(error)
+        if problem:
+            text = f"engine {self.job.engine_id} sent a reply that cannot be used: {problem}"
+            message.content, message.buffers = broken(text), []
         super().take_reply(message)
 
     def take_iopub(self, message: KernelMessage) -> bool:  # noqa: D102
@@ -215,31 +226,33 @@ class PortableRun(Run):
         content = self.reply.content
         result: JsonDict = {"ok": content.get("status") == "ok"}
         if self.job.method == "execute":
-            result["number"] = content.get("execution_count")
+            result["number"] = number_of(content)
         if not result["ok"]:
             result["error"] = self._error(content)
         elif self.job.method != "execute":
-            return self._data(content.get("user_expressions", {}).get("r", {}))
+            return self._data(content.get("user_expressions"))
         return self._with_outputs(result), []
 
     def _error(self, content: JsonDict) -> JsonDict:
         """The error, from iopub where it is told there: a formatter's failure is only there."""
         published = [o for o in self.folder.outputs() if o["output_type"] == "error"]
-        source = published[-1] if published else content
-        error = {key: source.get(key, "") for key in ("ename", "evalue")}
-        return {**error, "traceback": source.get("traceback", []), "kind": "user"}
+        return error_of(published[-1] if published else content)
 
-    def _data(self, expression: JsonDict) -> tuple[JsonDict, list[Any]]:
+    def _data(self, expressions: Any) -> tuple[JsonDict, list[Any]]:
+        expression = expressions.get("r") if isinstance(expressions, dict) else None
+        if not isinstance(expression, dict):
+            expression = {"evalue": f"engine {self.job.engine_id} sent no data with its reply"}
         try:
-            text = expression["data"][DATA_MIME]
-            answer = json.loads(text)
-            answer = {**answer, "ok": bool(answer["ok"])}
+            answer = json.loads(expression["data"][DATA_MIME])
             frames = [base64.b64decode(frame) for frame in answer.pop("frames")]
-        except (KeyError, TypeError, ValueError, binascii.Error):
-            error = {key: expression.get(key, "") for key in ("ename", "evalue")}
-            error = {**error, "traceback": expression.get("traceback", []), "kind": "user"}
-            return self._with_outputs({"ok": False, "error": error}), []
-        return self._with_outputs(answer), frames
+            kept = ("keys", "started", "completed")
+            result = {key: answer[key] for key in kept if FORMS[key](answer.get(key))}
+            result["ok"] = answer["ok"] is True
+            if not result["ok"]:
+                result["error"] = error_of(answer["error"])
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+            return self._with_outputs({"ok": False, "error": error_of(expression)}), []
+        return self._with_outputs(result), frames
 
 
 def _buffer(frame: Any) -> Any:

@@ -15,6 +15,8 @@ from typing import Any
 
 from jupyter_client.session import DELIM, Session
 
+from kernelfleet.wire.packable import MAX_DEPTH, nested_too_deep
+
 JsonDict = dict[str, Any]
 
 
@@ -33,6 +35,8 @@ class KernelMessage:
     content: JsonDict
     metadata: JsonDict
     buffers: list[Any]
+    #: Why the content was not taken; it says so as an error then.
+    problem: str = ""
 
 
 def make_session(key: bytes, session_id: str) -> Session:
@@ -79,25 +83,39 @@ def decode(session: Session, frames: Sequence[Any]) -> KernelMessage:
     if session.auth is not None and not compare_digest(parts[0], session.sign(parts[1:5])):
         raise BadKernelMessage("wrong signature")
     try:
-        header, parent, metadata, content = map(session.unpack, parts[1:5])
+        header, parent, metadata = map(session.unpack, parts[1:4])
         message = KernelMessage(
             identities=raw[:start],
             msg_type=header["msg_type"],
             session=header.get("session", ""),
             parent_id=parent.get("msg_id", "") if parent else "",
             metadata=metadata,
-            content=content,
+            content={},
             buffers=list(frames[start + 6 :]),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadKernelMessage(f"not a Jupyter message: {error}") from error
-    dicts: tuple[object, ...] = (message.content, message.metadata)
     texts: tuple[object, ...] = (message.msg_type, message.session, message.parent_id)
-    if not all(isinstance(each, dict) for each in dicts) or not all(
-        isinstance(each, str) for each in texts
-    ):
+    if not isinstance(metadata, dict) or not all(isinstance(each, str) for each in texts):
         raise BadKernelMessage("not a Jupyter message: a field is of the wrong type")
+    _take_content(message, session, parts[4])
     return message
+
+
+def _take_content(message: KernelMessage, session: Session, packed: bytes) -> None:
+    """Unpack the content; whoever waits for the message is told if that is not possible."""
+    try:
+        content = session.unpack(packed)
+        if not isinstance(content, dict):
+            message.problem = "its content is no object"
+        elif nested_too_deep(packed, content):
+            message.problem = f"its content is nested deeper than {MAX_DEPTH} levels"
+        else:
+            message.content = content
+    except (ValueError, RecursionError) as error:
+        message.problem = f"its content is no JSON we can take: {error}"
+    if message.problem:
+        message.content = {"status": "error", "ename": "EngineError", "evalue": message.problem}
 
 
 def _bytes(frame: Any) -> bytes:

@@ -74,8 +74,6 @@ def signed(*parts: bytes) -> list[bytes]:
         signed(b"[]", b"{}", b"{}", b"{}"),
         signed(b'{"msg_type": "x"}', b"[1]", b"{}", b"{}"),
         signed(b'{"msg_type": "x"}', b"no json", b"{}", b"{}"),
-        signed(b'{"msg_type": "x"}', b"{}", b"{}", b"\xff"),
-        signed(b'{"msg_type": "x"}', b"{}", b"{}", b"[]"),
         signed(b'{"msg_type": "x", "session": 3}', b"{}", b"{}", b"{}"),
         signed(b'{"msg_type": ["x"]}', b"{}", b"{}", b"{}"),
         signed(b'{"msg_type": "x"}', b'{"msg_id": []}', b"{}", b"{}"),
@@ -105,3 +103,26 @@ def test_many_identities_do_not_hide_the_delimiter(session: Session) -> None:
     _, frames = encode(session, "status", {})
     identities: list[Any] = [b"%d" % i for i in range(6)]
     assert decode(session, [*identities, *frames]).identities == identities
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"\xff", "no JSON"),
+        (b"[]", "no object"),
+        (b"null", "no object"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "no JSON"),
+        (b'{"a": ' + b"[" * 100_000, "no JSON"),
+        (b'{"a": ' + b"[" * 300 + b"]" * 300 + b"}", "nested deeper"),
+    ],
+    ids=lambda each: repr(each)[:30],
+)
+def test_who_waits_for_a_message_is_told_that_its_content_cannot_be_taken(
+    session: Session, content: bytes, problem: str
+) -> None:
+    head = b'{"msg_type": "x", "session": "s"}'
+    message = decode(session, signed(head, b'{"msg_id": "m"}', b"{}", content))
+    assert (message.parent_id, message.session) == ("m", "s")
+    assert problem in message.problem
+    assert message.content["status"] == "error"
+    assert message.content["evalue"] == message.problem
