@@ -86,10 +86,11 @@ def get_result(controller: Controller, _client: str, head: JsonDict) -> Answer:
 
 def cancel(controller: Controller, _client: str, head: JsonDict) -> Awaitable[Answer]:
     """Drop a request's waiting jobs, and interrupt its running ones if asked to."""
-    return _cancel(controller, head["result_id"], interrupt=head.get("interrupt", False))
+    return cancel_request(controller, head["result_id"], interrupt=head.get("interrupt", False))
 
 
-async def _cancel(controller: Controller, result_id: str, *, interrupt: bool) -> Answer:
+async def cancel_request(controller: Controller, result_id: str, *, interrupt: bool) -> Answer:
+    """``cancel``, for the controller's own use too."""
     request = controller.running.get(result_id)
     dropped, working = [], []
     if request is not None:

@@ -25,9 +25,10 @@ from dataclasses import dataclass
 from logging import Logger
 from typing import Any, Protocol
 
-from kernelfleet.controller.calls import CALLS, CallError
+from kernelfleet.controller.calls import CALLS, CallError, cancel_request
 from kernelfleet.controller.dialects import Run
 from kernelfleet.controller.engine import Engine
+from kernelfleet.controller.engine_queue import INDEPENDENT
 from kernelfleet.controller.heads import QUEUED_VERBS, BadHead, UnknownVerb, check, shown
 from kernelfleet.controller.history import Commands, Results
 from kernelfleet.controller.requests import Request
@@ -95,9 +96,16 @@ class Controller:
         }
 
     def disconnect(self, client_id: str) -> None:
-        """A client has left; its submitted work goes on, its results stay in the history."""
+        """A client has left: its submitted work goes on, and its results stay in the history.
+
+        Its maps and executors end with it: it held what they had not handed out, and nobody can
+        ask for what is under way.
+        """
         self.clients.pop(client_id, None)
         self.results.release_all(client_id)
+        for request in list(self.running.values()):
+            if request.client == client_id and request.verb in INDEPENDENT:
+                self.spawn(cancel_request(self, request.result_id, interrupt=True))
 
     def _deliver(self, client_id: str, head: JsonDict, buffers: list[Any]) -> bool:
         client = self.clients.get(client_id)
