@@ -1,4 +1,4 @@
-"""How an engine ends: promptly, with its exit code, and never after its parent."""
+"""How an engine ends: promptly, with its exit code, never after its parent, nothing left behind."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+
+from kernelfleet.wire import marks
 
 _PR_SET_PDEATHSIG = 1
 #: The user's atexit functions have this long, and the last messages as well.
@@ -30,6 +32,14 @@ def die_with_parent(parent_pid: int) -> None:
             os._exit(1)
         except PermissionError:
             pass
+
+
+def hold_mark() -> None:
+    """Hold the file by which the controller knows processes forked from this one."""
+    name = marks.file_name(os.environ)
+    if name is not None and hasattr(os, "memfd_create"):
+        with suppress(OSError):
+            os.memfd_create(name)  # open as long as the engine lives
 
 
 def watchdog(

@@ -4,8 +4,9 @@ Run as ``python -m kernelfleet.provisioners.zygote FD OWNER MODULE,MODULE...`` w
 socket pair and the process id of its owner. It is single-threaded and has no event loop, ZMQ
 context or lock, or its children would inherit them in whatever state they are.
 
-It ends, and ends its children, when its owner is gone. When it is killed itself, its children
-live on, and end with the owner.
+It ends, and ends its children, when its owner is gone; what they have made a daemon as well, for
+it is the parent of whoever loses his own below it. When it is killed itself, its children live
+on, and end with the owner.
 
 Requests and answers are JSON packets::
 
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import array
 import atexit
+import ctypes
 import gc
 import importlib
 import json
@@ -38,11 +40,17 @@ from typing import Any, NoReturn
 #: The largest packet: an environment may have some tens of kilobytes.
 MAX_PACKET_BYTES = 1024 * 1024
 
+#: How long what the children have left behind may take to go.
+ENDING_SECONDS = 0.7
+_PR_SET_CHILD_SUBREAPER = 36
+
 
 def main() -> NoReturn:
     """Serve until the owner is gone."""
     sock = socket.socket(fileno=int(sys.argv[1]))
     owner = _open_owner(int(sys.argv[2]))
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the owner's affair
     failed = _preload([name for name in sys.argv[3].split(",") if name])
     wakeup, wakeup_write = os.pipe()
@@ -104,18 +112,38 @@ def _end(children: set[int]) -> NoReturn:
     for pid in children:
         with suppress(OSError):
             os.killpg(pid, signal.SIGKILL)
+    deadline = time.monotonic() + ENDING_SECONDS
+    while (left := _all_children()) and time.monotonic() < deadline:
+        for pid in left:
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)  # ours until we reap it: its children come to us
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                continue
+        time.sleep(0.002)
     os._exit(0)
 
 
+def _all_children() -> list[int]:
+    """Those we have forked, and orphans from below them."""
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children") as file:
+            return [int(pid) for pid in file.read().split()]
+    except OSError:
+        return []  # a kernel without that file
+
+
 def _reap(sock: socket.socket, children: set[int]) -> None:
-    while children:
+    while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
             return
         if pid == 0:
             return
-        children.discard(pid)
+        if pid not in children:
+            continue  # an orphan: nobody asks for it
+        children.remove(pid)
         code = os.waitstatus_to_exitcode(status)
         with suppress(OSError):
             sock.send(json.dumps({"exited": pid, "code": code}).encode())

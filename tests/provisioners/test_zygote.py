@@ -108,6 +108,44 @@ def test_what_a_kernel_has_started_goes_with_it(folder: Path) -> None:
     eventually(lambda: is_gone(int(child.read_text())), 5)
 
 
+@pytest.mark.parametrize(
+    "start",
+    [
+        "subprocess.Popen(['sleep', '300'], start_new_session=True, env={})",
+        'subprocess.run(\'trap "" TERM; setsid sh -c "sleep 300; sleep 300" &\', shell=True)',
+    ],
+    ids=["in its own session", "a daemon that starts others"],
+)
+@pytest.mark.parametrize("alive", [True, False], ids=["kernel lives", "kernel has died"])
+def test_what_a_kernel_has_made_independent_goes_with_the_owner(
+    folder: Path, start: str, alive: bool
+) -> None:
+    code = f"import subprocess; child = {start}; {SLEEP}"
+    with owner(folder, code) as (process, zygote, kernel):
+        server = psutil.Process(zygote)
+
+        def daemons() -> list[psutil.Process]:
+            below = server.children(recursive=True)
+            return [each for each in below if each.name() == "sleep"]
+
+        eventually(lambda: len(daemons()) == 1)
+        if not alive:
+            os.kill(kernel, signal.SIGKILL)
+            eventually(lambda: is_gone(kernel))
+        started = daemons()
+        assert len(started) == 1
+        process.kill()
+        process.wait()
+        eventually(lambda: is_gone(started[0].pid), 5)
+
+
+def test_orphans_that_end_are_nobodys_exit_and_leave_no_zombie(folder: Path) -> None:
+    code = f"import subprocess; subprocess.run('setsid true &', shell=True); {SLEEP}"
+    with owner(folder, code) as (_, zygote, kernel):
+        server = psutil.Process(zygote)
+        eventually(lambda: [each.pid for each in server.children()] == [kernel])
+
+
 def test_an_owner_that_is_gone_already_is_noticed() -> None:
     gone = subprocess.Popen(["true"])
     gone.wait()

@@ -1,0 +1,51 @@
+"""The mark of an engine's family: what carries it, and that nobody else is taken for one of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from kernelfleet.wire import marks
+
+A, B = "a" * 32, "b" * 32
+
+
+def test_a_marked_environment_is_known_by_its_mark_only() -> None:
+    environment = marks.added_to({"HOME": "/"}, A)
+    assert environment["HOME"] == "/"
+    assert marks.is_in_environment(environment, {A})
+    assert not marks.is_in_environment(environment, {B})
+    assert not marks.is_in_environment({"HOME": "/"}, {A})
+
+
+def test_a_fleet_inside_an_engine_carries_both_marks() -> None:
+    environment = marks.added_to(marks.added_to({}, A), B)
+    assert marks.is_in_environment(environment, {A})
+    assert marks.is_in_environment(environment, {B})
+
+
+def test_an_empty_environment_carries_not_even_an_empty_mark() -> None:
+    assert not marks.is_in_environment({}, {A})
+    assert marks.file_name({}) is None
+
+
+@pytest.mark.parametrize("inner", [[], [B]], ids=["one engine", "an engine in an engine"])
+def test_the_memory_file_is_known_by_what_the_system_shows_of_it(inner: list[str]) -> None:
+    environment = marks.added_to({}, A)
+    for each in inner:
+        environment = marks.added_to(environment, each)
+    link = f"/memfd:{marks.file_name(environment)} (deleted)"
+    assert marks.is_in_link(link, {A})
+    assert marks.is_in_link(link, {B}) == bool(inner)
+    assert not marks.is_in_link(link, {"c" * 32})
+
+
+@pytest.mark.parametrize("link", ["/memfd:kernelfleet (deleted)", "socket:[1]", "/tmp/" + A, ""])
+def test_other_files_are_not_taken_for_it(link: str) -> None:
+    assert not marks.is_in_link(link, {A})
+
+
+def test_however_deep_fleets_are_nested_the_name_is_one_the_system_allows() -> None:
+    environment: dict[str, str] = {}
+    for i in range(20):
+        environment = marks.added_to(environment, f"{i:032}")
+    assert len(marks.file_name(environment) or "") <= 249
