@@ -189,6 +189,8 @@ class EngineInfo:
         host: The machine it runs on.
         kernel_name: The kernelspec it was started from.
         connection_file: What ``jupyter console --existing`` takes.
+        transport: How the controller talks to it: ``ipc`` (a Unix socket), ``tcp+curve``
+            (encrypted) or, for kernels that know neither, ``tcp`` (signed, but not encrypted).
         memory_bytes: Its memory; None if not known.
         queue: How many requests wait for it.
         executed: How many commands it has executed.
@@ -201,6 +203,7 @@ class EngineInfo:
     host: str | None = None
     kernel_name: str | None = None
     connection_file: str | None = None
+    transport: str | None = None
     memory_bytes: int | None = None
     queue: int = 0
     executed: int = 0

@@ -7,7 +7,6 @@ code. This is not the place for what one sub-command alone needs.
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import signal
 import sys
@@ -264,11 +263,6 @@ def find_fleet(name: str | None) -> connection.FleetFile:
         f"no fleet {name!r} is running ({f'running: {others}' if others else 'there is none'}); "
         f"start it with `kernelfleet start --name {name}`"
     )
-
-
-def number_of_cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def unwind_on_signals() -> None:

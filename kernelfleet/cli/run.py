@@ -24,11 +24,11 @@ from kernelfleet.cli.base import (
     Command,
     UsageError,
     complain,
-    number_of_cores,
     unwind_on_signals,
 )
 from kernelfleet.error_text import format_ids, shows_colours, without_colours
 from kernelfleet.errors import CompositeError, RemoteError, error_text
+from kernelfleet.wire.platforms import number_of_cores
 
 if TYPE_CHECKING:
     from kernelfleet.client.client import MultiEngineClient

@@ -29,9 +29,9 @@ from kernelfleet.cli.base import (
     UsageError,
     complain,
     exit_code_of,
-    number_of_cores,
 )
 from kernelfleet.wire import connection
+from kernelfleet.wire.platforms import HERE, number_of_cores
 from kernelfleet.wire.private import open_private
 
 #: Tells the detached controller which descriptor to report on.
@@ -125,6 +125,8 @@ class Start(Command):
         ready_fd = os.environ.pop(READY_FD, None)
         if ready_fd is not None:
             return _serve_detached(self, int(ready_fd))
+        if self.daemonize and not HERE.process_groups:
+            raise UsageError("--daemonize needs Unix: start the fleet in a terminal of its own")
         if self.daemonize:
             return _start_detached(self.argv, self.fleet_name)
         return _serve(self, lambda text: print(text, flush=True), to_stderr=True)
@@ -160,7 +162,7 @@ def _serve(start: Start, say: Callable[[str], None], to_stderr: bool) -> int:
 
 def _hang_up_is_sigterm() -> None:
     """End in order when the terminal goes away, unless ``nohup`` says that it does not matter."""
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
 
 

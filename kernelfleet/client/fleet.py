@@ -24,6 +24,7 @@ from kernelfleet.client.transport import EmbeddedTransport, Transport
 from kernelfleet.controller.host import FleetHost
 from kernelfleet.controller.options import HostOptions
 from kernelfleet.errors import FleetError
+from kernelfleet.wire.platforms import number_of_cores
 
 Environment = Mapping[str, str] | Callable[[int], Mapping[str, str]] | None
 
@@ -172,7 +173,7 @@ def _kernels(n: int | None, kernel: str | list[str | None] | None) -> list[str |
             raise ValueError(f"n={n}, but {len(kernel)} kernels are named")
         return list(kernel)
     if n is None:
-        n = len(os.sched_getaffinity(0))
+        n = number_of_cores()
     if isinstance(n, bool) or not isinstance(n, int):
         raise TypeError(f"n is how many engines, not {n!r}")
     if n < 1:

@@ -33,7 +33,8 @@ class LoopThread:
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        self.loop = asyncio.new_event_loop()
+        # add_reader, which every socket of ours needs, is not for the loop Windows starts with
+        self.loop = asyncio.SelectorEventLoop()
         self.context: zmq.Context[Any] = zmq.Context()
         self.context.set(zmq.MAX_SOCKETS, MAX_SOCKETS)
         self._thread = threading.Thread(target=self._run, name="kernelfleet", daemon=True)

@@ -7,7 +7,6 @@ import contextlib
 import logging
 import os
 import platform
-import resource
 import secrets
 import signal
 import time
@@ -21,6 +20,7 @@ from kernelfleet.controller.host import FleetHost
 from kernelfleet.controller.options import HostOptions
 from kernelfleet.controller.server import Server
 from kernelfleet.wire.connection import DEFAULT_NAME, FleetFile
+from kernelfleet.wire.platforms import HERE
 
 #: ZMQ's default of 1023 sockets per context is too few for hundreds of engines.
 MAX_SOCKETS = 8192
@@ -62,7 +62,9 @@ def run_daemon(
         OSError: the TCP port is taken.
     """
     _raise_descriptor_limit()
-    asyncio.run(_serve(options, on_ready, log or logging.getLogger("kernelfleet")))
+    # add_reader, which every socket of ours needs, is not for the loop that Windows starts with
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        runner.run(_serve(options, on_ready, log or logging.getLogger("kernelfleet")))
 
 
 async def _serve(
@@ -70,8 +72,7 @@ async def _serve(
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(signum, stop.set)
+    _stop_on_signals(loop, stop)
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     context.set(zmq.MAX_SOCKETS, MAX_SOCKETS)
     try:
@@ -92,6 +93,14 @@ async def _serve(
         context.destroy(linger=500)
 
 
+def _stop_on_signals(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(signum, stop.set)
+        except NotImplementedError:  # Windows
+            signal.signal(signum, lambda *_: loop.call_soon_threadsafe(stop.set))
+
+
 async def _serve_host(
     host: FleetHost,
     options: DaemonOptions,
@@ -109,8 +118,9 @@ async def _serve_host(
     )
     server = Server(host.controller, context, fleet, log)
     try:
-        fleet.ipc = server.listen_ipc(str(host.directory.sockets / "client.sock"))
-        if options.tcp:
+        if HERE.unix_sockets:
+            fleet.ipc = server.listen_ipc(str(host.directory.sockets / "client.sock"))
+        if options.tcp or not HERE.unix_sockets:
             fleet.tcp = server.listen_tcp(fleet, options.port)
         host.directory.write(fleet)
         on_ready(fleet)
@@ -138,6 +148,10 @@ def _host_options(options: DaemonOptions) -> HostOptions:
 
 def _raise_descriptor_limit() -> None:
     """Ask for as many descriptors as we may have: the usual 1024 end at some 150 engines."""
+    try:
+        import resource
+    except ImportError:
+        return  # Windows has no such limit
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

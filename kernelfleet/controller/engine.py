@@ -30,8 +30,9 @@ from kernelfleet.controller.dialects import (
     encode_portable,
 )
 from kernelfleet.controller.engine_queue import EngineQueue
-from kernelfleet.controller.launcher import Incarnation, resource_usage
+from kernelfleet.controller.launcher import Incarnation
 from kernelfleet.controller.links import Links
+from kernelfleet.controller.processes import resource_usage
 from kernelfleet.controller.requests import Job
 from kernelfleet.controller.revival import Revival
 from kernelfleet.wire.blocks import Block, to_frames
@@ -155,6 +156,7 @@ class Engine:
             "host": self.info.get("host", ""),
             "kernel_name": self.kernel_name or "kernelfleet",
             "connection_file": incarnation.connection_file if incarnation else None,
+            "transport": incarnation.transport if incarnation else None,
             "queue": len(status["queue"]),
             "executed": self.executed,
             "started": incarnation.started if incarnation else None,

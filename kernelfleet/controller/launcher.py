@@ -5,7 +5,7 @@ routing id. A restart is a new incarnation, because frames queued for a dead ker
 delivered to its successor on the same endpoint, and ``restart_kernel`` keeps the endpoint on ipc
 even with ``newports=True`` (jupyter_client 8.10).
 
-The manager's own restarter is off: death is seen here, in milliseconds, through a pidfd.
+The manager's own restarter is off: death is seen here, in milliseconds where there are pidfds.
 """
 
 from __future__ import annotations
@@ -29,8 +29,19 @@ from jupyter_client.manager import AsyncKernelManager
 
 from kernelfleet.controller.guardian import Guardian
 from kernelfleet.controller.links import Endpoints
+from kernelfleet.controller.processes import (
+    call_when_ended,
+    descendants,
+    kill_group,
+    on_readable_once,
+    open_pidfd,
+    terminate_group,
+    wait_exit,
+)
 from kernelfleet.errors import StartError
 from kernelfleet.wire.jupyter import make_session
+from kernelfleet.wire.platforms import HERE, number_of_cores
+from kernelfleet.wire.private import close_to_others, open_private, private_dir
 
 #: What BLAS and OpenMP read before numpy loads; set to cores // n unless the user has set it.
 THREAD_VARIABLES = (
@@ -67,6 +78,8 @@ class Incarnation:
     kernel_name: str
     pid: int | None = None
     pidfd: int = -1
+    #: Looks whether it has ended, where no descriptor tells.
+    watch: asyncio.Task[None] | None = None
     #: Its end is our own doing: the death watch is to say nothing.
     leaving: bool = False
     started: float = field(default_factory=time.time)
@@ -76,12 +89,19 @@ class Incarnation:
         """The Jupyter connection file, for ``jupyter console --existing``."""
         return str(self.manager.connection_file)
 
+    @property
+    def transport(self) -> str:
+        """How the controller talks to it: ``ipc``, ``tcp+curve`` or, signed only, ``tcp``."""
+        if self.manager.transport == "tcp" and self.endpoints.curve_public_key is not None:
+            return "tcp+curve"
+        return str(self.manager.transport)
+
 
 def thread_environment(n_engines: int, environment: Mapping[str, str]) -> dict[str, str]:
     """The thread limits that keep ``n_engines`` engines from oversubscribing the machine."""
     if any(name in environment for name in THREAD_VARIABLES):
         return {}  # the user has thought about it
-    threads = str(max(1, len(os.sched_getaffinity(0)) // max(1, n_engines)))
+    threads = str(max(1, number_of_cores() // max(1, n_engines)))
     return dict.fromkeys(THREAD_VARIABLES, threads)
 
 
@@ -143,13 +163,12 @@ class Launcher:
         manager.session = make_session(self._key, session_id)
         manager.connection_file = str(self._directory / f"e{engine_id}-{session_id[:4]}.json")
         manager._kernel_spec = self._spec(kernel_name, session_id)
-        manager.transport = "ipc" if _speaks_ipc(manager._kernel_spec) else "tcp"
-        manager.transport_encryption = "auto" if manager.transport == "tcp" else "disabled"
-        self._logs.mkdir(mode=0o700, parents=True, exist_ok=True)
-        log = os.open(
+        _choose_transport(manager, native=kernel_name is None)
+        for each in (self._logs.parent.parent, self._logs.parent, self._logs):
+            private_dir(each)
+        log = open_private(
             self._logs / f"engine-{engine_id}.log",
             os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND,
-            0o600,
         )
         try:
             await manager.start_kernel(env=dict(environment), cwd=cwd, stdout=log, stderr=log)
@@ -174,7 +193,7 @@ class Launcher:
             native=kernel_name is None,
             kernel_name=kernel_name or "kernelfleet",
             pid=pid,
-            pidfd=_open_pidfd(pid),
+            pidfd=open_pidfd(pid),
         )
 
     def _spec(self, kernel_name: str | None, session_id: str) -> KernelSpec:
@@ -200,9 +219,16 @@ class Launcher:
     ) -> None:
         """Call ``on_exit`` once, on the loop, when the process has ended."""
         if incarnation.pidfd >= 0:
-            loop.add_reader(incarnation.pidfd, _once(loop, incarnation, on_exit))
-        elif incarnation.pid is not None and _has_ended(incarnation):
-            loop.call_soon(on_exit)  # before we had a descriptor of it
+            on_readable_once(loop, incarnation.pidfd, on_exit)
+            return
+        assert incarnation.manager.provisioner is not None
+        poll = incarnation.manager.provisioner.poll
+        incarnation.watch = loop.create_task(call_when_ended(incarnation, poll, on_exit))
+
+    def close_to_others(self, incarnation: Incarnation) -> None:
+        """Take the sockets of a kernel that answers from others; the directory does so already."""
+        for path in self._directory.glob(f"{Path(incarnation.connection_file).stem}*"):
+            close_to_others(path)
 
     async def interrupt(self, incarnation: Incarnation) -> bool:
         """Send SIGINT; False where the kernel wants an ``interrupt_request`` instead."""
@@ -221,7 +247,9 @@ class Launcher:
         Returns:
             Its exit code, negative for a signal; None where nobody knows.
         """
-        _kill_group(incarnation.pid)
+        kill_group(incarnation.pid)
+        if incarnation.watch is not None:
+            incarnation.watch.cancel()
         if incarnation.pid is not None:
             self._guardian.forget(incarnation.pid)
         if incarnation.pidfd >= 0:
@@ -246,17 +274,17 @@ class Launcher:
         """
         alive = [incarnation for incarnation in incarnations if incarnation.pid is not None]
         # Before they are asked: who has left is nobody's parent any more.
-        family = _descendants({incarnation.pid for incarnation in alive if incarnation.pid})
+        family = descendants({incarnation.pid for incarnation in alive if incarnation.pid})
         for incarnation in alive:
             request_shutdown(incarnation)
-        left = await _wait_exit(alive, POLITE_SECONDS)
-        family += _descendants({incarnation.pid for incarnation in left if incarnation.pid})
+        left = await wait_exit(alive, POLITE_SECONDS)
+        family += descendants({incarnation.pid for incarnation in left if incarnation.pid})
         for incarnation in left:
-            _signal_group(incarnation.pid, signal.SIGTERM)
-        left = await _wait_exit(left, TERMINATE_SECONDS)
+            terminate_group(incarnation.pid)
+        left = await wait_exit(left, TERMINATE_SECONDS)
         for incarnation in left:
-            _kill_group(incarnation.pid)
-        await _wait_exit(left, POLITE_SECONDS)
+            kill_group(incarnation.pid)
+        await wait_exit(left, POLITE_SECONDS)
         await asyncio.gather(*(self.reap(incarnation) for incarnation in alive))
         for process in family:
             with contextlib.suppress(psutil.Error):
@@ -267,9 +295,19 @@ async def _undo(manager: EngineManager) -> None:
     """After a start that failed or was cancelled, perhaps with a process there already."""
     provisioner = manager.provisioner
     if provisioner is not None and provisioner.has_process:
-        _kill_group(getattr(provisioner, "pid", None))
+        kill_group(getattr(provisioner, "pid", None))
         await provisioner.wait()
     await manager.cleanup_resources()
+
+
+def _choose_transport(manager: EngineManager, *, native: bool) -> None:
+    """Unix sockets where possible; else loopback TCP, signed and, if it can be, encrypted."""
+    assert manager._kernel_spec is not None
+    manager.transport = "ipc" if HERE.unix_sockets and _speaks_ipc(manager._kernel_spec) else "tcp"
+    if manager.transport == "ipc":
+        manager.transport_encryption = "disabled"
+    else:
+        manager.transport_encryption = "required" if native else "auto"
 
 
 def _speaks_ipc(spec: KernelSpec) -> bool:
@@ -287,90 +325,3 @@ def _endpoints(manager: EngineManager) -> Endpoints:
         curve_public_key=manager.curve_publickey,
         curve_secret_key=manager.curve_secretkey,
     )
-
-
-def _open_pidfd(pid: int | None) -> int:
-    if pid is None:
-        return -1
-    try:
-        return os.pidfd_open(pid)
-    except (OSError, AttributeError):
-        return -1
-
-
-def _once(
-    loop: asyncio.AbstractEventLoop, incarnation: Incarnation, on_exit: Callable[[], None]
-) -> Callable[[], None]:
-    def exited() -> None:
-        loop.remove_reader(incarnation.pidfd)
-        on_exit()
-
-    return exited
-
-
-async def _wait_exit(incarnations: list[Incarnation], timeout: float) -> list[Incarnation]:
-    """Wait until the processes have ended; gives back those that have not."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + timeout
-    left = [incarnation for incarnation in incarnations if not _has_ended(incarnation)]
-    waiters = {i.pidfd: loop.create_future() for i in left if i.pidfd >= 0}
-    for fd, waiter in waiters.items():
-        loop.add_reader(fd, _settle_once, loop, fd, waiter)
-    if waiters:
-        await asyncio.wait(waiters.values(), timeout=max(0.0, deadline - loop.time()))
-        for fd, waiter in waiters.items():
-            if not waiter.done():
-                loop.remove_reader(fd)
-    return [incarnation for incarnation in left if not _has_ended(incarnation)]
-
-
-def _settle_once(loop: asyncio.AbstractEventLoop, fd: int, waiter: asyncio.Future[None]) -> None:
-    loop.remove_reader(fd)
-    if not waiter.done():
-        waiter.set_result(None)
-
-
-def _has_ended(incarnation: Incarnation) -> bool:
-    """Whether the process is gone or a zombie."""
-    try:
-        return psutil.Process(incarnation.pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
-def _signal_group(pid: int | None, signum: int) -> None:
-    if pid is not None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signum)
-
-
-def _kill_group(pid: int | None) -> None:
-    _signal_group(pid, signal.SIGKILL)
-
-
-def _descendants(roots: set[int]) -> list[psutil.Process]:
-    """Every process below ``roots``, those in sessions of their own too, in one look."""
-    children: dict[int, list[psutil.Process]] = {}
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            children.setdefault(process.ppid(), []).append(process)
-    found: list[psutil.Process] = []
-    waiting = list(roots)
-    while waiting:
-        for child in children.get(waiting.pop(), []):
-            found.append(child)
-            waiting.append(child.pid)
-    return found
-
-
-def resource_usage(pid: int | None) -> dict[str, Any]:
-    """Memory (bytes) and CPU seconds of a process; empty where it cannot be told."""
-    if pid is None:
-        return {}
-    try:
-        process = psutil.Process(pid)
-        with process.oneshot():
-            times = process.cpu_times()
-            return {"memory_bytes": process.memory_info().rss, "cpu": times.user + times.system}
-    except psutil.Error:
-        return {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 
 from kernelfleet.errors import StartError
 
@@ -22,10 +21,10 @@ def allow_engines(n: int) -> None:
     Raises:
         StartError: the hard limit, which is the administrator's, forbids it.
     """
-    if sys.platform == "win32":
-        return
-    import resource
-
+    try:
+        import resource
+    except ImportError:
+        return  # Windows has no such limit
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _open_now() + n * DESCRIPTORS_PER_ENGINE + DESCRIPTORS_TO_SPARE
     if soft == resource.RLIM_INFINITY or wanted <= soft:

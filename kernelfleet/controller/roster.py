@@ -46,6 +46,11 @@ INSIST_SECONDS = 0.5
 #: How long what a dying kernel has sent may take to reach us.
 LAST_WORDS_SECONDS = 0.02
 
+PLAIN_TCP = (
+    "engine %d (kernel %s) understands neither Unix sockets nor encryption: it listens on loopback "
+    "TCP, where messages are signed but can be read by whoever may capture packets"
+)
+
 Finished = Callable[[Engine, Run, JsonDict, list[Any]], None]
 
 
@@ -180,6 +185,9 @@ class Roster:
                 await asyncio.wait_for(self._introduce(engine), START_TIMEOUT)
             except (TimeoutError, ConnectionError) as error:
                 raise StartError(self._start_failure(engine, error)) from None
+            self._launcher.close_to_others(incarnation)
+            if incarnation.transport == "tcp":
+                self._log.warning(PLAIN_TCP, engine.id, incarnation.kernel_name)
         engine.ready()
 
     def _own_links(self, engine: Engine) -> Links:

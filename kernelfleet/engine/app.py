@@ -12,7 +12,6 @@ from __future__ import annotations
 import atexit
 import faulthandler
 import os
-import signal
 import sys
 import threading
 from contextlib import suppress
@@ -152,7 +151,7 @@ class EngineApp(IPKernelApp):
         """End the process from any thread, interrupting the user's code."""
         departure.watchdog(1.0, 0, unless=self._leaving)
         self.kernel.io_loop.add_callback(self.kernel.io_loop.stop)
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        interrupts.raise_in_main_thread()
 
     def leave(self, code: int) -> None:
         """End the process now: what is printed or replied goes out, nothing is waited for."""

@@ -46,7 +46,16 @@ def ignore(signum: int, frame: object) -> None:
 def install() -> None:
     """Make the engine deaf to SIGINT."""
     signal.signal(signal.SIGINT, ignore)
-    signal.signal(signal.SIGURG, ignore)  # only ends system calls; ignored where nobody handles it
+    if hasattr(signal, "SIGURG"):  # only ends system calls; ignored where nobody handles it
+        signal.signal(signal.SIGURG, ignore)
+
+
+def raise_in_main_thread() -> None:
+    """Have SIGINT handled by the main thread, out of a system call as well where that can be."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    else:
+        _thread.interrupt_main()
 
 
 class _Requests:
@@ -75,6 +84,9 @@ def want(msg_id: str) -> None:
     """Interrupt this request, now or when its code begins; called on the control thread."""
     _Requests.wanted = {msg_id: True}  # the fleet has one request here at a time
     if _Requests.inside == msg_id and _Requests.wanted.pop(msg_id, False):
+        if not hasattr(os, "killpg"):
+            raise_in_main_thread()
+            return
         group = os.getpgrp()
         # what the code has started is interrupted as by Ctrl-C in a terminal
         (os.killpg if group == os.getpid() else os.kill)(os.getpid(), signal.SIGINT)

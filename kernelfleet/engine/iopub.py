@@ -11,12 +11,10 @@ moment means waiting for a message that is about to come, one too low would lose
 from __future__ import annotations
 
 import codecs
-import fcntl
 import os
 import select
 import struct
 import sys
-import termios
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -107,6 +105,9 @@ class CountingIOPubThread(IOPubThread):
 
     def _setup_pipe_in(self) -> None:
         self._pipe_uuid = os.urandom(16)
+        if not hasattr(os, "fork"):
+            self._pipe_flag = False  # no children of this kind
+            return
         pipe_in = self.socket.context.socket(zmq.PULL)
         pipe_in.linger = 0
         try:
@@ -223,5 +224,8 @@ class EngineStream(OutStream):
 
 
 def _readable_bytes(fd: int) -> int:
+    import fcntl  # where descriptors are watched, there are these
+    import termios
+
     answer = fcntl.ioctl(fd, termios.FIONREAD, b"\0\0\0\0")
     return int(struct.unpack("i", answer)[0])

@@ -28,6 +28,7 @@ from kernelfleet.provisioners.forkserver import (
     kind_of,
     servers,
 )
+from kernelfleet.wire.platforms import HERE
 
 
 class ForkProvisioner(LocalProvisioner):
@@ -118,7 +119,7 @@ def _resolve(future: asyncio.Future[None]) -> None:
 
 def _is_forkable(cmd: list[str], kwargs: Mapping[str, Any]) -> bool:
     """Whether a fork server of ours can become this command."""
-    if not sys.platform.startswith("linux") or not hasattr(os, "pidfd_open"):
+    if not HERE.fork_server:
         return False
     cwd = kwargs.get("cwd")
     if cwd and not os.path.isdir(cwd):

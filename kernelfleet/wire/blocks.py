@@ -18,15 +18,15 @@ Works on one Linux machine and for one user; whether two processes share one is 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import mmap
 import os
 import secrets
 import stat
-import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
+
+from kernelfleet.wire.platforms import HERE
 
 #: Buffers from this size on go into shared memory.
 BLOCK_BYTES = 1024 * 1024
@@ -39,6 +39,10 @@ _MAX_TICKET_BYTES = 200
 _MAX_SECRET_BYTES = 100
 #: Written in pieces, so that an interrupt need not wait for the whole.
 _PIECE_BYTES = 64 * 1024 * 1024
+
+
+#: F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW and F_SEAL_WRITE, which only Linux knows.
+_SEALS = 0x1 | 0x2 | 0x4 | 0x8
 
 
 class LostBlock(RuntimeError):
@@ -72,7 +76,7 @@ class Block:
         while written < view.nbytes:
             # By write, never through a mapping: without memory that would be a SIGBUS.
             written += os.pwrite(block._fd, view[written : written + _PIECE_BYTES], written)
-        fcntl.fcntl(block._fd, fcntl.F_ADD_SEALS, _SEALS)
+        _add_seals(block._fd)
         return block
 
     @property
@@ -87,17 +91,15 @@ class Block:
         Raises:
             LostBlock: it is not there, not ours, not sealed, or not as large as it says.
         """
+        if not HERE.shared_memory:
+            raise LostBlock("processes share no blocks of memory on this system")
         try:
             pid, number, nbytes = _read_ticket(ticket)
             fd = _open_memory(f"/proc/{pid}/fd/{number}", nbytes)
         except (OSError, ValueError) as error:
             raise LostBlock(f"a block of shared memory cannot be opened: {error}") from None
         block = cls(fd, nbytes)
-        try:
-            seals = fcntl.fcntl(fd, fcntl.F_GET_SEALS)
-        except OSError:
-            seals = 0
-        if seals & _SEALS != _SEALS:
+        if not _is_sealed(fd):
             raise LostBlock("a ticket does not name a sealed block")
         return block
 
@@ -150,17 +152,25 @@ def _open_memory(path: str, nbytes: int) -> int:
         os.close(looked_at)
 
 
-_SEALS = (
-    fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
-    if sys.platform.startswith("linux")
-    else 0
-)
+def _add_seals(fd: int) -> None:
+    import fcntl
+
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
+
+
+def _is_sealed(fd: int) -> bool:
+    import fcntl
+
+    try:
+        return fcntl.fcntl(fd, fcntl.F_GET_SEALS) & _SEALS == _SEALS
+    except OSError:
+        return False
 
 
 def available() -> bool:
     """Whether this process can make blocks; ``KERNELFLEET_SHARED_MEMORY=0`` says no."""
     wanted = os.environ.get("KERNELFLEET_SHARED_MEMORY", "1") not in ("0", "no", "false")
-    return wanted and sys.platform.startswith("linux") and hasattr(os, "memfd_create")
+    return wanted and HERE.shared_memory
 
 
 # -- frames -----------------------------------------------------------------------------------

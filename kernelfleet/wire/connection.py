@@ -27,6 +27,7 @@ from typing import Any
 from jupyter_core.paths import jupyter_data_dir, jupyter_runtime_dir
 
 from kernelfleet.errors import FleetExists, FleetNotFound
+from kernelfleet.wire.platforms import HERE
 from kernelfleet.wire.private import (
     is_ours,
     open_private,
@@ -41,8 +42,7 @@ PROTOCOL_VERSION = 1
 DEFAULT_NAME = "default"
 DEFAULT_PORT = 10105
 
-#: What a Unix socket path may take: 108 bytes with the final zero (Linux).
-MAX_SOCKET_PATH_BYTES = 107
+MAX_SOCKET_PATH_BYTES = HERE.max_socket_path_bytes
 #: Room for the longest name put below ``sockets_dir``: ``e9999-9999-ipc-5``.
 SOCKET_NAME_BYTES = 24
 

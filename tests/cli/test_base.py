@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kernelfleet import errors
-from kernelfleet.cli.base import COMMANDS, complain, exit_code_of, find_fleet, number_of_cores
+from kernelfleet.cli.base import COMMANDS, complain, exit_code_of, find_fleet
 from kernelfleet.wire.connection import FleetFile
 
 CLI = Callable[..., tuple[int, str, str]]
@@ -147,7 +147,3 @@ def test_a_fleet_is_found_by_name_or_when_there_is_no_choice(
         find_fleet("sweeep")
     running("default")
     assert find_fleet(None).name == "default"
-
-
-def test_there_is_at_least_one_core() -> None:
-    assert number_of_cores() >= 1

@@ -10,7 +10,6 @@ import pytest
 from kernelfleet.controller.launcher import (
     THREAD_VARIABLES,
     Launcher,
-    resource_usage,
     thread_environment,
 )
 from kernelfleet.errors import StartError
@@ -36,9 +35,3 @@ def test_an_unknown_kernelspec_is_told_with_the_installed_ones(tmp_path: Path) -
     with pytest.raises(StartError, match=r"'nonsense' is installed \(found: .*python3"):
         launcher.find_kernel("nonsense")
     assert launcher.find_kernel("python3").language == "python"
-
-
-def test_usage_of_a_process_that_is_gone_is_empty() -> None:
-    assert resource_usage(None) == {}
-    assert resource_usage(2**22 + 1) == {}
-    assert resource_usage(os.getpid())["memory_bytes"] > 0

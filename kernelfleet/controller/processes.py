@@ -1,0 +1,169 @@
+"""The processes of kernels: whether they have ended, waiting for it, and ending them.
+
+Where the system has pidfds, a descriptor tells of a death at once. Elsewhere, and for processes of
+other machines, somebody has to look: the table of processes, or the provisioner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Protocol, TypeVar
+
+import psutil
+
+from kernelfleet.wire.platforms import HERE, POLL_SECONDS
+
+#: How often to look at a process that has been told to end.
+ENDING_POLL_SECONDS = 0.02
+
+
+class Watched(Protocol):
+    """A process, perhaps with a descriptor that tells of its death."""
+
+    pid: int | None
+    pidfd: int
+
+
+P = TypeVar("P", bound=Watched)
+
+
+def open_pidfd(pid: int | None) -> int:
+    """A descriptor that becomes readable when the process ends; -1 where there is none."""
+    if pid is None or not HERE.pidfds:
+        return -1
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        return -1
+
+
+def has_ended(pid: int) -> bool:
+    """Whether the process is gone or a zombie."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
+
+
+def on_readable_once(
+    loop: asyncio.AbstractEventLoop, fd: int, callback: Callable[[], object]
+) -> None:
+    """Call back when the descriptor is readable for the first time."""
+
+    def readable() -> None:
+        loop.remove_reader(fd)
+        callback()
+
+    loop.add_reader(fd, readable)
+
+
+async def call_when_ended(
+    process: Watched,
+    poll_provisioner: Callable[[], Awaitable[int | None]],
+    callback: Callable[[], object],
+) -> None:
+    """Look again and again, and call back when the process has ended."""
+    while True:
+        if process.pid is not None:
+            ended = has_ended(process.pid)
+        else:
+            ended = await poll_provisioner() is not None
+        if ended:
+            callback()
+            return
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def wait_exit(processes: Sequence[P], timeout: float) -> list[P]:
+    """Wait until the processes have ended; gives back those that have not."""
+    loop = asyncio.get_running_loop()
+    left = [each for each in processes if not _is_over(each)]
+    futures: dict[int, asyncio.Future[None]] = {}
+    for each in left:
+        if each.pidfd >= 0:
+            futures[each.pidfd] = loop.create_future()
+            on_readable_once(loop, each.pidfd, _settling(futures[each.pidfd]))
+    polled = [each for each in left if each.pidfd < 0]
+    waits: set[asyncio.Future[None]] = set(futures.values())
+    if polled:
+        waits.add(asyncio.ensure_future(_poll_until_over(polled)))
+    if waits:
+        _, unfinished = await asyncio.wait(waits, timeout=timeout)
+        for wait in unfinished:
+            wait.cancel()
+        for fd, future in futures.items():
+            if future in unfinished:
+                loop.remove_reader(fd)
+    return [each for each in left if not _is_over(each)]
+
+
+def _settling(future: asyncio.Future[None]) -> Callable[[], None]:
+    def settle() -> None:
+        if not future.done():
+            future.set_result(None)
+
+    return settle
+
+
+async def _poll_until_over(processes: Sequence[Watched]) -> None:
+    while not all(map(_is_over, processes)):  # noqa: ASYNC110 (nothing announces it)
+        await asyncio.sleep(ENDING_POLL_SECONDS)
+
+
+def _is_over(process: Watched) -> bool:
+    return process.pid is None or has_ended(process.pid)
+
+
+def terminate_group(pid: int | None) -> None:
+    """Ask a process and its group to end."""
+    if HERE.process_groups:
+        _signal_group(pid, signal.SIGTERM)
+    # elsewhere that would be as sudden as killing, and the kernel was asked by a message
+
+
+def kill_group(pid: int | None) -> None:
+    """End a process and its group; call it before the process is reaped."""
+    if HERE.process_groups:
+        _signal_group(pid, signal.SIGKILL)
+    elif pid is not None:
+        with contextlib.suppress(psutil.Error):
+            for each in (*descendants({pid}), psutil.Process(pid)):
+                each.kill()
+
+
+def _signal_group(pid: int | None, signum: int) -> None:
+    if pid is not None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signum)
+
+
+def descendants(roots: Iterable[int]) -> list[psutil.Process]:
+    """Every process below ``roots``, those in sessions of their own too, in one look."""
+    children: dict[int, list[psutil.Process]] = {}
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            children.setdefault(process.ppid(), []).append(process)
+    found: list[psutil.Process] = []
+    waiting = list(roots)
+    while waiting:
+        for child in children.get(waiting.pop(), []):
+            found.append(child)
+            waiting.append(child.pid)
+    return found
+
+
+def resource_usage(pid: int | None) -> dict[str, Any]:
+    """Memory (bytes) and CPU seconds of a process; empty where it cannot be told."""
+    if pid is None:
+        return {}
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            times = process.cpu_times()
+            return {"memory_bytes": process.memory_info().rss, "cpu": times.user + times.system}
+    except psutil.Error:
+        return {}

@@ -1,0 +1,66 @@
+"""What a fleet uses on which system: a pure decision."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+
+from kernelfleet.wire.platforms import HERE, OFFERS, Platform, number_of_cores, platform_of
+
+UNIX = {"fork", "killpg"}
+
+LINUX = Platform(
+    fork_server=True,
+    unix_sockets=True,
+    shared_memory=True,
+    pidfds=True,
+    process_groups=True,
+    max_socket_path_bytes=107,
+)
+MACOS = Platform(
+    fork_server=False,
+    unix_sockets=True,
+    shared_memory=False,
+    pidfds=False,
+    process_groups=True,
+    max_socket_path_bytes=103,
+)
+WINDOWS = Platform(
+    fork_server=False,
+    unix_sockets=False,
+    shared_memory=False,
+    pidfds=False,
+    process_groups=False,
+    max_socket_path_bytes=103,
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "offers", "expected"),
+    [
+        ("linux", set(OFFERS), LINUX),
+        ("darwin", UNIX, MACOS),
+        ("freebsd14", UNIX | {"memfd_create"}, MACOS),
+        ("win32", set(), WINDOWS),
+        # a Linux or a Python built for one that lacks something
+        ("linux", UNIX | {"pidfd_open"}, Platform(True, True, False, True, True, 107)),
+        ("linux", UNIX | {"memfd_create"}, Platform(False, True, True, False, True, 107)),
+        ("linux", UNIX, Platform(False, True, False, False, True, 107)),
+    ],
+)
+def test_a_platform_gets_what_it_can_do(name: str, offers: set[str], expected: Platform) -> None:
+    assert platform_of(name, offers) == expected
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="says what Linux offers")
+def test_this_linux_has_it_all() -> None:
+    assert HERE == LINUX
+
+
+def test_there_is_at_least_one_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert number_of_cores() >= 1
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert number_of_cores() == 1
