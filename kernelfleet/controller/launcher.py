@@ -27,6 +27,7 @@ import psutil
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager, NoSuchKernel
 from jupyter_client.manager import AsyncKernelManager
 
+from kernelfleet.controller import families
 from kernelfleet.controller.guardian import Guardian
 from kernelfleet.controller.links import Endpoints
 from kernelfleet.controller.processes import (
@@ -39,6 +40,7 @@ from kernelfleet.controller.processes import (
     wait_exit,
 )
 from kernelfleet.errors import StartError
+from kernelfleet.wire import marks
 from kernelfleet.wire.jupyter import make_session
 from kernelfleet.wire.platforms import HERE, number_of_cores
 from kernelfleet.wire.private import close_to_others, open_private, private_dir
@@ -56,6 +58,9 @@ THREAD_VARIABLES = (
 #: How long a kernel may take to leave by itself, and after SIGTERM, before SIGKILL.
 POLITE_SECONDS = 0.5
 TERMINATE_SECONDS = 0.3
+
+#: Engines that die within so many seconds are dealt with in one look at all processes.
+GATHER_SECONDS = 0.05
 
 
 class EngineManager(AsyncKernelManager):
@@ -122,6 +127,8 @@ class Launcher:
         self._key = key
         self._specs = KernelSpecManager()
         self._guardian = Guardian()
+        #: Of engines that died, whose families are still to be ended.
+        self._orphaned: set[str] = set()
         #: How kernelfleet's own kernels are started; other kernelspecs say so themselves.
         self._provisioner: dict[str, Any] = {
             "provisioner_name": "kernelfleet-fork" if fork else "local-provisioner",
@@ -171,7 +178,9 @@ class Launcher:
             os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND,
         )
         try:
-            await manager.start_kernel(env=dict(environment), cwd=cwd, stdout=log, stderr=log)
+            await manager.start_kernel(
+                env=marks.added_to(environment, session_id), cwd=cwd, stdout=log, stderr=log
+            )
             pid = getattr(manager.provisioner, "pid", None)
             child = getattr(manager.provisioner, "process", None)
             if isinstance(child, subprocess.Popen):
@@ -289,6 +298,15 @@ class Launcher:
         for process in family:
             with contextlib.suppress(psutil.Error):
                 process.kill()  # psutil compares the start time: never a stranger's
+        await families.end_all({incarnation.session_id for incarnation in alive} | self._orphaned)
+
+    async def end_family(self, incarnation: Incarnation) -> None:
+        """End what a dead engine has started; in one look for engines that die together."""
+        self._orphaned.add(incarnation.session_id)
+        await asyncio.sleep(GATHER_SECONDS)
+        orphaned = set(self._orphaned)
+        await families.end_all(orphaned)
+        self._orphaned -= orphaned
 
 
 async def _undo(manager: EngineManager) -> None:

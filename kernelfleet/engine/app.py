@@ -60,6 +60,7 @@ class EngineApp(IPKernelApp):
     def initialize(self, argv: list[str] | None = None) -> None:
         """Set the engine up; the command line wins over the lean defaults."""
         departure.die_with_parent(self.parent_handle)
+        departure.hold_mark()
         bars.show_as_text()
         self.update_config(
             Config(
