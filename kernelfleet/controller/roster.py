@@ -293,6 +293,7 @@ class Roster:
             self._changed()
         engine.detach("dead", "EngineDied", cause, exit_code=exit_code, signal=signum)
         self._release_links(engine, links)
+        self._spawn(self._launcher.end_family(incarnation))
         if self._options.restart == "on-death" and not was_starting:
             await self._revive(engine)
 
