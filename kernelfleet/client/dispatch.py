@@ -88,8 +88,7 @@ class Dispatcher:
         self._events: queue.SimpleQueue[tuple[Batch, Future[Reply]] | None] = queue.SimpleQueue()
         self._dropping = False
         self._last_death: EngineDied | None = None
-        #: Call it when done.
-        self.close = connection.when_changed(self.wake)
+        self._listen_no_more = connection.when_changed(self.wake)
 
     # -- the thread's side ----------------------------------------------------------------------
 
@@ -128,6 +127,13 @@ class Dispatcher:
     def wake(self) -> None:
         """Make ``step`` return; from any thread."""
         self._events.put(None)
+
+    def close(self) -> None:
+        """Call it when done: nothing is taken any more."""
+        self._listen_no_more()
+        # Both refer to us or to our owner: all the values would wait for a garbage collection.
+        self._listen_no_more = _nothing
+        self._on_outcome = _nothing
 
     def drop_the_rest(self) -> None:
         """Hand out nothing more: what has not started is dropped, what runs goes on."""
@@ -370,6 +376,10 @@ class Dispatcher:
     ) -> None:
         for item in items:
             self._on_outcome(Outcome(item, error=error, traceback=traceback, engine=engine))
+
+
+def _nothing(*_: object) -> None:
+    """After the end."""
 
 
 def _error_of(described: JsonDict, engine: int) -> Exception:

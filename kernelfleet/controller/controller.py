@@ -123,7 +123,9 @@ class Controller:
         }
 
     def roster_changed(self) -> None:
-        """Tell every client which engines there are."""
+        """Tell every client which engines there are; a new one of an old id has no history."""
+        for engine_id in self.commands.keys() - self.roster.engines.keys():
+            del self.commands[engine_id]
         event = {"type": "event", "event": "roster", "roster": self._roster_state()}
         for client_id in list(self.clients):
             self._deliver(client_id, event, [])

@@ -14,7 +14,13 @@ from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
+from kernelfleet.wire.blocks import frame_bytes
+
 JsonDict = dict[str, Any]
+
+
+#: Entries about results that may be freed which may be out of date.
+SPARE = 100
 
 
 def size_of(record: Any) -> int:
@@ -41,7 +47,7 @@ class Commands:
 
     def put(self, number: int, record: JsonDict, buffers: list[Any]) -> None:
         """Keep a finished command under its number; the oldest go when there are too many."""
-        size = size_of(record)
+        size = size_of(record) + sum(map(frame_bytes, buffers))
         if number in self._records:
             self._bytes -= self._records.pop(number)[2]
         self._records[number] = record, buffers, size
@@ -147,6 +153,14 @@ class Results:
         kept = self._kept.get(result_id)
         if kept is not None and result_id not in self._holders:
             heapq.heappush(self._free, (kept.number, result_id))
+            if len(self._free) > 2 * len(self._kept) + SPARE:
+                # Who asks for one result again and again lets it go as often.
+                self._free = [
+                    (kept.number, each)
+                    for each, kept in self._kept.items()
+                    if each not in self._holders
+                ]
+                heapq.heapify(self._free)
 
     def drop(self, result_id: str) -> None:
         """Forget a result."""

@@ -83,3 +83,25 @@ def test_a_client_that_is_gone_holds_nothing() -> None:
 def test_sizes_count_what_is_inside() -> None:
     assert size_of({"a": ["x" * 1000]}) > 1000
     assert size_of(3) < 100
+
+
+def test_the_exceptions_of_failed_commands_count_as_well() -> None:
+    commands = Commands(max_bytes=2000)
+    for number in (1, 2):
+        commands.put(number, {}, [b"x" * 1500])
+    with pytest.raises(LookupError, match="dropped"):
+        commands.get(1)
+    assert commands.get(2)
+
+
+def test_asking_for_one_result_for_ever_costs_nothing() -> None:
+    results = Results(max_count=3)
+    for name in ("a", "b", "held"):
+        results.put(name, {}, [], 0)
+    results.hold("held", "client")
+    for _ in range(10_000):
+        results.hold("b", "client")
+        results.release("b", "client")
+    assert len(results._free) < 300
+    results.put("c", {}, [], 0)
+    assert [results.get(name) is not None for name in ("a", "b", "held")] == [False, True, True]
