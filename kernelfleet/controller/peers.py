@@ -64,11 +64,16 @@ class WirePeer:
     def _send_numbered(self, sent: Sent) -> None:
         self.send(sent.head, sent.buffers)
 
-    def send(self, head: JsonDict, buffers: list[Any]) -> None:
-        """Send a message as it is, telling what we have received."""
+    def is_connected(self) -> bool:
+        """Whether its connection stands, as far as the socket knows; the client ignores this."""
+        return self.send({"type": "check"}, [])
+
+    def send(self, head: JsonDict, buffers: list[Any]) -> bool:
+        """Send a message as it is, telling what we have received; False if nobody is there."""
         travelling = to_frames(buffers, shared=self.shares_memory)
         frames = self._codec.encode({**head, "ack": self.sequence.received}, travelling)
         try:
             self._pump.send([self._identity, *frames])
         except zmq.ZMQError:
-            return  # not connected now; it is sent again when the client says hello
+            return False  # not connected now; it is sent again when the client says hello
+        return True

@@ -38,6 +38,9 @@ OVERLOAD_BYTES = 4 * 1024 * 1024 * 1024
 #: Loop time without a word after which a client counts as gone; it pings at least every 5 s.
 CLIENT_TIMEOUT = 30.0
 CHECK_SECONDS = 5.0
+#: Checks without a word, and without a connection, after which it counts as gone: 5 to 10 s. It
+#: has given up by then, unless it is dead.
+GONE_CHECKS = 2
 #: Ports tried from the first on.
 PORTS_TRIED = 100
 
@@ -204,7 +207,8 @@ class Server:
         self._timer = self._loop.call_later(CHECK_SECONDS, self._check_clients)
         for client_id, peer in list(self._peers.items()):
             peer.quiet_checks += 1
-            if peer.quiet_checks * CHECK_SECONDS > CLIENT_TIMEOUT:
+            silent = peer.quiet_checks * CHECK_SECONDS > CLIENT_TIMEOUT
+            if silent or (peer.quiet_checks >= GONE_CHECKS and not peer.is_connected()):
                 self._log.info("client %s is gone", client_id)
                 self._forget(client_id)
 
