@@ -66,11 +66,21 @@ class Run(ABC):
         self.overdue = False
         #: It said that it would exit, and did not.
         self.stayed: bool | None = None
+        #: Why the kernel's answer cannot be used.
+        self.problem = ""
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything that belongs to the job has arrived, or nothing usable will."""
+        return bool(self.problem) or self._complete
 
     @property
     @abstractmethod
-    def complete(self) -> bool:
-        """Whether everything that belongs to the job has arrived."""
+    def _complete(self) -> bool: ...
+
+    def spoil(self, problem: str) -> None:
+        """The kernel has answered something that cannot be used: the job ends with an error."""
+        self.problem = problem
 
     @property
     def aborted(self) -> bool:
@@ -84,6 +94,8 @@ class Run(ABC):
 
     def take_reply(self, message: KernelMessage) -> None:
         """A reply on shell that names this request."""
+        if message.problem:
+            self.spoil(message.problem)
         self.reply = message
 
     def take_iopub(self, message: KernelMessage) -> bool:
@@ -95,9 +107,15 @@ class Run(ABC):
         self.folder.add(message.msg_type, message.content)
         return True
 
-    @abstractmethod
     def result(self) -> tuple[JsonDict, list[Any]]:
         """The outcome for the client, and the frames of the data."""
+        if not self.problem:
+            return self._result()
+        text = f"engine {self.job.engine_id} sent a reply that cannot be used: {self.problem}"
+        return self._with_outputs({"ok": False, "error": broken(text)}), []
+
+    @abstractmethod
+    def _result(self) -> tuple[JsonDict, list[Any]]: ...
 
     def _with_outputs(self, result: JsonDict) -> JsonDict:
         if self.overdue:
@@ -131,17 +149,15 @@ class NativeRun(Run):
 
     def take_reply(self, message: KernelMessage) -> None:
         """A reply; its blocks are opened at once, before the engine lets them go."""
-        problem = message.problem
-        if not problem and (field := unsound_field(message.content)) is not None:
-            problem = f"its {field!r} makes no sense"
-        if not problem:
+        if not message.problem and (field := unsound_field(message.content)) is not None:
+            message.problem = f"its {field!r} makes no sense"
+        if not message.problem:
             try:
                 message.buffers = from_frames(message.buffers)
             except LostBlock as error:
-                problem = str(error)
-        if problem:
-            text = f"engine {self.job.engine_id} sent a reply that cannot be used: {problem}"
-            message.content, message.buffers = broken(text), []
+                message.problem = str(error)
+        if message.problem:
+            message.content, message.buffers = {}, []
         super().take_reply(message)
 
     def take_iopub(self, message: KernelMessage) -> bool:  # noqa: D102
@@ -149,12 +165,12 @@ class NativeRun(Run):
         return super().take_iopub(message)
 
     @property
-    def complete(self) -> bool:  # noqa: D102
+    def _complete(self) -> bool:
         if self.reply is None:
             return False
         return self.gave_up or self.received >= self.reply.content.get("n_iopub", 0)
 
-    def result(self) -> tuple[JsonDict, list[Any]]:  # noqa: D102
+    def _result(self) -> tuple[JsonDict, list[Any]]:
         assert self.reply is not None
         content = self.reply.content
         keep = ("number", "translated", "started", "completed", "keys", "exiting")
@@ -162,7 +178,8 @@ class NativeRun(Run):
         result["ok"] = content.get("status") == "ok"
         if not result["ok"]:
             known = ("ename", "evalue", "traceback", "kind", "name")
-            result["error"] = {key: content[key] for key in known if key in content}
+            told = {key: content[key] for key in known if key in content}
+            result["error"] = {"ename": "", "evalue": "", **told}
         return self._with_outputs(result), self.reply.buffers
 
 
@@ -216,10 +233,10 @@ class PortableRun(Run):
         return super().take_iopub(message)
 
     @property
-    def complete(self) -> bool:  # noqa: D102
+    def _complete(self) -> bool:
         return self.idle and (self.reply is not None or self.reply_lost)
 
-    def result(self) -> tuple[JsonDict, list[Any]]:  # noqa: D102
+    def _result(self) -> tuple[JsonDict, list[Any]]:
         if self.reply is None:
             error = {"ename": "KeyboardInterrupt", "evalue": "", "traceback": [], "kind": "user"}
             return self._with_outputs({"ok": False, "error": error}), []

@@ -13,7 +13,6 @@ what the messages mean in ``dialects.py``, processes in ``launcher.py``.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from logging import Logger
 from typing import Any
@@ -28,6 +27,7 @@ from kernelfleet.controller.dialects import (
     Run,
     encode_native,
     encode_portable,
+    spoken_verb,
 )
 from kernelfleet.controller.engine_queue import EngineQueue
 from kernelfleet.controller.launcher import Incarnation
@@ -46,17 +46,8 @@ IOPUB_LAG_SECONDS = 5.0
 #: How long a kernel whose cell asked to exit may take to do so.
 EXIT_SECONDS = 10.0
 
-#: An await cell of ipykernel 7.4 notices SIGINT only when its loop wakes; knock this often.
-NUDGE_SECONDS = 0.1
-
-#: How long our own kernel may take to interrupt a request by name, before it gets a signal.
-NAMED_INTERRUPT_SECONDS = 0.3
-#: How long a kernel that is not ours may take to begin what is to be interrupted.
-BEGIN_SECONDS = 2.0
-
-# Why a queue is held.
+#: Why a queue is held.
 NOT_READY = "not ready"
-INTERRUPTED = "an interrupt is being settled"
 
 
 class Engine:
@@ -81,6 +72,7 @@ class Engine:
         self.death = ""
         self.queue: EngineQueue[Job] = EngineQueue()
         self.run: Run | None = None
+        self._last_msg_id = ""
         self.incarnation: Incarnation | None = None
         self.links: Links | None = None
         self.executed = 0
@@ -110,6 +102,7 @@ class Engine:
         """Take a new incarnation; it is not ready for work yet."""
         self.incarnation, self.links = incarnation, links
         self.state, self.death = "starting", ""
+        self.info = {}
         self.welcome = asyncio.get_running_loop().create_future()
         self.heard.clear()
         links.connect(incarnation.identity, incarnation.endpoints)
@@ -186,20 +179,25 @@ class Engine:
         """Queue a job; it starts at once if nothing runs."""
         self.queue.put(job)
         if self.run is None:
-            self._start_next()
+            self.start_next()
 
-    def _start_next(self) -> None:
-        job = self.queue.start_next()
-        if job is None:
-            if self.run is None and not len(self.queue):
-                self._tell_drained()
+    def start_next(self) -> None:
+        """Send what is first in the queue, if nothing runs and nothing holds it."""
+        while (job := self.queue.start_next()) is not None:
+            try:
+                msg_id, frames = self._encoded(job)
+            except (OSError, ValueError, RecursionError) as error:  # as: no memory to map a block
+                self._clear_behind(failed=True)
+                job.fail("EngineError", f"it could not be sent to engine {self.id}: {error}")
+                continue
+            assert self.incarnation is not None
+            assert self.links is not None
+            self.run = (NativeRun if self.native else PortableRun)(job, msg_id)
+            self.links.send("shell", self.incarnation.identity, frames)
+            job.request.on_start(self.id)
             return
-        assert self.incarnation is not None
-        assert self.links is not None
-        msg_id, frames = self._encoded(job)
-        self.run = (NativeRun if self.native else PortableRun)(job, msg_id)
-        self.links.send("shell", self.incarnation.identity, frames)
-        job.request.on_start(self.id)
+        if self.run is None and not len(self.queue):
+            self._tell_drained()
 
     def _encoded(self, job: Job) -> tuple[str, list[Any]]:
         """The signed frames; packed once for all engines that get the same."""
@@ -231,24 +229,31 @@ class Engine:
                 future.set_result(None)
 
     def take(self, channel: str, message: KernelMessage) -> None:
-        """A message of the present incarnation."""
+        """A message of the present incarnation, which runs the user's code and may be broken."""
+        try:
+            self._take(channel, message)
+        except Exception as error:  # noqa: BLE001 (told, and answered)
+            self._log.exception("a message of engine %d could not be handled", self.id)
+            self._spoil(f"{type(error).__name__}: {error}")
+
+    def _take(self, channel: str, message: KernelMessage) -> None:
         if channel == "iopub":
             self.heard.set()
         if message.msg_type == "iopub_welcome":
             if self.welcome is not None and not self.welcome.done():
                 self.welcome.set_result(None)
             return
-        waiter = self.waiters.get(message.parent_id)
-        if waiter is not None and channel != "iopub":
-            del self.waiters[message.parent_id]
-            if not waiter.done():
-                waiter.set_result(message)
+        if channel != "iopub" and self._take_answer(message):
             return
         if self.run is None or message.parent_id != self.run.msg_id:
-            return  # output that came after its command had ended has no place to go
+            # Output that came after its command had ended has no place to go.
+            if channel == "shell" and (problem := self._why_unexpected(message)):
+                self._spoil(problem)
+            return
         if channel in ("iopub", "stdin"):
             # What ``input()`` asks goes to the client among the outputs; see ``input_reply``.
-            is_output = channel == "stdin" or self.run.take_iopub(message)
+            asks = channel == "stdin" and message.msg_type == "input_request"
+            is_output = asks or (channel == "iopub" and self.run.take_iopub(message))
             request = self.run.job.request
             if is_output and request.on_output is not None:
                 request.on_output(request, self.id, message.msg_type, message.content)
@@ -259,31 +264,58 @@ class Engine:
                 self.tell("control", "fleet_taken_request", {"of": message.parent_id})
             if not self.run.complete:
                 self._expect_the_rest(self.run)
-        self._finish_if_complete()
+        self.finish_if_complete()
 
-    def _finish_if_complete(self) -> None:
+    def _take_answer(self, message: KernelMessage) -> bool:
+        """Whether somebody has waited for this reply beside the queue."""
+        waiter = self.waiters.pop(message.parent_id, None)
+        if waiter is not None and not waiter.done():
+            waiter.set_result(message)
+        return waiter is not None
+
+    def _why_unexpected(self, message: KernelMessage) -> str:
+        """What is wrong with a reply to nothing that was asked; empty if it may just be late."""
+        if message.problem:
+            return message.problem
+        if self.run is None or not self.native or message.parent_id == self._last_msg_id:
+            return ""
+        expected = f"fleet_{spoken_verb(self.run.job.method)}_reply"
+        return "it names another request" if message.msg_type == expected else ""
+
+    def _spoil(self, problem: str) -> None:
+        """The kernel has broken its word: what runs ends with an error that says so."""
+        if self.run is not None:
+            self.run.spoil(problem)
+            self.finish_if_complete()
+
+    def _clear_behind(self, *, failed: bool) -> None:
+        """What ran has ended; an error takes with it what the same client had queued behind."""
+        for job in self.queue.finish(failed=failed):
+            job.fail(
+                "QueueCleared", f"cleared by an error of an earlier command on engine {self.id}"
+            )
+
+    def finish_if_complete(self) -> None:
+        """End what runs if all that belongs to it has come, and go on with the next."""
         run = self.run
         if run is None or not run.complete or self._is_leaving(run):
             return
-        self.run = None
+        self.run, self._last_msg_id = None, run.msg_id
         if self._lag is not None:  # it would keep the run, and all its output, for seconds
             self._lag.cancel()
             self._lag = None
-        if run.aborted:
+        if run.aborted and run.job.is_worth_another_try():
             # Another frontend's failing cell made the kernel drop what it had queued; it never ran.
             self.queue.put_front(run.job)
-            self._start_next()
+            self.start_next()
             return
         result, buffers = run.result()
         if run.job.method == "execute":
             self.executed += 1
-        for job in self.queue.finish(failed=not result["ok"]):
-            job.fail(
-                "QueueCleared", f"cleared by an error of an earlier command on engine {self.id}"
-            )
+        self._clear_behind(failed=not result["ok"])
         self._on_finished(self, run, result, buffers)
         run.job.settle(result, buffers)
-        self._start_next()
+        self.start_next()
 
     def _is_leaving(self, run: Run) -> bool:
         """Whether the cell asked to exit: then the engine's death ends the job, not its reply."""
@@ -293,7 +325,7 @@ class Engine:
         def stay() -> None:
             run.stayed = True
             if self.run is run:
-                self._finish_if_complete()
+                self.finish_if_complete()
 
         if run.stayed is None:
             run.stayed = False
@@ -307,7 +339,7 @@ class Engine:
             if self.run is run and isinstance(run, NativeRun):
                 self._log.warning("engine %d: output of a command was lost", self.id)
                 run.gave_up = True
-                self._finish_if_complete()
+                self.finish_if_complete()
 
         if isinstance(run, NativeRun):
             self._lag = asyncio.get_running_loop().call_later(IOPUB_LAG_SECONDS, give_up)
@@ -333,57 +365,3 @@ class Engine:
         if self.incarnation is not None and self.links is not None:
             _, frames = encode(self.session, msg_type, content)
             self.links.send(channel, self.incarnation.identity, frames)
-
-    async def interrupt_by_name(self, run: Run) -> bool:
-        """Have our own kernel interrupt this very request, whether its code has begun or not.
-
-        A bare SIGINT that comes before the code is lost, and one that comes late hits the next.
-
-        Returns:
-            False where the kernel is not ours, or holds its GIL: some C code heeds a signal then.
-        """
-        if not self.native:
-            return False
-        content: JsonDict = {"msg_id": run.msg_id}
-        if self.incarnation is not None and self.incarnation.pid is not None:
-            content["until"] = time.time() + NAMED_INTERRUPT_SECONDS
-        asked = self.ask("control", "fleet_interrupt_request", content)
-        done, _ = await asyncio.wait([asked], timeout=NAMED_INTERRUPT_SECONDS)
-        if not done:
-            asked.cancel()
-        return bool(done) and asked.exception() is None
-
-    async def begun(self, run: Run) -> None:
-        """Wait a while until a kernel that is not ours says that it works on the request."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + BEGIN_SECONDS
-        # A Run knows no asyncio, and this is rare.
-        while isinstance(run, PortableRun) and not run.begun and loop.time() < deadline:  # noqa: ASYNC110
-            await asyncio.sleep(NUDGE_SECONDS / 10)
-
-    async def settle_interrupt(self) -> None:
-        """After SIGINT to a kernel that is not ours: nothing is sent until it is over.
-
-        Its handler may take the signal late and hit the next request; and a request whose reply
-        was eaten is told from one still running by asking something behind it.
-        """
-        run = self.run
-        if self.native or run is None or INTERRUPTED in self.queue.holds:
-            return
-        self.queue.hold(INTERRUPTED)
-        patience = NUDGE_SECONDS
-        try:
-            while self.run is run:
-                fence = self.ask("shell", "kernel_info_request", {})
-                done, _ = await asyncio.wait([fence], timeout=patience)
-                patience = min(2 * patience, 5.0)
-                if done and self.run is run and isinstance(run, PortableRun) and run.idle:
-                    run.reply_lost = True
-                    self._finish_if_complete()
-            await self.ask("shell", "kernel_info_request", {})
-        except ConnectionError:
-            return
-        finally:
-            self.queue.release(INTERRUPTED)
-            if self.run is None:
-                self._start_next()

@@ -127,5 +127,11 @@ class Links:
                 self._log.warning(
                     "ignored a malformed message of a kernel on %s: %s", channel, error
                 )
-            return
+            if channel != "shell":
+                return
+            # What has no readable name stands for the answer that somebody waits for.
+            message = KernelMessage([bytes(frames[0].bytes)], "", "", "", {}, {}, [], str(error))
+        if channel != "iopub":
+            # Not what the message says: the socket knows who spoke.
+            message.session = message.identities[0].decode()
         self._on_message(channel, message)

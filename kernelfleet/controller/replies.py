@@ -18,7 +18,7 @@ JsonDict = dict[str, Any]
 #: More iopub messages than any command has published.
 MAX_IOPUB = 2**53
 
-TEXT_FIELDS = ("ename", "evalue", "kind", "name", "translated")
+TEXT_FIELDS = ("ename", "evalue", "kind", "translated")
 
 
 def _is_int(value: object) -> bool:
@@ -43,14 +43,14 @@ FORMS: Mapping[str, Callable[[object], bool]] = {
     "completed": _is_time,
     "keys": _are_texts,
     "traceback": _are_texts,
-    **{name: lambda value: value is None or isinstance(value, str) for name in TEXT_FIELDS},
+    "name": lambda value: value is None or isinstance(value, str),
+    **{name: lambda value: isinstance(value, str) for name in TEXT_FIELDS},
 }
 
 
 def broken(text: str) -> JsonDict:
-    """The content of a reply that stands for one which cannot be used."""
-    return {"status": "error", "ename": "EngineError", "evalue": text, "traceback": [],
-            "kind": "engine"}  # fmt: skip
+    """The error of a reply that cannot be used."""
+    return {"ename": "EngineError", "evalue": text, "traceback": [], "kind": "engine"}
 
 
 def unsound_field(content: JsonDict) -> str | None:

@@ -11,6 +11,9 @@ from typing import Any
 
 JsonDict = dict[str, Any]
 
+#: A kernel drops what it has queued when another frontend's cell fails; not as often as this.
+MAX_ABORTED = 100
+
 
 @dataclass(eq=False, slots=True)
 class Request:
@@ -78,6 +81,8 @@ class Job:
     engine_id: int
     #: How often the same engine was named before in this request.
     turn: int
+    #: How often its kernel has dropped it unrun.
+    aborted: int = 0
 
     @property
     def client(self) -> str:
@@ -99,6 +104,11 @@ class Job:
         """The frames for this target."""
         payloads = self.request.payloads
         return payloads[self.request.assign[self.index]] if payloads else []
+
+    def is_worth_another_try(self) -> bool:
+        """Count that the kernel has dropped it unrun; False if it does nothing else."""
+        self.aborted += 1
+        return self.aborted <= MAX_ABORTED
 
     def settle(self, result: JsonDict, buffers: list[Any]) -> None:
         """Record the outcome with the request."""

@@ -20,6 +20,7 @@ from jupyter_client.session import Session
 from kernelfleet.controller.bootstrap import bootstrap_code
 from kernelfleet.controller.dialects import Run
 from kernelfleet.controller.engine import Engine
+from kernelfleet.controller.interrupting import interrupt
 from kernelfleet.controller.launcher import Incarnation, Launcher, thread_environment
 from kernelfleet.controller.limits import allow_engines
 from kernelfleet.controller.links import Links
@@ -39,9 +40,6 @@ STARTS_AT_ONCE = 2 * (os.cpu_count() or 1)
 
 #: How long to listen for what a kernel publishes before asking it something again.
 HEARING_SECONDS = 0.1
-
-#: How long a kernel that is not ours may take to heed an interrupt before it gets another.
-INSIST_SECONDS = 0.5
 
 #: How long what a dying kernel has sent may take to reach us.
 LAST_WORDS_SECONDS = 0.02
@@ -358,30 +356,7 @@ class Roster:
 
     async def interrupt(self, engine: Engine) -> None:
         """Interrupt what the engine runs; nothing if it is idle."""
-        run = engine.run
-        if run is None or await engine.interrupt_by_name(run):
-            return
-        await engine.begun(run)
-        if engine.run is not run or engine.incarnation is None:
-            return
-        await self._signal(engine)
-        if not engine.native:
-            self._spawn(engine.settle_interrupt())
-            self._spawn(self._insist(engine, run))
-
-    async def _signal(self, engine: Engine) -> None:
-        assert engine.incarnation is not None
-        if not await self._launcher.interrupt(engine.incarnation):
-            engine.tell("control", "interrupt_request", {})
-
-    async def _insist(self, engine: Engine, run: Run) -> None:
-        """Signal once more: a SIGINT just before a system call is noticed only after it.
-
-        (Our own kernels are nudged out of the call; see engine/interrupts.py.)
-        """
-        await asyncio.sleep(INSIST_SECONDS)
-        if engine.run is run and engine.incarnation is not None:
-            await self._signal(engine)
+        await interrupt(engine, self._launcher, self._spawn)
 
 
 def _check(reply: KernelMessage, what: str) -> None:
