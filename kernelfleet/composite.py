@@ -244,7 +244,7 @@ def restore_error(info: Mapping[str, Any], exception: BaseException | None) -> E
     return RemoteError(ename, str(info.get("evalue") or ""), traceback, engine_id)
 
 
-def freeze_error(error: Exception) -> FrozenError:
+def freeze_error(error: BaseException) -> FrozenError:
     """Pickle an exception by itself, so that one that cannot travel spoils nothing else.
 
     The RemoteError beside it takes its place where it does not load.

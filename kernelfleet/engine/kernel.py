@@ -28,7 +28,7 @@ from kernelfleet.engine.calls import call
 from kernelfleet.engine.namespace import Namespace
 from kernelfleet.engine.peek import Peeker
 from kernelfleet.engine.requests import Answer, Request, error_answer, parse, reply
-from kernelfleet.engine.tracebacks import render
+from kernelfleet.engine.tracebacks import render, show_causes_where_they_were_raised
 from kernelfleet.errors import SerializationError
 from kernelfleet.wire import functions
 from kernelfleet.wire.blocks import Block, LostBlock, from_frames, probe_succeeds
@@ -54,6 +54,7 @@ class EngineKernel(IPythonKernel):
         self.namespace = Namespace(self.shell)
         functions.set_namespace_provider(self.namespace)
         execution.remember_shown_errors(self.shell)
+        show_causes_where_they_were_raised(self.shell)
         self._peeker = Peeker(self.namespace)
         self._shares_memory = False
         #: Blocks that went out with the last reply, until the controller has opened them.

@@ -17,6 +17,7 @@ import zmq
 from jupyter_client.session import DELIM, Session
 
 from kernelfleet.wire.blocks import to_frames
+from kernelfleet.wire.exceptions import with_causes
 from kernelfleet.wire.serialize import pack
 
 _FLEET = b'"fleet_'
@@ -125,7 +126,7 @@ def error_answer(error: BaseException, lines: Sequence[str] = (), *, kind: str =
     buffers: Sequence[Any] = ()
     if isinstance(error, Exception):
         try:
-            buffers = pack(error)
+            buffers = pack(with_causes(error))
         except Exception:  # noqa: BLE001 - the user's class takes part
             buffers = ()
     content = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import os
 import sys
 import traceback
@@ -34,6 +35,35 @@ def render(shell: Any, error: BaseException) -> list[str]:
         return render_plainly(error)
     finally:
         forget_sources()
+
+
+def show_causes_where_they_were_raised(shell: Any) -> None:
+    """Give each exception of a chain the line at which it passed a frame.
+
+    IPython (9.18) renders frames of a kernel's cells by a short cut, which shows the line where
+    the frame is now: for a cause that is the line of what it caused. The long way takes twice the
+    time, so a single exception goes without it: its frames are where it passed them.
+    """
+    from IPython.core import ultratb
+
+    usual_count = getattr(ultratb, "get_line_number_of_frame", None)
+    usual = shell.InteractiveTB.structured_traceback
+    if usual_count is None:
+        return
+
+    def count(frame: Any) -> Any:
+        entry = linecache.cache.get(frame.f_code.co_filename, ())
+        return len(entry[2]) if len(entry) > 2 else usual_count(frame)
+
+    def structured_traceback(etype: Any, evalue: Any = None, *args: Any, **options: Any) -> Any:
+        chained = getattr(evalue, "__cause__", None) or getattr(evalue, "__context__", None)
+        vars(ultratb)["get_line_number_of_frame"] = count if chained else usual_count
+        try:
+            return usual(etype, evalue, *args, **options)
+        finally:
+            vars(ultratb)["get_line_number_of_frame"] = usual_count
+
+    shell.InteractiveTB.structured_traceback = structured_traceback
 
 
 def forget_sources() -> None:

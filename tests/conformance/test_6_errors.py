@@ -6,6 +6,7 @@ import os
 import pickle
 import signal
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -160,6 +161,28 @@ def test_exceptions_keep_their_type(mec: MultiEngineClient, code: str, kind: typ
     (error,) = fail(mec, code, targets=0).exceptions
     assert isinstance(error, kind)
     assert not isinstance(error, RemoteError)
+
+
+@promise("6: exceptions come back as their own type, with what caused them")
+@pytest.mark.parametrize("method", ["execute", "apply", "map"])
+def test_an_error_brings_its_cause(mec: MultiEngineClient, method: str) -> None:
+    def f(_: object = 0) -> None:
+        try:
+            {}["a"]
+        except KeyError as cause:
+            raise ValueError("bad") from cause
+
+    mec.push({"f": f})
+    calls: dict[str, Callable[[], object]] = {
+        "execute": lambda: mec.execute("f()", targets=0),
+        "apply": lambda: mec.apply(f, targets=0),
+        "map": lambda: mec.map(f, [1]),
+    }
+    with pytest.raises(CompositeError) as caught:
+        calls[method]()
+    (error,) = caught.value.exceptions
+    assert repr(error) == "ValueError('bad')"
+    assert repr(error.__cause__) == "KeyError('a')"
 
 
 @promise("6: a class of the caller's comes back as itself, with its attributes")

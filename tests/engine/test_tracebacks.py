@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from kernelfleet.engine.tracebacks import _CACHES, KEPT_SOURCES, render_plainly, users_frames
@@ -49,3 +51,17 @@ def test_errors_of_functions_that_travel_leave_nothing_for_each(engine: Engine) 
     sizes = engine.apply(kept_sources)
     assert set(sizes) == set(_CACHES)  # as executing 2.3 names them
     assert max(sizes.values()) <= KEPT_SOURCES
+
+
+def test_each_exception_of_a_chain_is_shown_where_it_was_raised(engine: Engine) -> None:
+    code = """\
+try:
+    {}["a"]
+except KeyError as cause:
+    raise ValueError("bad") from cause
+"""
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(engine.execute(code)["traceback"]))
+    assert [line[6:] for line in lines.splitlines() if line.startswith("---->")] == [
+        '2     {}["a"]',
+        '4     raise ValueError("bad") from cause',
+    ]
