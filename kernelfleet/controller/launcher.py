@@ -236,8 +236,16 @@ class Launcher:
 
     def close_to_others(self, incarnation: Incarnation) -> None:
         """Take the sockets of a kernel that answers from others; the directory does so already."""
-        for path in self._directory.glob(f"{Path(incarnation.connection_file).stem}*"):
+        for path in self._files(incarnation):
             close_to_others(path)
+
+    def _files(self, incarnation: Incarnation) -> list[Path]:
+        """The connection file of a kernel and its sockets; none if the directory has gone."""
+        stem = Path(incarnation.connection_file).stem
+        with contextlib.suppress(OSError):
+            # Not a glob: for each pattern it would keep a compiled one.
+            return [path for path in self._directory.iterdir() if path.name.startswith(stem)]
+        return []
 
     async def interrupt(self, incarnation: Incarnation) -> bool:
         """Send SIGINT; False where the kernel wants an ``interrupt_request`` instead."""
@@ -271,6 +279,8 @@ class Launcher:
             exit_code = None  # the fork server, which would have been told, has died as well
         with contextlib.suppress(Exception):
             await incarnation.manager.shutdown_kernel(now=True)
+        for path in self._files(incarnation):  # of a kernel that could not clean up itself
+            path.unlink(missing_ok=True)
         return exit_code
 
     async def stop(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import os
+import signal
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 
 from kernelfleet import CompositeError, MultiEngineClient
 from tests.fleets import eventually
+from tests.journeys.leftovers import runtime_files
 
 StartFleet = Callable[..., MultiEngineClient]
 
@@ -52,3 +55,15 @@ def test_an_engine_that_scale_starts_has_no_history_of_the_one_before_it(
     with pytest.raises(CompositeError) as caught:
         mec.get_result(targets=1)
     assert isinstance(caught.value.exceptions[0], IndexError)
+
+
+def test_a_killed_engine_leaves_no_file_behind(start_fleet: StartFleet) -> None:
+    before = runtime_files()
+    mec = start_fleet(1)
+    full = len(runtime_files() - before)
+    (engine,) = mec.engines()
+    assert engine.pid is not None
+    os.kill(engine.pid, signal.SIGKILL)
+    eventually(lambda: mec.get_ids() == [])
+    mec.restart(0, timeout=60)
+    assert len(runtime_files() - before) == full
