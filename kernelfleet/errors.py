@@ -161,7 +161,15 @@ class ControllerError(FleetError):
 
 
 class ControllerUnreachable(ControllerError, ConnectionError):
-    """The controller does not answer, or is gone."""
+    """The controller does not answer, or is gone.
+
+    ``result_id`` is that of the call that waited, if its request was under way. Should it have
+    arrived, ``mec.pending_result(result_id)`` finds the result when the controller answers again.
+    """
+
+    def __init__(self, message: str = "", *, result_id: str | None = None) -> None:
+        super().__init__(message)
+        self.result_id = result_id
 
 
 class FleetExists(FleetError):

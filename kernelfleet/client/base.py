@@ -14,12 +14,14 @@ import os
 import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, Self
 
 from kernelfleet.client import loop as loop_thread
 from kernelfleet.client import shell
 from kernelfleet.client.connection import Connection, OnOutput, Reply, close_when_collected
 from kernelfleet.client.decode import Reader
+from kernelfleet.client.line import Place
 from kernelfleet.client.pending import PendingResult
 from kernelfleet.client.targets import Targets, check_block, check_targets, resolve
 from kernelfleet.client.transport import SocketTransport, Transport
@@ -45,10 +47,12 @@ class BaseClient:
 
     def __init__(self, address: Address = None) -> None:
         fleet, url = _find(address)
+        source = address if isinstance(address, str | os.PathLike) else fleet.name
         thread = loop_thread.acquire()
 
         def make(client_id: str, connection: Connection) -> Transport:
-            return SocketTransport(thread.loop, thread.context, fleet, url, client_id, connection)
+            place = Place(thread.loop, thread.context, fleet, url, client_id)
+            return SocketTransport(place, connection, partial(fleets.successor, source, fleet))
 
         self._take(Connection(thread, make, url))
         close_when_collected(self, self._connection)

@@ -25,8 +25,8 @@ from kernelfleet.errors import ControllerUnreachable, FleetError
 JsonDict = dict[str, Any]
 OnOutput = Callable[[int, str, JsonDict], None]
 
-#: How long a controller may take to welcome a client.
-CONNECT_TIMEOUT = 4.0
+#: How long a controller may take to welcome a client, over a slow network. Silence ends it sooner.
+CONNECT_TIMEOUT = 10.0
 
 
 @dataclass(slots=True)
@@ -41,6 +41,8 @@ class Reply:
 class _Waiting:
     future: Future[Reply]
     on_output: OnOutput | None
+    #: Under which id the result can be asked for later; None if it is not kept.
+    result_id: str | None
 
 
 @dataclass(slots=True)
@@ -68,6 +70,8 @@ class Connection:
         self._thread = thread
         self._transport: Transport | None = None
         self._waiting: dict[int, _Waiting] = {}
+        #: Why nobody answers: for now, and for good.
+        self._away: str | None = None
         self._lost: str | None = None
         self._closed = False
         self._welcomed: Future[None] = Future()
@@ -104,7 +108,7 @@ class Connection:
         elif kind == "event":
             self._take_event(head)
         elif kind == "welcome":
-            self.fleet = head
+            self.fleet, self._away = head, None
             self._take_roster(head["roster"])
             if not self._welcomed.done():
                 self._welcomed.set_result(None)
@@ -124,16 +128,23 @@ class Connection:
         self.roster = Roster(list(roster["ids"]), dead, roster["total"])
         self._tell_change()
 
+    def away(self, reason: str) -> None:
+        """Nobody answers: whatever waits fails, and so does what comes until the next welcome."""
+        self._away = reason
+        self._fail_what_waits()
+
     def lost(self, reason: str) -> None:
         """The controller is gone: whatever waits fails, and so does what comes."""
         self._lost = self._lost or reason
-        error = ControllerUnreachable(self._unreachable(reason))
         if not self._welcomed.done():
-            self._welcomed.set_exception(error)
+            self._welcomed.set_exception(self._gone())
+        self._fail_what_waits()
+
+    def _fail_what_waits(self) -> None:
         waiting, self._waiting = self._waiting, {}
         for each in waiting.values():
             if not each.future.done():
-                each.future.set_exception(ControllerUnreachable(*error.args))
+                each.future.set_exception(self._gone(each.result_id))
         self._tell_change()
 
     @property
@@ -147,17 +158,29 @@ class Connection:
             "see `kernelfleet list`, or start one with `kernelfleet start -n 4`"
         )
 
+    def _unanswered(self, reason: str, result_id: str | None) -> str:
+        text = f"{self._unreachable(reason)}. This client keeps trying, and works again when it is"
+        if result_id is None:
+            return f"{text} there"
+        return (
+            f"{text} there: mec.pending_result({result_id!r}) then has what came of this call, if "
+            "it had arrived"
+        )
+
     def _send(self, head: JsonDict, buffers: list[Any], waiting: _Waiting) -> None:
-        if self._closed or self._lost is not None or self._transport is None:
+        if not self.is_open or self._transport is None:
             waiting.future.set_exception(self._gone())
             return
         # Registered first: an embedded controller answers within send.
         self._waiting[self._transport.sent + 1] = waiting
         self._transport.send(head, buffers)
 
-    def _gone(self) -> FleetError:
+    def _gone(self, result_id: str | None = None) -> FleetError:
         if self._closed:
             return FleetError("this client is closed: make a new one")
+        if self._lost is None and self._away is not None:
+            text = self._unanswered(self._away, result_id)
+            return ControllerUnreachable(text, result_id=result_id)
         return ControllerUnreachable(self._unreachable(self._lost or "it is gone"))
 
     # -- from any thread ------------------------------------------------------------------------
@@ -187,14 +210,15 @@ class Connection:
             future: Gets the reply; None makes one.
 
         Raises:
-            ControllerUnreachable: the controller is known to be gone.
+            ControllerUnreachable: the controller is gone, or does not answer now.
             FleetError: the client is closed, or was made before a fork.
         """
-        if self._closed or self._lost is not None:
+        if not self.is_open:
             raise self._gone()
         if self._released:
             head["release"] = self._take_released()
-        waiting = _Waiting(Future() if future is None else future, on_output)
+        result_id = head.get("result_id") if head.get("keep", True) else None
+        waiting = _Waiting(Future() if future is None else future, on_output, result_id)
         self._thread.call(self._send, head, buffers, waiting)
         return waiting.future
 
@@ -220,8 +244,8 @@ class Connection:
 
     @property
     def is_open(self) -> bool:
-        """Whether requests can be made."""
-        return not self._closed and self._lost is None
+        """Whether requests can be made, now."""
+        return not self._closed and self._lost is None and self._away is None
 
     def when_changed(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Call ``listener`` when engines come or go, or requests can be made no more.

@@ -6,25 +6,28 @@ cannot tell which one it has. All of it runs on the loop thread.
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Callable
 from typing import Any, Protocol
 
-import zmq
-from zmq.utils.monitor import parse_monitor_message
-
+from kernelfleet.client.line import Line, Place
+from kernelfleet.client.reachability import (
+    RECONNECT_TIMEOUT,
+    TICK_SECONDS,
+    Action,
+    Phase,
+    Reachability,
+)
 from kernelfleet.wire.blocks import LostBlock, Probe, frame_bytes, from_frames, to_frames
-from kernelfleet.wire.codec import BadMessage, Codec
-from kernelfleet.wire.connection import PROTOCOL_VERSION, FleetFile
-from kernelfleet.wire.pump import SocketPump
 from kernelfleet.wire.sequence import Sequence
 
 JsonDict = dict[str, Any]
 
-#: Silence of a controller that has been asked something, until it counts as gone.
-RECONNECT_TIMEOUT = 2.5
-#: How often it is asked while something is awaited; and while nothing is.
-PING_SECONDS = 0.25
-IDLE_PING_TICKS = 20
+#: Why nobody answers.
+NOBODY = "nobody listens there"
+SILENT = "who listens there does not answer: it is stopped, or the key is wrong"
+CLOSED = "the connection was closed"
+FORGOTTEN = "the controller had not heard of this client for so long that it forgot it"
+
 #: Messages received without sending any, after which we acknowledge; those with data at once.
 ACKNOWLEDGE_EVERY = 64
 
@@ -35,8 +38,14 @@ class Receiver(Protocol):
     def receive(self, head: JsonDict, buffers: list[Any]) -> None:
         """One message, in order, once."""
 
+    def away(self, reason: str) -> None:
+        """Nobody answers, or we were forgotten: what was asked stays unanswered.
+
+        A welcome tells that there is somebody again.
+        """
+
     def lost(self, reason: str) -> None:
-        """The controller is gone; nothing more will arrive."""
+        """The controller is gone for good; nothing more will arrive."""
 
     @property
     def is_waiting(self) -> bool:
@@ -101,43 +110,31 @@ class EmbeddedTransport:
 
 
 class SocketTransport:
-    """A DEALER to a daemon over its Unix socket or TCP, with numbers, resending and pings."""
+    """A session with a daemon over its Unix socket or TCP: numbers, resending, one line at a time.
+
+    Args:
+        place: Where the daemon is, and who we are.
+        receiver: Who gets what arrives.
+        successor: Asked now and then while nobody answers: why this controller will never come
+            back, or None.
+    """
 
     def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        context: zmq.Context[Any],
-        fleet: FleetFile,
-        url: str,
-        client_id: str,
-        receiver: Receiver,
+        self, place: Place, receiver: Receiver, successor: Callable[[], str | None] = lambda: None
     ) -> None:
-        self._loop, self._receiver, self._client_id = loop, receiver, client_id
-        self._codec = Codec(bytes.fromhex(fleet.key))
+        self._place, self._receiver, self._successor = place, receiver, successor
         self._sequence = Sequence()
+        self._reach = Reachability()
         self._probe = Probe()
-        self._welcomed = False
         self._closed = False
-        self._quiet_ticks = self._idle_ticks = self._not_acknowledged = 0
-        self._trouble = "nobody listens there, or the key is wrong"
-        self.boot: str | None = None
-        socket = context.socket(zmq.DEALER)
-        socket.linger = 0
-        socket.sndhwm = socket.rcvhwm = 0
-        socket.setsockopt(zmq.ROUTING_ID, client_id.encode())
-        socket.setsockopt(zmq.RECONNECT_IVL, 50)
-        if url.startswith("tcp:"):
-            assert fleet.server_public_key is not None
-            assert fleet.client_public_key is not None
-            assert fleet.client_secret_key is not None
-            socket.curve_serverkey = fleet.server_public_key.encode()
-            socket.curve_publickey = fleet.client_public_key.encode()
-            socket.curve_secretkey = fleet.client_secret_key.encode()
-        self._monitor = SocketPump(loop, socket.get_monitor_socket(), self._on_monitor, copy=True)
-        self._pump = SocketPump(loop, socket, self._on_frames)
-        socket.connect(url)
-        self._hello()
-        self._timer = loop.call_later(PING_SECONDS, self._tick)
+        self._not_acknowledged = 0
+        self._under_way_bytes = 0  # towards us, as the controller last said
+        self._trouble = NOBODY
+        self._session: str | None = None
+        self._boot: str | None = None
+        self._side: Line | None = None
+        self._line = self._reopen()
+        self._timer = place.loop.call_later(TICK_SECONDS, self._tick)
 
     @property
     def sent(self) -> int:
@@ -150,113 +147,190 @@ class SocketTransport:
             return
         size = sum(map(frame_bytes, buffers))
         head = self._sequence.number(head, buffers, size)
-        if self._welcomed:
+        if self._reach.phase == "open":
             self._send(head, buffers)
 
     def _send(self, head: JsonDict, buffers: list[Any]) -> None:
         self._not_acknowledged = 0
         frames = to_frames(buffers, shared=True)  # there are blocks only if the probe succeeded
-        self._pump.send(self._codec.encode({**head, "ack": self._sequence.received}, frames))
+        self._line.send({**head, "ack": self._sequence.received}, frames)
 
-    def _hello(self) -> None:
-        hello = {"type": "hello", "version": PROTOCOL_VERSION, **self._probe.fields()}
-        self._send(hello, [])
+    # -- lines ----------------------------------------------------------------------------------
 
-    def _on_frames(self, frames: list[Any]) -> None:
-        try:
-            head, buffers = self._codec.decode(frames)
-        except BadMessage as error:
-            self._trouble = f"what answers there is signed with another key ({error})"
-            return
-        self._quiet_ticks = 0
+    def _reopen(self) -> Line:
+        self._line = Line(self._place, self)
+        self._reach.made()
+        return self._line
+
+    def line_progressed(self, line: Line, phase: Phase) -> None:
+        """Somebody listens, or speaks our protocol."""
+        if line is self._line:
+            self._reach.progressed(phase)
+            if phase == "greeted":
+                self._trouble = SILENT
+
+    def line_ready(self, line: Line) -> None:
+        """Open it, for the session we have, or for a new one."""
+        opening = {"type": "open", "session": self._session, "ack": self._sequence.received}
+        if line is self._side:
+            line.send({**opening, "side": True}, [])
+        else:
+            line.send({**opening, **self._probe.fields()}, [])
+
+    def line_doubted(self, line: Line, reason: str) -> None:
+        """Note it, for when we give up."""
+        del line
+        self._trouble = reason
+
+    def line_refused(self, line: Line, reason: str) -> None:
+        """Give up if it is the first time we come; later it may be the network's doing."""
+        self._trouble = reason
+        if self._reach.state == "connecting":
+            self._give_up(reason)
+        else:
+            self.line_broken(line)
+
+    def line_broken(self, line: Line) -> None:
+        """Make another, now or in a while."""
+        line.close()
+        if line is self._side:
+            self._side = None
+        elif line is self._line and self._reach.phase != "none":
+            if self._reach.phase in ("open", "made"):
+                self._trouble = CLOSED if self._reach.phase == "open" else NOBODY
+            if self._reach.broken():
+                self._reopen()
+
+    def line_heard(self, line: Line, head: JsonDict, buffers: list[Any]) -> None:
+        """A message of our controller."""
         kind = head["type"]
-        if kind == "refused":
-            self._give_up(head["reason"])
-        elif kind == "welcome":
+        if line is self._side:
+            self._reach.heard_aside()
+            self._under_way_bytes = head.get("bytes", 0)
+            return
+        if kind == "welcome":
             self._on_welcome(head)
+            return
+        self._reach.heard()
+        if kind == "forgotten":
+            line.close()
+            self._reopen()
         elif kind == "pong":
-            self._sequence.acknowledge(head["ack"])
+            self._under_way_bytes = head.get("bytes", 0)
             self._resend(head["ack"])
         else:
-            verdict = self._sequence.accept(head)
-            if verdict == "gap":
-                self._send({"type": "resend"}, [])
-            elif verdict == "deliver":
-                self._not_acknowledged += 1
-                if buffers or self._not_acknowledged >= ACKNOWLEDGE_EVERY:
-                    self._send({"type": "ack"}, [])
-                self._receiver.receive(*_opened(head, buffers))
+            self._on_message(head, buffers)
+
+    # -- messages -------------------------------------------------------------------------------
+
+    def _on_message(self, head: JsonDict, buffers: list[Any]) -> None:
+        verdict = self._sequence.accept(head)
+        if verdict == "gap":
+            self._send({"type": "resend"}, [])
+        elif verdict == "deliver":
+            self._not_acknowledged += 1
+            opened = _opened(head, buffers)
+            if buffers or self._not_acknowledged >= ACKNOWLEDGE_EVERY:
+                self._send({"type": "ack"}, [])
+            self._receiver.receive(*opened)
+            if head["type"] == "event" and head.get("event") == "stopped":
+                self._give_up("the fleet was stopped")
 
     def _on_welcome(self, head: JsonDict) -> None:
-        if self.boot is not None and head["boot"] != self.boot:
+        if self._boot is not None and head["boot"] != self._boot:
             self._give_up("the controller was restarted, and knows nothing of this client")
             return
-        self.boot = head["boot"]
-        first, self._welcomed = not self._welcomed, True
-        if first:
+        was_up, is_new = self._reach.state == "up", head["session"] != self._session
+        if is_new and self._session is not None:
+            # It had not heard of us for so long that it forgot us: we number anew.
+            self._sequence = Sequence()
+            self._receiver.away(FORGOTTEN)
+        self._boot, self._session = head["boot"], head["session"]
+        self._reach.welcomed()
+        if is_new or not was_up:
             self._receiver.receive(head, [])
-        self._resend(head.get("ack", 0))
+        self._resend(head["ack"])
 
     def _resend(self, received: int) -> None:
         """Send again what the controller has not got."""
-        if self._welcomed:
-            for sent in self._sequence.since(received):
-                self._send(sent.head, sent.buffers)
+        self._sequence.acknowledge(received)
+        for sent in list(self._sequence.unacknowledged):
+            self._send(sent.head, sent.buffers)
 
-    def _on_monitor(self, frames: list[Any]) -> None:
-        event = parse_monitor_message(frames)["event"]
-        if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
-            self._give_up("it refuses the client key: is the connection file that of this fleet?")
-        elif event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
-            self._give_up(
-                "it has another server key, or is no kernelfleet controller: is the connection "
-                "file that of this fleet?"
-            )
-        elif event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
-            self._give_up("what listens there is no kernelfleet controller (no CURVE)")
-        elif event == zmq.EVENT_DISCONNECTED:
-            self._trouble = "the connection was closed"
-        elif event == zmq.EVENT_CONNECTED and self._welcomed:
-            self._hello()
+    # -- time -----------------------------------------------------------------------------------
 
     def _tick(self) -> None:
-        """Once per PING_SECONDS of the loop's own time: a stalled loop declares nobody dead."""
         if self._closed:
             return
-        self._timer = self._loop.call_later(PING_SECONDS, self._tick)
-        self._idle_ticks += 1
-        asked = self._receiver.is_waiting or not self._welcomed
-        if not asked and self._idle_ticks % IDLE_PING_TICKS:
+        self._timer = self._place.loop.call_later(TICK_SECONDS, self._tick)
+        asked = self._receiver.is_waiting or bool(self._sequence.unacknowledged)
+        under_way = self._sequence.unacknowledged_bytes + self._under_way_bytes
+        for action in self._reach.tick(asked=asked, under_way_bytes=under_way):
+            self._do(action)
+
+    def _do(self, action: Action) -> None:
+        if self._closed:
             return
-        self._quiet_ticks += 1
-        if self._quiet_ticks * PING_SECONDS >= RECONNECT_TIMEOUT and asked:
-            self._give_up(
-                self._trouble if not self._welcomed else f"no answer for {RECONNECT_TIMEOUT} s"
-            )
-            return
-        if self._welcomed:
+        if action == "ping":
             self._send({"type": "ping"}, [])
+        elif action == "ping aside":
+            self._ping_aside()
+        elif action == "leave side":
+            self._leave_side()
+        elif action == "give up":
+            self._give_up(self._trouble)
+        elif action == "away":
+            self._go_away()
+        elif (reason := self._why_never()) is not None:
+            self._give_up(reason)
+        else:
+            self._line.close()
+            self._reopen()
+
+    def _ping_aside(self) -> None:
+        if self._side is None:
+            self._side = Line(self._place, self)
+        elif self._side.is_ready:
+            self._side.send({"type": "ping", "ack": self._sequence.received}, [])
+
+    def _leave_side(self) -> None:
+        if self._side is not None:
+            self._side.close()
+            self._side = None
+
+    def _go_away(self) -> None:
+        """What waits is told, and taken back; the rest is tried again and again."""
+        open_line = self._reach.phase == "open"
+        reason = f"no answer for {RECONNECT_TIMEOUT} s" if open_line else self._trouble
+        self._sequence.take_back()
+        self._receiver.away(reason)
+
+    def _why_never(self) -> str | None:
+        return self._successor() if self._reach.state == "away" else None
+
+    # -- the end --------------------------------------------------------------------------------
 
     def _give_up(self, reason: str) -> None:
         if not self._closed:
-            self._close_sockets()
+            self._close_lines()
             self._receiver.lost(reason)
 
     def close(self) -> None:
         """Say goodbye and leave."""
         if not self._closed:
-            self._send({"type": "bye"}, [])
-            self._close_sockets(linger=0.2)
+            if self._reach.phase == "open":
+                self._send({"type": "bye"}, [])
+            self._close_lines(linger=0.2)
 
-    def _close_sockets(self, linger: float = 0.0) -> None:
+    def _close_lines(self, linger: float = 0.0) -> None:
         self._closed = True
+        self._reach.lost()
         self._timer.cancel()
-        self._pump.socket.disable_monitor()
-        self._monitor.close()
-        self._pump.close(linger)
+        self._leave_side()
+        self._line.close(linger)
         # The client may live on in a variable; its descriptors must not.
         self._probe.block = None
-        self._sequence.unacknowledged.clear()
+        self._sequence = Sequence()
 
 
 def _opened(head: JsonDict, buffers: list[Any]) -> tuple[JsonDict, list[Any]]:

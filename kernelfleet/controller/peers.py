@@ -1,13 +1,19 @@
-"""What the controller knows of one client at its door: numbers, credit, what to send again."""
+"""A client at the door: the lines it has opened, and the session they belong to.
+
+A ``Line`` is one connection, with keys of its own (``wire/handshake.py``); a ``WirePeer`` is the
+session that outlives it: numbers, credit, and what to send again over the next line.
+"""
 
 from __future__ import annotations
 
+import secrets
+from dataclasses import dataclass
 from typing import Any
 
 import zmq
 
 from kernelfleet.wire.blocks import frame_bytes, to_frames
-from kernelfleet.wire.codec import Codec
+from kernelfleet.wire.handshake import LineCodecs
 from kernelfleet.wire.pump import SocketPump
 from kernelfleet.wire.sequence import Sent, Sequence
 
@@ -17,22 +23,58 @@ JsonDict = dict[str, Any]
 CREDIT_BYTES = 64 * 1024 * 1024
 
 
-class WirePeer:
-    """One client at the door: its numbers, its unacknowledged messages, its credit."""
+@dataclass(eq=False, slots=True)
+class Line:
+    """One connection of a client. It is nobody's until it has been opened."""
 
-    def __init__(self, pump: SocketPump, identity: bytes, codec: Codec) -> None:
+    pump: SocketPump
+    identity: bytes
+    client_id: str
+    codecs: LineCodecs
+    peer: WirePeer | None = None
+
+    @property
+    def key(self) -> tuple[SocketPump, bytes]:
+        """Where its messages come from."""
+        return self.pump, self.identity
+
+    def decode(self, frames: list[Any]) -> tuple[JsonDict, list[Any]]:
+        """A message that arrived on this line.
+
+        Raises:
+            BadMessage: it is none, or was signed for another line.
+        """
+        return self.codecs.to_controller.decode(frames)
+
+    def send(self, head: JsonDict, frames: list[Any]) -> bool:
+        """Send a message; False if the connection is not there any more."""
+        try:
+            self.pump.send([self.identity, *self.codecs.to_client.encode(head, frames)])
+        except zmq.ZMQError:
+            return False  # it is sent again when the client has opened another line
+        return True
+
+
+class WirePeer:
+    """A session: one client's numbers, its unacknowledged messages, its credit."""
+
+    def __init__(self, line: Line) -> None:
+        self.session = secrets.token_hex(16)
         self.sequence = Sequence()
         self.quiet_checks = 0
         #: Whether the client's blocks can be opened here, and so ours there.
         self.shares_memory = False
-        self._pump, self._identity, self._codec = pump, identity, codec
+        #: Where messages go; and a second one, for pings beside large messages.
+        self.line = line
+        self.side: Line | None = None
         self._sent_upto = 0
         #: Of what is not acknowledged, that which has not been sent.
         self._waiting_bytes = 0
 
-    def take_over(self, pump: SocketPump, identity: bytes) -> None:
-        """The same client over another connection."""
-        self._pump, self._identity = pump, identity
+    @property
+    def lines(self) -> list[Line]:
+        """All it has."""
+        return [self.line] if self.side is None else [self.line, self.side]
 
     def deliver(self, head: JsonDict, buffers: list[Any]) -> None:
         """Number a message, keep it until it is acknowledged, and send it if credit allows."""
@@ -41,13 +83,18 @@ class WirePeer:
         self._waiting_bytes += size
         self.send_within_credit()
 
+    @property
+    def under_way_bytes(self) -> int:
+        """What was sent and not acknowledged."""
+        return self.sequence.unacknowledged_bytes - self._waiting_bytes
+
     def send_within_credit(self) -> None:
         """Send what has not been sent yet, as far as the credit goes; always at least one."""
         kept = self.sequence.unacknowledged
         # Not a walk over all that is kept: a client that does not read may have 100,000 there.
         while kept and kept[-1].n > self._sent_upto:
             sent = kept[max(0, self._sent_upto + 1 - kept[0].n)]
-            under_way = self.sequence.unacknowledged_bytes - self._waiting_bytes
+            under_way = self.under_way_bytes
             if under_way and under_way + sent.size_bytes > CREDIT_BYTES:
                 return
             self._send_numbered(sent)
@@ -64,16 +111,16 @@ class WirePeer:
     def _send_numbered(self, sent: Sent) -> None:
         self.send(sent.head, sent.buffers)
 
-    def is_connected(self) -> bool:
-        """Whether its connection stands, as far as the socket knows; the client ignores this."""
-        return self.send({"type": "check"}, [])
-
-    def send(self, head: JsonDict, buffers: list[Any]) -> bool:
-        """Send a message as it is, telling what we have received; False if nobody is there."""
+    def send(self, head: JsonDict, buffers: list[Any]) -> None:
+        """Send a message as it is, telling what we have received."""
         travelling = to_frames(buffers, shared=self.shares_memory)
-        frames = self._codec.encode({**head, "ack": self.sequence.received}, travelling)
-        try:
-            self._pump.send([self._identity, *frames])
-        except zmq.ZMQError:
-            return False  # not connected now; it is sent again when the client says hello
-        return True
+        self.line.send({**head, "ack": self.sequence.received}, travelling)
+
+    def pong(self, line: Line) -> bool:
+        """Answer a ping where it came from; False if that connection is not there any more."""
+        head = {"type": "pong", "ack": self.sequence.received, "bytes": self.under_way_bytes}
+        return line.send(head, [])
+
+    def is_connected(self) -> bool:
+        """Whether one of its lines has a connection, be it one that nobody reads from."""
+        return any(map(self.pong, self.lines))

@@ -3,12 +3,13 @@
 ::
 
     DEALER --frames--> ROUTER ipc --+
-    DEALER --CURVE---> ROUTER tcp --+--> Codec --> Sequence --> Controller.handle
-    DEALER <----------------------------- outbox, within credit <-- WirePeer.deliver
+    DEALER --CURVE---> ROUTER tcp --+--> Line --> WirePeer --> Controller.handle
+    DEALER <---------------------------- Line <-- outbox, within credit <-- WirePeer.deliver
 
 The Unix socket lies in a private directory (0700); TCP wants the client key of the connection
-file (CURVE, checked by ZAP). On both, every message is signed with the fleet's key. Whoever does
-not have these gets nothing, not even an error.
+file (CURVE, checked by ZAP). On both, every message is signed with the fleet's key, or rather
+with one of its own line's (``wire/handshake.py``): what was captured on one line is refused on any
+other. Whoever does not have these gets nothing, not even an error.
 
 A client that does not read bounds itself: what it has not acknowledged is kept once, sent up to
 its credit, and beyond a limit its new requests are refused.
@@ -17,6 +18,7 @@ its credit, and beyond a limit its new requests are refused.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from logging import Logger
 from typing import Any
 
@@ -25,10 +27,11 @@ from zmq.auth.asyncio import AsyncioAuthenticator
 
 from kernelfleet.controller.controller import Controller
 from kernelfleet.controller.heads import shown
-from kernelfleet.controller.peers import WirePeer
+from kernelfleet.controller.peers import Line, WirePeer
 from kernelfleet.wire.blocks import LostBlock, from_frames, probe_succeeds
 from kernelfleet.wire.codec import BadMessage, Codec
 from kernelfleet.wire.connection import DEFAULT_PORT, PROTOCOL_VERSION, FleetFile
+from kernelfleet.wire.handshake import line_codecs, new_nonce, read_hello
 from kernelfleet.wire.pump import SocketPump
 
 JsonDict = dict[str, Any]
@@ -41,6 +44,11 @@ CHECK_SECONDS = 5.0
 #: Checks without a word, and without a connection, after which it counts as gone: 5 to 10 s. It
 #: has given up by then, unless it is dead.
 GONE_CHECKS = 2
+#: Lines that have been greeted and not opened; beyond it the oldest is forgotten.
+MAX_UNOPENED = 1000
+#: Seconds until a connection whose other end has vanished is closed; its host answers keepalives
+#: and takes bytes, also if the client itself is stopped or slow.
+DEAD_LINK_SECONDS = 30
 #: Ports tried from the first on.
 PORTS_TRIED = 100
 
@@ -55,12 +63,15 @@ class Server:
     ) -> None:
         self._controller, self._context, self._log = controller, context, log
         self._loop = asyncio.get_running_loop()
-        self._codec = Codec(bytes.fromhex(fleet.key))
+        self._key = bytes.fromhex(fleet.key)
+        self._codec = Codec(self._key)
         self._peers: dict[str, WirePeer] = {}
+        self._lines: dict[tuple[SocketPump, bytes], Line] = {}
+        self._unopened: dict[tuple[SocketPump, bytes], None] = {}
         self._pumps: list[SocketPump] = []
         self._authenticator: AsyncioAuthenticator | None = None
         self._timer = self._loop.call_later(CHECK_SECONDS, self._check_clients)
-        #: Messages refused because they were malformed or not signed with our key.
+        #: Messages refused: malformed, not signed with our key, or captured on another line.
         self.refused = 0
 
     # -- listening ------------------------------------------------------------------------------
@@ -115,7 +126,11 @@ class Server:
         socket.linger = 0
         socket.sndhwm = socket.rcvhwm = 0
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+        socket.setsockopt(zmq.TCP_MAXRT, DEAD_LINK_SECONDS * 1000)
+        socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+        socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, DEAD_LINK_SECONDS // 3)
+        socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, DEAD_LINK_SECONDS // 6)
+        socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, 4)
         return socket
 
     def _serve(self, socket: zmq.Socket[Any]) -> None:
@@ -127,45 +142,38 @@ class Server:
     def _on_frames(self, pump: SocketPump, frames: list[Any]) -> None:
         try:
             identity = bytes(frames[0].bytes)
-            client_id = identity.decode()
-            head, buffers = self._codec.decode(frames[1:])
-            self._take(pump, identity, client_id, head, buffers)
-        except (BadMessage, UnicodeDecodeError) as error:
+            line = self._lines.get((pump, identity))
+            if line is None:
+                self._hello(pump, identity, self._codec.decode(frames[1:])[0])
+            else:
+                self._take(line, *line.decode(frames[1:]))
+        except BadMessage as error:
             self.refused += 1
             if self.refused == 1:
                 self._log.warning("refused a malformed or unsigned message: %s", error)
 
-    def _take(
-        self, pump: SocketPump, identity: bytes, client_id: str, head: JsonDict, buffers: list[Any]
-    ) -> None:
-        kind = head["type"]
-        if kind == "hello":
-            self._hello(pump, identity, client_id, head)
-            return
-        peer = self._peers.get(client_id)
+    def _take(self, line: Line, head: JsonDict, buffers: list[Any]) -> None:
+        kind, peer = head["type"], line.peer
         if peer is None:
-            # It was forgotten (gone for long), or never said hello; it will be told to start anew.
-            stranger = WirePeer(pump, identity, self._codec)
-            stranger.send(
-                {"type": "refused", "reason": "the controller does not know this client any more"},
-                [],
-            )
+            self._open(line, head)
             return
         peer.quiet_checks = 0
+        if line is peer.side and kind != "ping":
+            raise BadMessage("a second line is for pings only")
         verdict = peer.sequence.accept(head)
         if kind == "bye":
-            self._forget(client_id)
+            self._forget(line.client_id)
         elif kind == "ping":
             peer.send_within_credit()
-            peer.send({"type": "pong"}, [])
+            peer.pong(line)
         elif kind == "resend":
             peer.resend(head.get("ack", 0))
         elif kind == "ack":
             peer.send_within_credit()
         elif "n" not in head:
             raise BadMessage("a request without a number")
-        elif verdict == "deliver":
-            self._deliver(client_id, peer, head, buffers)
+        elif verdict == "deliver" and kind != "void":
+            self._deliver(line.client_id, peer, head, buffers)
 
     def _deliver(self, client_id: str, peer: WirePeer, head: JsonDict, buffers: list[Any]) -> None:
         if peer.sequence.unacknowledged_bytes > OVERLOAD_BYTES and head["type"] == "request":
@@ -181,26 +189,77 @@ class Server:
             return
         self._controller.handle(client_id, head, buffers)
 
-    def _hello(self, pump: SocketPump, identity: bytes, client_id: str, head: JsonDict) -> None:
-        peer = self._peers.get(client_id)
-        if head.get("version") != PROTOCOL_VERSION:
+    # -- who comes and goes ---------------------------------------------------------------------
+
+    def _hello(self, pump: SocketPump, identity: bytes, head: JsonDict) -> None:
+        """Make a line, which is nobody's until it is opened with its own keys."""
+        if head["type"] == "hello" and head.get("version") != PROTOCOL_VERSION:
             reason = (
                 f"the controller speaks version {PROTOCOL_VERSION} of the protocol, this client "
                 f"{shown(head.get('version'))}: use the same kernelfleet on both sides"
             )
-            WirePeer(pump, identity, self._codec).send({"type": "refused", "reason": reason}, [])
+            self._answer(pump, identity, {"type": "refused", "reason": reason})
             return
-        if peer is None:
-            peer = self._peers[client_id] = WirePeer(pump, identity, self._codec)
+        client_id, nonce = read_hello(head)
+        challenge = new_nonce()
+        codecs = line_codecs(self._key, client_id, nonce, challenge)
+        line = Line(pump, identity, client_id, codecs)
+        self._lines[line.key] = line
+        self._unopened[line.key] = None
+        if len(self._unopened) > MAX_UNOPENED:
+            oldest = next(iter(self._unopened))
+            del self._unopened[oldest], self._lines[oldest]
+        answer = {"type": "challenge", "nonce": nonce, "challenge": challenge}
+        self._answer(pump, identity, answer)
+
+    def _answer(self, pump: SocketPump, identity: bytes, head: JsonDict) -> None:
+        with contextlib.suppress(zmq.ZMQError):  # it has gone meanwhile
+            pump.send([identity, *self._codec.encode(head)])
+
+    def _open(self, line: Line, head: JsonDict) -> None:
+        """A line is opened by who knows its keys: for its client's session, or for a new one."""
+        if head["type"] != "open":
+            raise BadMessage("a line is to be opened first")
+        peer = self._peers.get(line.client_id)
+        known = peer is not None and head.get("session") == peer.session
+        if head.get("side"):
+            if peer is not None and known:
+                self._belongs(line, peer)
+                self._drop(peer.side)
+                peer.side = line
+                peer.quiet_checks = 0
+                peer.pong(line)
+            else:
+                line.send({"type": "forgotten"}, [])
+            return
+        if peer is None or not known:
+            if peer is not None:
+                self._forget(line.client_id)
+            peer = self._peers[line.client_id] = WirePeer(line)
         else:
-            peer.take_over(pump, identity)
+            self._drop(peer.line)
+        self._belongs(line, peer)
+        peer.line, peer.quiet_checks = line, 0
         peer.shares_memory = probe_succeeds(head)
-        welcome = self._controller.connect(client_id, peer)
-        peer.send({**welcome, "shares_memory": peer.shares_memory}, [])
-        peer.resend(head.get("ack", 0))
+        welcome = self._controller.connect(line.client_id, peer)
+        extra = {"session": peer.session, "shares_memory": peer.shares_memory}
+        peer.send({**welcome, **extra}, [])
+        peer.resend(head.get("ack", 0) if known else 0)
+
+    def _belongs(self, line: Line, peer: WirePeer) -> None:
+        self._unopened.pop(line.key, None)
+        line.peer = peer
+
+    def _drop(self, line: Line | None) -> None:
+        """What still comes over it is refused."""
+        if line is not None:
+            self._lines.pop(line.key, None)
+            line.peer = None
 
     def _forget(self, client_id: str) -> None:
-        self._peers.pop(client_id, None)
+        peer = self._peers.pop(client_id, None)
+        for line in [] if peer is None else peer.lines:
+            self._drop(line)
         self._controller.disconnect(client_id)
 
     def _check_clients(self) -> None:
@@ -210,6 +269,7 @@ class Server:
             silent = peer.quiet_checks * CHECK_SECONDS > CLIENT_TIMEOUT
             if silent or (peer.quiet_checks >= GONE_CHECKS and not peer.is_connected()):
                 self._log.info("client %s is gone", client_id)
+                peer.send({"type": "forgotten"}, [])  # it may only have been stopped
                 self._forget(client_id)
 
     def close(self) -> None:

@@ -38,7 +38,7 @@ from kernelfleet.wire.private import (
     write_private,
 )
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 DEFAULT_NAME = "default"
 DEFAULT_PORT = 10105
 
@@ -277,6 +277,17 @@ def read(name_or_path: str | os.PathLike[str]) -> FleetFile:
         raise FleetNotFound(_not_found_message(text)) from None
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise FleetNotFound(f"{path} is no connection file of a fleet: {error}") from error
+
+
+def successor(source: str | os.PathLike[str], fleet: FleetFile) -> str | None:
+    """Why the controller of ``fleet`` will not come back: its file is another's now. Or None."""
+    try:
+        now = read(source)
+    except FleetNotFound:
+        return None
+    if now.key == fleet.key:
+        return None
+    return f"it has ended, and another fleet is called {now.name!r} now: make a new client"
 
 
 def _not_found_message(name: str) -> str:

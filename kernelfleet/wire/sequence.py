@@ -3,7 +3,8 @@
 ZMQ keeps order within a connection and loses what was under way when one breaks. Both ends of
 the client protocol therefore keep one ``Sequence`` per peer: a numbered message stays in
 ``unacknowledged`` until the peer says it has it, is sent again after a reconnect, and is
-delivered once however often it arrives.
+delivered once however often it arrives. What is taken back keeps its number and says nothing: if
+the message itself was faster, it counts, and else never will.
 
 Pure: no sockets, no clock. ``n`` is the number of a message (from 1), ``ack`` the number up to
 which the sender has received everything. Messages without ``n`` (hello, ping, ...) pass through.
@@ -63,6 +64,13 @@ class Sequence:
         """Forget what the peer has received."""
         while self.unacknowledged and self.unacknowledged[0].n <= upto:
             self.unacknowledged_bytes -= self.unacknowledged.popleft().size_bytes
+
+    def take_back(self) -> None:
+        """Make what is not acknowledged void, at the peer also if it has not arrived by now."""
+        self.unacknowledged = deque(
+            Sent(sent.n, {"type": "void", "n": sent.n}, [], 0) for sent in self.unacknowledged
+        )
+        self.unacknowledged_bytes = 0
 
     def since(self, received: int) -> list[Sent]:
         """What a peer that has received up to ``received`` still lacks, in order."""

@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 
 from kernelfleet.client import loop, transport
+from kernelfleet.client.line import Place
 from kernelfleet.client.transport import EmbeddedTransport, SocketTransport
 from kernelfleet.controller.controller import Controller
 from kernelfleet.wire.connection import FleetFile
@@ -28,6 +29,9 @@ class Listener:
 
     def receive(self, head: dict[str, Any], buffers: list[Any]) -> None:
         self.received.append((head, buffers))
+
+    def away(self, reason: str) -> None:
+        self.reasons.append(reason)
 
     def lost(self, reason: str) -> None:
         self.reasons.append(reason)
@@ -79,17 +83,16 @@ def test_nothing_passes_a_closed_embedded_transport() -> None:
 def test_a_socket_gives_up_on_a_controller_that_is_not_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "PING_SECONDS", 0.01)
-    monkeypatch.setattr(transport, "RECONNECT_TIMEOUT", 0.05)
+    monkeypatch.setattr(transport, "TICK_SECONDS", 0.005)
     thread, listener = loop.acquire(), Listener()
     fleet = FleetFile("gone", 1, "here", 0.0, key="00" * 32)
 
     def open_socket() -> None:
         url = f"ipc://{tmp_path}/nobody.sock"
-        SocketTransport(thread.loop, thread.context, fleet, url, "me", listener)
+        SocketTransport(Place(thread.loop, thread.context, fleet, url, "me"), listener)
 
     thread.call(open_socket)
     assert listener.gone.wait(10)
     loop.release(thread)
-    assert listener.reasons == ["nobody listens there, or the key is wrong"]
+    assert listener.reasons == ["nobody listens there"]
     assert listener.received == []

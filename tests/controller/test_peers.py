@@ -8,10 +8,10 @@ import pytest
 import zmq
 
 from kernelfleet.controller import peers
-from kernelfleet.controller.peers import WirePeer
-from kernelfleet.wire.codec import Codec
+from kernelfleet.controller.peers import Line, WirePeer
+from kernelfleet.wire.handshake import line_codecs
 
-KEY = "ab" * 32
+CODECS = line_codecs(b"key", "me", "nonce", "challenge")
 
 
 class RecordingPump:
@@ -24,7 +24,7 @@ class RecordingPump:
     def send(self, frames: list[Any]) -> None:
         if self.unreachable:
             raise zmq.ZMQError(zmq.EHOSTUNREACH)
-        self.sent.append(Codec(bytes.fromhex(KEY)).decode(frames[1:])[0])
+        self.sent.append(CODECS.to_client.decode(frames[1:])[0])
 
     @property
     def numbers(self) -> list[int]:
@@ -38,7 +38,7 @@ def pump() -> RecordingPump:
 
 @pytest.fixture
 def peer(pump: RecordingPump) -> WirePeer:
-    return WirePeer(pump, b"id", Codec(bytes.fromhex(KEY)))  # type: ignore[arg-type]
+    return WirePeer(Line(pump, b"id", "me", CODECS))  # type: ignore[arg-type]
 
 
 def test_messages_are_numbered_and_sent_at_once(peer: WirePeer, pump: RecordingPump) -> None:
@@ -108,3 +108,25 @@ def test_many_unread_messages_do_not_slow_the_loop_down(
     for _ in range(20_000):  # 13 s when each looked at all that were there
         peer.deliver({"type": "event"}, [])
     assert len(peer.sequence.unacknowledged) == len(pump.sent) == 20_000
+
+
+def test_a_pong_says_what_is_under_way_and_goes_where_the_ping_came_from(
+    peer: WirePeer, pump: RecordingPump, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peers, "CREDIT_BYTES", 100)
+    for _ in range(3):
+        peer.deliver({"type": "x"}, [b"x" * 60])
+    aside = RecordingPump()
+    assert peer.pong(Line(aside, b"side", "me", CODECS))  # type: ignore[arg-type]
+    assert aside.sent == [{"type": "pong", "ack": 0, "bytes": 60}]
+    assert pump.numbers == [1]
+
+
+def test_a_peer_is_connected_as_long_as_one_of_its_lines_is(
+    peer: WirePeer, pump: RecordingPump
+) -> None:
+    assert peer.is_connected()
+    pump.unreachable = True
+    assert not peer.is_connected()
+    peer.side = Line(RecordingPump(), b"side", "me", CODECS)  # type: ignore[arg-type]
+    assert peer.is_connected()

@@ -17,6 +17,7 @@ from kernelfleet.controller.peers import WirePeer
 from kernelfleet.controller.server import Server
 from kernelfleet.wire.codec import Codec
 from kernelfleet.wire.connection import PROTOCOL_VERSION, FleetFile
+from tests.controller.talk import Talk, until
 
 KEY = "ab" * 32
 
@@ -52,30 +53,6 @@ def fleet_file() -> FleetFile:
     return FleetFile(name="x", pid=1, host="here", started=0.0, key=KEY)
 
 
-class Talk:
-    """A client by hand, beside the server on one loop."""
-
-    def __init__(self, context: zmq.Context[Any], url: str, client_id: str = "me") -> None:
-        self.socket = context.socket(zmq.DEALER)
-        self.socket.linger = 0
-        self.socket.setsockopt(zmq.ROUTING_ID, client_id.encode())
-        self.socket.connect(url)
-        self.codec = Codec(bytes.fromhex(KEY))
-
-    def send(self, head: dict[str, Any], buffers: tuple[bytes, ...] = ()) -> None:
-        self.socket.send_multipart(self.codec.encode(head, buffers))
-
-    async def receive(self, kind: str, seconds: float = 10.0) -> dict[str, Any]:
-        deadline = asyncio.get_running_loop().time() + seconds
-        while asyncio.get_running_loop().time() < deadline:
-            if self.socket.poll(0):
-                head, _ = self.codec.decode(self.socket.recv_multipart())
-                if head["type"] == kind:
-                    return head
-            await asyncio.sleep(0.002)
-        raise TimeoutError(kind)
-
-
 def serve(
     context: zmq.Context[Any],
     tmp_path: Path,
@@ -85,7 +62,7 @@ def serve(
 
     async def body() -> None:
         server = Server(controller, context, fleet_file(), logging.getLogger("test"))  # type: ignore[arg-type]
-        talk = Talk(context, server.listen_ipc(str(tmp_path / "s")))
+        talk = Talk(context, server.listen_ipc(str(tmp_path / "s")), bytes.fromhex(KEY))
         try:
             await test(server, talk)
         finally:
@@ -97,13 +74,9 @@ def serve(
     return controller
 
 
-HELLO = {"type": "hello", "version": PROTOCOL_VERSION}
-
-
 def test_a_client_is_welcomed_and_answered(context: zmq.Context[Any], tmp_path: Path) -> None:
     async def test(_: Server, talk: Talk) -> None:
-        talk.send(HELLO)
-        await talk.receive("welcome")
+        await talk.open()
         talk.send({"type": "request", "n": 1, "ack": 0})
         assert (await talk.receive("reply"))["to"] == 1
         talk.send({"type": "ping", "ack": 1})
@@ -116,7 +89,7 @@ def test_a_request_that_arrives_twice_is_handled_once(
     context: zmq.Context[Any], tmp_path: Path
 ) -> None:
     async def test(_: Server, talk: Talk) -> None:
-        talk.send(HELLO)
+        await talk.open()
         for number in (1, 1, 2, 1, 2):
             talk.send({"type": "request", "n": number, "ack": 0})
         talk.send({"type": "ping", "ack": 0})
@@ -129,7 +102,7 @@ def test_another_version_of_the_protocol_is_refused_with_both_numbers(
     context: zmq.Context[Any], tmp_path: Path
 ) -> None:
     async def test(_: Server, talk: Talk) -> None:
-        talk.send({"type": "hello", "version": 999})
+        talk.send({**talk.hello, "version": 999})
         reason = (await talk.receive("refused"))["reason"]
         assert "999" in reason
         assert f"version {PROTOCOL_VERSION}" in reason
@@ -137,14 +110,63 @@ def test_another_version_of_the_protocol_is_refused_with_both_numbers(
     assert not serve(context, tmp_path, test).peers
 
 
-def test_a_stranger_without_hello_is_told_to_start_anew(
+def test_the_old_protocol_is_refused_in_its_own_words(
     context: zmq.Context[Any], tmp_path: Path
 ) -> None:
     async def test(_: Server, talk: Talk) -> None:
-        talk.send({"type": "request", "n": 7, "ack": 0})
-        assert "does not know this client" in (await talk.receive("refused"))["reason"]
+        talk.send({"type": "hello", "version": 1, "ack": 0})
+        assert "this client 1" in (await talk.receive("refused"))["reason"]
+
+    assert not serve(context, tmp_path, test).peers
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"client": None}, {"client": ""}, {"client": "x" * 101}, {"nonce": 7}, {"type": "request"}],
+    ids=repr,
+)
+def test_a_hello_that_is_none_is_counted_and_not_answered(
+    context: zmq.Context[Any], tmp_path: Path, fields: dict[str, Any]
+) -> None:
+    async def test(server: Server, talk: Talk) -> None:
+        talk.send({**talk.hello, **fields})
+        await talk.open()
+        assert server.refused == 1
+
+    serve(context, tmp_path, test)
+
+
+def test_a_line_that_was_not_opened_can_ask_nothing(
+    context: zmq.Context[Any], tmp_path: Path
+) -> None:
+    async def test(server: Server, talk: Talk) -> None:
+        await talk.greet()
+        talk.send({"type": "request", "n": 1, "ack": 0})
+        talk.send({"type": "ping", "ack": 0})
+        talk.send({"type": "open", "session": None, "ack": 0})
+        await talk.receive("welcome")
+        assert server.refused == 2
 
     assert not serve(context, tmp_path, test).handled
+
+
+def test_lines_that_are_never_opened_take_bounded_memory(
+    context: zmq.Context[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "MAX_UNOPENED", 3)
+
+    async def test(server: Server, talk: Talk) -> None:
+        others = [another(context, talk, f"other {i}") for i in range(10)]
+        await talk.open()
+        for other in others:
+            await other.greet()
+            other.socket.close()
+        assert len(server._unopened) == 3
+        assert len(server._lines) == 4
+        talk.send({"type": "ping", "ack": 0})
+        await talk.receive("pong")
+
+    serve(context, tmp_path, test)
 
 
 def test_what_is_not_signed_with_our_key_is_counted_and_not_answered(
@@ -152,47 +174,157 @@ def test_what_is_not_signed_with_our_key_is_counted_and_not_answered(
 ) -> None:
     async def test(server: Server, talk: Talk) -> None:
         wrong = Codec(b"another key")
-        talk.socket.send_multipart(wrong.encode(HELLO))
+        talk.socket.send_multipart(wrong.encode(talk.hello))
         talk.socket.send_multipart([b"garbage"])
         talk.socket.send_multipart([b""] * 20)
-        talk.send(HELLO)
-        await talk.receive("welcome")
+        await talk.open()
         assert server.refused == 3
 
     serve(context, tmp_path, test)
 
 
 def test_a_client_that_says_goodbye_is_forgotten(context: zmq.Context[Any], tmp_path: Path) -> None:
-    async def test(_: Server, talk: Talk) -> None:
-        talk.send(HELLO)
-        await talk.receive("welcome")
+    async def test(server: Server, talk: Talk) -> None:
+        session = (await talk.open())["session"]
         talk.send({"type": "bye", "ack": 0})
-        talk.send({"type": "ping", "ack": 0})
-        await talk.receive("refused")
+        again = another(context, talk)
+        assert (await again.open(session))["session"] != session
+        again.socket.close()
+        assert len(server._lines) == 1
 
     assert serve(context, tmp_path, test).gone == ["me"]
 
 
-def test_a_client_that_is_silent_for_long_is_forgotten(
+def test_a_client_that_is_silent_for_long_is_forgotten_and_told_so(
     context: zmq.Context[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server_module, "CHECK_SECONDS", 0.01)
     monkeypatch.setattr(server_module, "CLIENT_TIMEOUT", 0.05)
 
-    async def test(_: Server, talk: Talk) -> None:
-        talk.send(HELLO)
-        await talk.receive("welcome")
-        await asyncio.sleep(0.3)  # the very silence
-        talk.send({"type": "ping", "ack": 0})
-        await talk.receive("refused")
+    async def test(server: Server, talk: Talk) -> None:
+        await talk.open()
+        await talk.receive("forgotten")
+        assert not server._lines
 
     assert serve(context, tmp_path, test).gone == ["me"]
 
 
+# -- a session and its lines ------------------------------------------------------------------
+
+
+def another(context: zmq.Context[Any], talk: Talk, client_id: str = "me") -> Talk:
+    return Talk(context, talk.socket.getsockopt_string(zmq.LAST_ENDPOINT), talk.key, client_id)
+
+
+def test_a_session_goes_on_over_another_line_and_the_first_is_refused_from_then_on(
+    context: zmq.Context[Any], tmp_path: Path
+) -> None:
+    async def test(server: Server, talk: Talk) -> None:
+        session = (await talk.open())["session"]
+        talk.send({"type": "request", "n": 1, "ack": 0})
+        await talk.receive("reply")
+        again = another(context, talk)
+        welcome = await again.open(session)
+        assert (welcome["session"], welcome["ack"]) == (session, 1)
+        assert (await again.receive("reply"))["to"] == 1  # it had not been acknowledged
+        talk.send({"type": "request", "n": 2, "ack": 0})
+        again.send({"type": "void", "n": 2, "ack": 1})
+        again.send({"type": "request", "n": 3, "ack": 1})
+        assert (await again.receive("reply"))["to"] == 3
+        again.socket.close()
+        assert server.refused == 1
+
+    controller = serve(context, tmp_path, test)
+    assert [head["n"] for head in controller.handled] == [1, 3]
+    assert controller.gone == []
+
+
+def test_what_is_taken_back_and_was_faster_is_handled_once(
+    context: zmq.Context[Any], tmp_path: Path
+) -> None:
+    async def test(_: Server, talk: Talk) -> None:
+        await talk.open()
+        talk.send({"type": "request", "n": 1, "ack": 0})
+        talk.send({"type": "void", "n": 1, "ack": 0})
+        talk.send({"type": "void", "n": 2, "ack": 0})
+        talk.send({"type": "request", "n": 2, "ack": 0})
+        talk.send({"type": "ping", "ack": 0})
+        assert (await talk.receive("pong"))["ack"] == 2
+
+    assert [head["n"] for head in serve(context, tmp_path, test).handled] == [1]
+
+
+def test_a_client_is_asked_aside_whether_it_lives_and_nothing_else(
+    context: zmq.Context[Any], tmp_path: Path
+) -> None:
+    async def test(server: Server, talk: Talk) -> None:
+        session = (await talk.open())["session"]
+        aside = another(context, talk)
+        assert (await aside.open(session, side=True))["ack"] == 0
+        aside.send({"type": "request", "n": 1, "ack": 0})
+        aside.send({"type": "ping", "ack": 0})
+        assert (await aside.receive("pong"))["ack"] == 0
+        assert server.refused == 1
+        talk.send({"type": "request", "n": 1, "ack": 0})
+        assert (await talk.receive("reply"))["to"] == 1
+        aside.socket.close()
+
+    serve(context, tmp_path, test)
+
+
+# -- what was captured ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["from its hello on", "on a line of one's own"])
+@pytest.mark.parametrize("left", [False, True], ids=["while it is there", "after it has left"])
+def test_what_was_captured_is_refused_and_counted_on_any_other_line(
+    context: zmq.Context[Any], tmp_path: Path, own: bool, left: bool
+) -> None:
+    async def test(server: Server, talk: Talk) -> None:
+        await talk.open()
+        talk.send({"type": "request", "n": 1, "ack": 0})
+        await talk.receive("reply")
+        captured = list(talk.spoken)
+        if left:
+            talk.send({"type": "bye", "ack": 1})
+        thief = another(context, talk, "a thief")
+        if own:
+            await thief.open()
+        for frames in captured:
+            thief.say(frames)
+        if not own:
+            await thief.receive("challenge")  # which it has no key to answer
+        await until(lambda: server.refused == len(captured) - (not own))
+        if not left:  # and the one who is there is not disturbed
+            talk.send({"type": "request", "n": 2, "ack": 0})
+            assert (await talk.receive("reply"))["to"] == 2
+        thief.socket.close()
+
+    controller = serve(context, tmp_path, test)
+    assert [head["n"] for head in controller.handled] == ([1] if left else [1, 2])
+    assert controller.gone == (["me"] if left else [])
+
+
+def test_what_the_controller_said_is_refused_when_it_comes_back_to_it(
+    context: zmq.Context[Any], tmp_path: Path
+) -> None:
+    async def test(server: Server, talk: Talk) -> None:
+        await talk.open()
+        assert talk.codecs is not None
+        talk.say(talk.codecs.to_client.encode({"type": "request", "n": 1, "ack": 0}))
+        talk.send({"type": "ping", "ack": 0})
+        assert (await talk.receive("pong"))["ack"] == 0
+        assert server.refused == 1
+
+    assert not serve(context, tmp_path, test).handled
+
+
+# -- the door ---------------------------------------------------------------------------------
+
+
 def test_clients_are_told_when_the_door_closes(context: zmq.Context[Any], tmp_path: Path) -> None:
     async def test(server: Server, talk: Talk) -> None:
-        talk.send(HELLO)
-        await talk.receive("welcome")
+        await talk.open()
         server.close()
         assert (await talk.receive("event"))["event"] == "stopped"
 

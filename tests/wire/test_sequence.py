@@ -39,7 +39,7 @@ class Wire:
         verdict = self.peers[receiver].accept(head)
         if head["type"] == "resend":
             self.resend(receiver, head["ack"])
-        elif verdict == "deliver":
+        elif verdict == "deliver" and head["type"] != "void":
             self.delivered[receiver].append(head["value"])
         elif verdict == "gap":
             self._transmit(receiver, {"type": "resend"})
@@ -103,6 +103,36 @@ def test_acknowledging_forgets_exactly_what_the_peer_has(count: int, acks: list[
     kept = list(range(min(max(acks, default=0), count) + 1, count + 1))
     assert [sent.n for sent in sequence.unacknowledged] == kept
     assert sequence.unacknowledged_bytes == 7 * len(kept)
+
+
+@settings(max_examples=300)
+@given(st.lists(actions | st.tuples(st.just("take back"), st.just(0), st.just(0)), max_size=60))
+def test_what_is_taken_back_arrives_once_in_order_or_never(
+    steps: list[tuple[str, int, int]],
+) -> None:
+    wire, taken_back = Wire(), set()
+    for action, peer, position in steps:
+        frames = wire.under_way[peer]
+        if action == "send":
+            wire.send(peer)
+        elif action == "take back":
+            taken_back |= {sent.n for sent in wire.peers[0].unacknowledged}
+            wire.peers[0].take_back()
+            assert wire.peers[0].unacknowledged_bytes == 0
+        elif action == "reconnect":
+            wire.reconnect()
+        elif frames and action == "arrive":
+            wire.arrive(peer, position)
+        elif frames and action == "lose":
+            del frames[position % len(frames)]
+        elif frames and action == "double":
+            frames.append(frames[position % len(frames)])
+    wire.reconnect()
+    wire.settle()
+    assert wire.delivered[0] == list(range(1, wire.sent[1] + 1))
+    arrived = wire.delivered[1]
+    assert arrived == sorted(set(arrived))
+    assert set(range(1, wire.sent[0] + 1)) - set(arrived) <= taken_back
 
 
 def test_messages_without_a_number_pass_and_acknowledge() -> None:

@@ -1,0 +1,164 @@
+"""One connection of a client: a DEALER, its handshake, and what its monitor tells. It breaks once.
+
+ZMQ would reconnect by itself, but what had been queued for the broken connection would then be sent
+beside what the protocol sends again, and keys are made for one connection. So each has a socket
+of its own. Runs on the loop thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+from kernelfleet.client.reachability import Phase
+from kernelfleet.wire.codec import BadMessage, Codec
+from kernelfleet.wire.connection import PROTOCOL_VERSION, FleetFile
+from kernelfleet.wire.handshake import line_codecs, new_nonce
+from kernelfleet.wire.pump import SocketPump
+
+JsonDict = dict[str, Any]
+
+#: Milliseconds until ZMQ would connect again by itself.
+NEVER = 10**9
+#: Seconds until the system gives up bytes that the controller's host does not take.
+DEAD_LINK_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a controller is, and who asks."""
+
+    loop: asyncio.AbstractEventLoop
+    context: zmq.Context[Any]
+    fleet: FleetFile
+    url: str
+    client_id: str
+
+
+class LineUser(Protocol):
+    """Who is told what happens on a line; nothing more once it has closed it."""
+
+    def line_progressed(self, line: Line, phase: Phase) -> None:
+        """It is ``connected``, or ``greeted``."""
+
+    def line_ready(self, line: Line) -> None:
+        """It has its keys: it can be opened."""
+
+    def line_heard(self, line: Line, head: JsonDict, buffers: list[Any]) -> None:
+        """A message that was signed for this line."""
+
+    def line_doubted(self, line: Line, reason: str) -> None:
+        """Something came that we cannot read."""
+
+    def line_refused(self, line: Line, reason: str) -> None:
+        """The controller, or whatever is there, does not want us."""
+
+    def line_broken(self, line: Line) -> None:
+        """The connection has ended, or never came to be."""
+
+
+class Line:
+    """A connection that is being made; ``user`` hears how it goes."""
+
+    def __init__(self, place: Place, user: LineUser) -> None:
+        self._place, self._user = place, user
+        self._key = bytes.fromhex(place.fleet.key)
+        self._nonce = new_nonce()
+        #: Of the fleet until the challenge has come, then of this line.
+        self._outgoing = self._incoming = Codec(self._key)
+        #: Whether it has its keys.
+        self.is_ready = False
+        socket = _socket(place)
+        monitor = socket.get_monitor_socket()
+        self._monitor = SocketPump(place.loop, monitor, self._on_monitor, copy=True)
+        self._pump = SocketPump(place.loop, socket, self._on_frames)
+        socket.connect(place.url)
+        hello = {"type": "hello", "version": PROTOCOL_VERSION}
+        self.send({**hello, "client": place.client_id, "nonce": self._nonce}, [])
+
+    def send(self, head: JsonDict, frames: list[Any]) -> None:
+        """Send a message."""
+        self._pump.send(self._outgoing.encode(head, frames))
+
+    def close(self, linger: float = 0.0) -> None:
+        """End it; the user hears nothing any more. Safe to call twice."""
+        if self._pump.is_closed:
+            return
+        self._pump.socket.disable_monitor()
+        self._monitor.close()
+        self._pump.close(linger)
+
+    def _on_frames(self, frames: list[Any]) -> None:
+        try:
+            head, buffers = self._incoming.decode(frames)
+        except BadMessage as error:
+            reason = f"what answers there is signed with another key ({error})"
+            self._user.line_doubted(self, reason)
+            return
+        if self.is_ready:
+            self._user.line_heard(self, head, buffers)
+        elif head["type"] == "refused":
+            self._user.line_refused(self, str(head.get("reason")))
+        elif head["type"] == "challenge" and head.get("nonce") == self._nonce:
+            codecs = line_codecs(
+                self._key, self._place.client_id, self._nonce, str(head.get("challenge"))
+            )
+            self._outgoing, self._incoming = codecs.to_controller, codecs.to_client
+            self.is_ready = True
+            self._user.line_ready(self)
+
+    def _on_monitor(self, frames: list[Any]) -> None:
+        event = parse_monitor_message(frames)["event"]
+        if event == zmq.EVENT_CONNECTED:
+            self._user.line_progressed(self, "connected")
+        elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            self._user.line_progressed(self, "greeted")
+        elif event in _REFUSALS:
+            self._user.line_refused(self, _REFUSALS[event])
+        elif event in (zmq.EVENT_DISCONNECTED, zmq.EVENT_CLOSED):
+            self._pump.drain()  # what came before the end
+            if not self._pump.is_closed:
+                self._user.line_broken(self)
+
+
+#: Without CURVE none of these comes.
+_REFUSALS: dict[int, str] = {
+    zmq.EVENT_HANDSHAKE_FAILED_AUTH: (
+        "it refuses the client key: is the connection file that of this fleet?"
+    ),
+    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: (
+        "it has another server key, or is no kernelfleet controller: is the connection "
+        "file that of this fleet?"
+    ),
+    zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: (
+        "what listens there is no kernelfleet controller (no CURVE)"
+    ),
+}
+
+
+def _socket(place: Place) -> zmq.Socket[Any]:
+    socket: zmq.Socket[Any] = place.context.socket(zmq.DEALER)
+    socket.linger = 0
+    socket.sndhwm = socket.rcvhwm = 0
+    # Not -1: ZMQ (4.3.5) would then drop what had arrived before the end and was not read yet.
+    socket.setsockopt(zmq.RECONNECT_IVL, NEVER)
+    # The system's keepalive, which a stopped or busy controller answers too. Not ZMQ's heartbeat:
+    # its answer waits behind a large message, which a slow network could then never deliver.
+    socket.setsockopt(zmq.TCP_MAXRT, DEAD_LINK_SECONDS * 1000)
+    socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, DEAD_LINK_SECONDS // 2)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 2)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, 3)
+    if place.url.startswith("tcp:"):
+        fleet = place.fleet
+        assert fleet.server_public_key is not None
+        assert fleet.client_public_key is not None
+        assert fleet.client_secret_key is not None
+        socket.curve_serverkey = fleet.server_public_key.encode()
+        socket.curve_publickey = fleet.client_public_key.encode()
+        socket.curve_secretkey = fleet.client_secret_key.encode()
+    return socket

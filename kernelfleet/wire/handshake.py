@@ -1,0 +1,70 @@
+"""How a line between client and controller is opened, so that nothing captured can be said again.
+
+::
+
+    client                              controller
+    hello {version, client, nonce} -->                        signed with the fleet's key
+                                   <--  challenge {nonce, challenge}
+    open {session, ...}            -->                        from here on with the line's keys
+                                   <--  welcome {session, ...}
+
+A *line* is one connection of a client; a client's *session*, its numbers and what it has not
+acknowledged, outlives its lines. The keys of a line come from the fleet's key, the client's id and
+what either side has made up for this line alone, and each direction has its own. So a message is
+good on one line, in one direction, for one client; anywhere else its signature is wrong. A hello
+can be repeated: it is answered with a challenge that is of no use to who does not know the key.
+
+Pure: no sockets, no clock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+from typing import Any, NamedTuple
+
+from kernelfleet.wire.codec import BadMessage, Codec
+
+JsonDict = dict[str, Any]
+
+#: What a client may call itself, and a nonce be.
+MAX_NAME_CHARACTERS = 100
+
+
+class LineCodecs(NamedTuple):
+    """The codecs of one line, by direction."""
+
+    to_controller: Codec
+    to_client: Codec
+
+
+def line_codecs(key: bytes, client: str, nonce: str, challenge: str) -> LineCodecs:
+    """The codecs of the line that this hello and this challenge have opened."""
+
+    def derived(direction: str) -> Codec:
+        context = json.dumps(["kernelfleet line", direction, client, nonce, challenge])
+        return Codec(hmac.digest(key, context.encode(), hashlib.sha256))
+
+    return LineCodecs(derived("to controller"), derived("to client"))
+
+
+def new_nonce() -> str:
+    """What was never said before."""
+    return secrets.token_hex(16)
+
+
+def read_hello(head: JsonDict) -> tuple[str, str]:
+    """The client's id and its nonce.
+
+    Raises:
+        BadMessage: it is no hello, or they are missing.
+    """
+    client, nonce = head.get("client"), head.get("nonce")
+    if head["type"] != "hello":
+        raise BadMessage("the first message of a line is no hello")
+    for text in (client, nonce):
+        if not isinstance(text, str) or not 0 < len(text) <= MAX_NAME_CHARACTERS:
+            raise BadMessage("a hello without the client's id and a nonce")
+    return str(client), str(nonce)
