@@ -184,7 +184,8 @@ class EngineInfo:
 
     Attributes:
         id: Its number in the fleet.
-        state: One word: what it is doing.
+        state: One word: ``idle``, ``busy``, ``starting``, ``leaving`` (after ``scale``),
+            ``stopping``, ``dead``, or ``stopped``: by SIGSTOP, until SIGCONT or a restart.
         pid: Its process; None where there is no process of this kind.
         host: The machine it runs on.
         kernel_name: The kernelspec it was started from.

@@ -116,7 +116,7 @@ async def restart(controller: Controller, _client: str, head: JsonDict) -> Answe
     found = []
     for engine_id in head["targets"]:
         engine = controller.roster.engines.get(engine_id)
-        if engine is None or engine.state not in ("up", "dead"):
+        if engine is None or (engine.restarting is None and engine.state not in ("up", "dead")):
             raise CallError("InvalidEngineID", f"no engine {engine_id} that could be restarted")
         if engine not in found:
             found.append(engine)
@@ -124,7 +124,8 @@ async def restart(controller: Controller, _client: str, head: JsonDict) -> Answe
         await controller.roster.restart(found)
     except StartError as error:
         raise CallError("StartError", str(error)) from error
-    return _each([controller.roster.engines[i] for i in head["targets"]], lambda _: None)
+    by_id = {engine.id: engine for engine in found}
+    return _each([by_id[engine_id] for engine_id in head["targets"]], lambda _: None)
 
 
 async def kill(controller: Controller, _client: str, head: JsonDict) -> Answer:

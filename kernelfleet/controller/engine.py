@@ -32,7 +32,7 @@ from kernelfleet.controller.dialects import (
 from kernelfleet.controller.engine_queue import EngineQueue
 from kernelfleet.controller.launcher import Incarnation
 from kernelfleet.controller.links import Links
-from kernelfleet.controller.processes import resource_usage
+from kernelfleet.controller.processes import is_stopped, resource_usage
 from kernelfleet.controller.requests import Job
 from kernelfleet.controller.revival import Revival
 from kernelfleet.wire.blocks import Block, to_frames
@@ -84,6 +84,8 @@ class Engine:
         self.welcome: asyncio.Future[None] | None = None
         #: Set once the present incarnation's iopub messages reach us.
         self.heard = asyncio.Event()
+        #: While it is being started afresh: done when that is.
+        self.restarting: asyncio.Future[None] | None = None
         self._drained: list[asyncio.Future[None]] = []
         #: Ends the wait for output that a reply has announced.
         self._lag: asyncio.TimerHandle | None = None
@@ -111,7 +113,27 @@ class Engine:
         """Let the queue run."""
         self.state = "up"
         self.queue.release(NOT_READY)
-        self._start_next()
+        self.start_next()
+
+    def retire(self) -> None:
+        """Its end has begun: take nothing more, and start nothing of what waits."""
+        if self.registered:
+            self.state = "stopping"
+        if NOT_READY not in self.queue.holds:
+            self.queue.hold(NOT_READY)
+
+    def restarted(self, outcome: BaseException | None) -> None:
+        """Tell those who wait for the restart how it went."""
+        restarting, self.restarting = self.restarting, None
+        if restarting is None or restarting.done():
+            return
+        if outcome is None:
+            restarting.set_result(None)
+        elif isinstance(outcome, asyncio.CancelledError):
+            restarting.cancel()
+        else:
+            restarting.set_exception(outcome)
+            restarting.exception()  # whoever waits gets it
 
     def detach(self, state: str, ename: str, cause: str, **details: Any) -> None:
         """The incarnation is gone: fail what ran and what waited, and hold the queue."""
@@ -144,7 +166,7 @@ class Engine:
         incarnation = self.incarnation
         return {
             "id": self.id,
-            "state": "busy" if self.state == "up" and self.run else self.display_state,
+            "state": self._state_now(),
             "pid": incarnation.pid if incarnation else None,
             "host": self.info.get("host", ""),
             "kernel_name": self.kernel_name or "kernelfleet",
@@ -156,10 +178,11 @@ class Engine:
             **resource_usage(incarnation.pid if incarnation else None),
         }
 
-    @property
-    def display_state(self) -> str:
-        """The state in the words users see."""
-        return "idle" if self.state == "up" else self.state
+    def _state_now(self) -> str:
+        """The state in the words users see; looks at the process."""
+        if is_stopped(self.incarnation.pid if self.incarnation else None):
+            return "stopped"
+        return self.state if self.state != "up" else "busy" if self.run else "idle"
 
     def unsupported(self, verb: str) -> str | None:
         """Why this kernel cannot do a verb; None if it can."""

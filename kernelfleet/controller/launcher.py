@@ -291,7 +291,10 @@ class Launcher:
         Bounded whatever the kernels do: ipykernel's own shutdown may take 28 s with a child that
         ignores SIGTERM, and has a deadlock (jupyter-stack notes, D5).
         """
-        alive = [incarnation for incarnation in incarnations if incarnation.pid is not None]
+        alive = list(incarnations)
+        if not alive:
+            await families.end_all(self._orphaned)
+            return
         # Before they are asked: who has left is nobody's parent any more.
         family = descendants({incarnation.pid for incarnation in alive if incarnation.pid})
         for incarnation in alive:
@@ -309,6 +312,13 @@ class Launcher:
             with contextlib.suppress(psutil.Error):
                 process.kill()  # psutil compares the start time: never a stranger's
         await families.end_all({incarnation.session_id for incarnation in alive} | self._orphaned)
+
+    async def end_now(self, incarnation: Incarnation) -> None:
+        """End a kernel that has done no work yet, with all it has started."""
+        kill_group(incarnation.pid)
+        await wait_exit([incarnation], POLITE_SECONDS)
+        await self.reap(incarnation)
+        await families.end_all({incarnation.session_id})
 
     async def end_family(self, incarnation: Incarnation) -> None:
         """End what a dead engine has started; in one look for engines that die together."""

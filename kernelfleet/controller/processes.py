@@ -156,6 +156,14 @@ def descendants(roots: Iterable[int]) -> list[psutil.Process]:
     return found
 
 
+def is_stopped(pid: int | None) -> bool:
+    """Whether a process was stopped by a signal, as by SIGSTOP, and so does nothing at all."""
+    try:
+        return pid is not None and psutil.Process(pid).status() == psutil.STATUS_STOPPED
+    except psutil.Error:
+        return False
+
+
 def resource_usage(pid: int | None) -> dict[str, Any]:
     """Memory (bytes) and CPU seconds of a process; empty where it cannot be told."""
     if pid is None:

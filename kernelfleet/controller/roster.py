@@ -7,7 +7,6 @@ clients are ``controller.py``'s.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 from collections.abc import Callable, Iterable
 from logging import Logger
@@ -17,17 +16,16 @@ from typing import Any
 import zmq
 from jupyter_client.session import Session
 
-from kernelfleet.controller.bootstrap import bootstrap_code
 from kernelfleet.controller.dialects import Run
 from kernelfleet.controller.engine import Engine
 from kernelfleet.controller.interrupting import interrupt
+from kernelfleet.controller.introduction import introduce, why_it_failed
 from kernelfleet.controller.launcher import Incarnation, Launcher, thread_environment
 from kernelfleet.controller.limits import allow_engines
 from kernelfleet.controller.links import Links
 from kernelfleet.controller.options import HostOptions
 from kernelfleet.error_text import describe_death
 from kernelfleet.errors import StartError
-from kernelfleet.wire.blocks import Probe
 from kernelfleet.wire.jupyter import KernelMessage
 
 JsonDict = dict[str, Any]
@@ -37,9 +35,6 @@ START_TIMEOUT = 60.0
 
 #: Processes started at the same time; more only makes each of them slower.
 STARTS_AT_ONCE = 2 * (os.cpu_count() or 1)
-
-#: How long to listen for what a kernel publishes before asking it something again.
-HEARING_SECONDS = 0.1
 
 #: How long what a dying kernel has sent may take to reach us.
 LAST_WORDS_SECONDS = 0.02
@@ -72,7 +67,7 @@ class Roster:
         self._loop = asyncio.get_running_loop()
         self._context, self._session, self._launcher = context, session, launcher
         self._logs, self._log = logs, log
-        self._options, self._on_start = options, options.on_start
+        self._options = options
         self._on_finished, self._on_change = on_finished, on_change
         self._on_restarted = on_restarted
         self._links = Links(self._loop, context, session, self._route, log)
@@ -129,6 +124,11 @@ class Roster:
 
         What they have been given is done first; new work does not reach them any more.
         """
+        while starting := [
+            *self._starts,
+            *(e.restarting for e in self.engines.values() if e.restarting),
+        ]:
+            await asyncio.wait(starting)  # they count, and may be the ones to go
         here = [self.engines[engine_id] for engine_id in self.ids]
         if n > len(here):
             await self.add([kernel_name] * (n - len(here)))
@@ -138,23 +138,42 @@ class Roster:
             engine.state = "leaving"
         self._changed()
         await asyncio.gather(*(engine.drained() for engine in leaving))
-        await self.remove([engine for engine in leaving if engine.state == "leaving"])
+        await self.remove([engine for engine in leaving if engine.state in ("leaving", "dead")])
 
     async def restart(self, engines: Iterable[Engine]) -> None:
-        """End engines that live, and start all of them afresh under their ids."""
+        """End engines that live, and start all of them afresh under their ids.
+
+        One that somebody else is restarting just now is waited for: it is as fresh then.
+
+        Raises:
+            StartError: one did not come up; it is dead, and its process ended.
+        """
         engines = list(engines)
-        await self._end(engines, "starting", "EngineDied", "it was restarted")
-        self._changed()
-        outcomes = await self._start_all(engines)
-        for engine, outcome in zip(engines, outcomes, strict=True):
-            if isinstance(outcome, BaseException):
-                engine.detach("dead", "EngineDied", f"it could not be restarted: {outcome}")
-            else:
-                self._on_restarted(engine)
-        self._changed()
-        for outcome in outcomes:
+        ours = [engine for engine in engines if engine.restarting is None]
+        for engine in ours:
+            engine.restarting = self._loop.create_future()
+        if ours:
+            self._spawn(self._restart(ours))
+        restarts = [asyncio.shield(e.restarting) for e in engines if e.restarting is not None]
+        for outcome in await asyncio.gather(*restarts, return_exceptions=True):
             if isinstance(outcome, BaseException):
                 raise outcome
+
+    async def _restart(self, engines: list[Engine]) -> None:
+        outcomes: list[BaseException | None] = [asyncio.CancelledError()] * len(engines)
+        try:
+            await self._end(engines, "starting", "EngineDied", "it was restarted")
+            self._changed()
+            outcomes = await self._start_all(engines)
+            for engine, outcome in zip(engines, outcomes, strict=True):
+                if isinstance(outcome, BaseException):
+                    engine.detach("dead", "EngineDied", f"it could not be restarted: {outcome}")
+                else:
+                    self._on_restarted(engine)
+            self._changed()
+        finally:
+            for engine, outcome in zip(engines, outcomes, strict=True):
+                engine.restarted(outcome)
 
     async def _start_all(self, engines: Iterable[Engine]) -> list[BaseException | None]:
         """Start them side by side; what became of each."""
@@ -180,9 +199,14 @@ class Roster:
                 incarnation, self._loop, lambda: self._spawn(self._died(engine, incarnation))
             )
             try:
-                await asyncio.wait_for(self._introduce(engine), START_TIMEOUT)
-            except (TimeoutError, ConnectionError) as error:
-                raise StartError(self._start_failure(engine, error)) from None
+                words = introduce(engine, len(self.engines), self._options.on_start)
+                await asyncio.wait_for(words, START_TIMEOUT)
+            except BaseException as error:
+                await self._abandon(engine, incarnation)
+                if not isinstance(error, TimeoutError | ConnectionError):
+                    raise
+                log = self._logs / f"engine-{engine.id}.log"
+                raise StartError(why_it_failed(engine, error, START_TIMEOUT, log)) from None
             self._launcher.close_to_others(incarnation)
             if incarnation.transport == "tcp":
                 self._log.warning(PLAIN_TCP, engine.id, incarnation.kernel_name)
@@ -191,48 +215,16 @@ class Roster:
     def _own_links(self, engine: Engine) -> Links:
         return Links(self._loop, self._context, self._session, engine.take, self._log)
 
-    async def _introduce(self, engine: Engine) -> None:
-        """Wait until the engine answers and its outputs reach us; tell it who it is."""
-        if engine.native:
-            identity = {"engine_id": engine.id, "n_engines": len(self.engines)}
-            probe = Probe()
-            setup = {**identity, **probe.fields()}
-            reply = await engine.ask("shell", "fleet_setup_request", setup)
-            engine.info = reply.content
-            engine.shares_memory = bool(reply.content.get("shares_memory"))
-            assert engine.welcome is not None
-            await engine.welcome
-            if self._on_start:
-                code = {"code": self._on_start, "store_history": False}
-                _check(await engine.ask("shell", "fleet_execute_request", code), "on_start")
-            return
-        reply = await engine.ask("shell", "kernel_info_request", {})
-        while not engine.heard.is_set():
-            # A kernel without iopub_welcome: what it published before our subscription reached it
-            # is lost, so ask until we hear the busy and idle of an answer.
-            await engine.ask("shell", "kernel_info_request", {})
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(engine.heard.wait(), HEARING_SECONDS)
-        engine.info = reply.content
-        engine.language = reply.content.get("language_info", {}).get("name", "unknown")
-        if engine.language == "python":
-            request = {"code": bootstrap_code(engine.id, len(self.engines)), "silent": True}
-            _check(await engine.ask("shell", "execute_request", request), "bootstrap")
-        if self._on_start:
-            request = {"code": self._on_start, "silent": True, "store_history": False}
-            _check(await engine.ask("shell", "execute_request", request), "on_start")
-
-    def _start_failure(self, engine: Engine, error: BaseException) -> str:
-        cause = f"did not answer within {START_TIMEOUT:g} s"
-        if not isinstance(error, TimeoutError):
-            cause = engine.death or str(error) or "was stopped"
-        path = self._logs / f"engine-{engine.id}.log"
-        try:
-            tail = path.read_text(errors="replace")[-2000:].strip()
-        except OSError:
-            tail = ""
-        last = f"; its last words:\n{tail}" if tail else ""
-        return f"engine {engine.id} {cause} while starting{last}"
+    async def _abandon(self, engine: Engine, incarnation: Incarnation) -> None:
+        """End a process that did not come up."""
+        if engine.incarnation is not incarnation:
+            return  # it has ended by itself, and was seen to
+        incarnation.leaving = True
+        self._by_session.pop(incarnation.session_id, None)
+        await self._launcher.end_now(incarnation)
+        links = engine.links
+        engine.detach("dead", "EngineDied", "it did not come up")
+        self._release_links(engine, links)
 
     # -- ending ---------------------------------------------------------------------------------
 
@@ -247,6 +239,8 @@ class Roster:
     async def _end(self, engines: list[Engine], state: str, ename: str, cause: str) -> None:
         living = {e.incarnation.session_id: e for e in engines if e.incarnation is not None}
         incarnations = [e.incarnation for e in living.values() if e.incarnation is not None]
+        for engine in engines:
+            engine.retire()
         for incarnation in incarnations:
             incarnation.leaving = True
             self._by_session.pop(incarnation.session_id, None)
@@ -283,16 +277,16 @@ class Roster:
         self._by_session.pop(incarnation.session_id, None)
         self._log.error("engine %d (pid %s) died: %s", engine.id, incarnation.pid, cause)
         links = engine.links
-        was_starting = engine.state == "starting"
+        is_wanted = engine.state not in ("starting", "leaving")
         # The change of the roster is told before the failures, so that whoever gets an
         # EngineDied no longer finds the engine in get_ids().
         engine.state, engine.death = "dead", cause
-        if not was_starting:
+        if is_wanted:
             self._changed()
         engine.detach("dead", "EngineDied", cause, exit_code=exit_code, signal=signum)
         self._release_links(engine, links)
         self._spawn(self._launcher.end_family(incarnation))
-        if self._options.restart == "on-death" and not was_starting:
+        if self._options.restart == "on-death" and is_wanted:
             await self._revive(engine)
 
     async def _revive(self, engine: Engine) -> None:
@@ -331,7 +325,7 @@ class Roster:
     # -- messages -------------------------------------------------------------------------------
 
     def _route(self, channel: str, message: KernelMessage) -> None:
-        """A broadcast has one msg_id: only ``header.session`` tells which engine published."""
+        """A broadcast has one msg_id: only the session tells which engine it is from."""
         engine = self._by_session.get(message.session)
         if engine is not None:
             engine.take(channel, message)
@@ -357,9 +351,3 @@ class Roster:
     async def interrupt(self, engine: Engine) -> None:
         """Interrupt what the engine runs; nothing if it is idle."""
         await interrupt(engine, self._launcher, self._spawn)
-
-
-def _check(reply: KernelMessage, what: str) -> None:
-    if reply.content.get("status") != "ok":
-        error = f"{reply.content.get('ename')}: {reply.content.get('evalue')}"
-        raise StartError(f"{what} code failed: {error}")

@@ -191,3 +191,14 @@ def test_usage_of_a_process_that_is_gone_is_empty() -> None:
     assert processes.resource_usage(None) == {}
     assert processes.resource_usage(2**22 + 1) == {}
     assert processes.resource_usage(os.getpid())["memory_bytes"] > 0
+
+
+def test_a_stopped_process_is_told_from_one_that_waits(start: Start) -> None:
+    process = start(PARENT)
+    assert not processes.is_stopped(process.pid)
+    process.send_signal(signal.SIGSTOP)
+    eventually(lambda: processes.is_stopped(process.pid))
+    process.send_signal(signal.SIGCONT)
+    eventually(lambda: not processes.is_stopped(process.pid))
+    assert not processes.is_stopped(None)
+    assert not processes.is_stopped(2**22 + 1)

@@ -1,0 +1,94 @@
+"""The first words with a kernel: until it answers, is heard, and has run its ``on_start`` code."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+from kernelfleet.controller.bootstrap import bootstrap_code
+from kernelfleet.controller.engine import Engine
+from kernelfleet.errors import StartError
+from kernelfleet.wire.blocks import Probe
+from kernelfleet.wire.jupyter import KernelMessage
+
+#: How long to listen for what a kernel publishes before asking it something again.
+HEARING_SECONDS = 0.1
+#: How much of a log is shown.
+TAIL_CHARACTERS = 2000
+
+
+async def introduce(engine: Engine, n_engines: int, on_start: str | None) -> None:
+    """Wait until the engine answers and its outputs reach us; tell it who it is.
+
+    Raises:
+        ConnectionError: it died.
+        StartError: its ``on_start`` code failed.
+    """
+    if engine.native:
+        identity = {"engine_id": engine.id, "n_engines": n_engines}
+        probe = Probe()
+        setup = {**identity, **probe.fields()}
+        reply = await engine.ask("shell", "fleet_setup_request", setup)
+        engine.info = reply.content
+        engine.shares_memory = bool(reply.content.get("shares_memory"))
+        assert engine.welcome is not None
+        await engine.welcome
+        if on_start:
+            code = {"code": on_start, "store_history": False}
+            _check(await engine.ask("shell", "fleet_execute_request", code), "on_start")
+        return
+    reply = await engine.ask("shell", "kernel_info_request", {})
+    while not engine.heard.is_set():
+        # A kernel without iopub_welcome: what it published before our subscription reached it
+        # is lost, so ask until we hear the busy and idle of an answer.
+        await engine.ask("shell", "kernel_info_request", {})
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(engine.heard.wait(), HEARING_SECONDS)
+    engine.info = reply.content
+    language = reply.content.get("language_info")
+    engine.language = str(language.get("name")) if isinstance(language, dict) else "unknown"
+    if engine.language == "python":
+        request = {"code": bootstrap_code(engine.id, n_engines), "silent": True}
+        _check(await engine.ask("shell", "execute_request", request), "bootstrap")
+    if on_start:
+        request = {"code": on_start, "silent": True, "store_history": False}
+        _check(await engine.ask("shell", "execute_request", request), "on_start")
+
+
+def _check(reply: KernelMessage, what: str) -> None:
+    if reply.content.get("status") != "ok":
+        error = f"{reply.content.get('ename')}: {reply.content.get('evalue')}"
+        raise StartError(f"{what} code failed: {error}")
+
+
+def why_it_failed(engine: Engine, error: BaseException, seconds: float, log: Path) -> str:
+    """What is told of an engine that did not come up.
+
+    Args:
+        engine: Which.
+        error: TimeoutError, or what its death raised.
+        seconds: How long it had.
+        log: What its process has written.
+    """
+    if not isinstance(error, TimeoutError):
+        cause = engine.death or str(error) or "was stopped"
+    elif engine.info:
+        cause = f"did not finish its on_start code within {seconds:g} s"
+    else:
+        cause = f"did not answer within {seconds:g} s"
+    tail = _tail(log)
+    return f"engine {engine.id} {cause} while starting" + (
+        f"; its last words:\n{tail}" if tail else ""
+    )
+
+
+def _tail(log: Path) -> str:
+    try:
+        text = log.read_text(errors="replace")
+    except OSError:
+        return ""
+    # ipykernel 7.4 begins with how to connect a console.
+    _, greeted, after = text.partition("    --existing ")
+    text = after.partition("\n")[2] if greeted else text
+    return text[-TAIL_CHARACTERS:].strip()

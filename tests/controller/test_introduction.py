@@ -1,0 +1,51 @@
+"""What is told of an engine that did not come up; the rest is held by tests/journeys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from kernelfleet.controller.introduction import TAIL_CHARACTERS, why_it_failed
+
+GREETING = "NOTE: Ctrl-C will not work.\n\nTo connect:\n    --existing /run/e0.json\n"
+
+
+def engine(**fields: Any) -> Any:
+    return SimpleNamespace(**{"id": 3, "death": "", "info": {}, **fields})
+
+
+@pytest.mark.parametrize(
+    ("error", "fields", "told"),
+    [
+        (TimeoutError(), {}, "engine 3 did not answer within 60 s while starting"),
+        (
+            TimeoutError(),
+            {"info": {"pid": 1}},
+            "engine 3 did not finish its on_start code within 60 s while starting",
+        ),
+        (
+            ConnectionError("engine 3: gone"),
+            {"death": "killed by signal 9"},
+            "engine 3 killed by signal 9 while starting",
+        ),
+    ],
+    ids=["silent", "busy with on_start", "dead"],
+)
+def test_the_cause_is_named(
+    tmp_path: Path, error: Exception, fields: dict[str, Any], told: str
+) -> None:
+    assert why_it_failed(engine(**fields), error, 60.0, tmp_path / "none") == told
+
+
+def test_its_last_words_are_shown_without_the_kernels_greeting(tmp_path: Path) -> None:
+    log = tmp_path / "engine-3.log"
+    log.write_text(GREETING)
+    assert "last words" not in why_it_failed(engine(), TimeoutError(), 1.0, log)
+    log.write_text(GREETING + "ImportError: no numpy\n")
+    told = why_it_failed(engine(), TimeoutError(), 1.0, log)
+    assert told.endswith("; its last words:\nImportError: no numpy")
+    log.write_text("x" * 10 * TAIL_CHARACTERS)
+    assert len(why_it_failed(engine(), TimeoutError(), 1.0, log)) < 2 * TAIL_CHARACTERS
