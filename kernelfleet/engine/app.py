@@ -20,12 +20,13 @@ from typing import Any
 import zmq
 from ipykernel.kernelapp import IPKernelApp
 from tornado import ioloop
-from traitlets import DottedObjectName, Type
+from traitlets import DottedObjectName, Int, Type
 from traitlets.config import Config
 
 from kernelfleet.engine import bars, departure, interrupts
 from kernelfleet.engine.iopub import CountingIOPubThread
 from kernelfleet.engine.kernel import EngineKernel
+from kernelfleet.engine.output_limit import DEFAULT_BYTES, OutputLimit
 
 
 class NoShellChannelThread:
@@ -52,6 +53,10 @@ class EngineApp(IPKernelApp):
         EngineKernel, klass="ipykernel.kernelbase.Kernel"
     ).tag(config=True)
     outstream_class = DottedObjectName("kernelfleet.engine.iopub.EngineStream").tag(config=True)
+
+    output_limit_bytes = Int(
+        DEFAULT_BYTES, min=1, help="How much a command may put out; see engine/output_limit.py."
+    ).tag(config=True)
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -111,7 +116,8 @@ class EngineApp(IPKernelApp):
         self._apply_curve_server_options(socket)
         self.iopub_port = self._bind_socket(socket, self.iopub_port)
         self.configure_tornado_logger()
-        self.iopub_thread = CountingIOPubThread(socket, self.session, self._fork_pipe_path())
+        limit = OutputLimit(self.output_limit_bytes)
+        self.iopub_thread = CountingIOPubThread(socket, self.session, self._fork_pipe_path(), limit)
         self.iopub_thread.start()
         self.iopub_socket = self.iopub_thread.background_socket
 
@@ -163,8 +169,9 @@ class EngineApp(IPKernelApp):
 
     def _deliver(self) -> None:
         """Send what is queued."""
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+        for name in ("stdout", "stderr"):
+            with suppress(Exception):  # the user may have put anything there
+                getattr(sys, name).flush()
         self.iopub_thread.stop()
         if self.control_thread is not threading.current_thread():
             self.control_thread.stop()

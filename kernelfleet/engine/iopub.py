@@ -11,12 +11,13 @@ moment means waiting for a message that is about to come, one too low would lose
 from __future__ import annotations
 
 import codecs
+import json
 import os
 import select
 import struct
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import zmq
@@ -24,16 +25,28 @@ from ipykernel.iostream import IOPubThread, OutStream
 from jupyter_client.session import DELIM
 from zmq.eventloop.zmqstream import ZMQStream
 
+from kernelfleet.engine.output_limit import OutputLimit
+
 _READ_BYTES = 65536
+
+#: Printed text travels in messages of so many characters: a larger one would keep the controller
+#: from its other work.
+_PIECE = 1024 * 1024
+
+#: What the limit of output is for, besides text.
+_LIMITED = (b'"display_data"', b'"execute_result"', b'"update_display_data"')
 
 
 class CountingIOPubThread(IOPubThread):
     """ipykernel's publishing thread that knows what it published for the current request."""
 
-    def __init__(self, socket: Any, session: Any, pipe_path: str) -> None:
+    def __init__(
+        self, socket: Any, session: Any, pipe_path: str, limit: OutputLimit | None = None
+    ) -> None:
         # XPUB reports every subscription, not only the first of a topic: others can be counted
         socket.setsockopt(zmq.XPUB_VERBOSER, 1)
         self.subscriptions = 0
+        self.limit = limit or OutputLimit()
         self._pipe_path = pipe_path
         self._count_lock = threading.Lock()
         self._counted_id = b""
@@ -52,15 +65,35 @@ class CountingIOPubThread(IOPubThread):
         return self._count
 
     def send_multipart(self, msg: Any, *args: Any, **kwargs: Any) -> None:
-        """Queue a message, counting it first."""
+        """Queue a message, counting it first; one beyond the limit is replaced by a note."""
         try:
-            parent = msg[msg.index(DELIM) + 3]
+            start = msg.index(DELIM)
+            header, parent = bytes(msg[start + 2]), msg[start + 3]
         except (ValueError, IndexError):
-            parent = b""
+            header = parent = b""
+        if any(each in header for each in _LIMITED):
+            msg = self._within_limit(msg, parent)
+            if not msg:
+                return
         with self._count_lock:
             if self._counted_id and self._counted_id in parent:
                 self._count += 1
         super().send_multipart(msg, *args, **kwargs)
+
+    def _within_limit(self, msg: list[Any], parent: bytes) -> list[Any]:
+        """The message, or a note in its place, or nothing if that was said before."""
+        request = json.loads(parent)
+        msg_id = request.get("msg_id", "")
+        size = sum(map(len, msg))
+        if self.limit.admits(msg_id, size):
+            return msg
+        note = self.limit.note(f"{size / 2**20:.3g} MiB that were to be shown")
+        text = self.limit.text(msg_id, f"{note}\n")
+        if not text:
+            return []
+        content = {"name": "stderr", "text": text}
+        said = self.session.msg("stream", content, parent=request)
+        return list(self.session.serialize(said, ident=b"stream.stderr"))
 
     # what an event of this thread queues (a flush its message) is sent in the same turn
 
@@ -145,11 +178,15 @@ class EngineStream(OutStream):
             raise ValueError("I/O operation on closed file")
         if self.echo is not None:
             self.echo.write(string)
+        length = len(string)
         in_child = os.getpid() != self._master_pid
         if in_child and self._forked_pid != os.getpid():
             self._forked_pid = os.getpid()
             self._rotate_buffers()  # the parent's text, which the parent itself will send
         parent = self.parent_header
+        string = self.pub_thread.limit.text(parent.get("msg_id", ""), string)
+        if not string:
+            return length
         with self._buffer_lock:
             if parent is not self._buffer_parent:
                 self._buffer = self._buffers[frozenset(parent.items())]
@@ -161,7 +198,12 @@ class EngineStream(OutStream):
         elif not self._subprocess_flush_pending:
             self._subprocess_flush_pending = True
             self.pub_thread.schedule(self._flush)  # a child's loop does not run
-        return len(string)
+        return length
+
+    def _flush_buffers(self) -> Iterator[tuple[dict[str, Any], str]]:
+        for parent, text in super()._flush_buffers():
+            for start in range(0, len(text), _PIECE):
+                yield parent, text[start : start + _PIECE]
 
     def _rotate_buffers(self) -> Any:
         with self._buffer_lock:

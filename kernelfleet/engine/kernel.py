@@ -96,7 +96,10 @@ class EngineKernel(IPythonKernel):
 
     async def _serve(self, request: Request) -> None:
         iopub = self.iopub_thread
-        self.set_parent(request.idents, request.as_parent(), channel="shell")
+        try:
+            self.set_parent(request.idents, request.as_parent(), channel="shell")
+        except Exception:  # the user has put something else in the place of a stream
+            self.log.debug("setting the parent of outputs", exc_info=True)
         iopub.start_counting(request.msg_id)
         # one subscriber is the controller; others see what they would see of any kernel
         observed = iopub.subscriptions > 1
@@ -134,7 +137,8 @@ class EngineKernel(IPythonKernel):
             return error_answer(raised, render(self.shell, raised))
 
     def _flush_output(self) -> None:
-        for stream in (sys.stdout, sys.stderr):
+        for name in ("stdout", "stderr"):
+            stream = getattr(sys, name, None)
             try:
                 read_descriptor = getattr(stream, "read_descriptor", None)
                 if read_descriptor is not None:
