@@ -340,7 +340,7 @@ class Roster:
                 # On control it reaches a busy engine at once; on shell it is there before whatever
                 # is asked from now on.
                 engine.tell("control", "fleet_identity_request", identity)
-                engine.tell("shell", "fleet_setup_request", identity)
+                engine.tell("shell", "fleet_identity_request", identity)
         self._on_change()
 
     def _spawn(self, coroutine: Any) -> None:

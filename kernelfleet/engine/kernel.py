@@ -61,6 +61,7 @@ class EngineKernel(IPythonKernel):
         self._given: list[Block] = []
         self._on_shell: dict[str, Handler] = {
             "fleet_setup_request": self._setup,
+            "fleet_identity_request": self._identify,
             "fleet_execute_request": self._execute,
             "fleet_apply_request": self._apply,
             "fleet_push_request": self._push,

@@ -131,3 +131,17 @@ def test_a_gigabyte_in_one_push_comes_and_goes(mec: MultiEngineClient) -> None:
     mec.execute("del big")
     mec.reset(timeout=30)
     eventually(lambda: shared_bytes() <= before)
+
+
+def mapped_blocks() -> int:
+    return Path("/proc/self/maps").read_text().count("memfd:kernelfleet")
+
+
+@pytest.mark.parametrize("transport", ["embedded", "unix"])
+def test_what_engines_send_back_comes_in_shared_memory_too(mec: MultiEngineClient) -> None:
+    gc.collect()
+    before = mapped_blocks()
+    mec.execute("import numpy as np; big = np.ones(250_000)")
+    arrays = mec.pull("big")
+    assert [float(array.sum()) for array in arrays] == [250_000.0] * 4
+    assert mapped_blocks() == before + 4
