@@ -1,0 +1,283 @@
+"""A controller with its door and its engines in one process, without sockets and processes.
+
+Everything between the sockets is real: ``Server``, ``Controller``, ``Engine``, the queues, both
+dialects, and what ``Links`` makes of frames. Simulated are the two ends: what clients send, and
+how kernels answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import zmq
+
+from kernelfleet.controller.controller import Controller
+from kernelfleet.controller.engine import Engine
+from kernelfleet.controller.links import Links
+from kernelfleet.controller.server import Server
+from kernelfleet.wire.codec import BadMessage, Codec
+from kernelfleet.wire.connection import PROTOCOL_VERSION, FleetFile
+from kernelfleet.wire.handshake import line_codecs
+from kernelfleet.wire.jupyter import make_session
+
+KEY = "ab" * 32
+JsonDict = dict[str, Any]
+
+#: Its frames in, what the kernel says instead out: (channel, frames) each.
+Tamper = Callable[[str, list[bytes]], list[tuple[str, list[bytes]]]]
+
+
+class SimulatedLinks(Links):
+    """Kernels that answer at once, or when they are released; ``tamper`` changes what they say."""
+
+    def __init__(self, session: Any, on_message: Any, log: logging.Logger) -> None:
+        self._session, self._on_message, self._log = session, on_message, log
+        self.bad_messages = 0
+        self.tamper: Tamper | None = None
+        self.held: list[Callable[[], None]] = []
+        #: Whether requests that take an engine's turn wait for ``release``.
+        self.holds = False
+
+    def connect(self, identity: bytes, endpoints: Any) -> None: ...
+    def disconnect(self, endpoints: Any) -> None: ...
+    def drain(self) -> None: ...
+    def close(self) -> None: ...
+
+    def send(self, channel: str, identity: bytes, frames: Sequence[Any]) -> None:
+        header = json.loads(frames[2])
+        kind = header["msg_type"]
+
+        def answer() -> None:
+            for where, said in self._answers(channel, kind, header, identity):
+                self.hear(where, said)
+
+        takes_turn = channel == "shell" and kind not in ("fleet_setup_request", "complete_request")
+        if self.holds and takes_turn:
+            self.held.append(answer)
+        elif channel != "stdin":
+            asyncio.get_running_loop().call_soon(answer)
+
+    def release(self) -> None:
+        """Let them answer what they hold back."""
+        held, self.held = self.held, []
+        for answer in held:
+            answer()
+
+    def hear(self, channel: str, frames: list[bytes]) -> None:
+        """Frames of a kernel arrive, as they are or otherwise."""
+        said = [(channel, frames)] if self.tamper is None else self.tamper(channel, frames)
+        for where, each in said:
+            self._receive(where, [zmq.Frame(frame) for frame in each])
+
+    def _answers(
+        self, channel: str, kind: str, header: JsonDict, identity: bytes
+    ) -> list[tuple[str, list[bytes]]]:
+        def said(msg_type: str, content: JsonDict, of: bytes) -> list[bytes]:
+            message = self._session.msg(msg_type, content, parent={"header": header})
+            message["header"]["session"] = identity.decode()
+            frames: list[bytes] = self._session.serialize(message, [of])
+            return frames
+
+        reply: JsonDict = {"status": "ok"}
+        if kind.startswith("fleet_"):
+            reply |= {"n_iopub": 0, "started": 1.0, "completed": 2.0}
+        if kind == "fleet_execute_request":
+            text = {"name": "stdout", "text": "said\n"}
+            shown = {"data": {"text/plain": "x"}, "metadata": {}, "transient": {"display_id": "d"}}
+            failed = {"ename": "E", "evalue": "", "traceback": ["line"]}
+            outputs: dict[str, JsonDict] = {"stream": text, "display_data": shown, "error": failed}
+            reply |= {"number": 1, "n_iopub": len(outputs)}
+            published = [("iopub", said(name, each, b"topic")) for name, each in outputs.items()]
+        elif kind == "execute_request":
+            reply |= {"execution_count": 1}
+            states = ("busy", "idle")
+            published = [
+                ("iopub", said("status", {"execution_state": state}, b"status")) for state in states
+            ]
+        else:
+            published = []
+        return [*published, (channel, said(kind.replace("_request", "_reply"), reply, identity))]
+
+
+class SimulatedRoster:
+    """Five engines: ours, ours that waits for ``release``, a dead one, plain Python, and bash."""
+
+    def __init__(self, controller: Controller, log: logging.Logger) -> None:
+        self.engines: dict[int, Engine] = {}
+        self.session = make_session(b"secret", "kernelfleet")
+        self.links: dict[int, SimulatedLinks] = {}
+        self._controller, self._log = controller, log
+        for engine_id, kernel in enumerate((None, None, None, "python3", "bash")):
+            self._make(engine_id, kernel)
+        self.links[1].holds = True
+        self.engines[2].detach("dead", "EngineDied", "killed by signal 9", signal=9)
+
+    def _make(self, engine_id: int, kernel: str | None) -> None:
+        engine = Engine(
+            engine_id, kernel, self.session, self._log, self._controller.engine_finished
+        )
+        engine.language = kernel if kernel == "bash" else "python"
+        session_id = f"session-of-{engine_id}"
+        links = SimulatedLinks(self.session, engine.take, self._log)
+        incarnation: Any = SimpleNamespace(
+            identity=session_id.encode(), endpoints=None, session_id=session_id, pid=None,
+            connection_file="file", transport="ipc", started=1.0,
+        )  # fmt: skip
+        engine.attach(incarnation, links)
+        engine.ready()
+        self.engines[engine_id], self.links[engine_id] = engine, links
+
+    @property
+    def ids(self) -> list[int]:
+        return sorted(engine.id for engine in self.engines.values() if engine.registered)
+
+    @property
+    def dead(self) -> dict[int, str]:
+        return {e.id: e.death for e in self.engines.values() if e.state == "dead"}
+
+    def find(self, engine_id: int) -> Engine | None:
+        engine = self.engines.get(engine_id)
+        return engine if engine is not None and engine.registered else None
+
+    async def interrupt(self, engine: Engine) -> None:
+        self.links[engine.id].release()
+
+    async def restart(self, engines: list[Engine]) -> None:
+        del engines
+
+    async def remove(self, engines: list[Engine]) -> None:
+        del engines
+
+    async def scale(self, n: int, kernel_name: str | None) -> None:
+        del n, kernel_name
+
+    async def stop(self) -> None: ...
+
+
+class Telephone:
+    """The pump of the door: what it sends goes to the client of that identity."""
+
+    def __init__(self) -> None:
+        self.clients: dict[bytes, SimulatedClient] = {}
+        self.to_nobody = 0
+
+    def send(self, frames: list[Any]) -> None:
+        client = self.clients.get(bytes(frames[0]))
+        if client is None:
+            self.to_nobody += 1
+        else:
+            client.hear([bytes(memoryview(frame)) for frame in frames[1:]])
+
+
+class Fleet:
+    """All of it, and whatever went wrong on the loop. Make it while a loop runs."""
+
+    def __init__(self) -> None:
+        self.complaints: list[str] = []
+        log = logging.Logger("simulated")
+        log.addHandler(_Errors(self.complaints))
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: self.complaints.append(str(context)))
+        self.controller = Controller("x", log, lambda: None)
+        self.roster = SimulatedRoster(self.controller, log)
+        self.controller.roster = self.roster  # type: ignore[assignment]
+        file = FleetFile(name="x", pid=1, host="here", started=0.0, key=KEY)
+        self.server = Server(self.controller, zmq.Context.instance(), file, log)
+        self.telephone = Telephone()
+
+    def say(self, identity: bytes, frames: list[bytes]) -> None:
+        """Frames arrive at the door."""
+        arrived = [zmq.Frame(frame) for frame in (identity, *frames)]
+        self.server._on_frames(self.telephone, arrived)  # type: ignore[arg-type]
+
+    async def settle(self, done: Callable[[], bool] = lambda: True) -> None:
+        """Let everything that can end, end; what has to wait for a clock is given up on."""
+        for _ in range(1000):
+            for links in self.roster.links.values():
+                links.release()
+            for _ in range(3):
+                await asyncio.sleep(0)
+            if not self.controller.running and done():
+                return
+
+    def close(self) -> None:
+        self.server.close()
+
+
+class _Errors(logging.Handler):
+    """What is logged as an error is a bug: nothing that comes in may lead there."""
+
+    def __init__(self, complaints: list[str]) -> None:
+        super().__init__(logging.ERROR)
+        self._complaints = complaints
+        self.setFormatter(logging.Formatter())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._complaints.append(self.format(record))
+
+
+class SimulatedClient:
+    """A client by hand: it knows the keys, counts, and remembers what it was answered."""
+
+    def __init__(self, fleet: Fleet, name: str) -> None:
+        self._fleet, self._prefix = fleet, name
+        self._sessions = 0
+        self.connect()
+
+    def connect(self) -> None:
+        """Open a line for a new session, under a new name as every client does."""
+        self._sessions += 1
+        self.name = f"{self._prefix}-{self._sessions}"
+        self.identity = self.name.encode()
+        self._fleet.telephone.clients[self.identity] = self
+        self.codec = self._hears = Codec(bytes.fromhex(KEY))
+        self.n = self.received = 0
+        self.replies: Counter[int] = Counter()
+        self.heads: dict[int, JsonDict] = {}
+        self.challenge: JsonDict = {}
+        hello = {"type": "hello", "version": PROTOCOL_VERSION, "client": self.name, "nonce": "o"}
+        self.send(hello)
+        self.codec, self._hears = line_codecs(
+            bytes.fromhex(KEY), self.name, "o", self.challenge["challenge"]
+        )
+        self.send({"type": "open"})
+
+    def forget_line(self) -> None:
+        """The session is over."""
+        del self._fleet.telephone.clients[self.identity]
+
+    @property
+    def peer(self) -> Any:
+        """What the door knows of this client; None if it has been forgotten."""
+        return self._fleet.server._peers.get(self.name)
+
+    def send(self, head: JsonDict, buffers: Sequence[bytes] = ()) -> None:
+        self._fleet.say(self.identity, self.codec.encode(head, buffers))
+
+    def ask(self, head: JsonDict, buffers: Sequence[bytes] = ()) -> int:
+        """Send a request with the next number."""
+        self.n += 1
+        self.send({"type": "request", "n": self.n, "ack": self.received, **head}, buffers)
+        return self.n
+
+    def hear(self, frames: list[bytes]) -> None:
+        try:
+            head, _ = self._hears.decode(frames)
+        except BadMessage as error:
+            raise AssertionError(f"the controller sent what is no message: {error}") from error
+        if head["type"] == "challenge":
+            self.challenge = head
+        n = head.get("n")
+        if n is None or n <= self.received:
+            return  # unnumbered, or sent again
+        assert n == self.received + 1, "messages in order"
+        self.received = n
+        if head["type"] == "reply":
+            self.replies[head["to"]] += 1
+            self.heads[head["to"]] = head
