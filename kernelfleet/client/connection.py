@@ -242,6 +242,10 @@ class Connection:
                 taken.append(self._released.popleft())
         return taken
 
+    def check_process(self) -> None:
+        """Raise a FleetError in a forked child, where nothing will ever arrive."""
+        self._thread.check_process()
+
     @property
     def is_open(self) -> bool:
         """Whether requests can be made, now."""

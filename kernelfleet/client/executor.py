@@ -248,6 +248,7 @@ class FleetExecutor(Executor):
         """
         if not callable(function):
             raise TypeError(f"a task is a function, not {type(function).__name__}")
+        self._client._connection.check_process()
         given = {"retries": retries, "timeout": timeout, "require": require}
         options = self._options.updated(given)
         payload = pack_nested((function, tuple(args), dict(kwargs or {})), snapshot=True)
@@ -275,7 +276,7 @@ class FleetExecutor(Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more tasks; wait for those submitted, or cancel what has not started."""
         self._work.close(cancel=cancel_futures)
-        if wait:
+        if wait and self._thread.is_alive():
             self._thread.join()
 
     def _engines_with(self, require: Mapping[str, Any]) -> frozenset[int]:

@@ -16,6 +16,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from kernelfleet.client import loop as loop_thread
 from kernelfleet.client.client import MultiEngineClient
@@ -71,7 +72,7 @@ class Fleet:
         restart: str = "never",
     ) -> None:
         self._options = HostOptions(
-            name=f"embedded-{os.getpid()}-{next(_names)}",
+            name="",  # of this process; it gets one when it starts
             kernels=_kernels(n, kernel),
             environment=_environment(env),
             cwd=None if cwd is None else os.fspath(cwd),
@@ -111,7 +112,8 @@ class Fleet:
 
     async def _launch(self, thread: loop_thread.LoopThread) -> None:
         """On the loop thread: start the engines; stop when a client asks the controller to."""
-        host = await FleetHost.launch(self._options, thread.context, _logger())
+        options = replace(self._options, name=f"embedded-{os.getpid()}-{next(_names)}")
+        host = await FleetHost.launch(options, thread.context, _logger())
 
         async def stop_when_asked() -> None:
             await host.stop_requested.wait()
@@ -203,5 +205,21 @@ def _logger() -> logging.Logger:
 @atexit.register
 def _stop_all() -> None:
     """End embedded fleets with the process, while the loop thread still runs."""
+    if _running:
+        threading.excepthook = _say_nothing_of_stopped_fleets(threading.excepthook)
     for fleet in list(_running):
         fleet.stop()
+
+
+def _say_nothing_of_stopped_fleets(say: Callable[..., object]) -> Callable[..., object]:
+    """A hook for the last moments: daemon threads that wait for a fleet end unheard, as others do.
+
+    All other threads have been joined by now.
+    """
+
+    def hook(args: threading.ExceptHookArgs) -> None:
+        errors = getattr(args.exc_value, "exceptions", [args.exc_value])
+        if not all(isinstance(error, FleetError) for error in errors):
+            say(args)
+
+    return hook

@@ -53,13 +53,17 @@ class LoopThread:
         """Whether the caller runs on this thread."""
         return threading.current_thread() is self._thread
 
-    def call(self, function: Callable[..., object], *args: object) -> None:
-        """Have the loop call a function soon; calls keep their order."""
+    def check_process(self) -> None:
+        """Raise a FleetError in a forked child, which has the objects but not the thread."""
         if self.pid != os.getpid():
             raise FleetError(
                 "this client was made before the process forked, and the child has no connection: "
                 "make a new client in the child"
             )
+
+    def call(self, function: Callable[..., object], *args: object) -> None:
+        """Have the loop call a function soon; calls keep their order."""
+        self.check_process()
         try:
             self.loop.call_soon_threadsafe(function, *args)
         except RuntimeError:
@@ -135,6 +139,16 @@ def _cancel(tasks: list[asyncio.Task[T]]) -> None:
 _lock = threading.Lock()
 _shared: LoopThread | None = None
 _users = 0
+
+
+def _renew_lock() -> None:
+    """In a forked child: another thread, which is not there, may have held it."""
+    global _lock  # noqa: PLW0603
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def acquire() -> LoopThread:

@@ -133,6 +133,8 @@ class PendingResult:
 
             watch(self, timeout)
             return self.done()
+        if not self._future.done():
+            self._connection.check_process()
         # Not an event and a callback per wait: they would pile up where it is polled.
         try:
             self._future.exception(timeout)
@@ -158,6 +160,8 @@ class PendingResult:
 
     def _await_reply(self, timeout: float | None) -> None:
         self._check_flushed()
+        if not self._future.done():
+            self._connection.check_process()
         try:
             self._future.exception(timeout)
         except CancelledError:

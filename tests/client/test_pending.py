@@ -28,6 +28,9 @@ class NoController:
     def release(self, result_id: str) -> None:
         self.released.append(result_id)
 
+    def check_process(self) -> None:
+        """It was not forked."""
+
 
 def make(connection: NoController | None = None) -> tuple[PendingResult, Future[Reply]]:
     future: Future[Reply] = Future()
