@@ -120,7 +120,7 @@ class BaseClient:
     def __repr__(self) -> str:
         roster = self._connection.roster
         name = self._connection.fleet.get("name", "?")
-        state = "" if self._connection.is_open else ", closed"
+        state = "" if self._connection.is_open else f", {self._connection.state}"
         return f"<MultiEngineClient of fleet {name!r}: {len(roster.ids)} engines{state}>"
 
     def __bool__(self) -> bool:

@@ -251,6 +251,13 @@ class Connection:
         """Whether requests can be made, now."""
         return not self._closed and self._lost is None and self._away is None
 
+    @property
+    def state(self) -> str:
+        """``open``, ``closed``, or ``unreachable``, for now or for good."""
+        if self._closed:
+            return "closed"
+        return "open" if self.is_open else "unreachable"
+
     def when_changed(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Call ``listener`` when engines come or go, or requests can be made no more.
 

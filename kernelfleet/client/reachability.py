@@ -44,6 +44,8 @@ ASIDE_SECONDS = 0.75
 LINE_SECONDS = 5.0
 #: The slowest network on which large messages arrive without starting over.
 BYTES_PER_SECOND = 1024 * 1024
+#: Lines in a row that may break as soon as they stand and be replaced at once.
+SHORT_LIVED_LINES = 5
 #: The longest time between two attempts.
 RETRY_SECONDS = 1.0
 
@@ -61,6 +63,7 @@ class Reachability:
         self._in_phase = 0  # ticks
         self._until_retry = 0
         self._failures = 0
+        self._short_lived = 0  # lines in a row that broke within a tick
         self._idle = 0
         self._unanswered = 0  # pings
         self._silence = 0  # ticks the controller was asked in vain
@@ -101,17 +104,20 @@ class Reachability:
 
     def broken(self) -> bool:
         """The line has ended; whether to make another at once."""
-        stood = self.phase == "open" and self._in_phase > 0
-        self._failures = 0 if stood else self._failures + 1
-        self._until_retry = 0 if stood else self._pause()
+        if self.phase == "open":
+            self._failures, self._short_lived = 0, 0 if self._in_phase else self._short_lived + 1
+            at_once = self._short_lived <= SHORT_LIVED_LINES
+        else:
+            self._failures, at_once = self._failures + 1, False
+        self._until_retry = 0 if at_once else self._pause()
         self._enter("none")
         self._line_silence = 0
-        return stood and self.state != "lost"
+        return at_once and self.state != "lost"
 
     def _pause(self) -> int:
         """Ticks until the next attempt: twice as many each time, up to a second."""
         most = _ticks(RETRY_SECONDS) if self.state == "away" else 1
-        return int(min(2 ** min(self._failures - 1, 10), most))
+        return int(min(2 ** max(0, min(self._failures - 1, 10)), most))
 
     def lost(self) -> None:
         """For good."""

@@ -65,6 +65,10 @@ def read_hello(head: JsonDict) -> tuple[str, str]:
     if head["type"] != "hello":
         raise BadMessage("the first message of a line is no hello")
     for text in (client, nonce):
-        if not isinstance(text, str) or not 0 < len(text) <= MAX_NAME_CHARACTERS:
+        if not isinstance(text, str) or not _is_name(text):
             raise BadMessage("a hello without the client's id and a nonce")
     return str(client), str(nonce)
+
+
+def _is_name(text: str) -> bool:
+    return 0 < len(text) <= MAX_NAME_CHARACTERS and text.isascii() and text.isprintable()

@@ -141,10 +141,17 @@ def test_a_line_that_stood_is_replaced_at_once_and_nobody_is_told() -> None:
     assert reach.state == "up"
 
 
-def test_a_line_that_breaks_as_soon_as_it_stands_is_replaced_at_the_next_tick() -> None:
-    reach = up(0)
-    assert not reach.broken()
-    assert reach.tick(asked=True, under_way_bytes=0) == ["reopen"]
+def test_lines_that_break_as_soon_as_they_stand_make_no_busy_loop() -> None:
+    reach, at_once = up(0), []
+    for _ in range(8):
+        at_once.append(reach.broken())
+        if not at_once[-1]:
+            assert reach.tick(asked=True, under_way_bytes=0) == ["reopen"]
+        reach.made()
+        reach.welcomed()
+    assert at_once == [True] * 5 + [False] * 3
+    reach.tick(asked=True, under_way_bytes=0)
+    assert reach.broken()
 
 
 def test_without_a_line_whoever_waits_is_told_within_the_promise() -> None:

@@ -37,14 +37,16 @@ class Proxy:
         self.delay = 0.0
         #: Bytes per second and direction of a connection; None is as fast as it goes.
         self.rate: float | None = None
-        #: Bytes forwarded since the beginning.
+        #: Bytes that have come and not been forwarded; bytes forwarded since the beginning.
+        self.held: dict[Direction, int] = {"up": 0, "down": 0}
         self.forwarded: dict[Direction, int] = {"up": 0, "down": 0}
         #: The bytes themselves, if wanted.
         self.recorded: dict[Direction, bytearray] = {"up": bytearray(), "down": bytearray()}
         #: Connections made since the beginning.
         self.accepted = 0
         self.cuts = 0
-        self.frozen = self.black = False
+        self.black = False
+        self._frozen: set[Direction] = set()
         self._record, self._target = record, target
         self._cut_after: dict[Direction, int] = {}
         self._connections: set[_Connection] = set()
@@ -88,16 +90,20 @@ class Proxy:
         self._listener = _listen(self.port)
         self._serve()
 
-    def freeze(self) -> None:
+    def freeze(self, *directions: Direction) -> None:
         """Forward nothing, lose nothing, close nothing: packets are lost, and sent again later."""
         with self.changed:
-            self.frozen = True
+            self._frozen |= set(directions or ("up", "down"))
 
     def thaw(self) -> None:
         """Forward what was held back, and go on."""
         with self.changed:
-            self.frozen = False
+            self._frozen.clear()
             self.changed.notify_all()
+
+    def is_frozen(self, direction: Direction) -> bool:
+        """Whether nothing is forwarded in this direction."""
+        return direction in self._frozen
 
     def darken(self) -> None:
         """Swallow everything and close nothing, as a network that is gone."""
@@ -118,10 +124,9 @@ class Proxy:
         with self.changed:
             assert self.changed.wait_for(condition, seconds), f"not within {seconds} s"
 
-    def wait_for_more(self, direction: Direction, count: int) -> None:
-        """Until ``count`` more bytes have passed."""
-        goal = self.forwarded[direction] + count
-        self.wait_for(lambda: self.forwarded[direction] >= goal)
+    def wait_until_held(self, direction: Direction, count: int = 1) -> None:
+        """Until so many bytes are here that have not been forwarded."""
+        self.wait_for(lambda: self.held[direction] >= count)
 
     # -- inside ---------------------------------------------------------------------------------
 
@@ -178,9 +183,7 @@ class Proxy:
         """End everything."""
         _close_listener(self._listener)
         self.cut()
-        with self.changed:
-            self.frozen = False
-            self.changed.notify_all()
+        self.thaw()
 
 
 class _Connection:
@@ -202,7 +205,7 @@ class _Connection:
                     each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                 else:
                     each.shutdown(socket.SHUT_RDWR)
-                each.close()
+            each.close()
 
     def ended(self, by: socket.socket) -> None:
         """One side has closed: so does the other, unless the news is swallowed, too."""
@@ -245,9 +248,9 @@ class _Pipe:
             except OSError:
                 data = b""
             with changed:
-                if data and not self._connection.black:
+                if data and not self._connection.black and not self._connection.closed:
                     self._held.append((time.monotonic() + self._proxy.delay, data))
-                    self._held_bytes += len(data)
+                    self._account(len(data))
                 self._ended = not data
                 changed.notify_all()
                 if not data:
@@ -264,7 +267,13 @@ class _Pipe:
             self._proxy.has_passed(self._direction, data)
             if cut:
                 self._proxy.cut()
+        with self._proxy.changed:
+            self._account(-self._held_bytes)
         self._connection.ended(self._source)
+
+    def _account(self, count: int) -> None:
+        self._held_bytes += count
+        self._proxy.held[self._direction] += count
 
     def _next(self) -> tuple[bytes, bool] | None:
         """Wait for the next bytes that may pass; None at the end."""
@@ -273,12 +282,12 @@ class _Pipe:
             while not connection.closed:
                 if connection.black:
                     self._held.clear()
-                    self._held_bytes = 0
+                    self._account(-self._held_bytes)
                 if not self._held:
                     if self._ended:
                         return None
                     proxy.changed.wait()
-                elif proxy.frozen:
+                elif proxy.is_frozen(self._direction):
                     proxy.changed.wait()
                 else:
                     due, data = self._held[0]
@@ -287,7 +296,7 @@ class _Pipe:
                         proxy.changed.wait(wait)
                         continue
                     self._held.popleft()
-                    self._held_bytes -= len(data)
+                    self._account(-len(data))
                     if proxy.rate is not None:
                         self._free_at = time.monotonic() + len(data) / proxy.rate
                     proxy.changed.notify_all()

@@ -54,6 +54,8 @@ def test_a_nonce_was_never_said_before() -> None:
         {"type": "hello", "client": "", "nonce": "n"},
         {"type": "hello", "client": ["me"], "nonce": "n"},
         {"type": "hello", "client": "me", "nonce": "n" * 101},
+        {"type": "hello", "client": "\ud800", "nonce": "n"},
+        {"type": "hello", "client": "a\nb", "nonce": "n"},
     ],
     ids=repr,
 )
