@@ -57,8 +57,9 @@ class EngineKernel(IPythonKernel):
         show_causes_where_they_were_raised(self.shell)
         self._peeker = Peeker(self.namespace)
         self._shares_memory = False
-        #: Blocks that went out with the last reply, until the controller has opened them.
-        self._given: list[Block] = []
+        #: Blocks that went out with the last reply, until the controller has opened them; by
+        #: request, as word of the one before may come late.
+        self._given: dict[str, list[Block]] = {}
         self._on_shell: dict[str, Handler] = {
             "fleet_setup_request": self._setup,
             "fleet_identity_request": self._identify,
@@ -111,7 +112,8 @@ class EngineKernel(IPythonKernel):
                 answer = await self._answer(request)
             self._flush_output()
             answer.content["n_iopub"] = iopub.count()
-            self._given = [buffer for buffer in answer.buffers if isinstance(buffer, Block)]
+            blocks = [buffer for buffer in answer.buffers if isinstance(buffer, Block)]
+            self._given = {request.msg_id: blocks}
             reply(self.session, self.shell_stream, request, answer)
         finally:
             if observed:
@@ -173,7 +175,7 @@ class EngineKernel(IPythonKernel):
                 interrupts.want(request.content["msg_id"])
             send(Answer({"status": "ok"}))
         elif request.msg_type == "fleet_taken_request":
-            self._given = []
+            self._given.pop(request.content["of"], None)
         else:
             send(error_answer(NotImplementedError(request.msg_type), kind="engine"))
 

@@ -6,9 +6,11 @@ import queue
 import threading
 from typing import Any
 
+import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.session import Session
 
+from kernelfleet.wire.blocks import Block, LostBlock, Probe, available, from_frames
 from tests.engine.driver import Engine
 
 
@@ -147,3 +149,25 @@ def test_setup_tells_about_the_process(start_engine: Any) -> None:
     assert content["pid"] == engine.process.pid
     assert content["python"] == platform.python_version()
     assert content["host"] == platform.node()
+
+
+@pytest.mark.skipif(not available(), reason="no shared memory here")
+def test_a_block_stays_until_word_comes_that_this_one_was_taken(start_engine: Any) -> None:
+    engine, probe = start_engine(), Probe()
+    identity = {"engine_id": 0, "n_engines": 1}
+    engine.ask("fleet_setup_request", {**identity, **probe.fields()})
+    engine.execute("big = bytes(2_000_000)")
+    first = engine.ask("fleet_pull_request", {"names": ["big"]})
+    second = engine.ask("fleet_pull_request", {"names": ["big"]})
+    late = {"of": first["parent_header"]["msg_id"]}
+    engine.send("fleet_taken_request", late, socket=engine.control)
+    engine.ask_control("fleet_identity_request", identity)  # by now it has been heard
+    (block,) = from_frames(second["buffers"])
+    assert isinstance(block, Block)
+    with pytest.raises(LostBlock):
+        from_frames(first["buffers"])
+    taken = {"of": second["parent_header"]["msg_id"]}
+    engine.send("fleet_taken_request", taken, socket=engine.control)
+    engine.ask_control("fleet_identity_request", identity)
+    with pytest.raises(LostBlock):
+        from_frames(second["buffers"])
