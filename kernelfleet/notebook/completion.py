@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.completer import SimpleCompletion, context_matcher
 from IPython.core.error import UsageError
 
+from kernelfleet.client.grammar import parse_targets
 from kernelfleet.errors import FleetError
-from kernelfleet.notebook.grammar import parse_targets
 from kernelfleet.notebook.options import cell_options
 
 if TYPE_CHECKING:

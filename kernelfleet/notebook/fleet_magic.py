@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.error import UsageError
 
 from kernelfleet.client.client import MultiEngineClient
+from kernelfleet.client.grammar import as_text, parse_targets
 from kernelfleet.client.shell import is_notebook
 from kernelfleet.errors import FleetError, FleetNotFound
 from kernelfleet.notebook.extension import NO_CLIENT, Desk, activate
-from kernelfleet.notebook.grammar import as_text, parse_targets
 from kernelfleet.notebook.options import Parser
 from kernelfleet.wire.connection import DEFAULT_NAME
 

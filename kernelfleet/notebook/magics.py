@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.error import UsageError
 from IPython.core.magic import no_var_expand
 
+from kernelfleet.client.grammar import as_text, parse_targets
 from kernelfleet.client.shell import is_notebook, somebody_watches
 from kernelfleet.errors import CompositeError
 from kernelfleet.notebook import autopx, failures
 from kernelfleet.notebook.extension import NO_CLIENT, Desk
-from kernelfleet.notebook.grammar import as_text, parse_targets
 from kernelfleet.notebook.options import CellOptions, cell_options
 from kernelfleet.notebook.running import View, execute_live, start
 from kernelfleet.notebook.screens import NotebookScreen, Screen, TerminalScreen

@@ -1,4 +1,6 @@
-"""The little language of targets in magics: ``all``, ``0``, ``0,2``, ``1:4``, ``::2``, ``-1:``.
+"""The little language of targets, in magics and on the command line.
+
+``all``, ``0``, ``0,2``, ``1:4``, ``::2``, ``-1:``.
 
 Pure. Nothing is evaluated: whatever is no number, no slice and not ``all`` is refused.
 """

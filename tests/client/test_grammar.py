@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kernelfleet.notebook.grammar import as_text, parse_targets
+from kernelfleet.client.grammar import as_text, parse_targets
 
 
 @pytest.mark.parametrize(
