@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "start": ("kernelfleet.cli.start.Start", "Start a fleet that outlives notebooks."),
     "stop": ("kernelfleet.cli.stop.Stop", "Stop a running fleet."),
     "status": ("kernelfleet.cli.status.Status", "Show the engines of a running fleet."),
+    "restart": ("kernelfleet.cli.restart.Restart", "Start engines of a running fleet afresh."),
     "list": ("kernelfleet.cli.status.ListFleets", "List the running fleets."),
     "logs": ("kernelfleet.cli.logs.Logs", "Show what a fleet's controller and engines logged."),
     "run": ("kernelfleet.cli.run.Run", "Run a script or code on every engine of a new fleet."),
