@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 JSON_VERSION = 1
 CPU_SECONDS = 0.2
+ASK_SECONDS = 30.0
 
 
 class Report(Command):
@@ -51,12 +52,15 @@ class Status(Report):
         from kernelfleet.client.client import MultiEngineClient
 
         with MultiEngineClient(fleet.name) as mec:
+            refused = mec._connection.call("ping", ASK_SECONDS).head["value"].get("refused", {})
             engines = engine_facts(mec.engines())
         if self.json:
-            _print_json(fleet=fleet_facts(fleet), engines=engines)
+            _print_json(fleet=fleet_facts(fleet), engines=engines, refused=refused)
         else:
             print(_head(fleet))
             print_table(ENGINE_COLUMNS, map(engine_cells, engines))
+            if any(refused.values()):
+                print(refusals(refused))
         return EXIT_OK
 
 
@@ -148,6 +152,12 @@ def fleet_cells(facts: dict[str, Any]) -> tuple[str, ...]:
         (facts["tcp"] or "-").removeprefix("tcp://"),
         facts["connection_file"],
     )
+
+
+def refusals(counts: dict[str, int]) -> str:
+    """What strangers have tried, in words."""
+    said = [f"{n} {kind if n != 1 else kind[:-1]}" for kind, n in counts.items() if n]
+    return f"Refused so far: {', '.join(said)} without the keys of this fleet."
 
 
 def duration(seconds: float) -> str:

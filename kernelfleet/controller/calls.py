@@ -45,7 +45,9 @@ def _each(engines: list[Engine], value: Callable[[Engine], Any]) -> Answer:
 
 def ping(controller: Controller, _client: str, _head: JsonDict) -> Answer:
     """Facts about the controller."""
-    return {"value": {"name": controller.name, "started": controller.started}}, []
+    refused = controller.count_refused()
+    facts = {"name": controller.name, "started": controller.started, "refused": refused}
+    return {"value": facts}, []
 
 
 def engines(controller: Controller, _client: str, _head: JsonDict) -> Answer:

@@ -72,6 +72,8 @@ class Controller:
         self.running: dict[str, Request] = {}
         self.results = Results()
         self.commands: dict[int, Commands] = {}
+        #: What the door has refused, where there is one.
+        self.count_refused: Callable[[], dict[str, int]] = dict
         self.roster: Roster
         self._waiting_for: dict[str, list[tuple[str, int]]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()

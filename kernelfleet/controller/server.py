@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from logging import Logger
+from pathlib import Path
 from typing import Any
 
 import zmq
@@ -28,10 +29,12 @@ from zmq.auth.asyncio import AsyncioAuthenticator
 from kernelfleet.controller.controller import Controller
 from kernelfleet.controller.heads import shown
 from kernelfleet.controller.peers import Line, WirePeer
+from kernelfleet.controller.strangers import Strangers
 from kernelfleet.wire.blocks import LostBlock, from_frames, probe_succeeds
 from kernelfleet.wire.codec import BadMessage, Codec
 from kernelfleet.wire.connection import DEFAULT_PORT, PROTOCOL_VERSION, FleetFile
 from kernelfleet.wire.handshake import line_codecs, new_nonce, read_hello
+from kernelfleet.wire.private import close_to_others
 from kernelfleet.wire.pump import SocketPump
 
 JsonDict = dict[str, Any]
@@ -71,8 +74,13 @@ class Server:
         self._pumps: list[SocketPump] = []
         self._authenticator: AsyncioAuthenticator | None = None
         self._timer = self._loop.call_later(CHECK_SECONDS, self._check_clients)
-        #: Messages refused: malformed, not signed with our key, or captured on another line.
-        self.refused = 0
+        self._strangers = Strangers(log)
+        controller.count_refused = self._strangers.counts
+
+    @property
+    def refused(self) -> int:
+        """Messages that were malformed, not signed with our key, or captured on another line."""
+        return self._strangers.messages
 
     # -- listening ------------------------------------------------------------------------------
 
@@ -81,6 +89,7 @@ class Server:
         socket = self._router()
         url = f"ipc://{path}"
         socket.bind(url)
+        close_to_others(Path(path))
         self._serve(socket)
         return url
 
@@ -109,6 +118,7 @@ class Server:
         socket.curve_secretkey = server_secret
         socket.curve_publickey = server_public
         socket.zap_domain = ZAP_DOMAIN.encode()
+        self._strangers.watch(self._loop, self._context, socket)
         ports = [port] if port is not None else range(DEFAULT_PORT, DEFAULT_PORT + PORTS_TRIED)
         for candidate in ports:
             try:
@@ -118,6 +128,7 @@ class Server:
             else:
                 self._serve(socket)
                 return str(socket.getsockopt_string(zmq.LAST_ENDPOINT))
+        self._strangers.stop_watching()
         socket.close(linger=0)
         raise OSError(f"cannot listen on 127.0.0.1:{ports[0]}: {last}")
 
@@ -148,9 +159,7 @@ class Server:
             else:
                 self._take(line, *line.decode(frames[1:]))
         except BadMessage as error:
-            self.refused += 1
-            if self.refused == 1:
-                self._log.warning("refused a malformed or unsigned message: %s", error)
+            self._strangers.refuse(error)
 
     def _take(self, line: Line, head: JsonDict, buffers: list[Any]) -> None:
         kind, peer = head["type"], line.peer
@@ -277,6 +286,7 @@ class Server:
         self._timer.cancel()
         for peer in self._peers.values():
             peer.deliver({"type": "event", "event": "stopped"}, [])
+        self._strangers.close()
         for pump in self._pumps:
             pump.close(linger=0.5)
         if self._authenticator is not None:

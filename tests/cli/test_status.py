@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from kernelfleet.cli.status import cpu_percents, duration, engine_cells, engine_facts
+from kernelfleet.cli.status import cpu_percents, duration, engine_cells, engine_facts, refusals
 from kernelfleet.results import EngineInfo
 from kernelfleet.wire.connection import FleetFile
 
@@ -71,6 +71,13 @@ def test_a_row_of_status() -> None:
     assert engine_cells(facts) == ("3", "busy", "77", "2", "9", "50 MiB", "-", "1 min 1 s")
     unknown = engine_cells({**facts, "pid": None, "memory_bytes": None, "started": None})
     assert unknown == ("3", "busy", "-", "2", "9", "-", "-", "-")
+
+
+def test_what_was_refused_is_told_in_numbers() -> None:
+    assert refusals({"connections": 3, "messages": 0}) == (
+        "Refused so far: 3 connections without the keys of this fleet."
+    )
+    assert "1 connection, 12 messages " in refusals({"connections": 1, "messages": 12})
 
 
 def test_cpu_is_measured_for_engines_of_this_machine() -> None:

@@ -27,7 +27,8 @@ BELOW = (
     "debugpy", "ipykernel.inprocess", "ipykernel.kernelapp", "ipykernel.zmqshell",
     "jupyter_client.manager", "jupyter_client.provisioning", "jupyter_client.session",
     "nest_asyncio2", "psutil", "rich.console", "rich.table", "rich.progress", "tornado.ioloop",
-    "tqdm", "tqdm.auto", "traitlets.config", "zmq.auth.asyncio", "zmq.eventloop.zmqstream", "zmq.utils.monitor",
+    "tqdm", "tqdm.auto", "traitlets.config", "zmq.auth.asyncio", "zmq.eventloop.zmqstream",
+    "zmq.utils.monitor",
 )  # fmt: skip
 
 NOT_ON_DARWIN = {
