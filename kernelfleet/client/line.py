@@ -140,6 +140,10 @@ _REFUSALS: dict[int, str] = {
 }
 
 
+def _encrypts(url: str) -> bool:
+    return url.startswith("tcp:")
+
+
 def _socket(place: Place) -> zmq.Socket[Any]:
     socket: zmq.Socket[Any] = place.context.socket(zmq.DEALER)
     socket.linger = 0
@@ -153,7 +157,7 @@ def _socket(place: Place) -> zmq.Socket[Any]:
     socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, DEAD_LINK_SECONDS // 2)
     socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 2)
     socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, 3)
-    if place.url.startswith("tcp:"):
+    if _encrypts(place.url):
         fleet = place.fleet
         assert fleet.server_public_key is not None
         assert fleet.client_public_key is not None

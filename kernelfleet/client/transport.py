@@ -82,6 +82,9 @@ class Transport(Protocol):
 class EmbeddedTransport:
     """Hands the same messages over in memory: client and controller share the loop thread."""
 
+    #: What is delivered has been read.
+    has_room, is_behind = True, False
+
     def __init__(self, controller: LocalController, client_id: str, receiver: Receiver) -> None:
         self._controller = controller
         self._client_id = client_id
@@ -213,6 +216,7 @@ class SocketTransport:
             return
         self._reach.heard()
         if kind == "forgotten":
+            self._trouble = FORGOTTEN
             line.close()
             self._reopen()
         elif kind == "pong":

@@ -22,6 +22,7 @@ class Network:
         self.proxy = Proxy(fleet.port, record=record)
         self._file = directory / "fleet.json"
         known = json.loads((fleet.directory / "fleet.json").read_text())
+        self.fleet_key: str = known["key"]
         self._file.write_text(json.dumps({**known, "ipc": None, "tcp": self.proxy.url}))
         self._clients: list[MultiEngineClient] = []
 

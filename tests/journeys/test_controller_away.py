@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ import psutil
 import pytest
 
 from kernelfleet import MultiEngineClient
+from kernelfleet.client.transport import SocketTransport
 from kernelfleet.errors import ControllerUnreachable
 from tests.fleets import eventually
 from tests.gate import Gate
@@ -101,15 +103,23 @@ def test_a_forgotten_client_starts_anew_by_itself(
     pending = mec.execute(f"{gate.code}; x = 7; x", block=False)
     gate.entered(2)
     network.proxy.freeze("up")
+    eventually(lambda: phase_of(mec) != "open", 2.4)  # it has been told, and has no line now
+    assert not pending.done()
+    network.proxy.thaw()
     with pytest.raises(ControllerUnreachable, match="forgot") as caught:
         pending.result(20)
     assert f"mec.pending_result('{pending.result_id}')" in str(caught.value)
-    network.proxy.thaw()
     gate.open()
     heals(mec)
     assert mec.pending_result(pending.result_id).result(10).values() == [7, 7]
     assert mec.execute("x += 1; x").values() == [8, 8]
     network.close()
+
+
+def phase_of(mec: MultiEngineClient) -> str:
+    transport = mec._connection._transport
+    assert isinstance(transport, SocketTransport)
+    return transport._reach.phase
 
 
 _SCRIPT = """
@@ -199,15 +209,20 @@ def test_a_lost_client_leaks_nothing_while_it_tries_and_closes_at_once(
     raises_unreachable(lambda: mec.execute("1"), PROMISED)
     network.proxy.accept()
     heals(mec)  # whatever is made once has been made
-    network.proxy.darken()
+    network.proxy.refuse()
+    network.proxy.cut()
     raises_unreachable(lambda: mec.execute("1"), PROMISED)
-    began, accepted = time.process_time(), network.proxy.accepted
-    most = descriptors_of_this_process() - 2 * network.proxy.open
-    threads = threading.active_count() - 4 * network.proxy.open
-    network.proxy.wait_for(lambda: network.proxy.accepted >= accepted + 3, 30)
-    assert time.process_time() - began < 1.0
-    assert descriptors_of_this_process() - 2 * network.proxy.open <= most + 2
-    assert threading.active_count() - 4 * network.proxy.open <= threads + 4
+    eventually(lambda: network.proxy.open == 0)
+    descriptors, threads = descriptors_of_this_process(), threading.active_count()
+    with socket.create_server(("127.0.0.1", network.proxy.port)) as listener:
+        listener.settimeout(20)
+        began, work = time.monotonic(), time.process_time()
+        for _ in range(6):
+            listener.accept()[0].close()
+        assert time.monotonic() - began > 3.0  # about once in a second
+        assert time.process_time() - work < 1.0
+    eventually(lambda: descriptors_of_this_process() <= descriptors)
+    eventually(lambda: threading.active_count() <= threads)
     closing = time.monotonic()
     mec.close()
     assert time.monotonic() - closing < 0.5
