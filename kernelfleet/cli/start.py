@@ -173,6 +173,14 @@ class PrivateLog(RotatingFileHandler):
         fd = open_private(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         return TextIOWrapper(open(fd, "ab"), encoding="utf-8", errors="backslashreplace")
 
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
+        """Say nothing: it would be said for each line, in the middle of whatever is on stderr."""
+
+    def close(self) -> None:
+        """Close the file; what could not be written before cannot be now."""
+        with contextlib.suppress(OSError):
+            super().close()
+
 
 @contextlib.contextmanager
 def _logging(log: logging.Logger, name: str, level: Any, to_stderr: bool) -> Iterator[None]:

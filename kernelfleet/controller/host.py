@@ -79,6 +79,7 @@ class FleetHost:
                     directory.sockets,
                     logs,
                     session_key,
+                    log,
                     fork=options.fork,
                     preload=options.preload,
                 ),

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from logging import Logger
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ from jupyter_client.manager import AsyncKernelManager
 from kernelfleet.controller import families
 from kernelfleet.controller.guardian import Guardian
 from kernelfleet.controller.links import Endpoints
+from kernelfleet.controller.logs import open_log
 from kernelfleet.controller.processes import (
     call_when_ended,
     descendants,
@@ -43,7 +46,7 @@ from kernelfleet.errors import StartError
 from kernelfleet.wire import marks
 from kernelfleet.wire.jupyter import make_session
 from kernelfleet.wire.platforms import HERE, number_of_cores
-from kernelfleet.wire.private import close_to_others, open_private, private_dir
+from kernelfleet.wire.private import close_to_others
 
 #: What BLAS and OpenMP read before numpy loads; set to cores // n unless the user has set it.
 THREAD_VARIABLES = (
@@ -61,6 +64,11 @@ TERMINATE_SECONDS = 0.3
 
 #: Engines that die within so many seconds are dealt with in one look at all processes.
 GATHER_SECONDS = 0.05
+
+
+#: What jupyter_client and the provisioners say. Errors are raised as well, and told by us.
+_kernels_log = logging.getLogger("kernelfleet.kernels")
+_kernels_log.addFilter(lambda record: record.exc_info is None)
 
 
 class EngineManager(AsyncKernelManager):
@@ -118,6 +126,7 @@ class Launcher:
         directory: Path,
         logs: Path,
         key: bytes,
+        log: Logger,
         *,
         fork: bool = True,
         preload: Sequence[str] = (),
@@ -125,6 +134,7 @@ class Launcher:
         self._directory = directory
         self._logs = logs
         self._key = key
+        self._log = log
         self._specs = KernelSpecManager()
         self._guardian = Guardian()
         #: Of engines that died, whose families are still to be ended.
@@ -166,17 +176,12 @@ class Launcher:
             cwd: Its working directory; None means ours.
         """
         session_id = uuid.uuid4().hex
-        manager = EngineManager(autorestart=False)
+        manager = EngineManager(autorestart=False, log=_kernels_log)
         manager.session = make_session(self._key, session_id)
         manager.connection_file = str(self._directory / f"e{engine_id}-{session_id[:4]}.json")
         manager._kernel_spec = self._spec(kernel_name, session_id)
         _choose_transport(manager, native=kernel_name is None)
-        for each in (self._logs.parent.parent, self._logs.parent, self._logs):
-            private_dir(each)
-        log = open_private(
-            self._logs / f"engine-{engine_id}.log",
-            os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND,
-        )
+        log = open_log(self._logs, engine_id, self._log)
         try:
             await manager.start_kernel(
                 env=marks.added_to(environment, session_id), cwd=cwd, stdout=log, stderr=log
@@ -187,7 +192,7 @@ class Launcher:
                 self._guardian.watch(child.pid)
         except Exception as error:
             await _undo(manager)
-            raise StartError(f"engine {engine_id} could not be started: {error}") from error
+            raise StartError(self._not_started(engine_id, error)) from error
         except asyncio.CancelledError:
             await _undo(manager)
             raise
@@ -204,6 +209,12 @@ class Launcher:
             pid=pid,
             pidfd=open_pidfd(pid),
         )
+
+    def _not_started(self, engine_id: int, error: Exception) -> str:
+        # The system does not always say where there is no space, or no permission.
+        where = isinstance(error, OSError) and error.errno is not None and error.filename is None
+        at = f" (its files are in {self._directory})" if where else ""
+        return f"engine {engine_id} could not be started: {error}{at}"
 
     def _spec(self, kernel_name: str | None, session_id: str) -> KernelSpec:
         if kernel_name is not None:

@@ -1,4 +1,8 @@
-"""Keeping the logs of a fleet bounded: kernels write to them directly, and may write a lot."""
+"""Where kernels write what is not for clients: files, kept bounded, on which nothing depends.
+
+Kernels write to them directly, and may write a lot. A disk that is full, or cannot be written to,
+costs the log and not the engine.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,33 @@ import asyncio
 import contextlib
 import os
 import shutil
+from logging import Logger
 from pathlib import Path
+
+from kernelfleet.wire.private import open_private, private_dir
 
 #: A log that has grown beyond this is cut down to its last part.
 MAX_LOG_BYTES = 4 * 1024 * 1024
 KEPT_BYTES = 256 * 1024
 CHECK_SECONDS = 10.0
+
+
+def open_log(directory: Path, engine_id: int, log: Logger) -> int:
+    """The descriptor a kernel is to write to; the null device if the system has no log for it.
+
+    Raises:
+        PermissionError: something of somebody else's stands where the log should be.
+    """
+    try:
+        for each in (directory.parent.parent, directory.parent, directory):
+            private_dir(each)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+        return open_private(directory / f"engine-{engine_id}.log", flags)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        log.warning("engine %d has no log: %s", engine_id, error)
+        return os.open(os.devnull, os.O_WRONLY | getattr(os, "O_CLOEXEC", 0))
 
 
 def trim(path: Path, max_bytes: int = MAX_LOG_BYTES, kept_bytes: int = KEPT_BYTES) -> bool:

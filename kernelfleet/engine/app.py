@@ -133,6 +133,15 @@ class EngineApp(IPKernelApp):
             super().patch_io()  # the descriptor is not captured
         faulthandler.enable()
 
+    def log_connection_info(self) -> None:
+        """As a kernel that has a parent: others print advice, which on a full disk is the end."""
+        handle = self.parent_handle
+        self.parent_handle = handle or 1
+        try:
+            super().log_connection_info()
+        finally:
+            self.parent_handle = handle
+
     def init_signal(self) -> None:
         """Ignore SIGINT outside user code, but not in children."""
         interrupts.install()

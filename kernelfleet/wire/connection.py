@@ -142,8 +142,12 @@ class FleetDir:
         target = self.path / "fleet.json"
         temporary = self.path / ".fleet.json"
         fd = open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-        with os.fdopen(fd, "w") as file:
-            json.dump(asdict(info), file, indent=1)
+        try:
+            with os.fdopen(fd, "w") as file:
+                json.dump(asdict(info), file, indent=1)
+        except OSError as error:  # which does not say where there is no space
+            temporary.unlink()
+            raise OSError(error.errno, error.strerror, str(target)) from error
         temporary.replace(target)
         return target
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def test_who_has_set_any_limit_keeps_his_own(name: str) -> None:
 
 
 def test_an_unknown_kernelspec_is_told_with_the_installed_ones(tmp_path: Path) -> None:
-    launcher = Launcher(tmp_path, tmp_path, b"key")
+    launcher = Launcher(tmp_path, tmp_path, b"key", logging.getLogger())
     with pytest.raises(StartError, match=r"'nonsense' is installed \(found: .*python3"):
         launcher.find_kernel("nonsense")
     assert launcher.find_kernel("python3").language == "python"

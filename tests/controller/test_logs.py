@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
-from kernelfleet.controller.logs import trim
+import pytest
+
+from kernelfleet.controller.logs import open_log, trim
 
 
 def test_a_large_log_is_cut_down_to_its_last_part_and_can_be_appended_to(tmp_path: Path) -> None:
@@ -25,3 +28,22 @@ def test_a_small_log_stays_as_it_is_and_a_missing_one_is_no_error(tmp_path: Path
     assert not trim(path)
     assert path.read_bytes() == b"few words\n"
     assert not trim(tmp_path / "engine-1.log")
+
+
+def test_where_no_log_can_be_made_a_kernel_writes_to_the_null_device(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    descriptor = open_log(tmp_path / "file" / "logs" / "name", 3, logging.getLogger("kernelfleet"))
+    assert os.readlink(f"/proc/self/fd/{descriptor}") == os.devnull
+    os.close(descriptor)
+    assert "engine 3 has no log" in caplog.text
+    assert str(tmp_path) in caplog.text
+
+
+def test_a_log_that_leads_elsewhere_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "name").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(PermissionError, match="is a link"):
+        open_log(tmp_path / "logs" / "name", 0, logging.getLogger("kernelfleet"))
