@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from kernelfleet.errors import InvalidDeferredID as InvalidDeferredID
     from kernelfleet.errors import InvalidEngineID as InvalidEngineID
     from kernelfleet.errors import InvalidProperty as InvalidProperty
+    from kernelfleet.errors import MessageTooLarge as MessageTooLarge
     from kernelfleet.errors import NoEnginesRegistered as NoEnginesRegistered
     from kernelfleet.errors import NotAPendingResult as NotAPendingResult
     from kernelfleet.errors import QueueCleared as QueueCleared
+    from kernelfleet.errors import QueueFull as QueueFull
     from kernelfleet.errors import RemoteError as RemoteError
     from kernelfleet.errors import SerializationError as SerializationError
     from kernelfleet.errors import StartError as StartError
@@ -58,11 +60,13 @@ __all__ = [
     "InvalidDeferredID",
     "InvalidEngineID",
     "InvalidProperty",
+    "MessageTooLarge",
     "MultiEngineClient",
     "NoEnginesRegistered",
     "NotAPendingResult",
     "PendingResult",
     "QueueCleared",
+    "QueueFull",
     "RemoteError",
     "ResultList",
     "SerializationError",

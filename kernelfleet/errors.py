@@ -9,6 +9,8 @@
      +-- InvalidDeferredID      the result was flushed, dropped or never existed
      +-- InvalidProperty        a property is not JSON                         (a ValueError)
      +-- SerializationError     a value cannot be pickled or unpickled         (a TypeError)
+     +-- MessageTooLarge        the data of one call is more than the fleet takes   (a ValueError)
+     +-- QueueFull              as many requests wait for an engine as may
      +-- UnsupportedOperation   this kind of kernel or result cannot do that
      +-- CallTimeout            the caller's own timeout ran out               (a TimeoutError)
      +-- RemoteError            the user's code on an engine: a class that does not exist here
@@ -76,6 +78,14 @@ class SerializationError(FleetError, TypeError):
     def __init__(self, message: str, *, name: str | None = None) -> None:
         super().__init__(message)
         self.name = name
+
+
+class MessageTooLarge(FleetError, ValueError):
+    """The data of one call is more than the fleet takes (``Limits.message_bytes``)."""
+
+
+class QueueFull(FleetError):
+    """As many requests wait for an engine as may (``Limits.queue_length``); this one does not."""
 
 
 class UnsupportedOperation(FleetError):

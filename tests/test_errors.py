@@ -26,6 +26,7 @@ from kernelfleet.errors import (
     FleetStopped,
     InvalidEngineID,
     InvalidProperty,
+    MessageTooLarge,
     NotAPendingResult,
     QueueCleared,
     RemoteError,
@@ -84,7 +85,7 @@ def simple_errors() -> list[FleetError]:
         for each in vars(errors_module).values()
         if isinstance(each, type) and issubclass(each, FleetError)
     ]
-    assert len(classes) == 19
+    assert len(classes) == 21
     return [special.get(each) or each("a text") for each in classes]
 
 
@@ -103,6 +104,7 @@ def test_every_error_survives_pickling_and_copying_with_text_and_attributes(
     [
         (InvalidEngineID, ValueError),
         (InvalidProperty, ValueError),
+        (MessageTooLarge, ValueError),
         (NotAPendingResult, TypeError),
         (SerializationError, TypeError),
         (CallTimeout, TimeoutError),

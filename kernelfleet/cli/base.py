@@ -171,7 +171,8 @@ class Command(JupyterApp):
     def generate_config_file(self, classes: Any = None) -> str:
         """The settings of all sub-commands: they share the file."""
         if classes is None:
-            classes = [import_item(where) for where, _ in COMMANDS.values()]
+            commands = [import_item(where) for where, _ in COMMANDS.values()]
+            classes = [each for command in commands for each in (command, *command.classes)]
         _, _, settings = super().generate_config_file(classes).partition("\n")
         return f"# Configuration file of kernelfleet.\n{settings}"
 

@@ -30,6 +30,7 @@ from kernelfleet.cli.base import (
     complain,
     exit_code_of,
 )
+from kernelfleet.controller.limits import Limits, limit_names
 from kernelfleet.wire import connection
 from kernelfleet.wire.platforms import HERE, number_of_cores
 from kernelfleet.wire.private import open_private
@@ -88,6 +89,7 @@ class Start(Command):
         config=True
     )
 
+    classes = [Limits]
     aliases = {
         ("n", "engines"): "Start.n",
         "name": "Start.fleet_name",
@@ -132,6 +134,18 @@ class Start(Command):
         return _serve(self, lambda text: print(text, flush=True), to_stderr=True)
 
 
+def _limits(start: Start) -> dict[str, int | None]:
+    """What the configuration says about limits."""
+    unknown = sorted(set(start.config.Limits) - set(limit_names()))
+    if unknown:
+        raise UsageError(f"there is no limit {unknown[0]!r}; there are {', '.join(limit_names())}")
+    try:
+        limits = Limits(config=start.config)
+    except TraitError as error:
+        raise UsageError(str(error)) from error
+    return {name: getattr(limits, name) for name in start.config.Limits}
+
+
 def _serve(start: Start, say: Callable[[str], None], to_stderr: bool) -> int:
     """Run the controller in this process until it is told to end."""
     from kernelfleet.controller.daemon import DaemonOptions, run_daemon
@@ -146,6 +160,7 @@ def _serve(start: Start, say: Callable[[str], None], to_stderr: bool) -> int:
         restart=start.restart,
         preload=tuple(name.strip() for name in start.preload.split(",") if name.strip()),
         fork=start.fork,
+        limits=_limits(start),
     )
     log = logging.getLogger("kernelfleet")
 

@@ -20,13 +20,16 @@ from typing import Any
 from kernelfleet import errors
 from kernelfleet.client import loop as loop_thread
 from kernelfleet.client.transport import Transport
-from kernelfleet.errors import ControllerUnreachable, FleetError
+from kernelfleet.errors import ControllerUnreachable, FleetError, MessageTooLarge
+from kernelfleet.wire.blocks import Block, frame_bytes
 
 JsonDict = dict[str, Any]
 OnOutput = Callable[[int, str, JsonDict], None]
 
 #: How long a controller may take to welcome a client, over a slow network. Silence ends it sooner.
 CONNECT_TIMEOUT = 10.0
+#: A cell longer than this is data. A character may take 12 bytes, and travels twice.
+MAX_CODE_CHARACTERS = 8 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -212,9 +215,11 @@ class Connection:
         Raises:
             ControllerUnreachable: the controller is gone, or does not answer now.
             FleetError: the client is closed, or was made before a fork.
+            MessageTooLarge: it is more than the fleet takes; nothing was sent.
         """
         if not self.is_open:
             raise self._gone()
+        _check_size(head, buffers, self.fleet.get("message_bytes"))
         if self._released:
             head["release"] = self._take_released()
         result_id = head.get("result_id") if head.get("keep", True) else None
@@ -301,6 +306,20 @@ class Connection:
                     FleetError("the client was closed before the result came")
                 )
         self._tell_change()
+
+
+def _check_size(head: JsonDict, buffers: list[Any], limit: int | None) -> None:
+    code = head.get("content", {}).get("code", "")
+    if len(code) > MAX_CODE_CHARACTERS:
+        raise MessageTooLarge(
+            f"code of {len(code)} characters; at most {MAX_CODE_CHARACTERS} can be sent: push data"
+        )
+    size = sum(frame_bytes(each) for each in buffers if not isinstance(each, Block))
+    if limit is not None and size > limit:
+        raise MessageTooLarge(
+            f"this call sends {size} bytes, and this fleet takes {limit} at once: send less in "
+            f"each call, or start the fleet with a higher Limits.message_bytes"
+        )
 
 
 def raise_if_refused(reply: Reply) -> Reply:

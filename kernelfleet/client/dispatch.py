@@ -27,6 +27,7 @@ from kernelfleet.errors import (
     FleetError,
     FleetStopped,
     InvalidEngineID,
+    MessageTooLarge,
     SerializationError,
 )
 from kernelfleet.wire.serialize import EngineFunction, pack, pack_nested, total_bytes, unpack
@@ -225,6 +226,11 @@ class Dispatcher:
         }
         try:
             future = self._connection.request(head, list(frames))
+        except MessageTooLarge as error:  # their own fault, not the connection's
+            if batch.with_function:
+                self._knows_function.discard(batch.engine)
+            self._fail(batch.items, error)
+            return
         except FleetError as error:
             self._lose(batch.items, error)
             return

@@ -49,6 +49,8 @@ class Fleet:
             then need neither the time nor the memory. Not for modules that start threads.
         restart: ``'on-death'`` starts an engine that died again, under its id, up to five times
             a minute; ``'never'`` leaves it dead until ``mec.restart``.
+        limits: Limits that differ from their defaults (``{'queue_length': 1000}``), as
+            ``kernelfleet start --help-all`` describes them under ``Limits``.
         fork: Fork engines from one warm process (Linux) instead of starting each on its own.
 
     Raises:
@@ -70,6 +72,7 @@ class Fleet:
         preload: Sequence[str] = (),
         fork: bool = True,
         restart: str = "never",
+        limits: Mapping[str, int | None] | None = None,
     ) -> None:
         self._options = HostOptions(
             name="",  # of this process; it gets one when it starts
@@ -80,6 +83,7 @@ class Fleet:
             preload=tuple(preload),
             fork=fork,
             restart=restart,
+            limits=dict(limits or {}),
             embedded=True,
         )
         self._thread: loop_thread.LoopThread | None = None

@@ -20,17 +20,19 @@ import os
 import platform
 import time
 import weakref
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from logging import Logger
-from typing import Any, Protocol
+from typing import Any
 
 from kernelfleet.controller.calls import CALLS, CallError, cancel_request
+from kernelfleet.controller.clients import Clients, Peer
 from kernelfleet.controller.dialects import Run
 from kernelfleet.controller.engine import Engine
 from kernelfleet.controller.engine_queue import INDEPENDENT
 from kernelfleet.controller.heads import QUEUED_VERBS, BadHead, UnknownVerb, check, shown
 from kernelfleet.controller.history import Commands, Results
+from kernelfleet.controller.limits import Limits
 from kernelfleet.controller.requests import Request
 from kernelfleet.controller.roster import Roster
 from kernelfleet.wire.blocks import available, frame_bytes
@@ -42,35 +44,23 @@ JsonDict = dict[str, Any]
 OVERDUE_SECONDS = 2.0
 
 
-class Peer(Protocol):
-    """Where the messages for one client go."""
-
-    def deliver(self, head: JsonDict, buffers: list[Any]) -> None:
-        """Hand over one message; must not block."""
-
-
-@dataclass(eq=False)
-class Client:
-    """A connected client."""
-
-    id: str
-    peer: Peer | None
-
-
 class Controller:
     """Routes requests; owns the clients, the running requests and the history."""
 
-    def __init__(self, name: str, log: Logger, stop: Callable[[], None]) -> None:
+    def __init__(
+        self, name: str, log: Logger, stop: Callable[[], None], limits: Limits | None = None
+    ) -> None:
         self.name = name
+        self.limits = Limits() if limits is None else limits
         self.log = log
         self.boot = f"{os.getpid()}-{time.time_ns()}"
         self.started = time.time()
         #: The kernelspec that ``scale`` adds engines of; None is our own.
         self.kernel_name: str | None = None
         self.request_stop = stop
-        self.clients: dict[str, Client] = {}
+        self.clients = Clients(self.limits)
         self.running: dict[str, Request] = {}
-        self.results = Results()
+        self.results = Results(self.limits.result_count, self.limits.result_bytes)
         self.commands: dict[int, Commands] = {}
         #: What the door has refused, where there is one.
         self.count_refused: Callable[[], dict[str, int]] = dict
@@ -84,13 +74,13 @@ class Controller:
 
     def connect(self, client_id: str, peer: Peer) -> JsonDict:
         """A client has come (back); returns the welcome it is to be sent."""
-        client = self.clients.setdefault(client_id, Client(client_id, peer))
-        client.peer = peer
+        self.clients.add(client_id, peer)
         return {
             "type": "welcome",
             "version": PROTOCOL_VERSION,
             "boot": self.boot,
             "shares_memory": available(),
+            "message_bytes": self.limits.message_bytes,
             "name": self.name,
             "pid": os.getpid(),
             "host": platform.node(),
@@ -103,18 +93,11 @@ class Controller:
         Its maps and executors end with it: it held what they had not handed out, and nobody can
         ask for what is under way.
         """
-        self.clients.pop(client_id, None)
+        self.clients.remove(client_id)
         self.results.release_all(client_id)
         for request in list(self.running.values()):
             if request.client == client_id and request.verb in INDEPENDENT:
                 self.spawn(cancel_request(self, request.result_id, interrupt=True))
-
-    def _deliver(self, client_id: str, head: JsonDict, buffers: list[Any]) -> bool:
-        client = self.clients.get(client_id)
-        if client is None or client.peer is None:
-            return False
-        client.peer.deliver(head, buffers)
-        return True
 
     def _roster_state(self) -> JsonDict:
         engines = self.roster.engines.values()
@@ -129,8 +112,7 @@ class Controller:
         for engine_id in self.commands.keys() - self.roster.engines.keys():
             del self.commands[engine_id]
         event = {"type": "event", "event": "roster", "roster": self._roster_state()}
-        for client_id in list(self.clients):
-            self._deliver(client_id, event, [])
+        self.clients.tell_all(event)
 
     # -- requests -------------------------------------------------------------------------------
 
@@ -159,7 +141,7 @@ class Controller:
 
     def _refuse(self, client_id: str, seq: int, error: CallError) -> None:
         refusal = {"ename": error.ename, "evalue": error.text}
-        self._deliver(client_id, {"type": "reply", "to": seq, "refused": refusal}, [])
+        self.clients.deliver(client_id, {"type": "reply", "to": seq, "refused": refusal}, [])
 
     def find_engines(self, targets: list[int]) -> list[Engine]:
         """The registered engines of these ids.
@@ -185,6 +167,7 @@ class Controller:
             reason = engine.unsupported(head["verb"])
             if reason is not None:
                 raise CallError("UnsupportedOperation", reason)
+        self._check_queues(engines)
         result_id = head["result_id"]
         if result_id in self.running:
             raise CallError("FleetError", f"the result id {shown(result_id)} is in use")
@@ -198,7 +181,7 @@ class Controller:
             payloads=_cut(buffers, head.get("payloads", [])),
             assign=head.get("assign") or [0] * len(engines),
             on_done=lambda done: self._finished(client_id, seq, head, done),
-            on_output=self._stream_to(client_id, seq) if head.get("stream") else None,
+            on_output=self.clients.stream_to(client_id, seq) if head.get("stream") else None,
             on_start=self._limit(float(head["limit"])) if head.get("limit") else lambda _: None,
         )
         self.running[result_id] = request
@@ -213,12 +196,17 @@ class Controller:
         for job, engine in zip(request.jobs(), engines, strict=True):
             engine.put(job)
 
-    def _stream_to(self, client_id: str, seq: int) -> Callable[[Request, int, str, JsonDict], None]:
-        def output(_request: Request, engine_id: int, msg_type: str, content: JsonDict) -> None:
-            event = {"type": "event", "event": "output", "to": seq, "engine": engine_id}
-            self._deliver(client_id, {**event, "msg_type": msg_type, "content": content}, [])
-
-        return output
+    def _check_queues(self, engines: list[Engine]) -> None:
+        limit = self.limits.queue_length
+        if limit is None:
+            return
+        for engine, count in Counter(engines).items():
+            if (waiting := len(engine.queue)) + count > limit:
+                raise CallError(
+                    "QueueFull",
+                    f"{waiting} requests wait for engine {engine.id}, and Limits.queue_length of "
+                    f"this fleet is {limit}: wait for some of them, or start the fleet with more",
+                )
 
     def _finished(self, client_id: str, seq: int, head: JsonDict, request: Request) -> None:
         self.running.pop(request.result_id, None)
@@ -231,11 +219,13 @@ class Controller:
         }
         frames = request.payload_frames
         size = sum(map(frame_bytes, frames))
+        for waiting_client, waiting_seq in self._waiting_for.pop(request.result_id, []):
+            self.clients.answer(waiting_client, {**reply, "to": waiting_seq}, frames)
+        if not self.clients.has_room(client_id):
+            reply, frames, size = self.clients.dropped(reply), [], 0
         if head.get("keep", True):
             self.results.put(request.result_id, reply, frames, size)
-        self._deliver(client_id, reply, frames)
-        for waiting_client, waiting_seq in self._waiting_for.pop(request.result_id, []):
-            self._deliver(waiting_client, {**reply, "to": waiting_seq}, frames)
+        self.clients.deliver(client_id, reply, frames)
 
     def _limit(self, seconds: float) -> Callable[[int], None]:
         """Interrupt what has run so long; whether it has waited before does not count."""
@@ -280,7 +270,7 @@ class Controller:
             )
         self.results.hold(result_id, client_id)
         if kept is not None:
-            self._deliver(client_id, {**kept.head, "to": seq}, kept.buffers)
+            self.clients.answer(client_id, {**kept.head, "to": seq}, kept.buffers)
         else:
             self._waiting_for.setdefault(result_id, []).append((client_id, seq))
 
@@ -296,7 +286,7 @@ class Controller:
 
     def answer(self, client_id: str, seq: int, value: JsonDict, buffers: list[Any]) -> None:
         """Reply to a call."""
-        self._deliver(client_id, {"type": "reply", "to": seq, **value}, buffers)
+        self.clients.answer(client_id, {"type": "reply", "to": seq, **value}, buffers)
 
     async def _answer_later(self, client_id: str, seq: int, value: Any) -> None:
         try:
@@ -337,14 +327,16 @@ class Controller:
 
     def history(self, engine_id: int) -> Commands:
         """The finished commands of an engine."""
-        return self.commands.setdefault(engine_id, Commands())
+        if engine_id not in self.commands:
+            limits = self.limits
+            self.commands[engine_id] = Commands(limits.command_count, limits.command_bytes)
+        return self.commands[engine_id]
 
     async def stop(self) -> None:
         """Tell the clients, end the engines; nothing of them is left afterwards."""
         for task in list(self._tasks):
             task.cancel()
-        for client_id in list(self.clients):
-            self._deliver(client_id, {"type": "event", "event": "stopping"}, [])
+        self.clients.tell_all({"type": "event", "event": "stopping"})
         await self.roster.stop()
 
 

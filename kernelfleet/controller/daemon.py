@@ -41,6 +41,7 @@ class DaemonOptions:
     restart: str = "never"
     fork: bool = True
     preload: tuple[str, ...] = ()
+    limits: Mapping[str, int | None] = field(default_factory=dict)
     environment: Callable[[int], Mapping[str, str]] = field(default=lambda _: os.environ)
 
 
@@ -143,6 +144,7 @@ def _host_options(options: DaemonOptions) -> HostOptions:
         restart=options.restart,
         fork=options.fork,
         preload=options.preload,
+        limits=options.limits,
     )
 
 

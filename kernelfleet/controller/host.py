@@ -19,6 +19,7 @@ import zmq
 
 from kernelfleet.controller.controller import Controller
 from kernelfleet.controller.launcher import Launcher
+from kernelfleet.controller.limits import make_limits
 from kernelfleet.controller.logs import LogKeeper
 from kernelfleet.controller.options import HostOptions
 from kernelfleet.controller.roster import Roster
@@ -66,7 +67,8 @@ class FleetHost:
             if options.embedded:
                 directory.write(cls._file(options, key))
             stop_requested = asyncio.Event()
-            controller = Controller(options.name, log, stop_requested.set)
+            limits = make_limits(options.limits)
+            controller = Controller(options.name, log, stop_requested.set, limits)
             controller.kernel_name = options.kernels[0]
             logs = connection.log_dir(options.name)
             keeper = LogKeeper(logs, remove_at_end=options.embedded)

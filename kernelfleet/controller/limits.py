@@ -1,10 +1,90 @@
-"""The system's limits that many engines run into."""
+"""Limits: those a fleet sets its clients, and the system's that many engines run into."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+
+from traitlets import Integer, TraitError, default
+from traitlets.config import Configurable
 
 from kernelfleet.errors import StartError
+
+MB = 1024 * 1024
+GB = 1024 * MB
+
+
+class Limits(Configurable):
+    """How much a fleet takes in and keeps before it says no. None is no limit."""
+
+    message_bytes = Integer(
+        4 * GB,
+        min=MB,
+        allow_none=True,
+        help="The data of one call that travels through a socket. What is in shared memory, as "
+        "large arrays on one machine are, does not count.",
+    ).tag(config=True)
+    queue_length = Integer(
+        100_000,
+        min=1,
+        allow_none=True,
+        help="Requests that may wait for one engine; each takes some 3 kB of the controller.",
+    ).tag(config=True)
+    command_count = Integer(
+        1000, min=1, allow_none=True, help="Finished commands kept per engine, for get_result()."
+    ).tag(config=True)
+    command_bytes = Integer(
+        16 * MB, min=0, allow_none=True, help="Their size per engine; the last one is always kept."
+    ).tag(config=True)
+    result_count = Integer(
+        1000,
+        min=1,
+        allow_none=True,
+        help="Results kept that no client holds any more, for pending_result(id).",
+    ).tag(config=True)
+    result_bytes = Integer(64 * MB, min=0, allow_none=True, help="Their size.").tag(config=True)
+    unread_bytes = Integer(
+        min=MB,
+        allow_none=True,
+        help="Results that may wait for one client behind the one that it is reading (a quarter of "
+        "the memory); beyond that they are dropped, and new requests refused, until it reads on.",
+    ).tag(config=True)
+    credit_bytes = Integer(
+        64 * MB,
+        min=MB,
+        help="Of these, what is under way; streamed output beyond it is left out.",
+    ).tag(config=True)
+
+    @default("unread_bytes")
+    def _quarter_of_the_memory(self) -> int:
+        import psutil
+
+        return max(int(psutil.virtual_memory().total) // 4, MB)
+
+
+def limit_names() -> list[str]:
+    """What may be limited."""
+    return sorted(Limits.class_trait_names(config=True))
+
+
+def make_limits(values: Mapping[str, object]) -> Limits:
+    """Limits with some of them set.
+
+    Raises:
+        TypeError: a name that is no limit; the message lists those there are.
+        ValueError: a value that is none.
+    """
+    unknown = sorted(set(values) - set(limit_names()))
+    if unknown:
+        raise TypeError(f"there is no limit {unknown[0]!r}; there are {', '.join(limit_names())}")
+    limits = Limits()
+    for name, value in values.items():
+        try:
+            setattr(limits, name, value)
+        except TraitError as error:
+            raise ValueError(f"the limit {name} cannot be {value!r}: {error}") from None
+    return limits
+
 
 #: Sockets, and the descriptor that tells of its death.
 DESCRIPTORS_PER_ENGINE = 8

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from kernelfleet.controller.limits import make_limits
 
 RESTART_POLICIES = ("never", "on-death")
 
@@ -24,9 +26,12 @@ class HostOptions:
     preload: tuple[str, ...] = ()
     #: What becomes of an engine that died: ``'never'`` or ``'on-death'``.
     restart: str = "never"
+    #: Traits of ``Limits`` that differ from their defaults.
+    limits: Mapping[str, int | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.restart not in RESTART_POLICIES:
             raise ValueError(
                 f"restart is {' or '.join(map(repr, RESTART_POLICIES))}, not {self.restart!r}"
             )
+        make_limits(self.limits)

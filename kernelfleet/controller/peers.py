@@ -12,15 +12,18 @@ from typing import Any
 
 import zmq
 
+from kernelfleet.controller.history import size_of
+from kernelfleet.controller.limits import Limits
 from kernelfleet.wire.blocks import frame_bytes, to_frames
+from kernelfleet.wire.codec import BadMessage
 from kernelfleet.wire.handshake import LineCodecs
 from kernelfleet.wire.pump import SocketPump
 from kernelfleet.wire.sequence import Sent, Sequence
 
 JsonDict = dict[str, Any]
 
-#: Unacknowledged bytes under way to one client; the rest waits here until it acknowledges.
-CREDIT_BYTES = 64 * 1024 * 1024
+#: What a message takes here beside its contents.
+MESSAGE_OVERHEAD_BYTES = 500
 
 
 @dataclass(eq=False, slots=True)
@@ -58,7 +61,7 @@ class Line:
 class WirePeer:
     """A session: one client's numbers, its unacknowledged messages, its credit."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Line, limits: Limits) -> None:
         self.session = secrets.token_hex(16)
         self.sequence = Sequence()
         self.quiet_checks = 0
@@ -67,6 +70,9 @@ class WirePeer:
         #: Where messages go; and a second one, for pings beside large messages.
         self.line = line
         self.side: Line | None = None
+        #: How often in a row a request was refused because earlier results had not been read.
+        self.refusals = 0
+        self._credit_bytes, self._unread_bytes = limits.credit_bytes, limits.unread_bytes
         self._sent_upto = 0
         #: Of what is not acknowledged, that which has not been sent.
         self._waiting_bytes = 0
@@ -78,10 +84,26 @@ class WirePeer:
 
     def deliver(self, head: JsonDict, buffers: list[Any]) -> None:
         """Number a message, keep it until it is acknowledged, and send it if credit allows."""
-        size = sum(map(frame_bytes, buffers))
+        size = MESSAGE_OVERHEAD_BYTES + size_of(head) + sum(map(frame_bytes, buffers))
         self.sequence.number(head, buffers, size)
         self._waiting_bytes += size
         self.send_within_credit()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether results may still wait for this client to read them.
+
+        The oldest does not count: whoever is reading something very large is reading.
+        """
+        limit, kept = self._unread_bytes, self.sequence.unacknowledged
+        if limit is None or not kept:
+            return True
+        return self.sequence.unacknowledged_bytes - kept[0].size_bytes <= limit
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether it reads so slowly that streamed output is left out."""
+        return self.sequence.unacknowledged_bytes > self._credit_bytes
 
     @property
     def under_way_bytes(self) -> int:
@@ -95,7 +117,7 @@ class WirePeer:
         while kept and kept[-1].n > self._sent_upto:
             sent = kept[max(0, self._sent_upto + 1 - kept[0].n)]
             under_way = self.under_way_bytes
-            if under_way and under_way + sent.size_bytes > CREDIT_BYTES:
+            if under_way and under_way + sent.size_bytes > self._credit_bytes:
                 return
             self._send_numbered(sent)
             self._sent_upto = sent.n
@@ -113,8 +135,13 @@ class WirePeer:
 
     def send(self, head: JsonDict, buffers: list[Any]) -> None:
         """Send a message as it is, telling what we have received."""
-        travelling = to_frames(buffers, shared=self.shares_memory)
-        self.line.send({**head, "ack": self.sequence.received}, travelling)
+        head = {**head, "ack": self.sequence.received}
+        try:
+            self.line.send(head, to_frames(buffers, shared=self.shares_memory))
+        except (OSError, BadMessage) as error:  # no memory to map a block, or outputs without end
+            refusal = {"ename": "FleetError", "evalue": f"the answer could not be sent: {error}"}
+            short: JsonDict = {key: head[key] for key in ("type", "n", "to", "ack") if key in head}
+            self.line.send({**short, "refused": refusal}, [])
 
     def pong(self, line: Line) -> bool:
         """Answer a ping where it came from; False if that connection is not there any more."""

@@ -31,7 +31,7 @@ from kernelfleet.controller.heads import shown
 from kernelfleet.controller.peers import Line, WirePeer
 from kernelfleet.controller.strangers import Strangers
 from kernelfleet.wire.blocks import LostBlock, from_frames, probe_succeeds
-from kernelfleet.wire.codec import BadMessage, Codec
+from kernelfleet.wire.codec import MAX_HEAD_BYTES, BadMessage, Codec
 from kernelfleet.wire.connection import DEFAULT_PORT, PROTOCOL_VERSION, FleetFile
 from kernelfleet.wire.handshake import line_codecs, new_nonce, read_hello
 from kernelfleet.wire.private import close_to_others
@@ -39,8 +39,8 @@ from kernelfleet.wire.pump import SocketPump
 
 JsonDict = dict[str, Any]
 
-#: Unacknowledged bytes after which a client's new requests are refused.
-OVERLOAD_BYTES = 4 * 1024 * 1024 * 1024
+#: Requests refused in a row, as the client does not read, until it is forgotten.
+MAX_REFUSALS = 1000
 #: Loop time without a word after which a client counts as gone; it pings at least every 5 s.
 CLIENT_TIMEOUT = 30.0
 CHECK_SECONDS = 5.0
@@ -66,6 +66,7 @@ class Server:
     ) -> None:
         self._controller, self._context, self._log = controller, context, log
         self._loop = asyncio.get_running_loop()
+        self._limits = controller.limits
         self._key = bytes.fromhex(fleet.key)
         self._codec = Codec(self._key)
         self._peers: dict[str, WirePeer] = {}
@@ -136,6 +137,8 @@ class Server:
         socket: zmq.Socket[Any] = self._context.socket(zmq.ROUTER)
         socket.linger = 0
         socket.sndhwm = socket.rcvhwm = 0
+        if self._limits.message_bytes is not None:  # of a frame: it is not even received
+            socket.setsockopt(zmq.MAXMSGSIZE, max(self._limits.message_bytes, MAX_HEAD_BYTES))
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         socket.setsockopt(zmq.TCP_MAXRT, DEAD_LINK_SECONDS * 1000)
         socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
@@ -185,18 +188,31 @@ class Server:
             self._deliver(line.client_id, peer, head, buffers)
 
     def _deliver(self, client_id: str, peer: WirePeer, head: JsonDict, buffers: list[Any]) -> None:
-        if peer.sequence.unacknowledged_bytes > OVERLOAD_BYTES and head["type"] == "request":
-            text = "this client has not read its earlier results: nothing new until it does"
-            refusal = {"ename": "FleetError", "evalue": text}
+        reason = self._why_not(peer, buffers)
+        if not reason:
+            try:
+                buffers = from_frames(buffers)
+            except LostBlock as error:
+                reason = str(error)
+        if reason:
+            refusal = {"ename": "FleetError", "evalue": reason}
             peer.deliver({"type": "reply", "to": head["n"], "refused": refusal}, [])
-            return
-        try:
-            buffers = from_frames(buffers)
-        except LostBlock as error:
-            refusal = {"ename": "FleetError", "evalue": str(error)}
-            peer.deliver({"type": "reply", "to": head["n"], "refused": refusal}, [])
-            return
-        self._controller.handle(client_id, head, buffers)
+        else:
+            self._controller.handle(client_id, head, buffers)
+        if peer.refusals > MAX_REFUSALS:
+            self._log.warning("client %s asks and does not read: it is forgotten", client_id)
+            peer.send({"type": "forgotten"}, [])
+            self._forget(client_id)
+
+    def _why_not(self, peer: WirePeer, buffers: list[Any]) -> str:
+        """Why a message is not taken from this client; empty if it is."""
+        limit, size = self._limits.message_bytes, sum(map(len, buffers))
+        if limit is not None and size > limit:
+            return f"a message of {size} bytes; Limits.message_bytes of this fleet is {limit}"
+        peer.refusals = 0 if peer.has_room else peer.refusals + 1
+        if peer.refusals:
+            return "this client has not read its earlier results: nothing new until it does"
+        return ""
 
     # -- who comes and goes ---------------------------------------------------------------------
 
@@ -244,7 +260,7 @@ class Server:
         if peer is None or not known:
             if peer is not None:
                 self._forget(line.client_id)
-            peer = self._peers[line.client_id] = WirePeer(line)
+            peer = self._peers[line.client_id] = WirePeer(line, self._limits)
         else:
             self._drop(peer.line)
         self._belongs(line, peer)

@@ -34,8 +34,14 @@ class Codec:
         return digest.digest()
 
     def encode(self, head: JsonDict, buffers: Sequence[Any] = ()) -> list[Any]:
-        """Frames of one message; the buffers are passed on as they are."""
+        """Frames of one message; the buffers are passed on as they are.
+
+        Raises:
+            BadMessage: the head is larger than anybody takes.
+        """
         packed = json.dumps({**head, "buffers": len(buffers)}, separators=(",", ":")).encode()
+        if len(packed) > MAX_HEAD_BYTES:
+            raise BadMessage(f"a head of {len(packed)} bytes; the limit is {MAX_HEAD_BYTES}")
         return [self._sign(packed), packed, *buffers]
 
     def decode(self, frames: Sequence[Any]) -> tuple[JsonDict, list[Any]]:

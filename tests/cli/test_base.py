@@ -95,7 +95,8 @@ def test_one_generated_file_holds_the_settings_of_all_sub_commands(cli: CLI, hom
     assert code == 0
     assert str(file) in out
     text = file.read_text()
-    for setting in ("Start.n", "Start.fleet_name", "Stop.timeout", "Run.n", "Demo.matrices"):
+    settings = ["Start.n", "Start.fleet_name", "Stop.timeout", "Run.n", "Demo.matrices"]
+    for setting in [*settings, "Limits.queue_length"]:
         assert f"# c.{setting} = " in text
     cli("start", "--generate-config", "-y")
     assert file.read_text() == text

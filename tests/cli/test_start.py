@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -67,10 +68,46 @@ def test_options_reach_the_controller(cli: CLI, daemon: SimpleNamespace) -> None
         "preload": ("numpy", "pandas"),
         "fork": False,
         "port": None,
+        "limits": {},
     }
     assert cli("start", "--port", "4711")[0] == 0
     assert daemon.options["port"] == 4711
     assert daemon.options["n"] == len(os.sched_getaffinity(0))
+
+
+def test_limits_come_from_the_command_line_and_the_configuration_file(
+    cli: CLI, daemon: SimpleNamespace, tmp_path: Path
+) -> None:
+    config = tmp_path / "limits.py"
+    config.write_text("c.Limits.queue_length = 7\nc.Limits.result_count = 8\n")
+    wanted = ("--Limits.queue_length=10", "--Limits.message_bytes=None")
+    assert cli("start", *wanted, "--config", str(config))[0] == 0
+    assert daemon.options["limits"] == {
+        "queue_length": 10, "message_bytes": None, "result_count": 8,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("--Limits.queue_lenght=1", "there is no limit 'queue_lenght'; there are "),
+        ("--Limits.queue_length=0", "queue_length"),
+        ("--Limits.queue_length=many", "queue_length"),
+    ],
+)
+def test_a_wrong_limit_is_a_usage_error(
+    cli: CLI, daemon: SimpleNamespace, option: str, told: str
+) -> None:
+    code, out, err = cli("start", option)
+    assert (code, out) == (2, "")
+    assert told in err
+    assert not hasattr(daemon, "options")
+
+
+def test_limits_are_in_the_full_help(cli: CLI) -> None:
+    _, out, _ = cli("start", "--help-all")
+    assert "--Limits.queue_length=<Int>" in out
+    assert "Requests that may wait for one engine" in out
 
 
 @pytest.mark.usefixtures("daemon")

@@ -1,13 +1,21 @@
-"""Descriptors for many engines: the soft limit is raised as needed, or it is said clearly."""
+"""What a fleet sets its clients, and descriptors for many engines."""
 
 from __future__ import annotations
 
 import os
 import resource
+from collections.abc import Callable
 
 import pytest
 
-from kernelfleet.controller.limits import DESCRIPTORS_PER_ENGINE, allow_engines
+from kernelfleet import Fleet
+from kernelfleet.controller.limits import (
+    DESCRIPTORS_PER_ENGINE,
+    Limits,
+    allow_engines,
+    limit_names,
+    make_limits,
+)
 from kernelfleet.errors import StartError
 
 
@@ -50,3 +58,31 @@ def test_without_proc_a_guess_does(
     monkeypatch.setattr(os, "listdir", lambda _: (_ for _ in ()).throw(FileNotFoundError()))
     allow_engines(256)
     assert len(limit) == 2
+
+
+def test_every_limit_has_a_default_a_help_text_and_can_be_configured() -> None:
+    limits = Limits()
+    for name, trait in Limits.class_own_traits().items():
+        assert trait.metadata["config"]
+        assert len(str(trait.help)) > 10
+        assert getattr(limits, name) > 0
+    assert limits.unread_bytes is not None
+    assert limits.unread_bytes > limits.credit_bytes
+
+
+def test_limits_are_made_from_names_and_values() -> None:
+    limits = make_limits({"queue_length": 10, "message_bytes": None})
+    assert (limits.queue_length, limits.message_bytes) == (10, None)
+    assert limits.result_count == 1000
+
+
+@pytest.mark.parametrize("make", [make_limits, lambda limits: Fleet(1, limits=limits)])
+def test_a_wrong_limit_is_told_with_those_there_are(make: Callable[..., object]) -> None:
+    with pytest.raises(TypeError, match=r"no limit 'queue_lenght'; there are .*queue_length"):
+        make({"queue_lenght": 10})
+    assert "queue_length" in limit_names()
+    for bad in ("many", 0, -1, 1.5):
+        with pytest.raises(ValueError, match="the limit queue_length cannot be"):
+            make({"queue_length": bad})
+    with pytest.raises(ValueError, match="the limit credit_bytes cannot be None"):
+        make({"credit_bytes": None})

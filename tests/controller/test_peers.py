@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 import zmq
 
-from kernelfleet.controller import peers
+from kernelfleet.controller.limits import Limits
 from kernelfleet.controller.peers import Line, WirePeer
+from kernelfleet.wire import codec
 from kernelfleet.wire.handshake import line_codecs
 
+MB = 1024 * 1024
 CODECS = line_codecs(b"key", "me", "nonce", "challenge")
 
 
@@ -38,7 +40,8 @@ def pump() -> RecordingPump:
 
 @pytest.fixture
 def peer(pump: RecordingPump) -> WirePeer:
-    return WirePeer(Line(pump, b"id", "me", CODECS))  # type: ignore[arg-type]
+    limits = Limits(credit_bytes=MB, unread_bytes=2 * MB)
+    return WirePeer(Line(pump, b"id", "me", CODECS), limits)  # type: ignore[arg-type]
 
 
 def test_messages_are_numbered_and_sent_at_once(peer: WirePeer, pump: RecordingPump) -> None:
@@ -48,11 +51,10 @@ def test_messages_are_numbered_and_sent_at_once(peer: WirePeer, pump: RecordingP
 
 
 def test_beyond_its_credit_a_client_gets_nothing_until_it_acknowledges(
-    peer: WirePeer, pump: RecordingPump, monkeypatch: pytest.MonkeyPatch
+    peer: WirePeer, pump: RecordingPump
 ) -> None:
-    monkeypatch.setattr(peers, "CREDIT_BYTES", 100)
     for _ in range(5):
-        peer.deliver({"type": "x"}, [b"x" * 40])
+        peer.deliver({"type": "x"}, [bytes(400 * 1024)])
     assert pump.numbers == [1, 2]
     peer.sequence.acknowledge(1)
     peer.send_within_credit()
@@ -63,10 +65,9 @@ def test_beyond_its_credit_a_client_gets_nothing_until_it_acknowledges(
 
 
 def test_a_message_larger_than_the_credit_is_sent_alone(
-    peer: WirePeer, pump: RecordingPump, monkeypatch: pytest.MonkeyPatch
+    peer: WirePeer, pump: RecordingPump
 ) -> None:
-    monkeypatch.setattr(peers, "CREDIT_BYTES", 100)
-    peer.deliver({"type": "x"}, [b"x" * 1000])
+    peer.deliver({"type": "x"}, [bytes(10 * MB)])
     peer.deliver({"type": "x"}, [b"x"])
     assert pump.numbers == [1]
     peer.sequence.acknowledge(1)
@@ -102,23 +103,52 @@ def test_a_client_that_claims_to_have_what_was_never_sent_misses_nothing(
     assert pump.numbers == [1]
 
 
-def test_many_unread_messages_do_not_slow_the_loop_down(
-    peer: WirePeer, pump: RecordingPump
+def test_a_client_that_does_not_read_is_behind_and_then_has_no_room(peer: WirePeer) -> None:
+    seen = [(peer.is_behind, peer.has_room)]
+    for _ in range(3):
+        peer.deliver({"type": "x"}, [bytes(MB)])
+        seen.append((peer.is_behind, peer.has_room))
+    assert seen == [(False, True), (True, True), (True, False), (True, False)]
+    peer.sequence.acknowledge(2)
+    assert (peer.is_behind, peer.has_room) == (True, True)
+    peer.sequence.acknowledge(3)
+    assert not peer.is_behind
+
+
+def test_heads_count_as_well_as_buffers(peer: WirePeer) -> None:
+    peer.deliver({"type": "x"}, [bytes(10 * MB)])
+    assert peer.has_room  # the one it is reading does not count
+    peer.deliver({"type": "x", "results": [{"outputs": [{"text": "x" * 3 * MB}]}]}, [])
+    assert not peer.has_room
+
+
+def test_what_cannot_be_sent_is_an_error_in_its_place(
+    peer: WirePeer, pump: RecordingPump, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(codec, "MAX_HEAD_BYTES", 1000)
+    peer.deliver({"type": "reply", "to": 7, "results": ["x" * 2000]}, [])
+    (sent,) = pump.sent
+    assert (sent["n"], sent["to"]) == (1, 7)
+    assert "could not be sent: a head of" in sent["refused"]["evalue"]
+
+
+def test_many_unread_messages_do_not_slow_the_loop_down(pump: RecordingPump) -> None:
+    peer = WirePeer(Line(pump, b"id", "me", CODECS), Limits())  # type: ignore[arg-type]
     for _ in range(20_000):  # 13 s when each looked at all that were there
         peer.deliver({"type": "event"}, [])
     assert len(peer.sequence.unacknowledged) == len(pump.sent) == 20_000
 
 
 def test_a_pong_says_what_is_under_way_and_goes_where_the_ping_came_from(
-    peer: WirePeer, pump: RecordingPump, monkeypatch: pytest.MonkeyPatch
+    peer: WirePeer, pump: RecordingPump
 ) -> None:
-    monkeypatch.setattr(peers, "CREDIT_BYTES", 100)
     for _ in range(3):
-        peer.deliver({"type": "x"}, [b"x" * 60])
+        peer.deliver({"type": "x"}, [bytes(600 * 1024)])
     aside = RecordingPump()
     assert peer.pong(Line(aside, b"side", "me", CODECS))  # type: ignore[arg-type]
-    assert aside.sent == [{"type": "pong", "ack": 0, "bytes": 60}]
+    (pong,) = aside.sent
+    assert (pong["type"], pong["ack"]) == ("pong", 0)
+    assert 600 * 1024 < pong["bytes"] < 602 * 1024
     assert pump.numbers == [1]
 
 

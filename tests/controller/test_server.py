@@ -13,6 +13,7 @@ import pytest
 import zmq
 
 from kernelfleet.controller import server as server_module
+from kernelfleet.controller.limits import Limits
 from kernelfleet.controller.peers import WirePeer
 from kernelfleet.controller.server import Server
 from kernelfleet.wire.codec import Codec
@@ -24,6 +25,8 @@ KEY = "ab" * 32
 
 class EchoController:
     """Welcomes everybody and answers each request with its own number."""
+
+    limits = Limits()
 
     def __init__(self) -> None:
         self.peers: dict[str, WirePeer] = {}

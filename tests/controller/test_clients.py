@@ -1,0 +1,89 @@
+"""What is handed to whom: nothing to who has gone, and not everything to who does not read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kernelfleet.controller.clients import OUTPUT_LEFT_OUT, Clients
+from kernelfleet.controller.limits import Limits
+
+STREAM = {"name": "stdout", "text": "x"}
+REPLY = {"type": "reply", "to": 3, "result_id": "r", "results": [1]}
+
+
+class Reader:
+    """A peer that says how far behind it is."""
+
+    def __init__(self) -> None:
+        self.got: list[dict[str, Any]] = []
+        self.buffers: list[list[Any]] = []
+        self.has_room, self.is_behind = True, False
+
+    def deliver(self, head: dict[str, Any], buffers: list[Any]) -> None:
+        self.got.append(head)
+        self.buffers.append(buffers)
+
+
+@pytest.fixture
+def reader() -> Reader:
+    return Reader()
+
+
+@pytest.fixture
+def clients(reader: Reader) -> Clients:
+    clients = Clients(Limits(unread_bytes=2**20))
+    clients.add("me", reader)
+    return clients
+
+
+def test_who_has_gone_is_handed_nothing(clients: Clients, reader: Reader) -> None:
+    clients.remove("me")
+    clients.remove("me")
+    clients.deliver("me", {}, [])
+    clients.answer("me", REPLY, [])
+    clients.stream_to("me", 1)(None, 0, "stream", STREAM)  # type: ignore[arg-type]
+    clients.tell_all({})
+    assert "me" not in clients
+    assert reader.got == []
+
+
+def test_a_result_for_who_does_not_read_is_dropped_and_told(
+    clients: Clients, reader: Reader
+) -> None:
+    clients.answer("me", REPLY, [b"data"])
+    reader.has_room = False
+    clients.answer("me", REPLY, [b"data"])
+    assert reader.got[0] == REPLY
+    assert reader.buffers == [[b"data"], []]
+    told = reader.got[1]
+    assert (told["type"], told["to"], told["result_id"]) == ("reply", 3, "r")
+    assert "results" not in told
+    assert "dropped: more than 1048576 bytes" in told["refused"]["evalue"]
+
+
+def test_streamed_output_is_left_out_with_a_note_but_never_a_question(
+    clients: Clients, reader: Reader
+) -> None:
+    output: Any = clients.stream_to("me", 1)
+    output(None, 0, "stream", STREAM)
+    reader.is_behind = True
+    for _ in range(3):
+        output(None, 0, "stream", STREAM)
+    output(None, 0, "input_request", {"prompt": "?"})
+    output(None, 0, "stream", STREAM)
+    reader.is_behind = False
+    output(None, 1, "stream", STREAM)
+    output(None, 0, "stream", STREAM)
+    output(None, 0, "stream", STREAM)
+    note = {"name": "stderr", "text": OUTPUT_LEFT_OUT}
+    assert [(each["engine"], each["content"]) for each in reader.got] == [
+        (0, STREAM),
+        (0, note),
+        (0, {"prompt": "?"}),
+        (1, STREAM),
+        (0, note),
+        (0, STREAM),
+        (0, STREAM),
+    ]
