@@ -88,8 +88,12 @@ class EngineApp(IPKernelApp):
 
     def init_profile_dir(self) -> None:
         """Make the private IPython directory, whose creation IPython 9.18 leaves to others."""
-        os.makedirs(self.ipython_dir, mode=0o700, exist_ok=True)
-        super().init_profile_dir()
+        before = os.umask(0o077)  # the user's own is for what his code makes
+        try:
+            os.makedirs(self.ipython_dir, exist_ok=True)
+            super().init_profile_dir()
+        finally:
+            os.umask(before)
 
     def init_kernel(self) -> None:
         """Give the shell the private directory too; IPython 9.18 asks the environment only."""
