@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import os
 import signal
+import statistics
 import time
 from collections.abc import Callable
 from functools import partial
 
 import pytest
 
-from kernelfleet import MultiEngineClient
+from kernelfleet import MultiEngineClient, PendingResult
 from kernelfleet.errors import CompositeError, EngineDied, InvalidEngineID
+from tests.fleets import eventually
 from tests.gate import Gate
 from tests.journeys.daemons import OwnFleet
+from tests.journeys.manners import IN_EVERY_MANNER
 
 #: From the death of an engine to the failure of its call.
 PROMISED_SECONDS = 1.0
+#: From the death of an engine until nobody is offered it any more.
+PROMISED_SIGHT_SECONDS = 0.2
 
 Start = Callable[..., OwnFleet]
 
@@ -92,9 +97,12 @@ def test_restart_brings_a_dead_engine_back_under_its_id(own_fleet: Start) -> Non
     [
         ("import os; os._exit(3)", 3, "3"),
         ("exit()", 0, "exit"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", None, "SIGSEGV"),
+        ("import ctypes; ctypes.string_at(0)", None, "SIGSEGV"),
+        ("import os; os.abort()", None, "SIGABRT"),
+        ("import os; os.closerange(3, 1000)", None, "SIGABRT"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", None, "out of memory"),
     ],
-    ids=["os._exit", "exit()", "SIGSEGV"],
+    ids=["os._exit", "exit()", "null pointer", "abort()", "its descriptors closed", "SIGKILL"],
 )
 def test_a_cell_that_ends_its_engine_says_how(
     own_fleet: Start, code: str, exit_code: int | None, words: str
@@ -136,6 +144,71 @@ def test_what_was_printed_before_the_death_is_not_lost(own_fleet: Start) -> None
     )
     assert isinstance(error.exceptions[0], EngineDied)
     assert "".join(seen) == "last words\n"
+
+
+def test_a_lack_of_memory_that_python_notices_is_an_error_like_others(own_fleet: Start) -> None:
+    mec = own_fleet(1).client()
+    code = (
+        "import resource\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))\n"
+        "x = bytearray(2**33)"
+    )
+    error, _ = failure(lambda: mec.execute(code, timeout=20))
+    assert isinstance(error.exceptions[0], MemoryError)
+    assert mec.execute("print('lives')", timeout=20)[0].stdout == "lives\n"
+
+
+SITUATIONS = ("idle", "holding its GIL", "taking 100 MB", "giving 100 MB", "with a forked child")
+
+
+def _in_situation(mec: MultiEngineClient, situation: str) -> PendingResult | None:
+    """Bring engine 1 into it; returns what is asked of it, if anything."""
+    pending: PendingResult
+    if situation == "idle":
+        return None
+    if situation == "taking 100 MB":
+        pending = mec.push({"x": bytearray(100_000_000)}, targets=1, block=False)
+        return pending
+    if situation == "giving 100 MB":
+        mec.execute("import numpy; y = numpy.zeros(12_500_000)", targets=1, timeout=60)
+        pending = mec.pull("y", targets=1, block=False)
+        return pending
+    code = "sum(range(10**11))"
+    if situation == "with a forked child":
+        code = "import os, time\nif os.fork() == 0:\n    os.setsid()\ntime.sleep(1000)"
+    pending = mec.execute(f"print('in', flush=True)\n{code}", targets=1, block=False)
+    eventually(lambda: pending.stdout.get(1) == "in\n")
+    return pending
+
+
+@IN_EVERY_MANNER
+def test_a_death_is_seen_in_a_fifth_of_a_second_whatever_the_engine_was_doing(
+    own_fleet: Start, transport: str, fork: bool
+) -> None:
+    mec = own_fleet(2, transport=transport, fork=fork).client()
+    mec.execute("kept = engine_id")
+    seconds = []
+    for situation in SITUATIONS:
+        pending = _in_situation(mec, situation)
+        queued = mec.execute("'never'", targets=1, block=False) if pending else None
+        other = mec.execute("kept", targets=0, block=False)
+        pid = pid_of(mec, 1)
+        began = time.monotonic()
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: mec.get_ids() == [0])
+        seconds.append(time.monotonic() - began)
+        for each in filter(None, (pending, queued)):
+            error = each.exception(10)
+            # A small answer may have been given before; 100 MB are taken whole or not at all.
+            if situation not in ("taking 100 MB", "giving 100 MB") or each is queued:
+                assert isinstance(error, CompositeError), situation
+            if error is not None:
+                assert "SIGKILL" in str(error), situation
+        assert other.result(10)[0].value == 0
+        mec.restart(1, timeout=30)
+        assert mec.execute("engine_id", targets=1, timeout=20)[0]["number"] == 1
+    assert mec.execute("kept", targets=0, timeout=20)[0].value == 0
+    assert statistics.median(seconds) < PROMISED_SIGHT_SECONDS, seconds
 
 
 def test_all_engines_dead_and_all_restarted(own_fleet: Start) -> None:

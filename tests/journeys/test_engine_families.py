@@ -54,7 +54,7 @@ def leash() -> Iterator[Leash]:
     leash.close()
 
 
-def start_family(mec: MultiEngineClient, leash: Leash, family: str, targets: object = 0) -> None:
+def start_family(mec: MultiEngineClient, leash: Leash, family: str, targets: int = 0) -> None:
     mec.push({"command": leash.command, "code": leash.code}, targets=targets)
     mec.execute(FAMILIES[family], targets=targets, timeout=20)
     leash.taken()
