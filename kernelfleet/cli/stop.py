@@ -1,7 +1,7 @@
 """``kernelfleet stop``: tell a controller to end, and wait until its fleet is gone.
 
 By signal, not by message: SIGTERM is an orderly stop, and it also reaches a controller that
-answers nobody.
+answers nobody. On Windows, where that would be a sudden end, by message.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Callable
 
 from traitlets import Float
 
+from kernelfleet import errors
 from kernelfleet.cli.base import EXIT_OK, Command, complain, find_fleet
 from kernelfleet.wire import connection
+from kernelfleet.wire.platforms import HERE
 
 POLL_SECONDS = 0.02
 
@@ -37,18 +40,37 @@ class Stop(Command):
     def work(self) -> int:
         """Stop the fleet; nothing of it is left when this returns."""
         fleet = find_fleet(self.at_most_one_argument("fleet"))
-        if not _end(fleet, signal.SIGTERM, self.timeout):
+        if not _end(fleet, _ask_to_end, self.timeout):
             complain(f"fleet {fleet.name!r} did not end within {self.timeout:g} s: killing it")
-            _end(fleet, signal.SIGKILL, self.timeout)
+            _end(fleet, _kill, self.timeout)
             connection.remove_stale()
         print(f"Fleet {fleet.name!r} is stopped.")
         return EXIT_OK
 
 
-def _end(fleet: connection.FleetFile, signum: signal.Signals, timeout: float) -> bool:
-    """Signal the controller and wait until it has let go of the fleet's lock."""
-    with contextlib.suppress(ProcessLookupError):  # it was just ending
-        os.kill(fleet.pid, signum)
+def _ask_to_end(fleet: connection.FleetFile) -> None:
+    if HERE.process_groups:
+        os.kill(fleet.pid, signal.SIGTERM)
+        return
+    from kernelfleet.client.client import MultiEngineClient
+
+    with MultiEngineClient(fleet.name) as mec:
+        mec.stop_fleet()
+
+
+def _kill(fleet: connection.FleetFile) -> None:
+    import psutil
+
+    with contextlib.suppress(psutil.NoSuchProcess):
+        psutil.Process(fleet.pid).kill()
+
+
+def _end(
+    fleet: connection.FleetFile, tell: Callable[[connection.FleetFile], None], timeout: float
+) -> bool:
+    """Tell the controller and wait until it has let go of the fleet's lock."""
+    with contextlib.suppress(ProcessLookupError, errors.FleetError):  # it was just ending
+        tell(fleet)
     deadline = time.monotonic() + timeout
     while connection.is_running(fleet.name):
         if time.monotonic() > deadline:
