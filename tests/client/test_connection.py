@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import pickle
 from collections.abc import Iterator
 from typing import Any
 
@@ -98,6 +99,49 @@ def test_when_the_controller_goes_what_waits_fails_and_so_does_what_comes(
     with pytest.raises(ControllerUnreachable, match="it went"):
         connection.request({"type": "request", "verb": "wait"}, [])
     assert not connection.is_open
+
+
+def test_while_nobody_answers_calls_fail_and_a_welcome_heals(scripts: list[Script]) -> None:
+    connection = connected(scripts)
+    changes: list[bool] = []
+    connection.when_changed(lambda: changes.append(connection.is_open))
+    kept = connection.request({"type": "request", "verb": "wait", "result_id": "r-1"}, [])
+    batch = connection.request(
+        {"type": "request", "verb": "wait", "result_id": "r-2", "keep": False}, []
+    )
+    connection.call("echo", 10)
+    connection.away("it sleeps")
+    assert (connection.state, connection.is_open, connection.is_waiting) == (
+        "unreachable", False, False,
+    )  # fmt: skip
+    with pytest.raises(ControllerUnreachable, match=r"sleeps.*mec.pending_result\('r-1'\)") as told:
+        kept.result(10)
+    assert told.value.result_id == "r-1"
+    with pytest.raises(ControllerUnreachable, match="keeps trying") as told:
+        batch.result(10)
+    assert told.value.result_id is None
+    with pytest.raises(ControllerUnreachable, match="sleeps"):
+        connection.request({"type": "request", "verb": "wait"}, [])
+    connection.receive({"type": "reply", "to": 1, "value": "late"}, [])  # nobody is told twice
+    connection.receive({"type": "welcome", "roster": ROSTER, "name": "scripted"}, [])
+    assert connection.state == "open"
+    assert connection.call("echo", 10, text="hi").head["value"]["text"] == "hi"
+    assert changes == [False, True]
+
+
+def test_who_is_lost_for_good_after_a_while_says_only_that(scripts: list[Script]) -> None:
+    connection = connected(scripts)
+    connection.away("it sleeps")
+    connection.lost("it was stopped")
+    with pytest.raises(ControllerUnreachable, match="it was stopped") as told:
+        connection.request({"type": "request", "verb": "wait"}, [])
+    assert "keeps trying" not in str(told.value)
+
+
+def test_an_unreachable_error_survives_pickling() -> None:
+    error = ControllerUnreachable("gone", result_id="r-1")
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), again.result_id) == ("gone", "r-1")
 
 
 def test_closing_fails_what_waits_and_may_be_done_twice(scripts: list[Script]) -> None:
