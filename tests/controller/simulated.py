@@ -19,6 +19,7 @@ import zmq
 
 from kernelfleet.controller.controller import Controller
 from kernelfleet.controller.engine import Engine
+from kernelfleet.controller.limits import Limits
 from kernelfleet.controller.links import Links
 from kernelfleet.controller.server import Server
 from kernelfleet.wire.codec import BadMessage, Codec
@@ -178,13 +179,13 @@ class Telephone:
 class Fleet:
     """All of it, and whatever went wrong on the loop. Make it while a loop runs."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits | None = None) -> None:
         self.complaints: list[str] = []
         log = logging.Logger("simulated")
         log.addHandler(_Errors(self.complaints))
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: self.complaints.append(str(context)))
-        self.controller = Controller("x", log, lambda: None)
+        self.controller = Controller("x", log, lambda: None, limits)
         self.roster = SimulatedRoster(self.controller, log)
         self.controller.roster = self.roster  # type: ignore[assignment]
         file = FleetFile(name="x", pid=1, host="here", started=0.0, key=KEY)

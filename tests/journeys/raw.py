@@ -1,0 +1,80 @@
+"""A client by hand: it has the keys, asks what it likes, and reads when it likes."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import zmq
+
+from kernelfleet.wire import connection
+from kernelfleet.wire.codec import Codec
+from kernelfleet.wire.connection import PROTOCOL_VERSION
+from kernelfleet.wire.handshake import line_codecs
+
+JsonDict = dict[str, Any]
+
+
+class RawClient:
+    """Connected over the Unix socket when it is made; it shares no memory and never pings."""
+
+    def __init__(self, fleet_name: str) -> None:
+        file = connection.read(fleet_name)
+        assert file.ipc is not None
+        key = bytes.fromhex(file.key)
+        self.name = uuid.uuid4().hex
+        self.n = self.received = 0
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self.socket = self._context.socket(zmq.DEALER)
+        self.socket.linger = 0
+        self.socket.sndhwm = self.socket.rcvhwm = 0
+        self.socket.rcvtimeo = 20_000
+        self.socket.connect(file.ipc)
+        hello = {"type": "hello", "version": PROTOCOL_VERSION, "client": self.name, "nonce": "o"}
+        self.socket.send_multipart(Codec(key).encode(hello))
+        challenge, _ = Codec(key).decode(self.socket.recv_multipart())
+        self._to, self._from = line_codecs(key, self.name, "o", challenge["challenge"])
+        self.send({"type": "open"})
+        self.welcome, _ = self.read()
+        assert self.welcome["type"] == "welcome"
+
+    def send(self, head: JsonDict, buffers: Sequence[bytes] = ()) -> None:
+        self.socket.send_multipart(self._to.encode({**head, "ack": self.received}, buffers))
+
+    def ask(self, head: JsonDict, buffers: Sequence[bytes] = ()) -> int:
+        """Send a request; its number."""
+        self.n += 1
+        result_id = f"{self.name}-{self.n}"
+        request = {"type": "request", "n": self.n, "result_id": result_id, **head}
+        self.send(request, buffers)
+        return self.n
+
+    def read(self) -> tuple[JsonDict, list[Any]]:
+        """The next message, and tell that it has been read."""
+        head, buffers = self._from.decode(self.socket.recv_multipart(copy=False))
+        if "n" in head:
+            assert head["n"] == self.received + 1
+            self.received = head["n"]
+            self.send({"type": "ack"})
+        return head, buffers
+
+    def read_replies(self, count: int) -> dict[int, tuple[JsonDict, list[Any]]]:
+        """Read on until so many replies have come."""
+        replies: dict[int, tuple[JsonDict, list[Any]]] = {}
+        while len(replies) < count:
+            head, buffers = self.read()
+            if head["type"] == "reply":
+                assert head["to"] not in replies
+                replies[head["to"]] = head, buffers
+        return replies
+
+    def close(self) -> None:
+        self._context.destroy(linger=0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
