@@ -1,0 +1,103 @@
+"""What was captured is sent again, to a real daemon: nothing runs, and nobody is disturbed."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zmq
+
+from kernelfleet import MultiEngineClient
+from kernelfleet.client.line import Line
+from kernelfleet.wire import connection
+from tests.fleets import NAME, SharedFleets, make_ready
+from tests.journeys.proxies import Proxy
+
+
+@pytest.fixture
+def victim(fleets: SharedFleets) -> Iterator[MultiEngineClient]:
+    with fleets.client("unix") as cleaner:
+        make_ready(cleaner)
+        cleaner.push({"x": 0})
+        yield cleaner
+
+
+@pytest.fixture
+def captured(monkeypatch: pytest.MonkeyPatch) -> list[list[Any]]:
+    """The frames that clients of this process send from now on."""
+    frames: list[list[Any]] = []
+    send = Line.send
+
+    def record(line: Line, head: dict[str, Any], data: list[Any]) -> None:
+        frames.append(line._outgoing.encode(head, data))
+        send(line, head, data)
+
+    monkeypatch.setattr(Line, "send", record)
+    return frames
+
+
+@pytest.mark.parametrize("left", [False, True], ids=["while it is there", "after it has left"])
+def test_captured_messages_run_nothing_on_the_unix_socket(
+    fleets: SharedFleets, victim: MultiEngineClient, captured: list[list[Any]], left: bool
+) -> None:
+    client = fleets.client("unix")
+    client.execute("x += 1")
+    said = [[bytes(frame) for frame in frames] for frames in captured]
+    types = [frames[1] for frames in said]
+    assert any(b'"hello"' in head for head in types)
+    assert any(b"x += 1" in head for head in types)
+    if left:
+        client.close()
+    url = connection.read(NAME).ipc
+    assert url is not None
+    context: zmq.Context[Any] = zmq.Context()
+    for routing_id in (client._connection.client_id.encode(), f"not {left}".encode()):
+        with context.socket(zmq.DEALER) as thief:
+            thief.linger = 0
+            thief.setsockopt(zmq.ROUTING_ID, routing_id)
+            thief.connect(url)
+            for frames in said:
+                thief.send_multipart(frames)
+            assert thief.poll(10_000)  # a challenge, which it has no key to answer
+            assert b'"challenge"' in thief.recv_multipart()[1]
+            assert victim.execute("x", timeout=20).values() == [1] * 4
+            assert not thief.poll(100)
+    context.destroy(linger=0)
+    if not left:
+        assert client.execute("x += 1; x", timeout=20).values() == [2] * 4
+        client.close()
+
+
+def test_captured_bytes_run_nothing_over_tcp(
+    fleets: SharedFleets, victim: MultiEngineClient, tcp_file: Callable[[str], Path]
+) -> None:
+    proxy = Proxy(fleets.port, record=True)
+    with MultiEngineClient(tcp_file(proxy.url)) as client:
+        client.execute("x += 1")
+    proxy.close()
+    with socket.create_connection(("127.0.0.1", fleets.port)) as thief:
+        thief.settimeout(20)
+        thief.sendall(bytes(proxy.recorded["up"]))
+        answer = b""
+        while piece := thief.recv(65536):  # until the daemon closes the connection
+            answer += piece
+    assert len(answer) < 300  # its greeting, and its part of a handshake that fails
+    assert victim.execute("x", timeout=20).values() == [1] * 4
+
+
+@pytest.fixture
+def tcp_file(fleets: SharedFleets, tmp_path: Path) -> Callable[[str], Path]:
+    """A connection file of the shared daemon with another TCP address."""
+
+    def tcp_file(url: str) -> Path:
+
+        path = tmp_path / "fleet.json"
+        path.write_text(json.dumps({**asdict(connection.read(NAME)), "ipc": None, "tcp": url}))
+        return path
+
+    return tcp_file
