@@ -309,8 +309,9 @@ class Connection:
 
 
 def _check_size(head: JsonDict, buffers: list[Any], limit: int | None) -> None:
-    code = head.get("content", {}).get("code", "")
-    if len(code) > MAX_CODE_CHARACTERS:
+    content = head.get("content")
+    code = content.get("code") if isinstance(content, dict) else None
+    if isinstance(code, str) and len(code) > MAX_CODE_CHARACTERS:
         raise MessageTooLarge(
             f"code of {len(code)} characters; at most {MAX_CODE_CHARACTERS} can be sent: push data"
         )
