@@ -207,6 +207,10 @@ class SocketTransport:
     def line_heard(self, line: Line, head: JsonDict, buffers: list[Any]) -> None:
         """A message of our controller."""
         kind = head["type"]
+        if kind == "forgotten":
+            self._trouble = FORGOTTEN
+            self._renew()
+            return
         if line is self._side:
             self._reach.heard_aside()
             self._under_way_bytes = head.get("bytes", 0)
@@ -215,11 +219,7 @@ class SocketTransport:
             self._on_welcome(head)
             return
         self._reach.heard()
-        if kind == "forgotten":
-            self._trouble = FORGOTTEN
-            line.close()
-            self._reopen()
-        elif kind == "pong":
+        if kind == "pong":
             self._under_way_bytes = head.get("bytes", 0)
             self._resend(head["ack"])
         else:
@@ -290,6 +290,11 @@ class SocketTransport:
         else:
             self._line.close()
             self._reopen()
+
+    def _renew(self) -> None:
+        self._leave_side()
+        self._line.close()
+        self._reopen()
 
     def _ping_aside(self) -> None:
         if self._side is None:

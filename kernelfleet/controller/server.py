@@ -45,7 +45,7 @@ MAX_REFUSALS = 1000
 CLIENT_TIMEOUT = 30.0
 CHECK_SECONDS = 5.0
 #: Checks without a word, and without a connection, after which it counts as gone: 5 to 10 s. It
-#: has given up by then, unless it is dead.
+#: is dead, or what waited there has failed by then; if it comes back, it starts a new session.
 GONE_CHECKS = 2
 #: Lines that have been greeted and not opened; beyond it the oldest is forgotten.
 MAX_UNOPENED = 1000
@@ -256,6 +256,8 @@ class Server:
                 peer.pong(line)
             else:
                 line.send({"type": "forgotten"}, [])
+                self._unopened.pop(line.key, None)
+                self._drop(line)
             return
         if peer is None or not known:
             if peer is not None:

@@ -229,12 +229,18 @@ def test_after_an_outage_what_was_under_way_is_taken_back_and_numbers_go_on(
     assert session.line.sent[-1] == {"type": "request", "n": 3, "ack": 0}
 
 
-def test_who_was_forgotten_starts_a_session_of_its_own_accord(session: Session) -> None:
+@pytest.mark.parametrize("aside", [False, True])
+def test_who_was_forgotten_starts_a_session_of_its_own_accord(
+    session: Session, aside: bool
+) -> None:
     session.line.open()
     session.ask(2)
     session.line.hear({"type": "event", "n": 1, "event": "x", "ack": 2})
+    if aside:
+        session.listener.is_waiting = True
+        session.clock.tick(4)
     session.line.hear({"type": "forgotten"})
-    assert Wire.made[-2].closed
+    assert all(line.closed for line in Wire.made[:-1])
     session.line.open(session="another")
     assert session.listener.reasons == [transport.FORGOTTEN]
     assert session.listener.received[-1][0]["session"] == "another"

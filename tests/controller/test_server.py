@@ -275,6 +275,22 @@ def test_a_client_is_asked_aside_whether_it_lives_and_nothing_else(
     serve(context, tmp_path, test)
 
 
+def test_who_asks_aside_for_a_session_that_is_not_there_is_told_it_was_forgotten(
+    context: zmq.Context[Any], tmp_path: Path
+) -> None:
+    async def test(server: Server, talk: Talk) -> None:
+        await talk.open()
+        aside = another(context, talk)
+        await aside.greet()
+        aside.send({"type": "open", "session": "of yesterday", "ack": 0, "side": True})
+        await aside.receive("forgotten")
+        assert len(server._lines) == 1
+        assert not server._unopened
+        aside.socket.close()
+
+    assert not serve(context, tmp_path, test).gone
+
+
 # -- what was captured ------------------------------------------------------------------------
 
 
