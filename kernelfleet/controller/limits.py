@@ -118,6 +118,16 @@ def allow_engines(n: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def max_descriptors() -> int | None:
+    """How many files and sockets this process may have open; None is any number."""
+    try:
+        import resource
+    except ImportError:
+        return None  # Windows
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if soft == resource.RLIM_INFINITY else soft
+
+
 def _open_now() -> int:
     try:
         return len(os.listdir("/proc/self/fd"))

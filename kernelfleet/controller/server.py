@@ -28,6 +28,7 @@ from zmq.auth.asyncio import AsyncioAuthenticator
 
 from kernelfleet.controller.controller import Controller
 from kernelfleet.controller.heads import shown
+from kernelfleet.controller.limits import max_descriptors
 from kernelfleet.controller.peers import Line, WirePeer
 from kernelfleet.controller.strangers import Strangers
 from kernelfleet.wire.blocks import LostBlock, from_frames, probe_succeeds
@@ -128,7 +129,9 @@ class Server:
                 last = error
             else:
                 self._serve(socket)
-                return str(socket.getsockopt_string(zmq.LAST_ENDPOINT))
+                url = str(socket.getsockopt_string(zmq.LAST_ENDPOINT))
+                self._strangers.guard(url, max_descriptors())
+                return url
         self._strangers.stop_watching()
         socket.close(linger=0)
         raise OSError(f"cannot listen on 127.0.0.1:{ports[0]}: {last}")

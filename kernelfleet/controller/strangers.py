@@ -2,6 +2,10 @@
 
 A *connection* is refused when it does not get through the handshake of CURVE: no CURVE, an unknown
 key, garbage, or silence. A *message* is refused when it is malformed or not signed with our key.
+
+Nobody can be kept from opening connections, and a process without free descriptors is lost: libzmq
+(4.3.5) aborts when it cannot accept a connection on a Unix socket. So with too many connections the
+TCP door is shut for a moment, which cuts all of them. Clients come back by themselves.
 """
 
 from __future__ import annotations
@@ -19,6 +23,11 @@ from kernelfleet.wire.pump import SocketPump
 HANDSHAKE_SECONDS = 10.0
 #: Connections that may wait to be accepted; as many as the system allows.
 BACKLOG = 4096
+#: Connections over TCP, clients included, or this part of the descriptors the process may have.
+MAX_CONNECTIONS = 1000
+PART_OF_DESCRIPTORS = 4
+#: How long the door is shut then; clients look for their controller a little longer.
+SHUT_SECONDS = 1.0
 
 
 class Strangers:
@@ -29,6 +38,12 @@ class Strangers:
         #: Messages that were malformed, or not signed with our key.
         self.messages = 0
         self._accepted = self._let_in = 0
+        #: The descriptors of connections that are open.
+        self._open: set[int] = set()
+        self.max_connections = MAX_CONNECTIONS
+        self._url = ""
+        self._shut: asyncio.TimerHandle | None = None
+        self._times_shut = 0
         self._pump: SocketPump | None = None
         self._socket: zmq.Socket[Any] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -56,7 +71,8 @@ class Strangers:
         socket.handshake_ivl = int(HANDSHAKE_SECONDS * 1000)
         socket.backlog = BACKLOG
         address = f"inproc://strangers-{id(self)}"
-        socket.monitor(address, zmq.EVENT_ACCEPTED | zmq.EVENT_HANDSHAKE_SUCCEEDED)
+        events_wanted = zmq.EVENT_ACCEPTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
+        socket.monitor(address, events_wanted)
         events = context.socket(zmq.PAIR)
         events.linger = 0
         # Unlimited: libzmq's own thread, which serves all sockets, would wait for us to read.
@@ -65,12 +81,47 @@ class Strangers:
         self._socket = socket
         self._pump = SocketPump(loop, events, self._on_event, copy=True)
 
+    def guard(self, url: str, descriptors: int | None) -> None:
+        """Shut the door when there are too many connections; called once it is bound.
+
+        Args:
+            url: Where it is bound.
+            descriptors: How many this process may have; None is any number.
+        """
+        self._url = url
+        if descriptors is not None:
+            self.max_connections = min(MAX_CONNECTIONS, max(1, descriptors // PART_OF_DESCRIPTORS))
+
     def _on_event(self, frames: list[Any]) -> None:
-        if parse_monitor_message(frames)["event"] == zmq.EVENT_ACCEPTED:
+        message = parse_monitor_message(frames)
+        if message["event"] == zmq.EVENT_ACCEPTED:
             self._accepted += 1
+            self._open.add(message["value"])
             self._look_again()
-        else:
+            if len(self._open) >= self.max_connections and self._shut is None:
+                self._shut_door()
+        elif message["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED:
             self._let_in += 1
+        else:
+            self._open.discard(message["value"])
+
+    def _shut_door(self) -> None:
+        if self._socket is None or not self._url:
+            return
+        self._times_shut += 1
+        if self._times_shut == 1:
+            self._log.warning("%d connections on TCP are too many: all are cut", len(self._open))
+        self._socket.unbind(self._url)
+        self._shut = asyncio.get_running_loop().call_later(SHUT_SECONDS, self._open_door)
+
+    def _open_door(self) -> None:
+        assert self._socket is not None
+        self._shut = None
+        self._open.clear()  # not all of them are told to have gone
+        try:
+            self._socket.bind(self._url)
+        except zmq.ZMQError:  # somebody else has the port; not for ever
+            self._shut = asyncio.get_running_loop().call_later(SHUT_SECONDS, self._open_door)
 
     def _look_again(self) -> None:
         """Tell of the first one, when a client would have got through its handshake."""
@@ -101,5 +152,6 @@ class Strangers:
         self._socket.disable_monitor()
         self._pump.close()
         self._pump = None
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._shut):
+            if timer is not None:
+                timer.cancel()

@@ -167,6 +167,41 @@ def test_a_silent_connection_is_closed_when_its_time_is_up(
     run(context, test)
 
 
+def test_too_many_connections_are_cut_and_the_door_opens_again(
+    context: zmq.Context[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(strangers_module, "SHUT_SECONDS", 0.2)
+
+    async def test(door: Door) -> None:
+        door.strangers.guard(f"tcp://127.0.0.1:{door.port}", descriptors=12)
+        door.visit(CLIENT)
+        await let_in(door, 1)
+        for _ in range(2):
+            mute = [await asyncio.open_connection("127.0.0.1", door.port) for _ in range(2)]
+            for reader, writer in mute:
+                with contextlib.suppress(ConnectionResetError):
+                    assert len(await reader.read()) <= 64  # until it is cut
+                writer.close()
+            visitors = len(door.visitors)
+            while not door.socket.poll(0):
+                door.visit(CLIENT)
+                await asyncio.sleep(0.05)
+            assert len(door.visitors) > visitors
+            while door.socket.poll(0):
+                door.socket.recv_multipart()
+
+    _, said = run(context, test)
+    assert said[0] == "3 connections on TCP are too many: all are cut"
+    assert [line for line in said[1:] if "too many" in line] == []
+
+
+def test_the_number_of_connections_depends_on_the_descriptors_there_are() -> None:
+    strangers = Strangers(logging.getLogger())
+    for descriptors, expected in ((None, 1000), (1_000_000, 1000), (1024, 256), (0, 1)):
+        strangers.guard("tcp://127.0.0.1:1", descriptors)
+        assert strangers.max_connections == expected
+
+
 def test_nothing_is_said_where_nobody_came(context: zmq.Context[Any]) -> None:
     async def test(_: Door) -> None:
         return

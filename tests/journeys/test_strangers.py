@@ -25,6 +25,7 @@ import zmq
 
 from kernelfleet import Fleet, MultiEngineClient
 from kernelfleet.controller.strangers import HANDSHAKE_SECONDS
+from kernelfleet.errors import ControllerUnreachable
 from kernelfleet.wire import connection
 from kernelfleet.wire.codec import Codec
 from tests.fleets import SharedFleets, eventually
@@ -47,6 +48,15 @@ with MultiEngineClient("private") as mec:
 """
 
 
+#: Becomes another Python, with fewer descriptors.
+LIMITED = """
+import os, resource, sys
+n = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_NOFILE, (n, n))
+os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
+"""
+
+
 @cache
 def interpreter(uid: int) -> tuple[str, dict[str, str]] | None:
     """A Python of this version that another user can run kernelfleet with, and its environment."""
@@ -65,6 +75,9 @@ def interpreter(uid: int) -> tuple[str, dict[str, str]] | None:
 
 class PrivateFleet:
     """A daemon with Jupyter directories that others can get to, run by whom and as is wanted."""
+
+    #: How many each of its processes may have, if that matters.
+    descriptors: int | None = None
 
     def __init__(self, user: int | None = None, umask: int = 0o022, *options: str) -> None:
         self.user = user
@@ -98,6 +111,8 @@ class PrivateFleet:
     def run(self, *command: str) -> subprocess.Popen[str]:
         """Start a Python as the fleet's user."""
         who: dict[str, Any] = {}
+        if self.descriptors is not None:
+            command = ("-c", LIMITED, str(self.descriptors), *command)
         if self.user is not None:
             who = {"user": self.user, "group": self.user, "extra_groups": []}
         process = subprocess.Popen(
@@ -558,3 +573,48 @@ def test_five_hundred_mute_connections_leave_room_for_clients_and_are_closed(
     finally:
         for each in mute:
             each.close()
+
+
+@pytest.mark.slow
+def test_connections_without_end_cannot_take_the_last_descriptor(
+    private_fleet: Callable[..., PrivateFleet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without one, the next client on the Unix socket would have libzmq abort the controller."""
+    monkeypatch.setattr(PrivateFleet, "descriptors", 250)
+    fleet = private_fleet()
+    path = fleet.home / "run/kernelfleet/private/fleet.json"
+    port = int(fleet.file["tcp"].rpartition(":")[2])
+    controller = psutil.Process(fleet.file["pid"])
+    mute: list[socket.socket] = []
+
+    def is_shut() -> bool:
+        try:
+            mute.append(socket.create_connection(("127.0.0.1", port), timeout=20))
+        except ConnectionRefusedError:
+            return True
+        return False
+
+    try:
+        with MultiEngineClient(path) as mec:
+            eventually(is_shut)
+            assert controller.num_fds() < 200
+            with MultiEngineClient(path) as newcomer:
+                assert newcomer.execute("1", timeout=20)[0]["id"] == 0
+            tcp_only = fleet.home / "tcp.json"
+            tcp_only.write_text(json.dumps({**fleet.file, "ipc": None}))
+            with contextlib.ExitStack() as stack:
+                eventually(lambda: connects(tcp_only, stack), 20)
+            assert mec.execute("1", timeout=20)[0]["id"] == 0
+            assert refused(mec)["connections"] >= 50
+    finally:
+        for each in mute:
+            each.close()
+
+
+def connects(path: Path, stack: contextlib.ExitStack) -> bool:
+    """Whether a new client gets in."""
+    try:
+        stack.enter_context(MultiEngineClient(path))
+    except ControllerUnreachable:
+        return False
+    return True
