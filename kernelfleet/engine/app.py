@@ -23,7 +23,7 @@ from tornado import ioloop
 from traitlets import DottedObjectName, Int, Type
 from traitlets.config import Config
 
-from kernelfleet.engine import bars, departure, interrupts
+from kernelfleet.engine import bars, departure, interrupts, packing
 from kernelfleet.engine.iopub import CountingIOPubThread
 from kernelfleet.engine.kernel import EngineKernel
 from kernelfleet.engine.output_limit import DEFAULT_BYTES, OutputLimit
@@ -114,6 +114,7 @@ class EngineApp(IPKernelApp):
 
     def init_iopub(self, context: Any) -> None:
         """As ipykernel's, but lossless, and with a thread that counts."""
+        self.session.pack = packing.forgiving(self.session.pack)  # it is not used before
         socket = self.iopub_socket = context.socket(zmq.XPUB)
         socket.linger = 1000
         socket.sndhwm = 0  # by default 100,000 lines lose some
