@@ -114,6 +114,18 @@ def any_head(random: Random, n: int, ack: int) -> JsonDict:
     return head
 
 
+def changed(random: Random, head: JsonDict) -> JsonDict:
+    """A head with perhaps a field or two otherwise."""
+    head = dict(head)
+    for _ in range(random.choice([0, 0, 1, 1, 2])):
+        field = random.choice([*sorted(head), *FIELDS[:3]])
+        if random.randrange(4):
+            head[field] = any_json(random)
+        else:
+            head.pop(field, None)
+    return head
+
+
 def deep(random: Random) -> bytes:
     """Nesting around every limit there is."""
     depth = random.choice([3, 150, 198, 199, 200, 201, 250, 500, 900, 990, 1100, 5000])

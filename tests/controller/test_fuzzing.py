@@ -15,6 +15,7 @@ import socket
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -23,9 +24,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kernelfleet.wire.blocks import Block, available
-from kernelfleet.wire.codec import BadMessage
-from tests.controller.fuzzing import any_json, any_message, spoilt
-from tests.controller.simulated import Fleet, SimulatedClient
+from kernelfleet.wire.codec import BadMessage, Codec
+from kernelfleet.wire.connection import PROTOCOL_VERSION
+from kernelfleet.wire.handshake import line_codecs
+from tests.controller.fuzzing import any_json, any_message, changed, spoilt
+from tests.controller.simulated import KEY, Fleet, SimulatedClient
 
 CASES = int(os.environ.get("KERNELFLEET_FUZZ_CASES", "100000"))
 CASES_PER_EXAMPLE = 20
@@ -90,7 +93,10 @@ class Fuzzed:
         due: set[int] = set()
         for _ in range(cases):
             self.cases += 1
-            due |= self._mad_message(random)
+            if random.randrange(10):
+                due |= self._mad_message(random)
+            else:
+                self._stranger_says(random)
             if self.mad.peer is None:  # it said goodbye
                 self.mad.forget_line()
                 self.mad.connect()
@@ -120,6 +126,28 @@ class Fuzzed:
         assert peer.sequence.received == before + numbered
         mad.n = peer.sequence.received
         return {before + 1} if numbered and head["type"] not in UNANSWERED else set()
+
+    def _stranger_says(self, random: Random) -> None:
+        """Somebody with the fleet's key who does not know how a line is opened."""
+        identity = f"stranger-{self.cases}".encode()
+        heard: list[list[bytes]] = []
+        self.fleet.telephone.clients[identity] = SimpleNamespace(hear=heard.append)  # type: ignore[assignment]
+        key = bytes.fromhex(KEY)
+        usual = {"type": "hello", "version": PROTOCOL_VERSION, "client": "he", "nonce": "o"}
+        hello = changed(random, usual)
+        self.fleet.say(identity, signed(Codec(key), hello))
+        answer = Codec(key).decode(heard[0])[0] if heard else {"type": "nothing"}
+        if answer["type"] == "challenge":
+            client, nonce = str(hello["client"]), str(hello["nonce"])
+            codec = line_codecs(key, client, nonce, answer["challenge"]).to_controller
+            ticket = random.choice(self.tickets).decode()
+            usual = {"type": "open", "session": "s", "side": False, "probe": ticket, "secret": "x"}
+            ask = {"type": "request", "n": 1, "verb": "ping"}
+            for head in (changed(random, usual), changed(random, ask), {"type": "bye"}):
+                self.fleet.say(identity, signed(codec, head))
+        else:
+            assert answer["type"] in ("refused", "nothing")
+        del self.fleet.telephone.clients[identity]
 
     async def _sane_is_served(self) -> None:
         n = self.sane.ask({"verb": "ping"})
@@ -253,6 +281,12 @@ def tampered(
                 content[random.choice(names)] = any_json(random)
             parts[3] = json.dumps(content).encode()
     return [(channel, [*frames[:2], session.sign(parts), *parts, *frames[7:]])]
+
+
+def signed(codec: Codec, head: dict[str, Any]) -> list[bytes]:
+    """Any head as frames."""
+    packed = json.dumps({"buffers": 0, **head}).encode()
+    return [codec._sign(packed), packed]
 
 
 @pytest.fixture
