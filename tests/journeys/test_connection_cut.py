@@ -122,7 +122,7 @@ def test_a_hundred_megabytes_that_are_cut_in_the_middle_arrive_whole(
     mec.push({"data": None}, targets=0)
 
 
-@pytest.mark.parametrize("count", [1, 64, 250, 700])
+@pytest.mark.parametrize("count", [64, 700])
 def test_a_cut_in_the_middle_of_a_handshake_delays_and_does_no_more(
     network: Network, proxy: Proxy, mec: MultiEngineClient, count: int
 ) -> None:

@@ -82,6 +82,7 @@ def test_the_search_finds_what_is_there_in_every_form(marker: str) -> None:
         assert found_in(noise + form + noise, [marker]) == [marker]
 
 
+@pytest.mark.slow
 def test_the_search_finds_the_markers_on_a_connection_without_encryption(
     tmp_path: Path, markers: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
