@@ -1,12 +1,13 @@
 """SIGINT: user code can be interrupted, the engine cannot.
 
-Outside user code the signal does nothing (a Python function that does nothing, not SIG_IGN,
-which children would inherit). Around user code it is Python's own handler, and awaiting code
-is cancelled. A KeyboardInterrupt that lands behind the end of user code is dropped: what is
-finished counts as finished.
+Outside user code the signal ends nothing (a Python function handles it, not SIG_IGN, which children
+would inherit). Around user code it is Python's own handler, and awaiting code is cancelled. A
+request may run user code in several pieces (a function, then what it returned is awaited): a
+signal between them is for the next one. Behind the last it is dropped: what is finished counts as
+finished.
 
-A bare signal that comes before user code has begun would be lost. The controller therefore names
-the request it wants interrupted (``want``), and the signal is sent from here, once, when that
+A bare signal that comes before the request would be lost. The controller therefore names the
+request it wants interrupted (``want``), and the signal is sent from here, once, when that
 request's code runs.
 """
 
@@ -40,12 +41,18 @@ _KERNEL_PACKAGES = ("asyncio", "ipykernel", "kernelfleet", "tornado", "zmq")
 
 
 def ignore(signum: int, frame: object) -> None:
-    """Handle SIGINT outside user code."""
+    """Handle a signal that is only to end system calls."""
+
+
+def remember(signum: int, frame: object) -> None:
+    """Handle SIGINT outside user code: what the request that is served has still to run."""
+    if _Requests.served is not None:
+        _Requests.wanted = {_Requests.served: True}
 
 
 def install() -> None:
     """Make the engine deaf to SIGINT."""
-    signal.signal(signal.SIGINT, ignore)
+    signal.signal(signal.SIGINT, remember)
     if hasattr(signal, "SIGURG"):  # only ends system calls; ignored where nobody handles it
         signal.signal(signal.SIGURG, ignore)
 
@@ -116,7 +123,7 @@ def _enter() -> bool:
 def run_interruptible(call: Callable[[], T]) -> T:
     """Call user code with Python's own handler installed.
 
-    Between ``call`` and ``done`` Python looks for no signals; later interrupts are dropped.
+    Between ``call`` and ``done`` Python looks for no signals; later ones are for what follows.
     """
     value: Any = None
     error: BaseException | None = None
@@ -128,16 +135,17 @@ def run_interruptible(call: Callable[[], T]) -> T:
                 raise KeyboardInterrupt
             value = call()
             done = True
-            _set_handler(signal.SIGINT, ignore)
+            _set_handler(signal.SIGINT, remember)
         except BaseException as raised:  # noqa: BLE001 - raised again below
             error = raised
-            _set_handler(signal.SIGINT, ignore)
+            _set_handler(signal.SIGINT, remember)
     except KeyboardInterrupt as again:
         error = error or again
+        remember(signal.SIGINT, None)
         try:
-            _set_handler(signal.SIGINT, ignore)
+            _set_handler(signal.SIGINT, remember)
         except KeyboardInterrupt:
-            _set_handler(signal.SIGINT, ignore)
+            _set_handler(signal.SIGINT, remember)
     _Requests.inside = None
     if not done and error is not None:
         raise error

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import asyncio
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from kernelfleet.engine import interrupts
 from kernelfleet.wire.serialize import pack
 from tests.engine.driver import Engine
 
@@ -191,3 +194,46 @@ def test_the_control_channel_interrupts_as_well(engine: Engine) -> None:
     engine.wait_for_output(sent, "now")
     assert engine.ask_control("interrupt_request")["content"]["status"] == "ok"
     assert engine.reply_to(sent, timeout=PROMPTLY)["content"]["ename"] == "KeyboardInterrupt"
+
+
+@pytest.fixture
+def sigint_is_ours() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, interrupts.remember)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("sigint_is_ours")
+def test_an_interrupt_between_two_pieces_of_a_request_is_for_the_next() -> None:
+    with interrupts.serving("one"):
+        assert interrupts.run_interruptible(lambda: 1) == 1
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            interrupts.run_interruptible(lambda: 2)
+        assert interrupts.run_interruptible(lambda: 3) == 3
+
+
+@pytest.mark.usefixtures("sigint_is_ours")
+def test_an_interrupt_between_requests_or_behind_the_last_piece_is_dropped() -> None:
+    with interrupts.serving("one"):
+        interrupts.run_interruptible(lambda: 1)
+        signal.raise_signal(signal.SIGINT)
+    signal.raise_signal(signal.SIGINT)
+    with interrupts.serving("two"):
+        assert interrupts.run_interruptible(lambda: 2) == 2
+
+
+@pytest.mark.usefixtures("sigint_is_ours")
+def test_an_interrupt_between_a_call_and_its_coroutine_cancels_the_coroutine() -> None:
+    async def wait() -> None:
+        await asyncio.sleep(60)
+
+    async def request() -> None:
+        with interrupts.serving("one"):
+            coroutine = interrupts.run_interruptible(wait)
+            signal.raise_signal(signal.SIGINT)
+            await interrupts.run_cancellable(coroutine)
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(request())
