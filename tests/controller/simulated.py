@@ -242,6 +242,7 @@ class SimulatedClient:
         self.replies: Counter[int] = Counter()
         self.heads: dict[int, JsonDict] = {}
         self.challenge: JsonDict = {}
+        self.forgotten = False
         hello = {"type": "hello", "version": PROTOCOL_VERSION, "client": self.name, "nonce": "o"}
         self.send(hello)
         self.codec, self._hears = line_codecs(
@@ -274,6 +275,7 @@ class SimulatedClient:
             raise AssertionError(f"the controller sent what is no message: {error}") from error
         if head["type"] == "challenge":
             self.challenge = head
+        self.forgotten = head["type"] == "forgotten"
         n = head.get("n")
         if n is None or n <= self.received:
             return  # unnumbered, or sent again

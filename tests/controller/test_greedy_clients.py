@@ -53,6 +53,7 @@ def test_a_client_that_asks_on_and_never_reads_is_forgotten_in_the_end() -> None
             assert greedy.peer.refusals == refusals
         greedy.ask({"verb": "ping"})
         assert greedy.peer is None
+        assert greedy.forgotten
         assert "value" in sane.heads[sane.ask({"verb": "ping"})]
 
     with_fleet(Limits(unread_bytes=2 * MB, credit_bytes=MB), test)
