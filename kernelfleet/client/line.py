@@ -52,7 +52,7 @@ class LineUser(Protocol):
         """A message that was signed for this line."""
 
     def line_doubted(self, line: Line, reason: str) -> None:
-        """Something came that we cannot read."""
+        """What is there may be no controller of ours, or the network is bad."""
 
     def line_refused(self, line: Line, reason: str) -> None:
         """The controller, or whatever is there, does not want us."""
@@ -117,6 +117,9 @@ class Line:
             self._user.line_progressed(self, "connected")
         elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
             self._user.line_progressed(self, "greeted")
+        elif event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
+            self._user.line_doubted(self, _CLOSED_IN_HANDSHAKE)
+            self._user.line_broken(self)
         elif event in _REFUSALS:
             self._user.line_refused(self, _REFUSALS[event])
         elif event in (zmq.EVENT_DISCONNECTED, zmq.EVENT_CLOSED):
@@ -125,14 +128,15 @@ class Line:
                 self._user.line_broken(self)
 
 
+#: A connection that is cut during its handshake looks the same, so it takes more than one.
+_CLOSED_IN_HANDSHAKE = (
+    "it has another server key, or is no kernelfleet controller: is the connection "
+    "file that of this fleet?"
+)
 #: Without CURVE none of these comes.
 _REFUSALS: dict[int, str] = {
     zmq.EVENT_HANDSHAKE_FAILED_AUTH: (
         "it refuses the client key: is the connection file that of this fleet?"
-    ),
-    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: (
-        "it has another server key, or is no kernelfleet controller: is the connection "
-        "file that of this fleet?"
     ),
     zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: (
         "what listens there is no kernelfleet controller (no CURVE)"

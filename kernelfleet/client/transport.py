@@ -28,6 +28,8 @@ SILENT = "who listens there does not answer: it is stopped, or the key is wrong"
 CLOSED = "the connection was closed"
 FORGOTTEN = "the controller had not heard of this client for so long that it forgot it"
 
+#: Lines that may end in doubt about who is there until a client that connects gives up.
+MAX_DOUBTS = 3
 #: Messages received without sending any, after which we acknowledge; those with data at once.
 ACKNOWLEDGE_EVERY = 64
 
@@ -133,6 +135,7 @@ class SocketTransport:
         self._not_acknowledged = 0
         self._under_way_bytes = 0  # towards us, as the controller last said
         self._trouble = NOBODY
+        self._doubts = 0
         self._session: str | None = None
         self._boot: str | None = None
         self._side: Line | None = None
@@ -181,9 +184,10 @@ class SocketTransport:
             line.send({**opening, **self._probe.fields()}, [])
 
     def line_doubted(self, line: Line, reason: str) -> None:
-        """Note it, for when we give up."""
+        """Note it, for when we give up; soon, if it goes on like that from the beginning."""
         del line
         self._trouble = reason
+        self._doubts += 1
 
     def line_refused(self, line: Line, reason: str) -> None:
         """Give up if it is the first time we come; later it may be the network's doing."""
@@ -203,6 +207,8 @@ class SocketTransport:
                 self._trouble = CLOSED if self._reach.phase == "open" else NOBODY
             if self._reach.broken():
                 self._reopen()
+            elif self._doubts >= MAX_DOUBTS and self._reach.state == "connecting":
+                self._give_up(self._trouble)
 
     def line_heard(self, line: Line, head: JsonDict, buffers: list[Any]) -> None:
         """A message of our controller."""

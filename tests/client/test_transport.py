@@ -307,6 +307,16 @@ def test_a_refusal_ends_the_first_attempt_and_is_a_broken_line_later(session: Se
     assert first.line.closed
 
 
+def test_doubts_about_who_is_there_end_the_first_attempt_at_the_third(session: Session) -> None:
+    for _ in range(3):
+        assert not session.listener.reasons
+        session.clock.tick()
+        session.line.user.line_progressed(session.line, "connected")
+        session.line.user.line_doubted(session.line, "another server key?")
+        session.break_line()
+    assert session.listener.reasons == ["another server key?"]
+
+
 def test_who_leaves_says_goodbye_if_there_is_somebody(session: Session) -> None:
     session.line.open()
     session.transport.close()

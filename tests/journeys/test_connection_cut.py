@@ -135,6 +135,15 @@ def test_a_cut_in_the_middle_of_a_handshake_delays_and_does_no_more(
     assert counted(network) == [2, 2]
 
 
+def test_a_cut_in_the_middle_of_the_first_handshake_is_no_refusal(
+    network: Network, proxy: Proxy
+) -> None:
+    proxy.cut_after("down", 100)
+    with network.client() as mec:
+        assert mec.execute("1", timeout=10)
+    assert proxy.cuts == 1
+
+
 def test_a_map_that_is_cut_gives_each_item_once_in_order(
     network: Network, proxy: Proxy, mec: MultiEngineClient
 ) -> None:
