@@ -37,6 +37,7 @@ from kernelfleet.controller.processes import (
     call_when_ended,
     descendants,
     kill_group,
+    kill_surely,
     on_readable_once,
     open_pidfd,
     terminate_group,
@@ -316,7 +317,7 @@ class Launcher:
             terminate_group(incarnation.pid)
         left = await wait_exit(left, TERMINATE_SECONDS)
         for incarnation in left:
-            kill_group(incarnation.pid)
+            kill_surely(incarnation)
         await wait_exit(left, POLITE_SECONDS)
         await asyncio.gather(*(self.reap(incarnation) for incarnation in alive))
         for process in family:
@@ -326,7 +327,7 @@ class Launcher:
 
     async def end_now(self, incarnation: Incarnation) -> None:
         """End a kernel that has done no work yet, with all it has started."""
-        kill_group(incarnation.pid)
+        kill_surely(incarnation)
         await wait_exit([incarnation], POLITE_SECONDS)
         await self.reap(incarnation)
         await families.end_all({incarnation.session_id})
@@ -345,6 +346,9 @@ async def _undo(manager: EngineManager) -> None:
     provisioner = manager.provisioner
     if provisioner is not None and provisioner.has_process:
         kill_group(getattr(provisioner, "pid", None))
+        process = getattr(provisioner, "process", None)
+        if process is not None:
+            process.kill()  # just forked, it has no group yet
         await provisioner.wait()
     await manager.cleanup_resources()
 

@@ -135,6 +135,14 @@ def kill_group(pid: int | None) -> None:
                 each.kill()
 
 
+def kill_surely(process: Watched) -> None:
+    """End a process with its group, also one that was just forked and has no group yet."""
+    kill_group(process.pid)
+    if process.pidfd >= 0:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(process.pidfd, signal.SIGKILL)
+
+
 def _signal_group(pid: int | None, signum: int) -> None:
     if pid is not None:
         with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -152,6 +152,7 @@ class Roster:
         ours = [engine for engine in engines if engine.restarting is None]
         for engine in ours:
             engine.restarting = self._loop.create_future()
+            engine.retire()  # at once: nobody else may begin to end it
         if ours:
             self._spawn(self._restart(ours))
         restarts = [asyncio.shield(e.restarting) for e in engines if e.restarting is not None]

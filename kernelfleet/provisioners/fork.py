@@ -93,7 +93,7 @@ class ForkProvisioner(LocalProvisioner):
         if process.poll() is None:
             loop = asyncio.get_running_loop()
             ended = loop.create_future()
-            fd = os.pidfd_open(process.pid)
+            fd = process.dup_pidfd()
             loop.add_reader(fd, _resolve, ended)
             try:
                 await ended

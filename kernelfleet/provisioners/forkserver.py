@@ -71,15 +71,22 @@ class ForkedProcess:
         #: False where the fork server died first: then nobody knows how it ended.
         self.exit_code_known = True
         self._server = server
-        self._pidfd = os.pidfd_open(pid)
+        try:
+            self._pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            self._pidfd = -1  # it has ended, and the fork server has seen to it
 
     def poll(self) -> int | None:
         """The exit code, or None while it runs."""
         if self.returncode is None:
             self._server.pump()
-        if self.returncode is None and _is_readable(self._pidfd, 0):
+        if self.returncode is None and (self._pidfd < 0 or _is_readable(self._pidfd, 0)):
             self._await_exit_code()
         return self.returncode
+
+    def dup_pidfd(self) -> int:
+        """A descriptor of the caller's own that is readable when it has ended; it runs now."""
+        return os.dup(self._pidfd)
 
     def _await_exit_code(self) -> None:
         """It has ended; the fork server is about to say how, or has died itself."""
@@ -95,11 +102,12 @@ class ForkedProcess:
         """It has ended with this code."""
         if self.returncode is None:
             self.returncode = code
-            os.close(self._pidfd)
+            if self._pidfd >= 0:
+                os.close(self._pidfd)
 
     def wait(self) -> int | None:
         """Wait until it has ended."""
-        if self.returncode is None:
+        if self.returncode is None and self._pidfd >= 0:
             _is_readable(self._pidfd, None)
         return self.poll()
 
@@ -122,6 +130,13 @@ def _is_readable(fd: int, seconds: float | None) -> bool:
     poll = select.poll()
     poll.register(fd, select.POLLIN)
     return bool(poll.poll(None if seconds is None else seconds * 1000))
+
+
+def _end_unwanted(asking: asyncio.Future[ForkedProcess]) -> None:
+    if not asking.cancelled() and asking.exception() is None:
+        process = asking.result()
+        process.kill()
+        process.wait()
 
 
 class ForkServer:
@@ -167,11 +182,21 @@ class ForkServer:
     async def fork(
         self, argv: list[str], env: Mapping[str, str], cwd: str | None, fds: list[int]
     ) -> ForkedProcess:
-        """Fork a kernel.
+        """Fork a kernel; one that nobody waits for any more is ended as soon as it is there.
 
         Raises:
             ForkServerError: the fork server is gone, or could not fork.
         """
+        asking = asyncio.ensure_future(self._fork(argv, env, cwd, fds))
+        try:
+            return await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            asking.add_done_callback(_end_unwanted)
+            raise
+
+    async def _fork(
+        self, argv: list[str], env: Mapping[str, str], cwd: str | None, fds: list[int]
+    ) -> ForkedProcess:
         answer: concurrent.futures.Future[int] = concurrent.futures.Future()
         with self._lock:
             self._next_id += 1
@@ -259,11 +284,14 @@ class ForkServer:
     def _lost(self) -> None:
         """The zygote has died: its kernels live on, without anybody to tell how they end."""
         self.alive = False
-        for answer in self._answers.values():
-            if not answer.done():
-                answer.set_exception(ForkServerError("the fork server has died"))
+        self._fail_answers("the fork server has died")
         self._close_if_unused()
         self._process.wait()
+
+    def _fail_answers(self, why: str) -> None:
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_exception(ForkServerError(why))
 
     def _close_if_unused(self) -> None:
         """A loop must have let go of the socket before its number may be another's."""
@@ -277,6 +305,7 @@ class ForkServer:
             was_alive, self.alive = self.alive, False
             if was_alive:
                 self._socket.shutdown(socket.SHUT_RDWR)
+            self._fail_answers("the fork server was ended")
             self._close_if_unused()
         if not self._ready:
             self._process.kill()  # still importing; it has no children yet

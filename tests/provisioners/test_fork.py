@@ -260,6 +260,7 @@ def test_kernels_outlive_their_fork_server_and_the_next_start_has_a_new_one(
         client = await connect(manager)
         (server,) = servers._servers.values()
         os.kill(server.pid, signal.SIGKILL)
+        eventually(lambda: psutil.Process(server.pid).status() == psutil.STATUS_ZOMBIE)
         assert await evaluate(client, "1 + 1") == 2
         assert await manager.is_alive()
         assert not server.alive  # that was a look at it

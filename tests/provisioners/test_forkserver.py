@@ -202,3 +202,49 @@ def test_it_outlives_the_thread_that_started_it() -> None:
     thread.join()
     assert asyncio.run(fork(found[0], "sys.exit(6)")).wait() == 6
     found[0].close()
+
+
+def test_a_kernel_that_nobody_waits_for_any_more_is_ended(server: ForkServer, module: str) -> None:
+    async def give_up() -> None:
+        await fork(server, "pass")  # the fork server has loaded what it needs
+        asking = asyncio.ensure_future(fork(server, "import time; time.sleep(300)"))
+        await asyncio.sleep(0)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        while server._watching:  # noqa: ASYNC110 (it comes after our having given up)
+            await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(give_up(), 30))
+    eventually(
+        lambda: not [c for c in psutil.Process(server.pid).children() if c.status() != "zombie"]
+    )
+
+
+def test_who_waits_for_a_kernel_is_told_when_the_server_is_ended(
+    server: ForkServer, module: str
+) -> None:
+    async def end() -> None:
+        os.kill(server.pid, signal.SIGSTOP)  # it will not answer
+        asking = asyncio.ensure_future(fork(server, "pass"))
+        while not server._answers:  # noqa: ASYNC110 (nothing tells that it has been asked)
+            await asyncio.sleep(0.01)
+        server.close()
+        with pytest.raises(ForkServerError, match="was ended"):
+            await asking
+
+    asyncio.run(asyncio.wait_for(end(), 10))
+
+
+@pytest.mark.usefixtures("module")
+def test_a_kernel_that_has_ended_before_it_is_looked_at_has_its_exit_code(
+    server: ForkServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_late(pid: int) -> int:
+        raise ProcessLookupError
+
+    async def start() -> ForkedProcess:
+        monkeypatch.setattr(os, "pidfd_open", too_late)
+        return await fork(server, "sys.exit(5)")
+
+    assert asyncio.run(start()).wait() == 5
