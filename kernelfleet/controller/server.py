@@ -30,7 +30,7 @@ from kernelfleet.controller.controller import Controller
 from kernelfleet.controller.heads import shown
 from kernelfleet.controller.limits import max_descriptors
 from kernelfleet.controller.peers import Line, WirePeer
-from kernelfleet.controller.strangers import Strangers
+from kernelfleet.controller.strangers import Strangers, listen
 from kernelfleet.wire.blocks import LostBlock, from_frames, probe_succeeds
 from kernelfleet.wire.codec import MAX_HEAD_BYTES, BadMessage, Codec
 from kernelfleet.wire.connection import DEFAULT_PORT, PROTOCOL_VERSION, FleetFile
@@ -124,14 +124,12 @@ class Server:
         ports = [port] if port is not None else range(DEFAULT_PORT, DEFAULT_PORT + PORTS_TRIED)
         for candidate in ports:
             try:
-                socket.bind(f"tcp://127.0.0.1:{candidate}")
-            except zmq.ZMQError as error:
+                listener = listen(candidate)
+            except OSError as error:
                 last = error
             else:
                 self._serve(socket)
-                url = str(socket.getsockopt_string(zmq.LAST_ENDPOINT))
-                self._strangers.guard(url, max_descriptors())
-                return url
+                return self._strangers.open_door(listener, max_descriptors())
         self._strangers.stop_watching()
         socket.close(linger=0)
         raise OSError(f"cannot listen on 127.0.0.1:{ports[0]}: {last}")

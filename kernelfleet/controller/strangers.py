@@ -5,12 +5,15 @@ key, garbage, or silence. A *message* is refused when it is malformed or not sig
 
 Nobody can be kept from opening connections, and a process without free descriptors is lost: libzmq
 (4.3.5) aborts when it cannot accept a connection on a Unix socket. So with too many connections the
-TCP door is shut for a moment, which cuts all of them. Clients come back by themselves.
+TCP door is shut for a moment, which cuts all of them. Clients come back by themselves; what comes
+meanwhile waits in the system's queue.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from logging import Logger
 from typing import Any
 
@@ -30,6 +33,25 @@ PART_OF_DESCRIPTORS = 4
 SHUT_SECONDS = 1.0
 
 
+def listen(port: int) -> socket.socket:
+    """A socket that listens on a loopback port; 0 is any.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    listener = socket.socket()
+    try:
+        if os.name == "posix":  # on Windows it would share the port with whoever has it
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
 class Strangers:
     """What a daemon refuses; every method runs on the controller's loop."""
 
@@ -46,6 +68,7 @@ class Strangers:
         self._times_shut = 0
         self._pump: SocketPump | None = None
         self._socket: zmq.Socket[Any] | None = None
+        self._listener: socket.socket | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._told = False
 
@@ -65,32 +88,42 @@ class Strangers:
             self._log.warning("refused a malformed or unsigned message: %s", why)
 
     def watch(
-        self, loop: asyncio.AbstractEventLoop, context: zmq.Context[Any], socket: zmq.Socket[Any]
+        self, loop: asyncio.AbstractEventLoop, context: zmq.Context[Any], door: zmq.Socket[Any]
     ) -> None:
-        """Count the connections of an encrypted TCP socket; call it before the socket is bound."""
-        socket.handshake_ivl = int(HANDSHAKE_SECONDS * 1000)
-        socket.backlog = BACKLOG
+        """Count the connections of an encrypted TCP socket; call it before the door opens."""
+        door.handshake_ivl = int(HANDSHAKE_SECONDS * 1000)
         address = f"inproc://strangers-{id(self)}"
         events_wanted = zmq.EVENT_ACCEPTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
-        socket.monitor(address, events_wanted)
+        door.monitor(address, events_wanted)
         events = context.socket(zmq.PAIR)
         events.linger = 0
         # Unlimited: libzmq's own thread, which serves all sockets, would wait for us to read.
         events.rcvhwm = 0
         events.connect(address)
-        self._socket = socket
+        self._socket = door
         self._pump = SocketPump(loop, events, self._on_event, copy=True)
 
-    def guard(self, url: str, descriptors: int | None) -> None:
-        """Shut the door when there are too many connections; called once it is bound.
+    def open_door(self, listener: socket.socket, descriptors: int | None) -> str:
+        """Let connections come to the watched socket; returns the URL.
 
         Args:
-            url: Where it is bound.
+            listener: Listens already. ZMQ gets duplicates of it, so that the port stays ours
+                while the door is shut.
             descriptors: How many this process may have; None is any number.
         """
-        self._url = url
+        self._listener = listener
         if descriptors is not None:
             self.max_connections = min(MAX_CONNECTIONS, max(1, descriptors // PART_OF_DESCRIPTORS))
+        self._bind()
+        return self._url
+
+    def _bind(self) -> None:
+        assert self._socket is not None
+        assert self._listener is not None
+        self._socket.setsockopt(zmq.USE_FD, self._listener.dup().detach())
+        host, port = self._listener.getsockname()
+        self._socket.bind(f"tcp://{host}:{port}")
+        self._url = str(self._socket.getsockopt_string(zmq.LAST_ENDPOINT))
 
     def _on_event(self, frames: list[Any]) -> None:
         message = parse_monitor_message(frames)
@@ -112,16 +145,12 @@ class Strangers:
         if self._times_shut == 1:
             self._log.warning("%d connections on TCP are too many: all are cut", len(self._open))
         self._socket.unbind(self._url)
-        self._shut = asyncio.get_running_loop().call_later(SHUT_SECONDS, self._open_door)
+        self._shut = asyncio.get_running_loop().call_later(SHUT_SECONDS, self._reopen_door)
 
-    def _open_door(self) -> None:
-        assert self._socket is not None
+    def _reopen_door(self) -> None:
         self._shut = None
         self._open.clear()  # not all of them are told to have gone
-        try:
-            self._socket.bind(self._url)
-        except zmq.ZMQError:  # somebody else has the port; not for ever
-            self._shut = asyncio.get_running_loop().call_later(SHUT_SECONDS, self._open_door)
+        self._bind()
 
     def _look_again(self) -> None:
         """Tell of the first one, when a client would have got through its handshake."""
@@ -155,3 +184,5 @@ class Strangers:
         for timer in (self._timer, self._shut):
             if timer is not None:
                 timer.cancel()
+        if self._listener is not None:
+            self._listener.close()

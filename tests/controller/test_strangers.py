@@ -34,7 +34,9 @@ def context() -> Iterator[zmq.Context[Any]]:
 class Door:
     """A CURVE socket that is watched."""
 
-    def __init__(self, context: zmq.Context[Any], log: logging.Logger) -> None:
+    def __init__(
+        self, context: zmq.Context[Any], log: logging.Logger, descriptors: int | None
+    ) -> None:
         self.context = context
         self.strangers = Strangers(log)
         self.socket = context.socket(zmq.ROUTER)
@@ -43,7 +45,8 @@ class Door:
         self.socket.zap_domain = b"test"
         self.strangers.watch(asyncio.get_running_loop(), context, self.socket)
         self.visitors: list[zmq.Socket[Any]] = []
-        self.port = self.socket.bind_to_random_port("tcp://127.0.0.1")
+        url = self.strangers.open_door(strangers_module.listen(0), descriptors)
+        self.port = int(url.rpartition(":")[2])
 
     def visit(self, keys: tuple[bytes, bytes] | None, server: bytes = SERVER[0]) -> None:
         """A visitor over ZMQ, who tries once."""
@@ -64,7 +67,9 @@ class Door:
 
 
 def run(
-    context: zmq.Context[Any], test: Callable[[Door], Coroutine[Any, Any, None]]
+    context: zmq.Context[Any],
+    test: Callable[[Door], Coroutine[Any, Any, None]],
+    descriptors: int | None = None,
 ) -> tuple[Door, list[str]]:
     """Run a test with a door; gives back what was logged."""
     said: list[str] = []
@@ -75,7 +80,7 @@ def run(
         authenticator = AsyncioAuthenticator(context)
         authenticator.start()
         authenticator.configure_curve_callback(domain="test", credentials_provider=OnlyClient())
-        door = Door(context, log)
+        door = Door(context, log, descriptors)
         try:
             await test(door)
         finally:
@@ -173,7 +178,6 @@ def test_too_many_connections_are_cut_and_the_door_opens_again(
     monkeypatch.setattr(strangers_module, "SHUT_SECONDS", 0.2)
 
     async def test(door: Door) -> None:
-        door.strangers.guard(f"tcp://127.0.0.1:{door.port}", descriptors=12)
         door.visit(CLIENT)
         await let_in(door, 1)
         for _ in range(2):
@@ -182,24 +186,29 @@ def test_too_many_connections_are_cut_and_the_door_opens_again(
                 with contextlib.suppress(ConnectionResetError):
                     assert len(await reader.read()) <= 64  # until it is cut
                 writer.close()
-            visitors = len(door.visitors)
-            while not door.socket.poll(0):
-                door.visit(CLIENT)
-                await asyncio.sleep(0.05)
-            assert len(door.visitors) > visitors
-            while door.socket.poll(0):
-                door.socket.recv_multipart()
+            door.visit(CLIENT)  # it is shut, and the visitor waits
+            await let_in(door, 1)
 
-    _, said = run(context, test)
+    _, said = run(context, test, descriptors=12)
     assert said[0] == "3 connections on TCP are too many: all are cut"
     assert [line for line in said[1:] if "too many" in line] == []
 
 
-def test_the_number_of_connections_depends_on_the_descriptors_there_are() -> None:
-    strangers = Strangers(logging.getLogger())
-    for descriptors, expected in ((None, 1000), (1_000_000, 1000), (1024, 256), (0, 1)):
-        strangers.guard("tcp://127.0.0.1:1", descriptors)
-        assert strangers.max_connections == expected
+@pytest.mark.parametrize(
+    ("descriptors", "connections"), [(None, 1000), (1_000_000, 1000), (1024, 256), (0, 1)]
+)
+def test_how_many_connections_there_may_be_depends_on_the_descriptors(
+    context: zmq.Context[Any], descriptors: int | None, connections: int
+) -> None:
+    async def test(door: Door) -> None:
+        assert door.strangers.max_connections == connections
+
+    run(context, test, descriptors)
+
+
+def test_a_port_that_is_taken_is_an_error() -> None:
+    with strangers_module.listen(0) as first, pytest.raises(OSError, match="in use"):
+        strangers_module.listen(first.getsockname()[1])
 
 
 def test_nothing_is_said_where_nobody_came(context: zmq.Context[Any]) -> None:
