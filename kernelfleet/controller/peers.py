@@ -63,6 +63,10 @@ class WirePeer:
 
     def __init__(self, line: Line, limits: Limits) -> None:
         self.session = secrets.token_hex(16)
+        #: Who it is, and what the controller calls this session: replies to an earlier one of the
+        #: client, which has numbered its requests alike, must not come to this one.
+        self.client_id = line.client_id
+        self.name = f"{line.client_id}/{self.session[:16]}"
         self.sequence = Sequence()
         self.quiet_checks = 0
         #: Whether the client's blocks can be opened here, and so ours there.

@@ -175,7 +175,7 @@ class Server:
             raise BadMessage("a second line is for pings only")
         verdict = peer.sequence.accept(head)
         if kind == "bye":
-            self._forget(line.client_id)
+            self._forget(peer)
         elif kind == "ping":
             peer.send_within_credit()
             peer.pong(line)
@@ -186,9 +186,9 @@ class Server:
         elif "n" not in head:
             raise BadMessage("a request without a number")
         elif verdict == "deliver" and kind != "void":
-            self._deliver(line.client_id, peer, head, buffers)
+            self._deliver(peer, head, buffers)
 
-    def _deliver(self, client_id: str, peer: WirePeer, head: JsonDict, buffers: list[Any]) -> None:
+    def _deliver(self, peer: WirePeer, head: JsonDict, buffers: list[Any]) -> None:
         reason = self._why_not(peer, buffers)
         if not reason:
             try:
@@ -199,11 +199,11 @@ class Server:
             refusal = {"ename": "FleetError", "evalue": reason}
             peer.deliver({"type": "reply", "to": head["n"], "refused": refusal}, [])
         else:
-            self._controller.handle(client_id, head, buffers)
+            self._controller.handle(peer.name, head, buffers)
         if peer.refusals > MAX_REFUSALS:
-            self._log.warning("client %s asks and does not read: it is forgotten", client_id)
+            self._log.warning("client %s asks and does not read: it is forgotten", peer.name)
             peer.send({"type": "forgotten"}, [])
-            self._forget(client_id)
+            self._forget(peer)
 
     def _why_not(self, peer: WirePeer, buffers: list[Any]) -> str:
         """Why a message is not taken from this client; empty if it is."""
@@ -262,14 +262,14 @@ class Server:
             return
         if peer is None or not known:
             if peer is not None:
-                self._forget(line.client_id)
+                self._forget(peer)
             peer = self._peers[line.client_id] = WirePeer(line, self._limits)
         else:
             self._drop(peer.line)
         self._belongs(line, peer)
         peer.line, peer.quiet_checks = line, 0
         peer.shares_memory = probe_succeeds(head)
-        welcome = self._controller.connect(line.client_id, peer)
+        welcome = self._controller.connect(peer.name, peer)
         extra = {"session": peer.session, "shares_memory": peer.shares_memory}
         peer.send({**welcome, **extra}, [])
         peer.resend(head.get("ack", 0) if known else 0)
@@ -284,21 +284,21 @@ class Server:
             self._lines.pop(line.key, None)
             line.peer = None
 
-    def _forget(self, client_id: str) -> None:
-        peer = self._peers.pop(client_id, None)
-        for line in [] if peer is None else peer.lines:
+    def _forget(self, peer: WirePeer) -> None:
+        del self._peers[peer.client_id]
+        for line in peer.lines:
             self._drop(line)
-        self._controller.disconnect(client_id)
+        self._controller.disconnect(peer.name)
 
     def _check_clients(self) -> None:
         self._timer = self._loop.call_later(CHECK_SECONDS, self._check_clients)
-        for client_id, peer in list(self._peers.items()):
+        for peer in list(self._peers.values()):
             peer.quiet_checks += 1
             silent = peer.quiet_checks * CHECK_SECONDS > CLIENT_TIMEOUT
             if silent or (peer.quiet_checks >= GONE_CHECKS and not peer.is_connected()):
-                self._log.info("client %s is gone", client_id)
+                self._log.info("client %s is gone", peer.name)
                 peer.send({"type": "forgotten"}, [])  # it may only have been stopped
-                self._forget(client_id)
+                self._forget(peer)
 
     def close(self) -> None:
         """Tell the clients that it is over, and close the door."""

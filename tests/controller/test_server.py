@@ -38,7 +38,7 @@ class EchoController:
         return {"type": "welcome", "boot": "1"}
 
     def disconnect(self, client_id: str) -> None:
-        self.gone.append(client_id)
+        self.gone.append(client_id.partition("/")[0])
 
     def handle(self, client_id: str, head: dict[str, Any], buffers: list[Any]) -> None:
         self.handled.append(head)
@@ -240,6 +240,26 @@ def test_a_session_goes_on_over_another_line_and_the_first_is_refused_from_then_
     controller = serve(context, tmp_path, test)
     assert [head["n"] for head in controller.handled] == [1, 3]
     assert controller.gone == []
+
+
+def test_a_reply_for_an_earlier_session_does_not_come_to_the_next(
+    context: zmq.Context[Any], tmp_path: Path
+) -> None:
+    async def test(server: Server, talk: Talk) -> None:
+        controller: Any = server._controller
+        await talk.open()
+        (before,) = controller.peers
+        again = another(context, talk)
+        await again.open("of yesterday")
+        (now,) = controller.peers.keys() - {before}
+        controller.peers[before].deliver({"type": "reply", "to": 1, "of": "before"}, [])
+        again.send({"type": "request", "n": 1, "ack": 0})
+        assert "of" not in await again.receive("reply")
+        assert controller.gone == ["me"]
+        assert now != before
+        again.socket.close()
+
+    serve(context, tmp_path, test)
 
 
 def test_what_is_taken_back_and_was_faster_is_handled_once(

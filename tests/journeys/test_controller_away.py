@@ -109,8 +109,11 @@ def test_a_forgotten_client_starts_anew_by_itself(
     with pytest.raises(ControllerUnreachable, match="forgot") as caught:
         pending.result(20)
     assert f"mec.pending_result('{pending.result_id}')" in str(caught.value)
-    gate.open()
     heals(mec)
+    # They are numbered like the one that still runs; its reply is not theirs.
+    anew = [mec.execute(f"'call {i}'", block=False) for i in range(4)]
+    gate.open()
+    assert [each.result(10).values() for each in anew] == [[f"call {i}"] * 2 for i in range(4)]
     assert mec.pending_result(pending.result_id).result(10).values() == [7, 7]
     assert mec.execute("x += 1; x").values() == [8, 8]
     network.close()
