@@ -66,6 +66,7 @@ async def run_cell(
     if not code or code.isspace():
         if store_history:
             _count_blank(shell, code)
+            _forget_unsaved(shell)
         return CellOutcome(number, code)
     cell = _Cell(shell, code, store_history)
     result = await cell.run()
@@ -74,7 +75,15 @@ async def run_cell(
     if outcome.error is None:
         namespace.claim(cell.translated)
     outcome.exiting = _take_payloads(shell)
+    _forget_unsaved(shell)
     return outcome
+
+
+def _forget_unsaved(shell: Any) -> None:
+    """Drop the code that waits for a database which is off: IPython 9.18 would keep all of it."""
+    history = shell.history_manager
+    if history is not None and not history.enabled:
+        history.db_input_cache.clear()
 
 
 def _count_blank(shell: Any, code: str) -> None:

@@ -172,3 +172,11 @@ def test_input_asks_the_one_who_allows_it(start_engine: object) -> None:
 def test_exit_asks_to_leave_and_keeps_the_engine_if_told_so(engine: Engine) -> None:
     assert engine.execute("exit(keep_kernel=True)")["exiting"] is False
     assert engine.execute("1")["status"] == "ok"
+
+
+def test_the_code_of_past_cells_is_not_kept_for_a_database_that_is_off(engine: Engine) -> None:
+    for i in range(5):
+        engine.execute(f"x = {i}")
+    engine.execute(" ")
+    assert engine.value("get_ipython().history_manager.enabled") is False
+    assert engine.value("get_ipython().history_manager.db_input_cache") == []
