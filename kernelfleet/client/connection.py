@@ -46,6 +46,8 @@ class _Waiting:
     on_output: OnOutput | None
     #: Under which id the result can be asked for later; None if it is not kept.
     result_id: str | None
+    #: What it told to be let go.
+    released: list[str]
 
 
 @dataclass(slots=True)
@@ -146,6 +148,7 @@ class Connection:
     def _fail_what_waits(self) -> None:
         waiting, self._waiting = self._waiting, {}
         for each in waiting.values():
+            self._released.extend(each.released)  # told again: it may not have arrived
             if not each.future.done():
                 each.future.set_exception(self._gone(each.result_id))
         self._tell_change()
@@ -172,6 +175,7 @@ class Connection:
 
     def _send(self, head: JsonDict, buffers: list[Any], waiting: _Waiting) -> None:
         if not self.is_open or self._transport is None:
+            self._released.extend(waiting.released)
             waiting.future.set_exception(self._gone())
             return
         # Registered first: an embedded controller answers within send.
@@ -220,10 +224,12 @@ class Connection:
         if not self.is_open:
             raise self._gone()
         _check_size(head, buffers, self.fleet.get("message_bytes"))
-        if self._released:
-            head["release"] = self._take_released()
+        released = self._take_released() if self._released else []
+        if released:
+            head["release"] = released
         result_id = head.get("result_id") if head.get("keep", True) else None
-        waiting = _Waiting(Future() if future is None else future, on_output, result_id)
+        future = Future() if future is None else future
+        waiting = _Waiting(future, on_output, result_id, released)
         self._thread.call(self._send, head, buffers, waiting)
         return waiting.future
 

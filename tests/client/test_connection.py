@@ -129,6 +129,18 @@ def test_while_nobody_answers_calls_fail_and_a_welcome_heals(scripts: list[Scrip
     assert changes == [False, True]
 
 
+def test_what_was_let_go_in_a_request_that_failed_is_told_again(scripts: list[Script]) -> None:
+    connection = connected(scripts)
+    connection.release("a")
+    future = connection.request({"type": "request", "verb": "wait"}, [])
+    connection.call("echo", 10)
+    connection.away("it sleeps")
+    with pytest.raises(ControllerUnreachable):
+        future.result(10)
+    connection.receive({"type": "welcome", "roster": ROSTER, "name": "scripted"}, [])
+    assert connection.call("echo", 10).head["value"]["release"] == ["a"]
+
+
 def test_who_is_lost_for_good_after_a_while_says_only_that(scripts: list[Script]) -> None:
     connection = connected(scripts)
     connection.away("it sleeps")
