@@ -18,6 +18,7 @@ from typing import Any
 
 from kernelfleet.client.connection import Connection, Reply
 from kernelfleet.client.decode import Reader
+from kernelfleet.error_text import format_ids
 from kernelfleet.errors import CallTimeout, CompositeError, InvalidDeferredID
 
 JsonDict = dict[str, Any]
@@ -205,10 +206,11 @@ class PendingResult:
         text = f"{self._method} has not ended after {timeout:g} s"
         if progress is None:
             return text + "; the work goes on"
-        unit = progress.get("unit", "engines")
+        unit, left = progress.get("unit", "engines"), progress.get("left")
+        names = f" (on {format_ids(left)})" if left and progress["done"] else ""
         return (
             f"{text}: {progress['done']} of {progress['total']} {unit} are done; "
-            "the work goes on, see .pending_result"
+            f"the work goes on{names}, see .pending_result"
         )
 
     # -- state ----------------------------------------------------------------------------------
