@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 #: `tests/wire/test_codec.py::test_x`, and further tests of the same file as `::test_y`.
 NAMED = re.compile(r"`(tests/[\w/]+\.py)?::(\w+)`")
-DOCUMENTS = ["docs/reliability.md"]
+DOCUMENTS = ["docs/reliability.md", "SECURITY.md"]
 
 
 def named_tests(text: str) -> list[tuple[str, str]]:

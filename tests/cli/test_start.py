@@ -112,11 +112,12 @@ def test_limits_are_in_the_full_help(cli: CLI) -> None:
 
 @pytest.mark.usefixtures("daemon")
 def test_in_the_foreground_deaths_are_seen_and_logged(cli: CLI) -> None:
+    handlers = list(logging.getLogger("kernelfleet").handlers)
     _, out, err = cli("start")
     assert "Fleet 'default' is ready" in out
     assert "WARNING engine 1 died" in err
     assert "engine 1 died" in (log_dir("default") / "controller.log").read_text()
-    assert not logging.getLogger("kernelfleet").handlers
+    assert logging.getLogger("kernelfleet").handlers == handlers
 
 
 def test_a_second_fleet_of_the_name_is_refused(
