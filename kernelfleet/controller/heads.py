@@ -81,14 +81,12 @@ QUEUED: Mapping[str, Kind] = {
     "targets": TARGETS, "result_id": TEXT, "content": OBJECT, "payloads": SIZES, "assign": SIZES,
     "label": TEXT, "stream": FLAG, "keep": FLAG, "limit": _or_none(SECONDS),
 }  # fmt: skip
-QUEUED_NEED = frozenset({"targets", "result_id"})
 
 #: What the content of a queued verb holds.
 CONTENTS: Mapping[str, Mapping[str, Kind]] = {
     "execute": {"code": TEXT, "allow_stdin": FLAG, "store_history": FLAG},
     "pull": {"names": TEXTS},
 }
-CONTENTS_NEED = frozenset({"code", "names"})
 
 #: The fields of verbs beside the queues; all are needed but those of ``MAY_BE_MISSING``.
 CALLS: Mapping[str, Mapping[str, Kind]] = {
@@ -121,6 +119,25 @@ MAY_BE_MISSING_OF = {("get_properties", "keys")}
 #: Verbs that go through the engines' queues.
 QUEUED_VERBS = frozenset({"execute", "push", "pull", "apply", "keys", "reset", "map", "task"})
 
+#: By verb: what its fields may be, and which must be there.
+_FIELDS: Mapping[str, tuple[Mapping[str, Kind], list[str]]] = {
+    verb: ({**COMMON, **QUEUED}, ["result_id", "targets"]) for verb in QUEUED_VERBS
+} | {
+    verb: (
+        {**COMMON, **fields},
+        sorted(
+            name
+            for name in fields
+            if name not in MAY_BE_MISSING and (verb, name) not in MAY_BE_MISSING_OF
+        ),
+    )
+    for verb, fields in CALLS.items()
+}
+_CONTENT_FIELDS: Mapping[str, tuple[Mapping[str, Kind], list[str]]] = {
+    "execute": (CONTENTS["execute"], ["code"]),
+    "pull": (CONTENTS["pull"], ["names"]),
+}
+
 
 def check(head: JsonDict, n_buffers: int) -> str:
     """The verb of a request whose every field is sound.
@@ -141,28 +158,24 @@ def check(head: JsonDict, n_buffers: int) -> str:
         raise BadHead(f"unknown message type {shown(kind)}")
     if not isinstance(verb, str) or (verb not in QUEUED_VERBS and verb not in CALLS):
         raise UnknownVerb(f"the controller knows no verb {shown(verb)}")
+    _check_fields(head, *_FIELDS[verb])
     if verb in QUEUED_VERBS:
-        _check_fields(head, {**COMMON, **QUEUED}, QUEUED_NEED)
-        content = head.get("content", {})
-        fields = CONTENTS.get(verb, {})
-        _check_fields(content, fields, CONTENTS_NEED & fields.keys(), "content.")
+        if verb in CONTENTS:
+            _check_fields(head.get("content", {}), *_CONTENT_FIELDS[verb], where="content.")
         _check_payloads(head, n_buffers)
-    else:
-        fields = CALLS[verb]
-        optional = MAY_BE_MISSING | {name for of, name in MAY_BE_MISSING_OF if of == verb}
-        _check_fields(head, {**COMMON, **fields}, fields.keys() - optional)
     return verb
 
 
 def _check_fields(
-    fields: JsonDict, kinds: Mapping[str, Kind], needed: frozenset[str] | set[str], where: str = ""
+    fields: JsonDict, kinds: Mapping[str, Kind], needed: list[str], where: str = ""
 ) -> None:
-    for name in sorted(needed):
+    for name in needed:
         if name not in fields:
             raise BadHead(f"{where}{name} is missing: {kinds[name].words} is needed")
-    for name, kind in kinds.items():
-        if name in fields and not kind.fits(fields[name]):
-            raise BadHead(f"{where}{name} must be {kind.words}, not {shown(fields[name])}")
+    for name, value in fields.items():
+        kind = kinds.get(name)
+        if kind is not None and not kind.fits(value):
+            raise BadHead(f"{where}{name} must be {kind.words}, not {shown(value)}")
 
 
 def _check_payloads(head: JsonDict, n_buffers: int) -> None:
