@@ -5,8 +5,10 @@ Over TCP, through a proxy; the bytes really travel. The daemon is shared by the 
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 import pytest
 
 from kernelfleet import MultiEngineClient
+from kernelfleet.errors import ControllerUnreachable, InvalidDeferredID
 from tests.fleets import eventually
 from tests.gate import Gate
 from tests.journeys.daemons import OwnFleet
@@ -333,3 +336,63 @@ def test_what_had_failed_and_arrived_can_be_fetched_by_its_id(
     assert mec.pending_result(late.result_id).result(10).values() == [7, 7]
     with pytest.raises(type(error)):  # a result that has failed stays as it is
         pending.result(1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+def test_whatever_the_network_does_each_command_runs_at_most_once_in_order_and_is_told_right(
+    network: Network, proxy: Proxy, mec: MultiEngineClient, seed: int
+) -> None:
+    mec.execute("seen = []")
+    chance, stop = random.Random(seed), threading.Event()
+    weather = threading.Thread(target=storm, args=(proxy, random.Random(seed), stop))
+    weather.start()
+    pendings: list[Any] = []
+    end = time.monotonic() + 15.0  # the storm itself
+    while time.monotonic() < end:
+        with contextlib.suppress(ControllerUnreachable):
+            pendings.append(mec.execute(f"seen.append({len(pendings)})", block=False))
+            if chance.random() < 0.3:
+                pendings[-1].wait(10)
+    stop.set()
+    weather.join()
+    heals(mec)
+    errors = [each.exception(20) for each in pendings]
+    seen = network.neighbour().pull("seen")
+    assert seen[0] == seen[1] == sorted(set(seen[0]))
+    for number, error in enumerate(errors):
+        if error is None:
+            assert number in seen[0]
+        else:
+            assert isinstance(error, ControllerUnreachable)
+            assert was_run(mec, pendings[number].result_id) == (number in seen[0])
+    assert errors.count(None) > 20
+    assert proxy.cuts > 5
+
+
+def storm(proxy: Proxy, chance: random.Random, stop: threading.Event) -> None:
+    """Faults of all kinds, some longer than the client puts up with."""
+    while not stop.wait(chance.uniform(0.0, 0.3)):
+        kind = chance.choice(["cut", "reset", "up", "down", "freeze", "refuse"])
+        if kind in ("cut", "reset"):
+            proxy.cut(reset=kind == "reset")
+        elif kind == "freeze":
+            directions: list[list[Direction]] = [["up"], ["down"], ["up", "down"]]
+            proxy.freeze(*chance.choice(directions))
+            stop.wait(chance.uniform(0.0, 0.5))
+            proxy.thaw()
+        elif kind == "refuse":
+            refuse(proxy)
+            stop.wait(chance.choice([0.1, 0.5, 3.0]))
+            proxy.accept()
+        else:
+            proxy.cut_after("up" if kind == "up" else "down", chance.randrange(1, 6000))
+
+
+def was_run(mec: MultiEngineClient, result_id: str) -> bool:
+    """Whether a call that had failed has a result after all."""
+    try:
+        mec.pending_result(result_id).result(10)
+    except InvalidDeferredID:
+        return False
+    return True
