@@ -278,7 +278,10 @@ def _find(address: Address) -> tuple[fleets.FleetFile, str]:
         raise TypeError(
             f"an address is a fleet's name, (host, port) or a path, not {type(address).__name__}"
         )
-    url = fleet.ipc or fleet.tcp
+    ipc = fleet.ipc
+    if ipc is not None and fleet.tcp is not None and not os.path.exists(ipc.removeprefix("ipc://")):
+        ipc = None  # somebody has deleted it; the fleet may well be there
+    url = ipc or fleet.tcp
     if url is None:
         raise FleetNotFound(
             f"the fleet {fleet.name!r} takes no clients: it is embedded in pid {fleet.pid}"

@@ -120,7 +120,9 @@ async def _serve_host(
     server = Server(host.controller, context, fleet, log)
     try:
         if HERE.unix_sockets:
-            fleet.ipc = server.listen_ipc(str(host.directory.sockets / "client.sock"))
+            path = str(host.directory.sockets / "client.sock")
+            fleet.ipc = server.listen_ipc(path)
+            host.directory.when_restored.append(lambda: server.listen_ipc(path))
         if options.tcp or not HERE.unix_sockets:
             fleet.tcp = server.listen_tcp(fleet, options.port)
         host.directory.write(fleet)

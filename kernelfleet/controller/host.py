@@ -23,9 +23,13 @@ from kernelfleet.controller.limits import make_limits
 from kernelfleet.controller.logs import LogKeeper
 from kernelfleet.controller.options import HostOptions
 from kernelfleet.controller.roster import Roster
+from kernelfleet.errors import FleetExists
 from kernelfleet.wire import connection
 from kernelfleet.wire.connection import FleetDir, FleetFile
 from kernelfleet.wire.jupyter import make_session
+
+#: How often to look whether somebody has deleted our directory.
+LOOK_SECONDS = 2.0
 
 
 class FleetHost:
@@ -42,7 +46,10 @@ class FleetHost:
         self.controller = controller
         self.stop_requested = stop_requested
         self._log_keeper = log_keeper
-        self._stopped = False
+        self._stopped = self._complained = False
+        self._log = controller.log
+        self._loop = asyncio.get_running_loop()
+        self._look = self._loop.call_later(LOOK_SECONDS, self._look_after_directory)
 
     @classmethod
     async def launch(
@@ -84,6 +91,7 @@ class FleetHost:
                     log,
                     fork=options.fork,
                     preload=options.preload,
+                    before_start=host.restore_directory,
                 ),
                 logs=logs,
                 log=log,
@@ -113,6 +121,22 @@ class FleetHost:
             embedded=options.embedded,
         )
 
+    def restore_directory(self) -> None:
+        """Make our directory again if somebody has deleted it, for new clients and new engines."""
+        try:
+            if self.directory.restore():
+                path = self.directory.path
+                self._log.warning("made %s again, which somebody had deleted", path)
+                self._complained = False
+        except (FleetExists, OSError) as error:
+            if not self._complained:
+                self._log.error("the directory of this fleet was deleted, and stays so: %s", error)
+            self._complained = True
+
+    def _look_after_directory(self) -> None:
+        self._look = self._loop.call_later(LOOK_SECONDS, self._look_after_directory)
+        self.restore_directory()
+
     async def stop(self) -> None:
         """End everything; nothing of the fleet is left on disk. Safe to call twice."""
         if self._stopped:
@@ -121,5 +145,6 @@ class FleetHost:
         try:
             await self.controller.stop()
         finally:
+            self._look.cancel()
             self._log_keeper.close()
             self.directory.remove()

@@ -55,7 +55,7 @@ async def _interrupt_by_name(engine: Engine, run: Run) -> bool:
         return False
     content: dict[str, Any] = {"msg_id": run.msg_id}
     if engine.incarnation is not None and engine.incarnation.pid is not None:
-        content["until"] = time.time() + NAMED_INTERRUPT_SECONDS
+        content["until"] = time.monotonic() + NAMED_INTERRUPT_SECONDS
     asked = engine.ask("control", "fleet_interrupt_request", content)
     done, _ = await asyncio.wait([asked], timeout=NAMED_INTERRUPT_SECONDS)
     if not done:

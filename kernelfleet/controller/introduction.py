@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kernelfleet.controller.bootstrap import bootstrap_code
 from kernelfleet.controller.engine import Engine
+from kernelfleet.controller.limits import meaning
 from kernelfleet.errors import StartError
 from kernelfleet.wire.blocks import Probe
 from kernelfleet.wire.jupyter import KernelMessage
@@ -78,9 +79,8 @@ def why_it_failed(engine: Engine, error: BaseException, seconds: float, log: Pat
     else:
         cause = f"did not answer within {seconds:g} s"
     tail = _tail(log)
-    return f"engine {engine.id} {cause} while starting" + (
-        f"; its last words:\n{tail}" if tail else ""
-    )
+    last = f"; its last words:\n{tail}" if tail else ""
+    return f"engine {engine.id} {cause} while starting{meaning(tail)}{last}"
 
 
 def _tail(log: Path) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import signal
@@ -31,6 +32,7 @@ from jupyter_client.manager import AsyncKernelManager
 
 from kernelfleet.controller import families
 from kernelfleet.controller.guardian import Guardian
+from kernelfleet.controller.limits import meaning
 from kernelfleet.controller.links import Endpoints
 from kernelfleet.controller.logs import open_log
 from kernelfleet.controller.processes import (
@@ -66,6 +68,9 @@ TERMINATE_SECONDS = 0.3
 #: Engines that die within so many seconds are dealt with in one look at all processes.
 GATHER_SECONDS = 0.05
 
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+NO_FOLDER = "the folder that this process works in was deleted: go to another one (os.chdir)"
 
 #: What jupyter_client and the provisioners say. Errors are raised as well, and told by us.
 _kernels_log = logging.getLogger("kernelfleet.kernels")
@@ -131,11 +136,13 @@ class Launcher:
         *,
         fork: bool = True,
         preload: Sequence[str] = (),
+        before_start: Callable[[], object] = lambda: None,
     ) -> None:
         self._directory = directory
         self._logs = logs
         self._key = key
         self._log = log
+        self._before_start = before_start
         self._specs = KernelSpecManager()
         self._guardian = Guardian()
         #: Of engines that died, whose families are still to be ended.
@@ -176,6 +183,9 @@ class Launcher:
             environment: The whole environment of the process.
             cwd: Its working directory; None means ours.
         """
+        if cwd is None and _folder_is_gone():
+            raise StartError(NO_FOLDER)
+        self._before_start()
         session_id = uuid.uuid4().hex
         manager = EngineManager(autorestart=False, log=_kernels_log)
         manager.session = make_session(self._key, session_id)
@@ -212,10 +222,12 @@ class Launcher:
         )
 
     def _not_started(self, engine_id: int, error: Exception) -> str:
-        # The system does not always say where there is no space, or no permission.
-        where = isinstance(error, OSError) and error.errno is not None and error.filename is None
-        at = f" (its files are in {self._directory})" if where else ""
-        return f"engine {engine_id} could not be started: {error}{at}"
+        if isinstance(error, FileNotFoundError) and _folder_is_gone():
+            return NO_FOLDER  # jupyter_client 8.10 asks for it even if it is not used
+        # The system does not always say where there is no space.
+        full = isinstance(error, OSError) and error.filename is None and error.errno in FULL
+        where = f" in {self._directory}" if full else ""
+        return f"engine {engine_id} could not be started: {error}{where}{meaning(str(error))}"
 
     def _spec(self, kernel_name: str | None, session_id: str) -> KernelSpec:
         if kernel_name is not None:
@@ -361,6 +373,14 @@ def _choose_transport(manager: EngineManager, *, native: bool) -> None:
         manager.transport_encryption = "disabled"
     else:
         manager.transport_encryption = "required" if native else "auto"
+
+
+def _folder_is_gone() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _speaks_ipc(spec: KernelSpec) -> bool:

@@ -91,6 +91,22 @@ DESCRIPTORS_PER_ENGINE = 8
 #: For clients, logs, and what else this process does.
 DESCRIPTORS_TO_SPARE = 128
 
+_TOO_MANY = "the limit of processes and threads is reached: see ulimit -u, pids.max of a container"
+#: What the words of a process that could not start mean.
+_MEANINGS = {
+    "can't start new thread": _TOO_MANY,
+    "Resource temporarily unavailable": _TOO_MANY,
+    "Too many open files": "the limit of open files is reached: see ulimit -n",
+    "No space left on device": "the disk is full",
+    "MemoryError": "there is no memory left",
+}
+
+
+def meaning(words: str) -> str:
+    """Which limit of the system these words tell of, in brackets; empty if of none."""
+    found = [meaning for error, meaning in _MEANINGS.items() if error in words]
+    return f" ({found[0]})" if found else ""
+
 
 def allow_engines(n: int) -> None:
     """See to it that this process may open the descriptors that ``n`` more engines take.

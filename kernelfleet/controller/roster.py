@@ -112,11 +112,12 @@ class Roster:
             engine_id = next(i for i in range(len(self.engines) + 1) if i not in self.engines)
             new.append(Engine(engine_id, kernel_name, self._session, self._log, self._on_finished))
             self.engines[engine_id] = new[-1]
-        outcomes = await self._start_all(new)
+        outcomes = await self._start_all(new, or_none=True)
         failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
         if failures:
             await self.remove(new)
-            raise failures[0]
+            # the others were cancelled because of it
+            raise next((e for e in failures if isinstance(e, Exception)), failures[0])
         self._changed()
 
     async def scale(self, n: int, kernel_name: str | None) -> None:
@@ -176,12 +177,22 @@ class Roster:
             for engine, outcome in zip(engines, outcomes, strict=True):
                 engine.restarted(outcome)
 
-    async def _start_all(self, engines: Iterable[Engine]) -> list[BaseException | None]:
-        """Start them side by side; what became of each."""
+    async def _start_all(
+        self, engines: Iterable[Engine], *, or_none: bool = False
+    ) -> list[BaseException | None]:
+        """Start them side by side; what became of each.
+
+        With ``or_none`` the first that fails ends the others, which might take a minute to fail.
+        """
         tasks = [self._loop.create_task(self._start(engine)) for engine in engines]
         for task in tasks:
             self._starts.add(task)
             task.add_done_callback(self._starts.discard)
+        if or_none and tasks:
+            done, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            if any(task.cancelled() or task.exception() is not None for task in done):
+                for task in others:
+                    task.cancel()
         return await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _start(self, engine: Engine) -> None:

@@ -62,7 +62,7 @@ class ForkProvisioner(LocalProvisioner):
         self._kind = kind
         self.process = process
         self.pid = self.pgid = process.pid
-        self.cwd = kwargs.get("cwd") or os.getcwd()
+        self.cwd = _folder(kwargs)
         return self.connection_info
 
     async def _fork(
@@ -72,11 +72,7 @@ class ForkProvisioner(LocalProvisioner):
         env = {**env, "JPY_PARENT_PID": str(os.getpid())}  # as jupyter_client sets it
         fds = [_descriptor(kwargs.get("stdout"), 1), _descriptor(kwargs.get("stderr"), 2)]
         try:
-            cwd = os.fspath(kwargs.get("cwd") or os.getcwd())
-        except FileNotFoundError:
-            cwd = None  # ours has been removed; so be it
-        try:
-            process = await server.fork(cmd, env, cwd, fds)
+            process = await server.fork(cmd, env, _folder(kwargs), fds)
             while server.failed:
                 self.log.warning("cannot preload %s: %s", *server.failed.popitem())
             return process
@@ -110,6 +106,14 @@ class ForkProvisioner(LocalProvisioner):
         kind, self._kind = self._kind, None
         if kind is not None:
             servers.release(kind)
+
+
+def _folder(kwargs: Mapping[str, Any]) -> str | None:
+    """Where the kernel is to work; None where our own folder, which it inherits, was deleted."""
+    try:
+        return os.fspath(kwargs.get("cwd") or os.getcwd())
+    except FileNotFoundError:
+        return None
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

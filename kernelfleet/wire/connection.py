@@ -20,6 +20,7 @@ import shutil
 import stat
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,9 @@ class FleetDir:
         private_dir(fleets_dir())
         self.path, self._lock = _take(name)
         self._sockets: Path | None = None
+        self._info: FleetFile | None = None
+        #: Called when the directory had to be made again: sockets are to be bound once more.
+        self.when_restored: list[Callable[[], object]] = []
 
     @property
     def sockets(self) -> Path:
@@ -139,6 +143,7 @@ class FleetDir:
 
     def write(self, info: FleetFile) -> Path:
         """Put the connection file in place, complete or not at all."""
+        self._info = info
         target = self.path / "fleet.json"
         temporary = self.path / ".fleet.json"
         fd = open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
@@ -151,11 +156,41 @@ class FleetDir:
         temporary.replace(target)
         return target
 
+    def restore(self) -> bool:
+        """Make the directory again if somebody has deleted it; whether that was necessary.
+
+        Raises:
+            FleetExists: another fleet has taken the name meanwhile.
+            OSError: it cannot be made.
+        """
+        if self._lock < 0 or self._is_whole():
+            return False
+        if not _is_still(self.path / "lock", self._lock):
+            _, lock = _take(self.name)
+            os.close(self._lock)
+            self._lock = lock
+        if self._sockets is not None and self._sockets != self.path:
+            private_dir(self._sockets)
+            write_private(self.path / "sockets_dir", str(self._sockets))
+        if self._info is not None:
+            self.write(self._info)
+        for call in self.when_restored:
+            call()
+        return True
+
+    def _is_whole(self) -> bool:
+        written = self._info is None or (self.path / "fleet.json").exists()
+        sockets = self._sockets is None or self._sockets.is_dir()
+        return written and sockets and _is_still(self.path / "lock", self._lock)
+
     def remove(self) -> None:
         """Remove everything and let the name go. Safe to call twice."""
         if self._lock < 0:
             return
-        _remove_tree(self.path)
+        if _is_still(self.path / "lock", self._lock):  # else it is a successor's, or nobody's
+            _remove_tree(self.path)
+        if self._sockets is not None and self._sockets != self.path:
+            shutil.rmtree(self._sockets, ignore_errors=True)
         os.close(self._lock)
         self._lock = -1
 
