@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernelfleet.controller.dialects import DATA_MIME, OUTPUT_TYPES, NativeRun, PortableRun
@@ -53,6 +53,7 @@ def message(msg_type: str, content: dict[str, Any]) -> KernelMessage:
     return KernelMessage([], msg_type, "s", "m", content, {}, [])
 
 
+@settings(max_examples=50)
 @given(st.sampled_from(VERBS), contents | loose, st.lists(st.tuples(st.text(), loose), max_size=3))
 def test_a_reply_of_our_own_kernel_ends_its_run_whatever_it_says(
     verb: str, content: dict[str, Any], published: list[tuple[str, dict[str, Any]]]
@@ -72,6 +73,7 @@ def test_a_reply_of_our_own_kernel_ends_its_run_whatever_it_says(
     assert hash(result.get("number")) is not None
 
 
+@settings(max_examples=50)
 @given(st.sampled_from(VERBS), loose, st.lists(loose, max_size=3))
 def test_a_reply_of_any_other_kernel_ends_its_run_whatever_it_says(
     verb: str, content: dict[str, Any], published: list[dict[str, Any]]
