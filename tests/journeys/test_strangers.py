@@ -297,12 +297,10 @@ def test_without_tcp_no_port_is_open(
     assert fleet.file["tcp"] is None
     assert listening(fleet.processes()) == []
     # nor a Unix socket outside the fleet's directory, where names are everybody's ("abstract")
-    named = [
-        each.laddr
-        for process in fleet.processes()
-        for each in process.net_connections("unix")
-        if each.laddr
+    names = [
+        str(each.laddr) for process in fleet.processes() for each in process.net_connections("unix")
     ]
+    named = list(filter(None, names))
     assert named
     assert [name for name in named if not Path(name).is_relative_to(fleet.home)] == []
 
