@@ -158,6 +158,7 @@ def test_a_stopped_client_goes_on_with_what_there_was_room_for_and_is_told_of_th
         assert client.stdout is not None
         try:
             assert client.stdout.readline() == "asked\n"
+            eventually(lambda: len(mec.queue_status(targets=0)[0][1]["queue"]) == 30)
             client.send_signal(signal.SIGSTOP)
             gate.open()
             wait_until_done(mec)
