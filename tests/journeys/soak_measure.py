@@ -1,0 +1,197 @@
+"""What every process of a fleet holds at a moment: memory, descriptors, threads, objects, files.
+
+Each process is looked at from outside. Engines and the client also look at themselves, after a
+garbage collection and ``malloc_trim``: what the C library keeps for later is not growth. A
+daemon does so when it gets SIGUSR1, which the script that starts it here (not the product)
+sees to.
+"""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import json
+import os
+import re
+import signal
+import threading
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from kernelfleet import MultiEngineClient
+from kernelfleet.wire import connection
+from tests.fleets import eventually
+from tests.journeys.daemons import OwnFleet
+
+JsonDict = dict[str, Any]
+
+#: More results than a controller keeps of what nobody holds.
+KEPT = 1001
+#: Threads of the client that end by themselves when their work is done.
+PASSING_THREADS = ("kernelfleet-map", "kernelfleet-executor", "kernelfleet-stop")
+
+#: What a block of shared memory is called among the descriptors.
+BLOCK = "block"
+#: About what a small object takes that Python itself allocates.
+SMALL_BYTES = 64
+
+
+def look_inside() -> dict[str, Any]:
+    """A process looks at itself, collected and trimmed; it runs on engines and in daemons, too."""
+    import ctypes
+    import gc
+    import sys
+    import threading
+    from collections import Counter
+
+    class Malloc(ctypes.Structure):
+        _fields_ = [
+            (name, ctypes.c_size_t)
+            for name in (
+                "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks",
+                "uordblks", "fordblks", "keepcost",
+            )
+        ]  # fmt: skip
+
+    for thread in threading.enumerate():
+        if thread.name in ("Peek", "Nudge"):
+            thread.join(10)
+    gc.collect()
+    libc = ctypes.CDLL(None)
+    libc.malloc_trim(0)
+    libc.mallinfo2.restype = Malloc
+    used = libc.mallinfo2()
+    return {
+        "objects": Counter(type(each).__name__ for each in gc.get_objects()),
+        "malloc_bytes": used.uordblks + used.hblkhd,
+        "small_objects": sys.getallocatedblocks(),
+    }
+
+
+_DAEMON = f"""
+from __future__ import annotations
+import json, signal, sys
+from dataclasses import asdict
+from kernelfleet.controller.daemon import DaemonOptions, run_daemon
+
+{inspect.getsource(look_inside)}
+signal.signal(signal.SIGUSR1, lambda *_: print(json.dumps(look_inside()), flush=True))
+options = DaemonOptions(**json.loads(sys.argv[1]))
+run_daemon(options, lambda fleet: print(json.dumps(asdict(fleet)), flush=True))
+"""
+
+
+class SoakedFleet(OwnFleet):
+    """A fleet whose daemon looks at itself when it gets SIGUSR1."""
+
+    daemon = _DAEMON
+
+    def look_inside(self) -> JsonDict:
+        """What the daemon sees."""
+        assert self.process is not None
+        assert self.process.stdout is not None
+        self.process.send_signal(signal.SIGUSR1)
+        return dict(json.loads(self.process.stdout.readline()))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One process."""
+
+    rss_bytes: int
+    #: Memory that is its own alone; it rises, too, when others who shared some have ended.
+    uss_bytes: int
+    #: How many there are of what: files by name, sockets, blocks of shared memory...
+    descriptors: Counter[str]
+    threads: int
+    #: What it uses of that, more exactly; 0 where the process cannot look at itself.
+    used_bytes: int
+    n_objects: int
+    #: By type.
+    objects: Counter[str]
+
+
+@dataclass(frozen=True)
+class Stock:
+    """All processes of a fleet and its client, and the files."""
+
+    readings: dict[str, Reading]
+    files: int
+    log_bytes: int
+
+
+def look_at(pid: int, inside: JsonDict | None) -> Reading:
+    """A process, from outside and with what it has told of itself."""
+    process = psutil.Process(pid)
+    memory = process.memory_full_info()
+    inside = inside or {"malloc_bytes": 0, "small_objects": 0, "objects": {}}
+    return Reading(
+        memory.rss,
+        memory.uss,
+        _descriptors(pid),
+        process.num_threads(),
+        inside["malloc_bytes"] + SMALL_BYTES * inside["small_objects"],
+        sum(inside["objects"].values()),
+        Counter(inside["objects"]),
+    )
+
+
+def _descriptors(pid: int) -> Counter[str]:
+    kinds: Counter[str] = Counter()
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            kind = os.readlink(f"/proc/{pid}/fd/{fd}")
+        except OSError:
+            continue  # that of this very listing, in our own process
+        kinds[BLOCK if kind.startswith("/memfd:kernelfleet") else re.sub(r"\d+", "", kind)] += 1
+    return kinds
+
+
+def take(fleet: OwnFleet, mec: MultiEngineClient) -> Stock:
+    """Look at everything, once nothing is under way any more."""
+    _settle(mec)
+    seen = mec.apply(look_inside, timeout=60)
+    mine = look_inside()
+    mec.get_ids()  # tells the controller what has just been collected here
+    engines = mec.engines()
+    readings = {"client": look_at(os.getpid(), mine)}
+    if isinstance(fleet, SoakedFleet) and fleet.process is not None:
+        readings["controller"] = look_at(fleet.process.pid, fleet.look_inside())
+    for engine, inside in zip(engines, seen, strict=True):
+        readings[f"engine {engine.id}"] = look_at(engine.pid, inside)
+    if (server := _fork_server(engines[0].pid)) is not None:
+        readings["fork server"] = look_at(server, None)
+    logs = [path for path in (connection.log_dir(fleet.name).parent).rglob("*") if path.is_file()]
+    files = [path for path in connection.fleets_dir().rglob("*") if not path.is_dir()]
+    return Stock(readings, len(files) + len(logs), sum(path.stat().st_size for path in logs))
+
+
+def _settle(mec: MultiEngineClient) -> None:
+    """Return when nothing is under way: neither here nor on any engine."""
+
+    def quiet() -> bool:
+        gc.collect()
+        return not any(thread.name in PASSING_THREADS for thread in threading.enumerate())
+
+    eventually(quiet, 30)
+    mec.barrier(timeout=60)
+    eventually(lambda: all(not status["queue"] for _, status in mec.queue_status()), 30)
+    mec.reset(timeout=60)  # In, Out and the variables are the user's, and grow by design
+    # What the controller keeps of results that nobody holds is bounded, in number and bytes; now
+    # it is full, and always with the same.
+    mec.barrier([mec.execute("", [], block=False) for _ in range(KEPT)], timeout=60)
+
+
+def _fork_server(engine_pid: int) -> int | None:
+    parent = psutil.Process(engine_pid).parent()
+    if parent is None or "kernelfleet.provisioners.zygote" not in " ".join(parent.cmdline()):
+        return None
+    return parent.pid
+
+
+def grown(before: Counter[str], after: Counter[str]) -> str:
+    """What there is more of, most first."""
+    return ", ".join(f"{n} {name}" for name, n in (after - before).most_common(8))
