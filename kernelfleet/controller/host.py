@@ -91,6 +91,7 @@ class FleetHost:
                     log,
                     fork=options.fork,
                     preload=options.preload,
+                    output_bytes=limits.output_bytes,
                     before_start=host.restore_directory,
                 ),
                 logs=logs,

@@ -48,22 +48,15 @@ from kernelfleet.controller.processes import (
 from kernelfleet.errors import StartError
 from kernelfleet.wire import marks
 from kernelfleet.wire.jupyter import make_session
-from kernelfleet.wire.platforms import HERE, number_of_cores
+from kernelfleet.wire.platforms import HERE
 from kernelfleet.wire.private import close_to_others
-
-#: What BLAS and OpenMP read before numpy loads; set to cores // n unless the user has set it.
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "BLIS_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
 
 #: How long a kernel may take to leave by itself, and after SIGTERM, before SIGKILL.
 POLITE_SECONDS = 0.5
 TERMINATE_SECONDS = 0.3
+
+#: More than anybody prints.
+UNLIMITED = 2**62
 
 #: Engines that die within so many seconds are dealt with in one look at all processes.
 GATHER_SECONDS = 0.05
@@ -116,14 +109,6 @@ class Incarnation:
         return str(self.manager.transport)
 
 
-def thread_environment(n_engines: int, environment: Mapping[str, str]) -> dict[str, str]:
-    """The thread limits that keep ``n_engines`` engines from oversubscribing the machine."""
-    if any(name in environment for name in THREAD_VARIABLES):
-        return {}  # the user has thought about it
-    threads = str(max(1, number_of_cores() // max(1, n_engines)))
-    return dict.fromkeys(THREAD_VARIABLES, threads)
-
-
 class Launcher:
     """Starts and ends kernels in one private directory, all signing with one key."""
 
@@ -136,11 +121,13 @@ class Launcher:
         *,
         fork: bool = True,
         preload: Sequence[str] = (),
+        output_bytes: int | None = None,
         before_start: Callable[[], object] = lambda: None,
     ) -> None:
         self._directory = directory
         self._logs = logs
         self._key = key
+        self._output_bytes = output_bytes
         self._log = log
         self._before_start = before_start
         self._specs = KernelSpecManager()
@@ -236,6 +223,7 @@ class Launcher:
         argv += [
             f"--Session.session={session_id}",
             f"--IPKernelApp.ipython_dir={self._directory}/ipython",
+            f"--EngineApp.output_limit_bytes={self._output_bytes or UNLIMITED}",
         ]
         return KernelSpec(
             argv=argv,

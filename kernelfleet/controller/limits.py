@@ -30,6 +30,13 @@ class Limits(Configurable):
         allow_none=True,
         help="Requests that may wait for one engine; each takes some 3 kB of the controller.",
     ).tag(config=True)
+    output_bytes = Integer(
+        16 * MB,
+        min=1,
+        allow_none=True,
+        help="What one command may print and show at once; in the long run a 256th of it each "
+        "second. What is beyond that is left out with a note. For kernelfleet's own kernel.",
+    ).tag(config=True)
     command_count = Integer(
         1000, min=1, allow_none=True, help="Finished commands kept per engine, for get_result()."
     ).tag(config=True)

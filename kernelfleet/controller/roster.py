@@ -16,11 +16,12 @@ from typing import Any
 import zmq
 from jupyter_client.session import Session
 
+from kernelfleet.controller.blas_threads import thread_environment
 from kernelfleet.controller.dialects import Run
 from kernelfleet.controller.engine import Engine
 from kernelfleet.controller.interrupting import interrupt
 from kernelfleet.controller.introduction import introduce, why_it_failed
-from kernelfleet.controller.launcher import Incarnation, Launcher, thread_environment
+from kernelfleet.controller.launcher import Incarnation, Launcher
 from kernelfleet.controller.limits import allow_engines
 from kernelfleet.controller.links import Links
 from kernelfleet.controller.options import HostOptions

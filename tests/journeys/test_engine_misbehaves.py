@@ -239,6 +239,15 @@ def test_a_flood_of_output_is_cut_and_disturbs_nobody(
     stop_in_time(fleet)
 
 
+@pytest.mark.parametrize(("limit", "printed"), [(1000, 1000), (None, 20_000_000)])
+def test_how_much_a_command_may_print_is_a_limit_of_the_fleet(
+    own_fleet: Start, limit: int | None, printed: int
+) -> None:
+    mec = own_fleet(1, transport="embedded", limits={"output_bytes": limit}).client()
+    (result,) = mec.execute("print('x' * 20_000_000)", timeout=30)
+    assert result.stdout.replace("kernelfleet", "").count("x") == printed
+
+
 @pytest.mark.slow
 def test_a_thread_that_prints_for_ever_disturbs_nobody_and_the_fleet_stops(
     own_fleet: Start,
