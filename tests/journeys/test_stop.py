@@ -24,6 +24,7 @@ STUBBORN = {
     "a child in its own session": (
         "import subprocess; child = subprocess.Popen(['sleep', '60'], start_new_session=True)"
     ),
+    "a daemon": "import subprocess; subprocess.run('setsid sleep 60 &', shell=True)",
     "a zombie": "import subprocess; child = subprocess.Popen(['true'])",
     "a multiprocessing resource tracker": (
         "from multiprocessing import shared_memory\n"
