@@ -141,7 +141,7 @@ class EngineKernel(IPythonKernel):
 
     def _flush_output(self) -> None:
         for name in ("stdout", "stderr"):
-            stream = getattr(sys, name, None)
+            stream: Any = getattr(sys, name, None)
             try:
                 read_descriptor = getattr(stream, "read_descriptor", None)
                 if read_descriptor is not None:

@@ -168,7 +168,7 @@ def test_exceptions_keep_their_type(mec: MultiEngineClient, code: str, kind: typ
 def test_an_error_brings_its_cause(mec: MultiEngineClient, method: str) -> None:
     def f(_: object = 0) -> None:
         try:
-            {}["a"]
+            dict[str, int]()["a"]
         except KeyError as cause:
             raise ValueError("bad") from cause
 

@@ -36,9 +36,9 @@ def test_groups_are_rendered_with_their_members() -> None:
 
 def kept_sources() -> dict[str, int]:
     """On an engine: the sizes of the caches under IPython's renderer."""
-    import stack_data
+    from stack_data.core import Source
 
-    caches = {name: vars(stack_data.Source).get(name) for name in _CACHES}
+    caches = {name: vars(Source).get(name) for name in _CACHES}
     return {name: len(cache) for name, cache in caches.items() if cache is not None}
 
 

@@ -319,7 +319,7 @@ def test_a_send_that_fails_does_not_hide_what_has_arrived(
             dealer.send(b"first")  # from here on the connection makes no edges of its own
             assert await arrived.get() == b"first"
             dealer.send(b"second")
-            assert select.select([router.getsockopt(zmq.FD)], [], [], DEADLINE)[0]
+            assert select.select([int(router.getsockopt(zmq.FD))], [], [], DEADLINE)[0]
             with pytest.raises(zmq.ZMQError):
                 server.send([b"nobody", b"are you there?"])
             assert await asyncio.wait_for(arrived.get(), 5) == b"second"
