@@ -102,7 +102,7 @@ def test_two_clients_that_restart_one_engine_at_once_get_one_engine(own_fleet: S
     fleet = own_fleet(2, transport="embedded")
     mec, other = fleet.client(), fleet.client()
     size = count_processes()
-    for _ in range(3):
+    for _ in range(2):
         assert at_once(
             lambda: mec.restart(0, timeout=30),
             lambda: other.restart([0, 1], timeout=30),
@@ -141,7 +141,12 @@ def test_restarts_kills_and_scales_at_once_leave_the_engines_that_are_listed(
     [
         ("1 / 0", "on_start code failed: ZeroDivisionError"),
         ("os._exit(4)", "exit code 4 while starting"),
-        pytest.param("exec('while True: pass')", "did not finish its on_start", id="loops"),
+        pytest.param(
+            "exec('while True: pass')",
+            "did not finish its on_start",
+            id="loops",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_an_on_start_code_that_fails_at_a_restart_leaves_the_engine_dead_and_no_process(
