@@ -24,7 +24,7 @@ from kernelfleet.errors import CallTimeout, CompositeError, InvalidDeferredID
 JsonDict = dict[str, Any]
 
 #: How long to ask what has arrived when a timeout expires.
-PROGRESS_SECONDS = 1.0
+PROGRESS_SECONDS = 0.3
 #: How long a cancelled call's engines get to come back.
 SETTLE_SECONDS = 1.5
 
