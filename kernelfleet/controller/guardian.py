@@ -38,6 +38,7 @@ class Guardian:
             return  # no process groups
         self._guarded.add(pid)
         if self._process is None or self._process.poll() is not None:
+            self._end()  # was killed: let go of the pipe
             self._start()
         else:
             self._say(f"+{pid}\n")

@@ -70,7 +70,8 @@ def test_the_groups_of_a_killed_owner_end_but_not_those_it_has_let_go(
 def test_it_ends_with_the_last_process_it_guards_and_comes_again() -> None:
     before = set(psutil.Process().children())
     guardian = Guardian()
-    with subprocess.Popen(["sleep", "600"], start_new_session=True) as child:
+    child = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    try:
         for _ in range(2):
             guardian.watch(child.pid)
             (watcher,) = set(psutil.Process().children()) - before - {psutil.Process(child.pid)}
@@ -79,7 +80,9 @@ def test_it_ends_with_the_last_process_it_guards_and_comes_again() -> None:
             assert not watcher.is_running()
         guardian.forget(child.pid)
         assert child.poll() is None
+    finally:
         child.kill()
+        child.wait()
 
 
 def test_a_guardian_that_was_killed_is_replaced_with_the_next_process() -> None:
@@ -99,5 +102,3 @@ def test_a_guardian_that_was_killed_is_replaced_with_the_next_process() -> None:
             guardian.forget(child.pid)
             child.kill()
             child.wait()
-        if first is not None and first.stdin is not None:
-            first.stdin.close()
