@@ -69,3 +69,21 @@ def test_after_a_fork_a_client_says_what_is_wrong(
         with pytest.raises(FleetError, match="forked"):
             thread.call(print)
     loop.release(thread)
+
+
+def test_what_must_not_be_left_half_done_ends_in_spite_of_an_interrupt(
+    thread: loop.LoopThread,
+) -> None:
+    ended = []
+
+    async def work() -> None:
+        await asyncio.sleep(0.05)
+        ended.append(True)
+
+    with pytest.raises(TimeoutError):
+        thread.run(work(), timeout=0)
+    assert not ended
+    with pytest.raises(TimeoutError):
+        thread.run(work(), timeout=0, finish=True)
+    assert ended
+    loop.release(thread)

@@ -15,6 +15,7 @@ from kernelfleet.controller.limits import (
     allow_engines,
     limit_names,
     make_limits,
+    meaning,
 )
 from kernelfleet.errors import StartError
 
@@ -86,3 +87,11 @@ def test_a_wrong_limit_is_told_with_those_there_are(make: Callable[..., object])
             make({"queue_length": bad})
     with pytest.raises(ValueError, match="the limit credit_bytes cannot be None"):
         make({"credit_bytes": None})
+
+
+def test_the_words_of_a_process_that_could_not_start_are_explained() -> None:
+    assert "ulimit -u" in meaning("RuntimeError: can't start new thread")
+    assert "ulimit -u" in meaning("[Errno 11] Resource temporarily unavailable")
+    assert "ulimit -n" in meaning("OSError: [Errno 24] Too many open files: 'x'")
+    assert "disk is full" in meaning("OSError: [Errno 28] No space left on device")
+    assert meaning("ValueError: 3") == ""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+import signal
+import threading
 import time
 from collections.abc import Callable
 
@@ -131,3 +134,27 @@ def test_a_start_that_fails_leaves_nothing() -> None:
     assert_nothing_left(before)
     assert not marked("failed-start")
     assert not [fleet for fleet in connection.find_fleets() if "embedded" in fleet.name]
+
+
+def test_one_engine_that_cannot_start_ends_the_start_at_once() -> None:
+    before = take_stock()
+    began = time.monotonic()
+    with pytest.raises(StartError, match="ZeroDivisionError"):
+        Fleet(3, on_start="import time; time.sleep(600) if engine_id else 1 / 0").start()
+    assert time.monotonic() - began < 15
+    assert_nothing_left(before)
+
+
+@pytest.mark.parametrize("fork", [True, False], ids=["forked", "spawned"])
+def test_a_start_that_is_interrupted_leaves_nothing(fork: bool) -> None:
+    before = take_stock()
+    moments = random.Random(1)
+    main = threading.main_thread().ident
+    assert main is not None
+    for _ in range(6):
+        patience = moments.uniform(0.0, 1.0 if fork else 2.0)
+        ctrl_c = threading.Timer(patience, signal.pthread_kill, [main, signal.SIGINT])
+        ctrl_c.start()
+        with pytest.raises(KeyboardInterrupt), Fleet(3, fork=fork):
+            ctrl_c.join()  # the fleet was faster
+        assert_nothing_left(before)

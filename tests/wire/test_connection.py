@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -477,3 +478,55 @@ def test_the_directories_of_logs_are_private_whatever_the_umask(runtime: Path, u
         os.umask(before)
     assert {mode(each) for each in (path, path.parent, path.parent.parent)} == {0o700}
     assert path.is_relative_to(runtime.parent)
+
+
+@pytest.mark.parametrize("what", ["everything", "the directory", "the connection file"])
+def test_what_somebody_has_deleted_is_made_again_once(
+    take: Callable[[str], FleetDir], what: str
+) -> None:
+    directory = take("one")
+    path = directory.write(info("one"))
+    told: list[bool] = []
+    directory.when_restored.append(lambda: told.append(path.exists()))
+    assert not directory.restore()
+    if what == "the connection file":
+        path.unlink()
+    else:
+        shutil.rmtree(connection.fleets_dir() if what == "everything" else directory.path)
+    assert directory.restore()
+    assert not directory.restore()
+    assert told == [True]
+    assert connection.read("one") == info("one")
+    assert connection.is_running("one")
+    directory.remove()
+    assert not directory.path.exists()
+    assert not directory.restore()
+
+
+def test_a_name_that_another_took_meanwhile_is_not_taken_back_nor_its_directory_removed(
+    take: Callable[[str], FleetDir],
+) -> None:
+    first = take("one")
+    first.write(info("one"))
+    shutil.rmtree(first.path)
+    second = take("one")
+    second.write(info("one", pid=1))
+    with pytest.raises(FleetExists):
+        first.restore()
+    first.remove()
+    assert connection.read("one").pid == 1
+    assert connection.is_running("one")
+
+
+@pytest.mark.usefixtures("long_runtime")
+def test_a_short_directory_that_was_deleted_is_made_again_and_removed_in_the_end(
+    take: Callable[[str], FleetDir],
+) -> None:
+    directory = take("one")
+    short = directory.sockets
+    shutil.rmtree(short)
+    assert directory.restore()
+    assert stat.S_IMODE(short.stat().st_mode) == 0o700
+    shutil.rmtree(directory.path)
+    directory.remove()
+    assert not short.exists()
