@@ -74,6 +74,9 @@ def run(plan: Plan, folder: Path) -> Course:
     fleet = SoakedFleet(plan.transport, n=plan.n_engines, **plan.options)
     try:
         it = Soaked(fleet, fleet.client(), lambda: Gate(folder))
+        if plan.each:  # what a phase leaves in a fleet that has done it all, not in a new one
+            for phase, n in plan.phases.items():
+                phase(it, n)
         rounds = 0
         while rounds <= plan.rounds or time.monotonic() - began < plan.seconds:
             _round(course, it)
@@ -86,12 +89,15 @@ def run(plan: Plan, folder: Path) -> Course:
 
 def _round(course: Course, it: Soaked) -> None:
     for phase, n in course.plan.phases.items():
+        began = time.monotonic()
         phase(it, n)
         name = phase.__name__
         course.done[name] = course.done.get(name, 0) + n
+        print(f"{n} {name}: {time.monotonic() - began:.1f} s", end="; ", flush=True)
         if course.plan.each:
             course.add(name, _quiet_stock(course, it, name))
     course.add("a round", _quiet_stock(course, it, "a round"))
+    print()
 
 
 def _quiet_stock(course: Course, it: Soaked, point: str) -> Stock:
@@ -99,7 +105,8 @@ def _quiet_stock(course: Course, it: Soaked, point: str) -> Stock:
     deadline = time.monotonic() + QUIET_SECONDS
     stock = take(it.fleet, it.mec)
     start = course.points.get(point, [stock])[0]
-    while _leftovers(start, stock) and time.monotonic() < deadline:
+    while (left := _leftovers(start, stock)) and time.monotonic() < deadline:
+        print(f"not quiet yet after {point}: {left}")
         stock = take(it.fleet, it.mec)
     return stock
 

@@ -65,8 +65,8 @@ SPAWNED = {"fork": False}
 
 LONG = [
     Plan("daemon, Unix socket", "unix", STEADY, seconds=minutes(0.3), each=True),
-    Plan("daemon, TCP", "tcp", HALF, seconds=minutes(0.15), each=True),
-    Plan("embedded", "embedded", STEADY, seconds=minutes(0.15), each=True),
+    Plan("daemon, TCP", "tcp", HALF, seconds=minutes(0.15)),
+    Plan("embedded", "embedded", HALF, seconds=minutes(0.15)),
     Plan("daemon, frames instead of shared memory", "unix", HALF, seconds=minutes(0.1)),
     Plan("daemon, ordinary engines", "unix", HALF, seconds=minutes(0.1), options=SPAWNED),
     Plan("daemon, engines come and go", "unix", CHANGING, 5, minutes(0.1), options=REVIVED),
