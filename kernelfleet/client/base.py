@@ -23,7 +23,13 @@ from kernelfleet.client.connection import Connection, OnOutput, Reply, close_whe
 from kernelfleet.client.decode import Reader
 from kernelfleet.client.line import Place
 from kernelfleet.client.pending import PendingResult
-from kernelfleet.client.targets import Targets, check_block, check_targets, resolve
+from kernelfleet.client.targets import (
+    Targets,
+    check_block,
+    check_targets,
+    check_timeout,
+    resolve,
+)
 from kernelfleet.client.transport import SocketTransport, Transport
 from kernelfleet.errors import CallTimeout, CompositeError, FleetNotFound
 from kernelfleet.wire import connection as fleets
@@ -159,7 +165,7 @@ class BaseClient:
 
     def _blocks(self, block: bool | None, timeout: float | None) -> bool:
         blocks = self._block if block is None else check_block(block)
-        if not blocks and timeout is not None:
+        if check_timeout(timeout) is not None and not blocks:
             raise ValueError("timeout= is for blocking calls; with block=False pass it to result()")
         return blocks
 

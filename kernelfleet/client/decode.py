@@ -70,7 +70,7 @@ class Reader:
                     continue
                 failures.append(self._failure(result, frames))
             except Exception as error:  # noqa: BLE001 (the user's classes may raise anything)
-                failures.append(Failure(result["id"], _unreadable(result, error)))
+                failures.append(Failure(result["id"], unreadable(result["id"], error)))
             values.append(None)
         if failures:
             failed = {failure.engine_id for failure in failures}
@@ -198,10 +198,16 @@ def _builtin_error(ename: str, evalue: str) -> Exception | None:
     return error if str(error) == evalue else None
 
 
-def _unreadable(result: JsonDict, error: Exception) -> Exception:
+def error_of_item(described: JsonDict, engine: int) -> Exception:
+    """The exception of one item of a map, from how ``run_batch`` describes it."""
+    frames = described.get("exception")
+    return engine_error({**described, "engine_id": engine}, list(frames or ()))
+
+
+def unreadable(engine: int, error: Exception, what: str = "result") -> SerializationError:
+    """What came from an engine, and fails when it is unpickled in this process."""
     wrapped = SerializationError(
-        f"the result of engine {result['id']} cannot be unpickled here: "
-        f"{type(error).__name__}: {error}"
+        f"the {what} of engine {engine} cannot be unpickled here: {type(error).__name__}: {error}"
     )
     wrapped.__cause__ = error
     return wrapped

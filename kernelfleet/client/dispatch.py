@@ -20,7 +20,7 @@ from typing import Any
 
 from kernelfleet.client.batches import Backlog, Batch, Item, Outcome, Printed, Source, cut, text_of
 from kernelfleet.client.connection import Connection, Reply, raise_if_refused
-from kernelfleet.client.decode import engine_error
+from kernelfleet.client.decode import engine_error, error_of_item, unreadable
 from kernelfleet.client.schedule import BUDGET_SECONDS, Assignment, BatchSizer
 from kernelfleet.errors import (
     EngineDied,
@@ -324,7 +324,12 @@ class Dispatcher:
             self._fail(batch.items, error, traceback, batch.engine)
 
     def _take_outcomes(self, batch: Batch, result: JsonDict, frames: list[Any]) -> None:
-        outcomes, printed = unpack(unpack(frames))
+        try:
+            outcomes, printed = unpack(unpack(frames))
+        except Exception as error:  # noqa: BLE001 (whatever the user's classes raise)
+            what = "result" if len(batch.items) == 1 else "results of a batch"
+            self._fail(batch.items, unreadable(batch.engine, error, what), engine=batch.engine)
+            return
         count = len(outcomes)
         size = batch.size_bytes + total_bytes(frames)
         seconds = result["completed"] - result["started"]
@@ -340,7 +345,7 @@ class Dispatcher:
             else:
                 outcome.traceback = value["traceback"]
                 overdue = result.get("overdue") and value["ename"] == "KeyboardInterrupt"
-                outcome.error = _overdue(item) if overdue else _error_of(value, batch.engine)
+                outcome.error = _overdue(item) if overdue else error_of_item(value, batch.engine)
             self._on_outcome(outcome)
 
     def _gone(self, engine: int) -> EngineDied:
@@ -386,12 +391,6 @@ class Dispatcher:
 
 def _nothing(*_: object) -> None:
     """After the end."""
-
-
-def _error_of(described: JsonDict, engine: int) -> Exception:
-    """The exception of one item, from how ``run_batch`` describes it."""
-    frames = described.get("exception")
-    return engine_error({**described, "engine_id": engine}, list(frames or ()))
 
 
 def _overdue(item: Item) -> TimeoutError:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from kernelfleet.client.batches import Engines, Item, Outcome
 from kernelfleet.client.dispatch import Dispatcher
+from kernelfleet.client.targets import check_timeout
 from kernelfleet.composite import Failure
 from kernelfleet.errors import EngineError, FleetError, SerializationError
 from kernelfleet.wire.serialize import EngineFunction, pack_nested
@@ -56,9 +57,10 @@ class TaskOptions:
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
-        if self.retries is not None and (isinstance(self.retries, bool) or self.retries < 0):
+        retries: object = 0 if self.retries is None else self.retries
+        if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
             raise ValueError(f"retries is at least 0, or None, not {self.retries!r}")
-        if self.timeout is not None and self.timeout <= 0:
+        if check_timeout(self.timeout) == 0:
             raise ValueError(f"timeout is more than 0 seconds, or None, not {self.timeout!r}")
         if self.require is not None and not isinstance(self.require, Mapping):
             raise TypeError(f"require is a dict of properties, not {type(self.require).__name__}")

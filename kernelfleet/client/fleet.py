@@ -79,8 +79,8 @@ class Fleet:
             kernels=_kernels(n, kernel),
             environment=_environment(env),
             cwd=None if cwd is None else os.fspath(cwd),
-            on_start=on_start,
-            preload=tuple(preload),
+            on_start=_on_start(on_start),
+            preload=_preload(preload),
             fork=fork,
             restart=restart,
             limits=dict(limits or {}),
@@ -193,9 +193,26 @@ def _environment(env: Environment) -> Callable[[int], Mapping[str, str]]:
 
     def environment(engine_id: int) -> Mapping[str, str]:
         extra = env(engine_id) if callable(env) else env or {}
+        if not isinstance(extra, Mapping):
+            raise TypeError(f"env({engine_id}) is to be a dict, not {type(extra).__name__}")
+        for item in extra.items():
+            if not all(isinstance(text, str) for text in item):
+                raise TypeError(f"env is of strings: {item[0]!r} cannot be {item[1]!r}")
         return {**os.environ, **extra}
 
     return environment
+
+
+def _on_start(code: object) -> str | None:
+    if code is not None and not isinstance(code, str):
+        raise TypeError(f"on_start is the text of some code, not {type(code).__name__}")
+    return code
+
+
+def _preload(modules: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(modules, str) or not all(isinstance(name, str) for name in modules):
+        raise TypeError(f"preload is a list of modules' names, not {modules!r}")
+    return tuple(modules)
 
 
 def _logger() -> logging.Logger:

@@ -6,6 +6,7 @@ ids a call goes to, for when it is made: 'all' and slices are resolved then, and
 
 from __future__ import annotations
 
+import numbers
 import operator
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from collections.abc import Set as AbstractSet
@@ -57,7 +58,7 @@ def resolve(
         targets: What the caller said. A slice picks from the registered engines in id order.
         ids: The registered engines.
         dead: Engines that died, and how: ``{1: "killed by signal 9 (SIGKILL)"}``.
-        allow_dead: They may be named (but 'all' is without them): for ``restart`` and ``kill``.
+        allow_dead: They may be named, and 'all' is with them: for ``restart``.
 
     Returns:
         Ids in the order given, as often as given; in id order for 'all', a slice.
@@ -67,7 +68,7 @@ def resolve(
         NoEnginesRegistered: 'all', and there is none.
         ValueError: ``targets`` is of another type.
     """
-    registered = sorted(ids)
+    registered = sorted({*ids, *dead}) if allow_dead else sorted(ids)
     checked = check_targets(targets)
     if isinstance(checked, slice):
         return registered[checked]
@@ -76,9 +77,8 @@ def resolve(
             raise NoEnginesRegistered(_no_engines(dead))
         return registered
     wanted = checked if isinstance(checked, list) else [checked]
-    there = {*registered, *dead} if allow_dead else set(registered)
     for each in wanted:
-        if each not in there:
+        if each not in registered:
             raise InvalidEngineID(_missing(each, registered, dead))
     return wanted
 
@@ -92,6 +92,23 @@ def check_block(block: object, name: str = "block") -> bool:
     if not isinstance(block, bool):
         raise ValueError(f"{name} must be True or False, not {block!r}")
     return block
+
+
+def check_timeout(timeout: object) -> float | None:
+    """``timeout`` if it is a number of seconds, or None for no limit.
+
+    Raises:
+        TypeError: It is something else.
+        ValueError: It is negative, or no number (nan).
+    """
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, numbers.Real):
+        raise TypeError(f"timeout is a number of seconds, or None, not {timeout!r}")
+    seconds = float(timeout)
+    if not seconds >= 0:
+        raise ValueError(f"timeout is 0 seconds or more, or None, not {timeout!r}")
+    return seconds
 
 
 def _engine_id(value: Any) -> int:

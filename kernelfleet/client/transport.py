@@ -172,8 +172,7 @@ class SocketTransport:
         """Somebody listens, or speaks our protocol."""
         if line is self._line:
             self._reach.progressed(phase)
-            if phase == "greeted":
-                self._trouble = SILENT
+            self._trouble = SILENT
 
     def line_ready(self, line: Line) -> None:
         """Open it, for the session we have, or for a new one."""

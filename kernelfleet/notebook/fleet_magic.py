@@ -162,7 +162,7 @@ class FleetMagic:
             targets = parse_targets("".join(options.chosen) or "all", sorted(everyone))
         except ValueError as error:
             raise UsageError(f"%fleet restart: {error}") from None
-        ids = sorted(everyone) if targets == "all" else client._resolve(targets, allow_dead=True)
+        ids = client._resolve(targets, allow_dead=True)
         client.restart(ids, block=True)
         _say(f"restarted: {', '.join(map(str, ids))}")
 

@@ -71,7 +71,10 @@ def _name(text: str) -> str:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds") from None
     if not seconds >= 0:
         raise argparse.ArgumentTypeError(f"{text} s is no time to wait")
     return seconds

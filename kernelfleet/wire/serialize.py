@@ -143,12 +143,16 @@ def pack_namespace(
     try:
         return pack(dict(namespace), snapshot=snapshot, shared=shared)
     except SerializationError as error:
-        for name, value in namespace.items():
-            try:
-                pack(value)
-            except SerializationError as cause:
-                raise SerializationError(f"{name!r}: {cause}", name=name) from cause.__cause__
-        raise error
+        failed = error
+    # Out of the except clause: a traceback would show every attempt as an error during another.
+    for name, value in namespace.items():
+        try:
+            pack(value)
+        except SerializationError as error:
+            failed = SerializationError(f"{name!r}: {error}", name=name)
+            failed.__cause__ = error.__cause__
+            break
+    raise failed
 
 
 def unpack(frames: Sequence[Any]) -> Any:

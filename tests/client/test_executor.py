@@ -13,6 +13,7 @@ import pytest
 
 from kernelfleet import MultiEngineClient
 from kernelfleet.client.executor import TaskOptions, _options_among
+from kernelfleet.errors import CompositeError, SerializationError
 from tests.fleets import eventually
 
 pytestmark = pytest.mark.parametrize("transport", ["embedded"])
@@ -59,6 +60,7 @@ def test_options_of_a_task_win_over_the_executors() -> None:
     ("option", "error"),
     [
         ({"retries": -1}, ValueError), ({"retries": True}, ValueError),
+        ({"retries": "1"}, ValueError), ({"timeout": "1"}, TypeError),
         ({"timeout": 0}, ValueError), ({"require": ["gpu"]}, TypeError),
     ],
 )  # fmt: skip
@@ -117,3 +119,16 @@ def test_a_failing_thread_leaves_nobody_waiting(
     with pytest.raises(BrokenExecutor, match="ZeroDivisionError"):
         pool.submit(abs, 1)
     pool.shutdown()
+
+
+def test_a_value_that_cannot_be_unpickled_here_fails_alone_and_names_its_engine(
+    mec: MultiEngineClient,
+) -> None:
+    mec.execute("class Bad:\n    def __reduce__(self):\n        return eval, ('1 / 0',)")
+    with pytest.raises(CompositeError) as caught:
+        mec.map("lambda i: Bad() if i == 1 else i", range(3), chunksize=1)
+    (error,) = caught.value.exceptions
+    assert isinstance(error, SerializationError)
+    assert "cannot be unpickled here: ZeroDivisionError" in str(error)
+    assert isinstance(error.__cause__, ZeroDivisionError)
+    assert caught.value.results == {0: 0, 2: 2}

@@ -39,6 +39,30 @@ def test_an_environment_is_a_dict_or_a_function() -> None:
         Fleet(1, env="A=1")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("env", "match"),
+    [
+        ({"OMP_NUM_THREADS": 2}, "'OMP_NUM_THREADS' cannot be 2"),
+        (lambda i: {"GPU": i}, "'GPU' cannot be 0"),
+        (lambda _: None, r"env\(0\) is to be a dict"),
+    ],
+)
+def test_an_environment_that_no_process_can_have_is_named(env: Any, match: str) -> None:
+    with pytest.raises(TypeError, match=match):
+        Fleet(1, env=env).start()
+
+
+@pytest.mark.parametrize("preload", ["numpy", [3]])
+def test_what_is_preloaded_is_a_list_of_names(preload: Any) -> None:
+    with pytest.raises(TypeError, match="preload is a list"):
+        Fleet(1, preload=preload)
+
+
+def test_on_start_is_text() -> None:
+    with pytest.raises(TypeError, match="on_start is the text"):
+        Fleet(1, on_start=print)  # type: ignore[arg-type]
+
+
 def test_a_fleet_that_was_not_started_has_no_clients() -> None:
     fleet = Fleet(1)
     assert not fleet.running

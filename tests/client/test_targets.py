@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kernelfleet.client.targets import check_block, check_targets, resolve
+from kernelfleet.client.targets import check_block, check_targets, check_timeout, resolve
 from kernelfleet.errors import InvalidEngineID, NoEnginesRegistered
 
 IDS = [3, 0, 1]
@@ -105,7 +105,8 @@ def test_a_dead_engine_says_how_it_died_and_what_brings_it_back() -> None:
 def test_restart_may_name_dead_engines() -> None:
     dead = {1: "killed"}
     assert resolve([1, 0], [0], dead, allow_dead=True) == [1, 0]
-    assert resolve("all", [0], dead, allow_dead=True) == [0]
+    assert resolve("all", [0], dead, allow_dead=True) == [0, 1]
+    assert resolve("all", [], dead, allow_dead=True) == [1]
     with pytest.raises(InvalidEngineID):
         resolve(2, [0], dead, allow_dead=True)
 
@@ -133,3 +134,17 @@ def test_block_must_be_a_bool() -> None:
     for wrong in (0, 1, None, "yes", np.bool_(True), [0]):
         with pytest.raises(ValueError, match="block must be True or False"):
             check_block(wrong)
+
+
+@pytest.mark.parametrize("timeout", [None, 0, 2.5, float("inf"), np.float64(1)])
+def test_a_timeout_is_a_number_of_seconds_or_none(timeout: object) -> None:
+    assert check_timeout(timeout) == timeout
+
+
+@pytest.mark.parametrize(
+    ("timeout", "error"),
+    [("1", TypeError), (True, TypeError), (-1, ValueError), (float("nan"), ValueError)],
+)
+def test_a_timeout_that_makes_no_sense_is_refused(timeout: object, error: type[Exception]) -> None:
+    with pytest.raises(error, match="timeout is"):
+        check_timeout(timeout)

@@ -5,6 +5,7 @@ Sockets with a controller behind them are in tests/conformance, over all transpo
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -81,21 +82,28 @@ def test_nothing_passes_a_closed_embedded_transport() -> None:
     assert len(listener.received) == 1
 
 
-def test_a_socket_gives_up_on_a_controller_that_is_not_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_socket_gives_up_on_a_controller_that_is_not_there_or_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: bool
 ) -> None:
+    door = tmp_path / "nobody.sock"
+    mute = socket.socket(socket.AF_UNIX)
+    if stopped:  # the system takes connections for it as long as there is room
+        mute.bind(str(door))
+        mute.listen()
     monkeypatch.setattr(transport, "TICK_SECONDS", 0.005)
     thread, listener = loop.acquire(), Listener()
     fleet = FleetFile("gone", 1, "here", 0.0, key="00" * 32)
 
     def open_socket() -> None:
-        url = f"ipc://{tmp_path}/nobody.sock"
+        url = f"ipc://{door}"
         SocketTransport(Place(thread.loop, thread.context, fleet, url, "me"), listener)
 
     thread.call(open_socket)
     assert listener.gone.wait(10)
     loop.release(thread)
-    assert listener.reasons == ["nobody listens there"]
+    mute.close()
+    assert listener.reasons == [transport.SILENT if stopped else transport.NOBODY]
     assert listener.received == []
 
 

@@ -48,3 +48,8 @@ def test_options_are_read(line: str, options: CellOptions) -> None:
 def test_a_line_that_makes_no_sense_is_a_usage_error(line: str) -> None:
     with pytest.raises(UsageError, match="%%px"):
         cell_options(line)
+
+
+def test_a_timeout_that_is_no_number_is_called_so() -> None:
+    with pytest.raises(UsageError, match="'soon' is no number of seconds"):
+        cell_options("--timeout soon")

@@ -169,7 +169,10 @@ def test_a_namespace_names_the_variable_that_cannot_be_pickled() -> None:
     with pytest.raises(SerializationError, match="'bad'") as caught:
         pack_namespace({"good": 1, "bad": [threading.Lock()], "other": 2})
     assert caught.value.name == "bad"
-    assert isinstance(caught.value.__cause__, TypeError)
+    cause = caught.value.__cause__
+    assert isinstance(cause, TypeError)
+    assert caught.value.__context__ is None  # the attempts before are not shown as errors
+    assert cause.__context__ is None
 
 
 def test_variables_that_share_an_object_share_it_on_the_other_side() -> None:
