@@ -39,8 +39,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "promise(text): the line of the interface a test holds")
 
 
-def pytest_collection_finish() -> None:
-    """Spare every collection of garbage a walk over the test modules; some tests collect often."""
+@pytest.fixture(scope="module", autouse=True)
+def _short_collections() -> None:
+    """Let collections of garbage walk over what this module makes only.
+
+    Some tests collect often, and after 2,000 tests there is a lot to walk over.
+    """
     gc.collect()
     gc.freeze()
 
