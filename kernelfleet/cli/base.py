@@ -274,11 +274,16 @@ def unwind_on_signals() -> None:
     """
 
     def unwind(signum: int, _: object) -> NoReturn:
-        for each in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(each, signal.SIG_IGN)
+        ignore_signals()
         if signum == signal.SIGINT:
             raise KeyboardInterrupt
         sys.exit(128 + signum)
 
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, unwind)
+
+
+def ignore_signals() -> None:
+    """Let neither SIGINT nor SIGTERM cut short what is under way."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import time
 from collections.abc import Generator, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
@@ -24,10 +26,11 @@ from kernelfleet.cli.base import (
     Command,
     UsageError,
     complain,
+    ignore_signals,
     unwind_on_signals,
 )
 from kernelfleet.error_text import format_ids, shows_colours, without_colours
-from kernelfleet.errors import CompositeError, RemoteError, error_text
+from kernelfleet.errors import CompositeError, FleetError, RemoteError, error_text
 from kernelfleet.wire.platforms import number_of_cores
 
 if TYPE_CHECKING:
@@ -35,8 +38,17 @@ if TYPE_CHECKING:
     from kernelfleet.errors import Failure
 
 
+#: How long scripts may take to clean up after a Ctrl-C; another one ends them at once.
+WIND_DOWN_SECONDS = 10.0
+
 #: How a script is run; the frame of a traceback in which this stands is ours, not the user's.
 RUN_SCRIPT = "exec(compile(pathlib.Path(__file__).read_bytes(), __file__, 'exec'))"
+
+AS_PYTHON = """
+import sys, warnings
+exit = quit = sys.exit  # these would end the kernel instead of the script
+warnings.filterwarnings('ignore', 'To exit: use')  # IPython 9 on SystemExit
+""".strip()
 
 SCRIPT_CELL = f"""
 try:
@@ -67,7 +79,7 @@ class Job:
 
         Two cells, so that the lines of ``-c CODE`` count from 1 in a traceback.
         """
-        argv = f"import sys; sys.argv = {list(self.argv)!r}"
+        argv = f"{AS_PYTHON}\nsys.argv = {list(self.argv)!r}"
         if self.code is not None:
             return argv, self.code
         return f"{argv}\n{script_preparation(Path(self.argv[0]))}", SCRIPT_CELL
@@ -159,11 +171,9 @@ def script_preparation(path: Path) -> str:
         raise UsageError(f"{path}:{error.lineno}: SyntaxError: {error.msg}") from None
     full = path.resolve()
     return dedent(f"""
-        import pathlib, warnings
+        import pathlib
         sys.path.insert(0, {str(full.parent)!r})
         __file__ = {str(full)!r}
-        exit = quit = sys.exit  # these would end the kernel instead of the script
-        warnings.filterwarnings('ignore', 'To exit: use')  # IPython 9 on SystemExit
     """).strip()
 
 
@@ -186,12 +196,31 @@ def run_everywhere(
     mec.execute(preparation)
     pending = mec.execute(cell, block=False, on_output=note)
     pending.add_done_callback(lambda _: coming.put(None))
-    while (output := coming.get()) is not None:
-        yield output
+    try:
+        while (output := coming.get()) is not None:
+            yield output
+    except KeyboardInterrupt:
+        yield from wind_down(mec, coming)
+        raise
     error = pending.exception()
     if error is None or isinstance(error, CompositeError):
         return error
     raise error
+
+
+def wind_down(
+    mec: MultiEngineClient, coming: SimpleQueue[Output | None]
+) -> Generator[Output, None, None]:
+    """After Ctrl-C: let the scripts end in their own way, for a while or until the next Ctrl-C."""
+    unwind_on_signals()
+    deadline = time.monotonic() + WIND_DOWN_SECONDS
+    try:
+        with suppress(FleetError, Empty):
+            mec.interrupt(block=False)
+            while output := coming.get(timeout=max(0.0, deadline - time.monotonic())):
+                yield output
+    finally:
+        ignore_signals()  # the end of the fleet takes no second
 
 
 def output_of(engine_id: int, msg_type: str, content: Mapping[str, Any]) -> Output | None:
@@ -220,7 +249,10 @@ class LinePrinter:
         """Print everything as it comes; returns what the generator returns."""
         try:
             while True:
-                self.add(next(outputs))
+                try:
+                    self.add(next(outputs))
+                except KeyboardInterrupt as interrupt:  # it may have come while we printed
+                    self.add(outputs.throw(interrupt))
         except StopIteration as end:
             error: CompositeError | None = end.value
             return error
@@ -254,14 +286,17 @@ def report(error: CompositeError, stderr: TextIO | None = None) -> int:
     """Show what failed, engines that failed alike together, and return the exit code."""
     out = stderr or sys.stderr
     alike: dict[str, list[int]] = {}
-    for failure in error.failures:
+    failures = [failure for failure in error.failures if not _exited_well(failure)]
+    if not failures:
+        return EXIT_OK
+    for failure in failures:
         text = failure_text(failure)
         text = text if shows_colours(out) else without_colours(text)
         alike.setdefault(text, []).append(-1 if failure.engine_id is None else failure.engine_id)
     for text, ids in alike.items():
         out.write(f"[{format_ids(ids)}] {text}\n")
     failed = format_ids(each for ids in alike.values() for each in ids)
-    plural = "s" if len(error.failures) > 1 else ""
+    plural = "s" if len(failures) > 1 else ""
     complain(f"failed on engine{plural} {failed}", "kernelfleet run")
     return EXIT_FAILED
 
@@ -274,6 +309,16 @@ def failure_text(failure: Failure) -> str:
         return f"exit status {status}" if re.fullmatch(r"-?\d+", status) else status
     frames = [frame for frame in failure.traceback if not _is_ours(without_colours(frame))]
     return "\n".join(frames) or error_text(exception)
+
+
+def _exited_well(failure: Failure) -> bool:
+    """Code (a script's is caught in its cell) that said ``sys.exit()`` or ``sys.exit(0)``."""
+    exception = failure.exception
+    return (
+        isinstance(exception, RemoteError)
+        and exception.ename == "SystemExit"
+        and exception.evalue in ("", "0", "None")
+    )
 
 
 def _is_ours(frame: str) -> bool:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -175,6 +175,34 @@ def fake_client(error: Exception | None) -> Any:
     return SimpleNamespace(execute=execute)
 
 
+def test_code_that_exits_with_nothing_or_zero_ends_well() -> None:
+    for status in ("", "0"):
+        error = CompositeError.collect("execute", [Failure(0, RemoteError("SystemExit", status))])
+        assert report(error, io.StringIO()) == 0
+
+
+def test_an_interrupt_while_we_print_ends_the_run_like_one_while_we_wait() -> None:
+    seen: list[str] = []
+
+    def outputs() -> Generator[Output, None, None]:
+        try:
+            yield Output(0, "stdout", "on\n")
+        except KeyboardInterrupt:
+            yield Output(0, "stdout", "saved\n")
+            raise
+
+    class Screen(io.StringIO):
+        def write(self, text: str) -> int:
+            seen.append(text)
+            if len(seen) == 1:
+                raise KeyboardInterrupt
+            return len(text)
+
+    with pytest.raises(KeyboardInterrupt):
+        LinePrinter(1, Screen(), Screen()).print_all(outputs())
+    assert seen == ["[0] on\n", "[0] saved\n"]
+
+
 def division(engine_id: int, *frames: str) -> Failure:
     return Failure(engine_id, ZeroDivisionError("division by zero"), frames)
 
@@ -203,6 +231,7 @@ def test_identical_tracebacks_are_shown_once_without_our_own_frame(
             Failure(2, RemoteError("SystemExit", "3")),
             Failure(3, RemoteError("SystemExit", "no input")),
             Failure(4, EngineDied(4, signal=9)),
+            Failure(5, RemoteError("SystemExit", "0")),
         ],
     )
     assert report(error, out) == 1

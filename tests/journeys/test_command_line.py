@@ -180,6 +180,7 @@ def test_what_failed_alike_is_shown_once_and_the_exit_code_tells(cli: CLI, home:
 
 def test_a_script_that_exits_or_dies_is_told_apart_from_one_that_ends_well(cli: CLI) -> None:
     assert cli("run", "-n", "1", "-c", "import time").stderr == ""
+    assert cli("run", "-n", "1", "-c", "exit(0)").stderr == ""
     code = "import os, sys\nif engine_id: os._exit(3)\nsys.exit(5)"
     done = cli("run", "-n", "2", "-c", code, check=False)
     assert done.returncode == 1
@@ -199,6 +200,41 @@ def test_ctrl_c_in_a_terminal_ends_a_run_without_a_word_and_without_a_trace(home
     assert len(children) >= 2
     terminal.sendintr()
     terminal.sendintr()  # impatience must not leave anything behind
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert terminal.exitstatus == 130
+    assert "Traceback" not in terminal.before
+    assert not psutil.wait_procs(children, timeout=10)[1]
+
+
+CLEANS_UP = """
+import time
+try:
+    print('on', flush=True)
+    time.sleep(1000)
+finally:
+    {until}
+    print('saved', flush=True)
+"""
+
+
+@pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")  # pexpect
+@pytest.mark.parametrize("patient", [True, False])
+def test_after_ctrl_c_a_script_may_clean_up_until_the_next_one(home: Path, patient: bool) -> None:
+    until = "print('saving', flush=True)" if patient else "print('saving'); time.sleep(1000)"
+    script = home / "script.py"
+    script.write_text(CLEANS_UP.format(until=until))
+    terminal = pexpect.spawn(
+        COMMAND[0], [*COMMAND[1:], "run", "-n1", str(script)], timeout=30, encoding="utf-8"
+    )
+    terminal.expect_exact("on\r\n")
+    children = psutil.Process(terminal.pid).children(recursive=True)
+    terminal.sendintr()
+    terminal.expect_exact("saving\r\n")
+    if patient:
+        terminal.expect_exact("saved\r\n")
+    else:
+        terminal.sendintr()
     terminal.expect(pexpect.EOF)
     terminal.close()
     assert terminal.exitstatus == 130
