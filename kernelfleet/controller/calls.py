@@ -101,15 +101,15 @@ async def cancel_request(controller: Controller, result_id: str, *, interrupt: b
                 dropped.append(engine.id)
                 job.fail("Cancelled", "cancelled before it started")
             if interrupt and engine.run is not None and engine.run.job.request is request:
-                working.append(engine)
-    await asyncio.gather(*map(controller.roster.interrupt, working))
-    return {"value": {"dropped": dropped, "interrupted": [engine.id for engine in working]}}, []
+                working.append((engine, engine.run))
+    await asyncio.gather(*(controller.roster.interrupt(*each) for each in working))
+    return {"value": {"dropped": dropped, "interrupted": [engine.id for engine, _ in working]}}, []
 
 
 async def interrupt(controller: Controller, _client: str, head: JsonDict) -> Answer:
     """Interrupt what the engines run."""
     found = controller.find_engines(head["targets"])
-    await asyncio.gather(*map(controller.roster.interrupt, dict.fromkeys(found)))
+    await asyncio.gather(*(controller.roster.interrupt(each, each.run) for each in set(found)))
     return _each(found, lambda _: None)
 
 

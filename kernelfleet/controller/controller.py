@@ -247,7 +247,7 @@ class Controller:
 
     async def _stop_overdue(self, engine: Engine, run: Run, seconds: float) -> None:
         run.overdue = True
-        await self.roster.interrupt(engine)
+        await self.roster.interrupt(engine, run)
         await asyncio.sleep(OVERDUE_SECONDS)
         if engine.run is run:
             text = (

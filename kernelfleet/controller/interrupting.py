@@ -30,11 +30,13 @@ INTERRUPTED = "an interrupt is being settled"
 
 
 async def interrupt(
-    engine: Engine, launcher: Launcher, spawn: Callable[[Coroutine[Any, Any, None]], None]
+    engine: Engine,
+    run: Run | None,
+    launcher: Launcher,
+    spawn: Callable[[Coroutine[Any, Any, None]], None],
 ) -> None:
-    """Interrupt what the engine runs; nothing if it is idle."""
-    run = engine.run
-    if run is None or await _interrupt_by_name(engine, run):
+    """Interrupt what the engine ran when it was decided; nothing if that is over."""
+    if run is None or engine.run is not run or await _interrupt_by_name(engine, run):
         return
     await _begun(run)
     if engine.run is not run or engine.incarnation is None:

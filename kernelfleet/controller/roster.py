@@ -361,6 +361,6 @@ class Roster:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def interrupt(self, engine: Engine) -> None:
-        """Interrupt what the engine runs; nothing if it is idle."""
-        await interrupt(engine, self._launcher, self._spawn)
+    async def interrupt(self, engine: Engine, run: Run | None) -> None:
+        """Interrupt what the engine ran when it was decided; nothing if that is over."""
+        await interrupt(engine, run, self._launcher, self._spawn)

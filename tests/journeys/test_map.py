@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sys
@@ -262,3 +263,13 @@ def test_a_map_leaves_nothing_behind_in_the_controller() -> None:
         list(mec.imap(lambda x: b"x" * 1000, range(5000)))
         assert len(controller.results._kept) < 20
         assert not controller.running
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("transport", ["embedded", "unix"])
+def test_leaving_a_lazy_map_interrupts_nothing_that_comes_after_it(mec: MultiEngineClient) -> None:
+    for _ in range(200):
+        lazy = mec.imap(abs, itertools.count())
+        assert list(itertools.islice(lazy, 3)) == [0, 1, 2]
+        lazy.close()  # type: ignore[attr-defined]
+        assert mec.map(abs, range(100)) == list(range(100))
