@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 #: What the renderer may keep of sources and codes it has shown.
-KEPT_SOURCES = 100
+KEPT_SOURCES = 50
 _CACHES = ("__executing_cache", "__source_cache_with_lines")
 
 _OWN_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep

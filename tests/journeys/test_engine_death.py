@@ -220,6 +220,7 @@ def test_all_engines_dead_and_all_restarted(own_fleet: Start) -> None:
     assert mec.pull("n_engines") == [2, 2]
 
 
+@pytest.mark.slow
 def test_deaths_in_a_row_leave_no_stray_reply(own_fleet: Start) -> None:
     """Frames for a dead kernel are delivered to its successor on the same endpoint (pyzmq 27)."""
     mec = own_fleet(1, transport="unix").client()

@@ -142,6 +142,7 @@ def test_many_threads_submit_to_one_executor(own_fleet: Start) -> None:
     assert results == {n: [n**i for i in range(50)] for n in range(6)}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("transport")
 def test_two_clients_with_a_thousand_mixed_calls_each_get_theirs_in_order(
     own_fleet: Start,

@@ -151,6 +151,7 @@ def test_a_fleet_may_mix_kernels() -> None:
         assert mec.execute("engine_id").values() == [0, 1]
 
 
+@pytest.mark.slow
 def test_bash_executes_and_refuses_the_rest_by_name(bash: str) -> None:
     with Fleet(n=2, kernel=bash) as mec:
         assert mec.execute("x=5; echo $((x + 1))", timeout=20).stdout == ["6\n", "6\n"]

@@ -184,6 +184,7 @@ def test_ctrl_c_in_a_blocking_map_interrupts_its_items_and_comes_back(
 
 
 @pytest.mark.parametrize("transport", ["embedded"])
+@pytest.mark.slow
 def test_a_generator_of_many_items_needs_little_memory(mec: MultiEngineClient) -> None:
     given = 0
 

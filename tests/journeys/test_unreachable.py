@@ -13,6 +13,7 @@ import pytest
 import zmq
 
 from kernelfleet import MultiEngineClient
+from kernelfleet.client import reachability
 from kernelfleet.errors import ControllerUnreachable, FleetNotFound
 from kernelfleet.wire import connection
 from kernelfleet.wire.codec import Codec
@@ -48,6 +49,12 @@ def changed(daemon_file: dict[str, Any], tmp_path: Path) -> Callable[..., Path]:
     return changed
 
 
+@pytest.fixture
+def soon_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for a second only; one test waits for as long as users do."""
+    monkeypatch.setattr(reachability, "RECONNECT_TIMEOUT", 1.0)
+
+
 def test_a_stale_connection_file_is_told_from_a_running_fleet(
     own_fleet: Callable[..., OwnFleet],
 ) -> None:
@@ -62,11 +69,13 @@ def test_a_stale_connection_file_is_told_from_a_running_fleet(
         MultiEngineClient(("127.0.0.1", fleet.port))
 
 
+@pytest.mark.usefixtures("soon_given_up")
 def test_nobody_at_a_tcp_address_is_told_with_what_to_do(changed: Callable[..., Path]) -> None:
     with refused("nobody listens there.*kernelfleet start"):
         MultiEngineClient(changed(ipc=None, tcp="tcp://127.0.0.1:1"))
 
 
+@pytest.mark.usefixtures("soon_given_up")
 def test_a_wrong_key_on_the_unix_socket_is_refused_with_a_hint(
     changed: Callable[..., Path],
 ) -> None:
@@ -74,6 +83,7 @@ def test_a_wrong_key_on_the_unix_socket_is_refused_with_a_hint(
         MultiEngineClient(changed(key="00" * 32))
 
 
+@pytest.mark.usefixtures("soon_given_up")
 def test_a_wrong_key_on_tcp_is_refused_with_a_hint(changed: Callable[..., Path]) -> None:
     with refused("key is wrong"):
         MultiEngineClient(changed(ipc=None, key="00" * 32))
