@@ -2,7 +2,8 @@
 
 IPython 9 prints an exception group with the plain ``traceback`` module, and a notebook gets no
 ``error`` output for it; so CompositeErrors are shown by us, wherever the shell is asked to show
-one. So is which engines Ctrl-C has interrupted. All other errors are IPython's business.
+one. So is which engines Ctrl-C has interrupted. Of our plain errors (no such engine, a timeout)
+only the user's frames are shown. All other errors are IPython's business.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Callable
 from typing import Any, TypeGuard
 
 from kernelfleet.error_text import format_ids, text_of, without_colours
-from kernelfleet.errors import CompositeError
+from kernelfleet.errors import CompositeError, FleetError, error_text
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
@@ -52,7 +53,7 @@ def _show_ours_or(shell: Any, show_others: Callable[..., Any]) -> Callable[..., 
 
     def showtraceback(exc_tuple: Any = None, *args: Any, **options: Any) -> None:
         error = exc_tuple[1] if exc_tuple else sys.exc_info()[1] or getattr(sys, "last_value", None)
-        if isinstance(error, CompositeError) or _is_of_a_call(error):
+        if isinstance(error, CompositeError) or _is_of_a_call(error) or _says_it_all(error):
             show(shell, error)
         elif isinstance(error, Exception) and _was_raised_while_handling(error):
             # IPython 9 would print it all plainly, because of the group in its context.
@@ -69,6 +70,13 @@ def _show_ours_or(shell: Any, show_others: Callable[..., Any]) -> Callable[..., 
 def _is_of_a_call(error: object) -> TypeGuard[KeyboardInterrupt]:
     """Whether it is the Ctrl-C of a blocking call."""
     return isinstance(error, KeyboardInterrupt) and hasattr(error, "pending_result")
+
+
+def _says_it_all(error: object) -> TypeGuard[FleetError]:
+    """Whether it is an error of ours without another one behind it."""
+    return isinstance(error, FleetError) and (
+        error.__cause__ is None and (error.__suppress_context__ or error.__context__ is None)
+    )
 
 
 def _was_raised_while_handling(error: BaseException | None) -> bool:
@@ -93,7 +101,8 @@ def show(shell: Any, error: BaseException, tb: Traceback = None) -> None:
     if isinstance(error, CompositeError):
         lines = [*error._render_traceback_(), *hints(error, shell.user_ns)]
     else:
-        lines = ["\n".join([type(error).__name__, *getattr(error, "__notes__", ())])]
+        text = error_text(error) if isinstance(error, FleetError) else type(error).__name__
+        lines = ["\n".join([text, *getattr(error, "__notes__", ())])]
     lines = [*_frames(shell, error, tb), *lines]
     if str(shell.colors).lower() == "nocolor":
         lines = [without_colours(line) for line in lines]

@@ -108,3 +108,13 @@ def test_a_summary_is_one_line(mec: MultiEngineClient) -> None:
     assert failures.summary(raised.value) == (
         "4 engines failed: [0:execute]: ZeroDivisionError: division by zero, and 3 more"
     )
+
+
+def test_an_error_of_ours_shows_the_users_frames_and_no_others(shell: Shell) -> None:
+    wanted = "InvalidEngineID: no engine 9: the engines are 0-3"
+    shell.run("def ask():\n    return mec.execute('1', targets=9)")
+    out = shell.run("ask()")
+    assert "return mec.execute" in out
+    assert "kernelfleet" not in out.replace("kernelfleet.errors", "")
+    assert out.rstrip().endswith(wanted)
+    assert shell.run("%%px --targets 9\n1").strip() == wanted
