@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from kernelfleet.controller.interrupting import over
 from kernelfleet.errors import StartError
 
 if TYPE_CHECKING:
@@ -107,9 +108,11 @@ async def cancel_request(controller: Controller, result_id: str, *, interrupt: b
 
 
 async def interrupt(controller: Controller, _client: str, head: JsonDict) -> Answer:
-    """Interrupt what the engines run."""
+    """Interrupt what the engines run, and answer when it is over: its error clears the queue."""
     found = controller.find_engines(head["targets"])
-    await asyncio.gather(*(controller.roster.interrupt(each, each.run) for each in set(found)))
+    working = [(each, each.run) for each in set(found) if each.run is not None]
+    await asyncio.gather(*(controller.roster.interrupt(*each) for each in working))
+    await over(working)
     return _each(found, lambda _: None)
 
 

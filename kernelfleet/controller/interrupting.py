@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from kernelfleet.controller.dialects import PortableRun, Run
@@ -24,6 +24,9 @@ NAMED_INTERRUPT_SECONDS = 0.3
 BEGIN_SECONDS = 2.0
 #: How long a kernel that is not ours may take to heed an interrupt before it gets another.
 INSIST_SECONDS = 0.5
+
+#: How long who interrupts waits for the end of what does not heed it.
+HEED_SECONDS = 1.0
 
 # Why a queue is held.
 INTERRUPTED = "an interrupt is being settled"
@@ -45,6 +48,15 @@ async def interrupt(
     if not engine.native:
         spawn(_settle(engine))
         spawn(_insist(engine, run, launcher))
+
+
+async def over(working: Sequence[tuple[Engine, Run]], seconds: float = HEED_SECONDS) -> None:
+    """Wait a while until engines have ended what they ran."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    # An engine tells nobody that it has gone on, and this is rare.
+    while any(engine.run is run for engine, run in working) and loop.time() < deadline:  # noqa: ASYNC110
+        await asyncio.sleep(NUDGE_SECONDS / 20)
 
 
 async def _interrupt_by_name(engine: Engine, run: Run) -> bool:

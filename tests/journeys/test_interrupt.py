@@ -131,6 +131,18 @@ def test_an_interrupt_of_idle_engines_does_nothing(mec: MultiEngineClient) -> No
 
 
 @pytest.mark.parametrize("transport", ["embedded", "unix"])
+def test_what_is_asked_after_an_interrupt_is_not_cleared_by_its_error(
+    mec: MultiEngineClient,
+) -> None:
+    for _ in range(5):
+        pending, inside = start(mec, LONG["sleep"], len(mec))
+        assert inside.wait(20)
+        mec.interrupt()
+        assert mec.execute("5", timeout=20).values() == [5] * len(mec)
+        assert_interrupted(pending)
+
+
+@pytest.mark.parametrize("transport", ["embedded", "unix"])
 def test_an_interrupt_clears_what_the_same_client_queued_behind_it(
     connect: Callable[[], MultiEngineClient], mec: MultiEngineClient
 ) -> None:
