@@ -7,6 +7,7 @@ code. This is not the place for what one sub-command alone needs.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import signal
 import sys
@@ -134,6 +135,10 @@ class Command(JupyterApp):
         if self._dispatching:
             return
         from_command_line = Config(self.config)
+        named = self.config_file
+        there = any(os.path.isfile(named + ending) for ending in ("", ".py", ".json"))
+        if named and not there and not self.generate_config:
+            raise UsageError(f"there is no configuration file {named}")
         try:
             self.load_config_file(suppress_errors=False)
         except UsageError:

@@ -80,6 +80,17 @@ def test_a_configuration_file_that_does_not_load_is_a_mistake_too(cli: CLI, home
     assert err.count("\n") == 1
 
 
+def test_a_configuration_file_that_is_named_and_not_there_is_a_mistake(
+    cli: CLI, home: Path
+) -> None:
+    code, _, err = cli("list", "--config", str(home / "nope.py"))
+    assert code == 2
+    assert f"there is no configuration file {home / 'nope.py'}" in err
+    (home / "there.py").write_text("")
+    assert cli("list", "--config", str(home / "there.py"))[0] == 0
+    assert cli("list", "--config", str(home / "there"))[0] == 0
+
+
 def test_the_command_line_wins_over_the_configuration_file(cli: CLI, home: Path) -> None:
     (home / "config_dir").mkdir()
     config = home / "config_dir" / "jupyter_kernelfleet_config.py"
