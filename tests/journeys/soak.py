@@ -17,6 +17,8 @@ from tests.gate import Gate
 from tests.journeys.soak_measure import Reading, SoakedFleet, Stock, grown, take
 from tests.journeys.soak_phases import Phase, Soaked
 
+#: The point at the end of each round.
+ROUND = "a round"
 #: How much larger than at the start a process may be.
 TOLERANCE = 0.05
 #: What may remain of an operation on average, and what comes and goes by itself.
@@ -60,12 +62,19 @@ class Course:
     seconds: float = 0.0
 
     def add(self, point: str, stock: Stock) -> None:
-        """Note what was seen at a point; details of the middle go, or we grow ourselves."""
+        """Note what was seen at a point; most details go, or we grow ourselves."""
         stocks = self.points.setdefault(point, [])
-        for reading in stocks[-1].readings.values() if len(stocks) > 1 else ():
-            reading.objects.clear()
+        if point != ROUND:
+            _forget_types(stock)
+        elif len(stocks) > 1:
+            _forget_types(stocks[-1])
         stocks.append(stock)
         self.operations.setdefault(point, []).append(sum(self.done.values()))
+
+
+def _forget_types(stock: Stock) -> None:
+    for reading in stock.readings.values():
+        reading.objects.clear()
 
 
 def run(plan: Plan, folder: Path) -> Course:
@@ -96,7 +105,7 @@ def _round(course: Course, it: Soaked) -> None:
         print(f"{n} {name}: {time.monotonic() - began:.1f} s", end="; ", flush=True)
         if course.plan.each:
             course.add(name, _quiet_stock(course, it, name))
-    course.add("a round", _quiet_stock(course, it, "a round"))
+    course.add(ROUND, _quiet_stock(course, it, ROUND))
     print()
 
 
@@ -182,7 +191,7 @@ def rise(xs: list[int], ys: list[int]) -> float:
 
 def table(course: Course) -> str:
     """Growth from the first round to the last, as rows of a table of Markdown."""
-    rounds = len(course.points["a round"])
+    rounds = len(course.points[ROUND])
     lines = [
         f"{course.plan.name}: {rounds} rounds, {course.seconds:.0f} s; "
         + ", ".join(f"{n} {name}" for name, n in course.done.items()),
