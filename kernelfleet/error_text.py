@@ -24,7 +24,7 @@ def text_of(exception: BaseException) -> str:
     try:
         return str(exception)
     except Exception:  # noqa: BLE001 - we are reporting an error already
-        return "<its text cannot be shown>"
+        return f"<{type(exception).__name__} whose __str__ fails>"
 
 
 def named_text(exception: BaseException) -> str:

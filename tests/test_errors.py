@@ -201,7 +201,7 @@ def test_a_failure_may_have_a_verb_of_its_own() -> None:
 
 def test_an_error_whose_text_fails_is_still_listed() -> None:
     error = CompositeError.collect("execute", [Failure(0, WordlessError())])
-    assert str(error).endswith("[0:execute]: WordlessError: <its text cannot be shown>")
+    assert str(error).endswith("[0:execute]: WordlessError: <WordlessError whose __str__ fails>")
 
 
 def test_elist_holds_type_value_and_traceback() -> None:

@@ -20,6 +20,7 @@ from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult
 from kernelfleet.engine.interrupts import Cancellation, run_cancellable, run_interruptible
 from kernelfleet.engine.namespace import Namespace
 from kernelfleet.engine.tracebacks import render_plainly, users_frames
+from kernelfleet.error_text import text_of
 
 
 @dataclass
@@ -50,6 +51,27 @@ def remember_shown_errors(shell: Any) -> None:
         return etype, error, tb
 
     shell._get_exc_info = get_and_remember
+
+
+def survive_broken_texts(shell: Any) -> None:
+    """Let the shell show and note errors whose ``__str__`` fails.
+
+    What that raises would take the error's place (ipykernel 7.4, IPython 9.18).
+    """
+    show = shell._showtraceback
+    note = getattr(shell, "_format_exception_for_storage", None)
+
+    def show_in_any_case(etype: Any, error: Any, lines: Any) -> None:
+        show(etype, text_of(error) if isinstance(error, BaseException) else error, lines)
+
+    def note_in_any_case(error: Any, *args: Any, **options: Any) -> Any:
+        try:
+            return note(error, *args, **options) if note is not None else None
+        except Exception:  # noqa: BLE001 - the user's class takes part
+            return {"ename": type(error).__name__, "evalue": text_of(error), "traceback": []}
+
+    shell._showtraceback = show_in_any_case
+    shell._format_exception_for_storage = note_in_any_case
 
 
 async def run_cell(

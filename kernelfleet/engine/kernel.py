@@ -54,6 +54,7 @@ class EngineKernel(IPythonKernel):
         self.namespace = Namespace(self.shell)
         functions.set_namespace_provider(self.namespace)
         execution.remember_shown_errors(self.shell)
+        execution.survive_broken_texts(self.shell)
         show_causes_where_they_were_raised(self.shell)
         self._peeker = Peeker(self.namespace)
         self._shares_memory = False

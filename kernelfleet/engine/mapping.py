@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from types import CoroutineType
 from typing import Any
 
+from kernelfleet.error_text import text_of
 from kernelfleet.errors import SerializationError
 from kernelfleet.wire.exceptions import with_causes
 from kernelfleet.wire.serialize import pack, pack_nested, unpack
@@ -261,7 +262,7 @@ def _describe(error: BaseException) -> dict[str, Any]:
             frames = None
     return {
         "ename": type(error).__name__,
-        "evalue": str(error),
+        "evalue": text_of(error),
         "traceback": list(render(shell, error)) if shell is not None else [],
         "kind": "user",
         "exception": frames,

@@ -16,6 +16,7 @@ from typing import Any
 import zmq
 from jupyter_client.session import DELIM, Session
 
+from kernelfleet.error_text import text_of
 from kernelfleet.wire.blocks import to_frames
 from kernelfleet.wire.exceptions import with_causes
 from kernelfleet.wire.serialize import pack
@@ -132,15 +133,8 @@ def error_answer(error: BaseException, lines: Sequence[str] = (), *, kind: str =
     content = {
         "status": "error",
         "ename": type(error).__name__,
-        "evalue": _text_of(error),
+        "evalue": text_of(error),
         "traceback": list(lines),
         "kind": kind,
     }
     return Answer(content, buffers)
-
-
-def _text_of(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:  # noqa: BLE001 - likewise
-        return f"<{type(error).__name__} whose __str__ fails>"

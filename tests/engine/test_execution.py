@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from kernelfleet.error_text import without_colours
 from kernelfleet.wire.serialize import unpack
 from tests.engine.driver import Engine
 
@@ -100,8 +101,10 @@ def test_an_exception_that_cannot_be_pickled_comes_without_buffers(engine: Engin
 
 def test_an_error_whose_text_fails_is_still_reported(engine: Engine) -> None:
     code = "class Odd(Exception):\n    def __str__(self): raise RuntimeError\nraise Odd"
-    done = engine.execute(code)
-    assert done["status"] == "error"
+    for cell in (code, f"await __import__('asyncio').sleep(0)\n{code}"):
+        done = engine.execute(cell)
+        assert (done["ename"], done["evalue"]) == ("Odd", "<Odd whose __str__ fails>")
+        assert "raise Odd" in without_colours("\n".join(done["traceback"]))
     assert engine.execute("1")["status"] == "ok"
 
 

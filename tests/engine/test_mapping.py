@@ -89,6 +89,21 @@ def test_an_error_keeps_its_type_and_traceback() -> None:
     assert isinstance(unpack(described["exception"]), KeyError)
 
 
+def test_an_error_whose_text_fails_fails_its_item_alone() -> None:
+    class Odd(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    def fail_at(x: int) -> int:
+        if x == 1:
+            raise Odd
+        return x
+
+    (_, first), (_, described), (_, last) = run(fail_at, [0, 1, 2], stop=False)[0]
+    assert (first, last) == (0, 2)
+    assert (described["ename"], described["evalue"]) == ("Odd", "<Odd whose __str__ fails>")
+
+
 def test_a_value_that_cannot_be_pickled_fails_its_item_alone() -> None:
     outcomes, _ = run(lambda x: threading.Lock() if x else x, [0, 1, 0])
     assert [kind for kind, _ in outcomes] == ["ok", "error", "ok"]
