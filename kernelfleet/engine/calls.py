@@ -9,9 +9,13 @@ from typing import Any
 from kernelfleet.engine.interrupts import run_cancellable, run_interruptible
 
 
-async def call(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """Call user code so that it can be interrupted; what an ``async def`` returns is awaited."""
+def call(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Call user code so that it can be interrupted.
+
+    Not in a coroutine, which could not pass on the function's StopIteration (PEP 479).
+
+    Returns:
+        The value; for an ``async def`` a coroutine that gives it.
+    """
     value = run_interruptible(lambda: function(*args, **kwargs))
-    if inspect.iscoroutine(value):
-        return await run_cancellable(value)
-    return value
+    return run_cancellable(value) if inspect.iscoroutine(value) else value

@@ -221,10 +221,15 @@ class EngineKernel(IPythonKernel):
             answer.content["translated"] = outcome.translated.removesuffix("\n")
         return answer
 
-    async def _apply(self, request: Request) -> Answer:
+    def _apply(self, request: Request) -> Answer | Awaitable[Answer]:
         function, args, kwargs = interrupts.run_interruptible(lambda: unpack(request.buffers))
-        value = await call(function, args, kwargs)
+        value = call(function, args, kwargs)
+        if inspect.iscoroutine(value):
+            return self._answer_with(value)
         return Answer({"status": "ok"}, self._pack(value))
+
+    async def _answer_with(self, value: Awaitable[Any]) -> Answer:
+        return Answer({"status": "ok"}, self._pack(await value))
 
     def _pack(self, value: Any) -> Sequence[Any]:
         """The frames of a reply, large buffers in shared memory where that is shared."""

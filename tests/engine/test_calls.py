@@ -49,6 +49,12 @@ def test_an_async_functions_error_is_its_own(engine: Engine) -> None:
     assert engine.ask_apply(wrong)["content"]["ename"] == "KeyError"
 
 
+def test_a_stop_iteration_is_told_as_what_it_is(engine: Engine) -> None:
+    reply = engine.ask_apply(next, iter(()))
+    assert reply["content"]["ename"] == "StopIteration"
+    assert isinstance(unpack(reply["buffers"]), StopIteration)
+
+
 def test_the_traceback_shows_the_users_lines_and_no_others(engine: Engine) -> None:
     reply = engine.ask_apply(fail, 0)
     text = "\n".join(reply["content"]["traceback"])
