@@ -170,9 +170,11 @@ def _serve(start: Start, say: Callable[[str], None], to_stderr: bool) -> int:
 
     with _logging(log, start.fleet_name, start.log_level, to_stderr):
         _hang_up_is_sigterm()
-        run_daemon(options, on_ready)
-        log.info("stopped fleet %r", start.fleet_name)
-    return EXIT_OK
+        signum = run_daemon(options, on_ready)
+        when = " before it was ready" if signum else ""
+        log.info("stopped fleet %r%s", start.fleet_name, when)
+    # A fleet that ran and was ended in order is no failure, however it was ended.
+    return EXIT_OK if signum is None else 128 + signum
 
 
 def _hang_up_is_sigterm() -> None:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from logging import Logger
+from typing import Any
 
 import zmq
 
@@ -49,13 +50,16 @@ def run_daemon(
     options: DaemonOptions,
     on_ready: Callable[[FleetFile], None],
     log: Logger | None = None,
-) -> None:
+) -> int | None:
     """Start a fleet and serve it until SIGINT, SIGTERM, or a client's ``stop_fleet``.
 
     Args:
         options: What to start.
         on_ready: Called once the engines answer and clients can connect.
         log: Where engine deaths and refused messages are told.
+
+    Returns:
+        The signal that came before the fleet was ready; None where it was ready once.
 
     Raises:
         FleetExists: a fleet of this name is running.
@@ -65,41 +69,48 @@ def run_daemon(
     _raise_descriptor_limit()
     # add_reader, which every socket of ours needs, is not for the loop that Windows starts with
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-        runner.run(_serve(options, on_ready, log or logging.getLogger("kernelfleet")))
+        return runner.run(_serve(options, on_ready, log or logging.getLogger("kernelfleet")))
 
 
 async def _serve(
     options: DaemonOptions, on_ready: Callable[[FleetFile], None], log: Logger
-) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    _stop_on_signals(loop, stop)
+) -> int | None:
+    stop = _first_signal(asyncio.get_running_loop())
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     context.set(zmq.MAX_SOCKETS, MAX_SOCKETS)
     try:
         starting = asyncio.create_task(FleetHost.launch(_host_options(options), context, log))
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+        ends: list[asyncio.Future[Any]] = [starting, stop]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if not starting.done():
             starting.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await starting
-            return
+            return stop.result()
         host = starting.result()
         try:
             await _serve_host(host, options, context, on_ready, log, stop)
         finally:
             await host.stop()
+        return None
     finally:
         context.destroy(linger=500)
 
 
-def _stop_on_signals(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+def _first_signal(loop: asyncio.AbstractEventLoop) -> asyncio.Future[int]:
+    """The signal that ends us, when it has come."""
+    first: asyncio.Future[int] = loop.create_future()
+
+    def take(signum: int) -> None:
+        if not first.done():
+            first.set_result(int(signum))
+
     for signum in (signal.SIGINT, signal.SIGTERM):
         try:
-            loop.add_signal_handler(signum, stop.set)
+            loop.add_signal_handler(signum, take, signum)
         except NotImplementedError:  # Windows
-            signal.signal(signum, lambda *_: loop.call_soon_threadsafe(stop.set))
+            signal.signal(signum, lambda signum, _: loop.call_soon_threadsafe(take, signum))
+    return first
 
 
 async def _serve_host(
@@ -108,7 +119,7 @@ async def _serve_host(
     context: zmq.Context[zmq.Socket[bytes]],
     on_ready: Callable[[FleetFile], None],
     log: Logger,
-    stop: asyncio.Event,
+    stop: asyncio.Future[int],
 ) -> None:
     fleet = FleetFile(
         name=options.name,
@@ -127,10 +138,10 @@ async def _serve_host(
             fleet.tcp = server.listen_tcp(fleet, options.port)
         host.directory.write(fleet)
         on_ready(fleet)
-        waits = [asyncio.create_task(event.wait()) for event in (stop, host.stop_requested)]
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
-            wait.cancel()
+        asked = asyncio.create_task(host.stop_requested.wait())
+        ends: list[asyncio.Future[Any]] = [stop, asked]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
         await host.stop()
     finally:
         server.close()

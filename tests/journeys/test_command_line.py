@@ -97,6 +97,21 @@ def test_a_fleet_in_the_foreground_tells_what_it_is_and_ends_on_a_signal(
     assert "stopped fleet 'default'" in log
 
 
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_start_that_is_interrupted_is_no_success_and_leaves_nothing(
+    home: Path, signum: signal.Signals
+) -> None:
+    began = home / "began"
+    os.mkfifo(began)
+    code = f"open({str(began)!r}, 'w').close(); import time; time.sleep(60)"
+    with foreground("start", "-n", "1", "--on-start", code) as process:
+        began.read_text()
+        process.send_signal(signum)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (128 + signum, "", "")
+    assert not list((home / "runtime_dir").rglob("*.json"))
+
+
 def test_the_death_of_an_engine_is_told_at_once_and_logged(cli: CLI) -> None:
     with foreground("start", "-n", "2", "--no-tcp") as process:
         lines_until(process, "stop ")
