@@ -73,14 +73,15 @@ def why_it_failed(engine: Engine, error: BaseException, seconds: float, log: Pat
         log: What its process has written.
     """
     if not isinstance(error, TimeoutError):
-        cause = engine.death or str(error) or "was stopped"
+        cause = engine.death or str(error).removeprefix(f"engine {engine.id}: ")
+        what = f"did not come up: {cause or 'it was stopped'}"
     elif engine.info:
-        cause = f"did not finish its on_start code within {seconds:g} s"
+        what = f"did not finish its on_start code within {seconds:g} s while starting"
     else:
-        cause = f"did not answer within {seconds:g} s"
+        what = f"did not answer within {seconds:g} s while starting"
     tail = _tail(log)
     last = f"; its last words:\n{tail}" if tail else ""
-    return f"engine {engine.id} {cause} while starting{meaning(tail)}{last}"
+    return f"engine {engine.id} {what}{meaning(tail)}{last}"
 
 
 def _tail(log: Path) -> str:

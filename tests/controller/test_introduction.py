@@ -29,10 +29,11 @@ def engine(**fields: Any) -> Any:
         (
             ConnectionError("engine 3: gone"),
             {"death": "killed by signal 9"},
-            "engine 3 killed by signal 9 while starting",
+            "engine 3 did not come up: killed by signal 9",
         ),
+        (ConnectionError("engine 3: gone"), {}, "engine 3 did not come up: gone"),
     ],
-    ids=["silent", "busy with on_start", "dead"],
+    ids=["silent", "busy with on_start", "dead", "let go of"],
 )
 def test_the_cause_is_named(
     tmp_path: Path, error: Exception, fields: dict[str, Any], told: str

@@ -349,7 +349,7 @@ def test_a_limit_of_processes_is_a_start_error_that_says_so(
         check=False,
     )
     assert finished.returncode == 1, finished.stderr
-    assert "while starting" in finished.stderr or "could not be started" in finished.stderr
+    assert "did not" in finished.stderr or "could not be started" in finished.stderr
     assert "limit of processes" in finished.stderr
     eventually(lambda: not marked(mark))
     assert not list((home / "run" / "kernelfleet").iterdir())

@@ -140,7 +140,7 @@ def test_restarts_kills_and_scales_at_once_leave_the_engines_that_are_listed(
     ("misbehave", "told"),
     [
         ("1 / 0", "on_start code failed: ZeroDivisionError"),
-        ("os._exit(4)", "exit code 4 while starting"),
+        ("os._exit(4)", "engine 1 did not come up: its process ended with exit code 4"),
         pytest.param(
             "exec('while True: pass')",
             "did not finish its on_start",
