@@ -133,10 +133,10 @@ class MapVerbs(BaseClient):
             label=f"imap({name_of(function)})",
         )  # fmt: skip
 
-    def _map_targets(self, targets: Targets | None) -> list[int]:
+    def _map_targets(self, targets: Targets | None, who: str = "map") -> list[int]:
         ids = list(dict.fromkeys(self._resolve(targets)))
         if not ids:
-            raise NoEnginesRegistered("map needs at least one engine, and targets is empty")
+            raise NoEnginesRegistered(f"{who} needs at least one engine, and targets is empty")
         return ids
 
     def mapper(
@@ -210,7 +210,7 @@ class MapVerbs(BaseClient):
 
         options = TaskOptions(retries=retries, timeout=timeout, require=require)
         wanted = self._targets if targets is None else check_targets(targets)
-        ids, connection = self._map_targets(wanted), self._connection
+        ids, connection = self._map_targets(wanted, "an executor"), self._connection
         if isinstance(wanted, str | slice):
             here = slice(None) if isinstance(wanted, str) else wanted
             return FleetExecutor(self, lambda: connection.roster.ids[here], options)

@@ -13,7 +13,7 @@ import pytest
 
 from kernelfleet import MultiEngineClient
 from kernelfleet.client.executor import TaskOptions, _options_among
-from kernelfleet.errors import CompositeError, SerializationError
+from kernelfleet.errors import CompositeError, NoEnginesRegistered, SerializationError
 from tests.fleets import eventually
 
 pytestmark = pytest.mark.parametrize("transport", ["embedded"])
@@ -96,6 +96,11 @@ def test_shutdown_without_waiting_lets_what_was_submitted_finish(mec: MultiEngin
 def test_an_executor_has_as_many_workers_as_engines(mec: MultiEngineClient) -> None:
     with mec.executor() as pool, mec.executor(targets=[0, 2]) as two:
         assert (pool._max_workers, two._max_workers) == (4, 2)
+
+
+def test_an_executor_without_engines_is_refused_by_its_name(mec: MultiEngineClient) -> None:
+    with pytest.raises(NoEnginesRegistered, match="an executor needs at least one engine"):
+        mec.executor(targets=[])
 
 
 def test_arguments_are_taken_as_they_are_at_the_time(mec: MultiEngineClient) -> None:
