@@ -23,6 +23,11 @@ def test_every_public_name_resolves() -> None:
         assert name in dir(kernelfleet)
 
 
+def test_tab_completion_offers_the_public_names_only() -> None:
+    offered = {name for name in dir(kernelfleet) if not name.startswith("__")}
+    assert offered == set(kernelfleet.__all__) - {"__version__"}
+
+
 def test_every_error_class_is_public() -> None:
     classes = {
         name

@@ -81,9 +81,9 @@ class Fleet:
             cwd=None if cwd is None else os.fspath(cwd),
             on_start=_on_start(on_start),
             preload=_preload(preload),
-            fork=fork,
+            fork=_fork(fork),
             restart=restart,
-            limits=dict(limits or {}),
+            limits=_limits(limits),
             embedded=True,
         )
         self._thread: loop_thread.LoopThread | None = None
@@ -213,6 +213,18 @@ def _preload(modules: Sequence[str]) -> tuple[str, ...]:
     if isinstance(modules, str) or not all(isinstance(name, str) for name in modules):
         raise TypeError(f"preload is a list of modules' names, not {modules!r}")
     return tuple(modules)
+
+
+def _fork(fork: object) -> bool:
+    if not isinstance(fork, bool):
+        raise TypeError(f"fork is True or False, not {fork!r}")
+    return fork
+
+
+def _limits(limits: Mapping[str, int | None] | None) -> dict[str, int | None]:
+    if limits is not None and not isinstance(limits, Mapping):
+        raise TypeError(f"limits is a dict of limits by name, not {limits!r}")
+    return dict(limits or {})
 
 
 def _logger() -> logging.Logger:

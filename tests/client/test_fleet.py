@@ -58,6 +58,15 @@ def test_what_is_preloaded_is_a_list_of_names(preload: Any) -> None:
         Fleet(1, preload=preload)
 
 
+@pytest.mark.parametrize(
+    ("option", "match"),
+    [({"fork": "no"}, "fork is True or False"), ({"limits": 3}, "limits is a dict")],
+)
+def test_options_of_another_kind_are_refused(option: Any, match: str) -> None:
+    with pytest.raises(TypeError, match=match):
+        Fleet(1, **option)
+
+
 def test_on_start_is_text() -> None:
     with pytest.raises(TypeError, match="on_start is the text"):
         Fleet(1, on_start=print)  # type: ignore[arg-type]
