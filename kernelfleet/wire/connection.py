@@ -313,7 +313,7 @@ def read(name_or_path: str | os.PathLike[str]) -> FleetFile:
         known = {key: data[key] for key in FleetFile.__dataclass_fields__ if key in data}
         return FleetFile(**known)
     except FileNotFoundError:
-        raise FleetNotFound(_not_found_message(text)) from None
+        raise FleetNotFound(_not_found_message(text, by_path)) from None
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise FleetNotFound(f"{path} is no connection file of a fleet: {error}") from error
 
@@ -329,7 +329,13 @@ def successor(source: str | os.PathLike[str], fleet: FleetFile) -> str | None:
     return f"it has ended, and another fleet is called {now.name!r} now: make a new client"
 
 
-def _not_found_message(name: str) -> str:
+def _not_found_message(name: str, by_path: bool) -> str:
+    if not name:
+        return "a fleet's name cannot be empty; leave it out to mean the default one"
+    if address := re.fullmatch(r"(?:\w+://)?([\w.-]+):(\d+)/?", name):
+        return f"{name!r} names no fleet: an address is a tuple, ('{address[1]}', {address[2]})"
+    if by_path:
+        return f"there is no connection file {name}: its fleet has ended, or it is elsewhere"
     names = [fleet.name for fleet in find_fleets()]
     running = f"running: {', '.join(names)}" if names else "none is running"
     return f"no fleet {name!r} ({running}); start one with `kernelfleet start --name {name}`"

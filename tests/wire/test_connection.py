@@ -355,6 +355,22 @@ def test_a_missing_fleet_is_told_with_those_that_run(take: Callable[[str], Fleet
         connection.read("two")
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("/nope/fleet.json", r"there is no connection file /nope/fleet\.json"),
+        ("fleet.json", r"there is no connection file fleet\.json"),
+        ("", "name cannot be empty"),
+        ("tcp://127.0.0.1:10105", r"an address is a tuple, \('127.0.0.1', 10105\)"),
+        ("localhost:10105", r"an address is a tuple, \('localhost', 10105\)"),
+    ],
+)
+def test_what_can_be_no_fleets_name_is_told_so(name: str, told: str) -> None:
+    with pytest.raises(FleetNotFound, match=told) as raised:
+        connection.read(name)
+    assert "--name" not in str(raised.value)
+
+
 @pytest.mark.parametrize("text", ["", "no json", "[]", "{}", '{"name": "x"}', "\0"])
 def test_a_file_that_is_no_connection_file_is_told_so(tmp_path: Path, text: str) -> None:
     (tmp_path / "x.json").write_text(text)
