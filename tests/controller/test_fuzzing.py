@@ -337,13 +337,13 @@ def test_answers_of_engines_end_their_requests_whatever_they_say(tmp_path: Path)
     drawn(tmp_path, Fuzzed.engines_say, 500)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_a_hundred_thousand_messages_of_clients(fuzzed: Fuzzed) -> None:
     seeded(fuzzed, fuzzed.clients_say, CASES)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_a_hundred_thousand_answers_of_engines(fuzzed: Fuzzed) -> None:
     seeded(fuzzed, fuzzed.engines_say, CASES)

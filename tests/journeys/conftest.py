@@ -14,10 +14,37 @@ from tests.journeys.daemons import OwnFleet
 ALWAYS_OVER_TCP = {"test_seeds.py", "test_unreachable.py"}
 
 
+#: Journeys of the long run: beginnings of their names, from the file on, and what is in brackets.
+LONG: dict[str, tuple[str, ...]] = {
+    "test_engine_frozen.py::test_a_whole_minute": ("",),
+    "test_fuzzed_daemon.py": ("",),
+    "test_names.py::test_of_two_fleets_that_race": ("",),
+    "test_connection_cut.py::test_with_a_second_of_delay": ("",),
+    "test_connection_cut.py::test_whatever_the_network_does": ("2]",),
+    "test_connection_cut.py::test_a_longer_outage": ("frozen]",),
+    "test_engine_misbehaves.py::test_a_flood_of_output": ("embedded", "tcp"),
+    "test_forked_client.py": ("embedded-multiprocessing", "unix-os.fork"),
+    "test_controller_killed.py::test_clients_are_told": ("looping", "sleeping-tcp"),
+    "test_controller_killed.py::test_engines_end_with_their_children": ("SIGQUIT", "SIGHUP"),
+    "test_controller_killed.py::test_nothing_is_left_of_a_fleet_whose": ("SIGINT",),
+}
+
+
+def is_long(nodeid: str) -> bool:
+    """Whether a journey is part of the long run only."""
+    name, _, manner = nodeid.rpartition("/")[2].partition("[")
+    return any(
+        name.startswith(beginning) and any(manner.startswith(each) for each in manners)
+        for beginning, manners in LONG.items()
+    )
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
+        if item.path.parent == here and is_long(item.nodeid):
+            item.add_marker(pytest.mark.long)
         if item.path.parent != here or item.path.name in ALWAYS_OVER_TCP:
             continue
         callspec = getattr(item, "callspec", None)
