@@ -54,7 +54,8 @@ class Fleet:
         fork: Fork engines from one warm process (Linux) instead of starting each on its own.
 
     Raises:
-        StartError: (from ``start``) an engine did not come up; the others are ended again.
+        StartError: (from ``start``) an engine did not come up, or a module of ``preload`` cannot
+            be imported; the others are ended again.
 
     Example:
         >>> with Fleet(n=2) as mec:  # doctest: +SKIP

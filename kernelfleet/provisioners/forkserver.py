@@ -44,6 +44,10 @@ class ForkServerError(RuntimeError):
     """The fork server cannot be used."""
 
 
+class PreloadError(RuntimeError):
+    """A module that was to be preloaded cannot be imported."""
+
+
 @dataclass(frozen=True)
 class Kind:
     """What tells one fork server from another."""
@@ -144,8 +148,10 @@ class ForkServer:
 
     def __init__(self, kind: Kind) -> None:
         self.alive = True
-        #: Modules that could not be preloaded, and why.
+        #: Modules of the kernel's own that could not be preloaded, and why: it may do without.
         self.failed: dict[str, str] = {}
+        #: The same of a module that somebody has asked for.
+        self._preload_error = ""
         self._ready = False
         self._processes: dict[int, ForkedProcess] = {}
         self._early_exits: dict[int, int] = {}
@@ -185,6 +191,7 @@ class ForkServer:
         """Fork a kernel; one that nobody waits for any more is ended as soon as it is there.
 
         Raises:
+            PreloadError: a module of ``preload`` cannot be imported.
             ForkServerError: the fork server is gone, or could not fork.
         """
         asking = asyncio.ensure_future(self._fork(argv, env, cwd, fds))
@@ -199,6 +206,8 @@ class ForkServer:
     ) -> ForkedProcess:
         answer: concurrent.futures.Future[int] = concurrent.futures.Future()
         with self._lock:
+            if self._preload_error:
+                raise PreloadError(self._preload_error)
             self._next_id += 1
             request_id = self._next_id
             self._answers[request_id] = answer
@@ -259,7 +268,7 @@ class ForkServer:
     def _take(self, message: dict[str, Any]) -> None:
         if "ready" in message:
             self._ready = True
-            self.failed = message["failed"]
+            self._note_failed(message["failed"])
             return
         if "exited" in message:
             self._exited(message["exited"], message["code"])
@@ -274,6 +283,14 @@ class ForkServer:
         else:
             answer.set_exception(ForkServerError(f"cannot fork: {message['error']}"))
 
+    def _note_failed(self, failed: dict[str, str]) -> None:
+        """Some modules were not imported. Kernels that are forked all the same are ended."""
+        self.failed = {name: failed[name] for name in failed if name in ENGINE_MODULES}
+        wanted = [f"cannot preload {name}: {failed[name]}" for name in failed.keys() - self.failed]
+        if wanted:
+            self._preload_error = "; ".join(sorted(wanted))
+            self._fail_answers(PreloadError(self._preload_error))
+
     def _exited(self, pid: int, code: int) -> None:
         process = self._processes.pop(pid, None)
         if process is None:
@@ -284,14 +301,14 @@ class ForkServer:
     def _lost(self) -> None:
         """The zygote has died: its kernels live on, without anybody to tell how they end."""
         self.alive = False
-        self._fail_answers("the fork server has died")
+        self._fail_answers(ForkServerError("the fork server has died"))
         self._close_if_unused()
         self._process.wait()
 
-    def _fail_answers(self, why: str) -> None:
+    def _fail_answers(self, error: Exception) -> None:
         for answer in self._answers.values():
             if not answer.done():
-                answer.set_exception(ForkServerError(why))
+                answer.set_exception(error)
 
     def _close_if_unused(self) -> None:
         """A loop must have let go of the socket before its number may be another's."""
@@ -305,7 +322,7 @@ class ForkServer:
             was_alive, self.alive = self.alive, False
             if was_alive:
                 self._socket.shutdown(socket.SHUT_RDWR)
-            self._fail_answers("the fork server was ended")
+            self._fail_answers(ForkServerError("the fork server was ended"))
             self._close_if_unused()
         if not self._ready:
             self._process.kill()  # still importing; it has no children yet

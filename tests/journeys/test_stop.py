@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -134,6 +135,22 @@ def test_a_start_that_fails_leaves_nothing() -> None:
     assert_nothing_left(before)
     assert not marked("failed-start")
     assert not [fleet for fleet in connection.find_fleets() if "embedded" in fleet.name]
+
+
+def test_what_cannot_be_preloaded_ends_the_start_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_module.py").write_text("raise ValueError('its last line')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    before = take_stock()
+    for name, told in (
+        ("no_such_module", "No module named 'no_such_module'"),
+        ("broken_module", "cannot preload broken_module: ValueError: its last line"),
+    ):
+        with pytest.raises(StartError, match=told):
+            Fleet(n=2, preload=["json", name], env={MARK: "failed-start"}).start()
+    assert_nothing_left(before)
+    assert not marked("failed-start")
 
 
 def test_one_engine_that_cannot_start_ends_the_start_at_once() -> None:
