@@ -20,13 +20,16 @@ LONG: dict[str, tuple[str, ...]] = {
     "test_fuzzed_daemon.py": ("",),
     "test_names.py::test_of_two_fleets_that_race": ("",),
     "test_connection_cut.py::test_with_a_second_of_delay": ("",),
-    "test_connection_cut.py::test_whatever_the_network_does": ("2]",),
+    "test_connection_cut.py::test_whatever_the_network_does": ("",),
+    "test_connection_cut.py::test_a_large_message_on_a_slow_network": ("down]",),
     "test_connection_cut.py::test_a_longer_outage": ("frozen]",),
     "test_engine_misbehaves.py::test_a_flood_of_output": ("embedded", "tcp"),
-    "test_forked_client.py": ("embedded-multiprocessing", "unix-os.fork"),
+    "test_forked_client.py": ("embedded", "unix-os.fork"),
+    "test_controller_away.py::test_a_controller_that_was_stopped": ("tcp",),
+    "test_controller_frozen.py::test_timeouts_hold": ("tcp",),
     "test_controller_killed.py::test_clients_are_told": ("looping", "sleeping-tcp"),
     "test_controller_killed.py::test_engines_end_with_their_children": ("SIGQUIT", "SIGHUP"),
-    "test_controller_killed.py::test_nothing_is_left_of_a_fleet_whose": ("SIGINT",),
+    "test_controller_killed.py::test_nothing_is_left_of_a_fleet_whose": ("SIGINT", "SIGTERM"),
 }
 
 

@@ -48,7 +48,7 @@ def look_inside() -> dict[str, Any]:
     from collections import Counter
 
     class Malloc(ctypes.Structure):
-        _fields_ = [
+        _fields_ = [  # type: ignore[mutable-override]
             (name, ctypes.c_size_t)
             for name in (
                 "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks",
@@ -161,7 +161,9 @@ def take(fleet: OwnFleet, mec: MultiEngineClient) -> Stock:
     if isinstance(fleet, SoakedFleet) and fleet.process is not None:
         readings["controller"] = look_at(fleet.process.pid, fleet.look_inside())
     for engine, inside in zip(engines, seen, strict=True):
+        assert engine.pid is not None
         readings[f"engine {engine.id}"] = look_at(engine.pid, inside)
+    assert engines[0].pid is not None
     if (server := _fork_server(engines[0].pid)) is not None:
         readings["fork server"] = look_at(server, None)
     logs = [path for path in (connection.log_dir(fleet.name).parent).rglob("*") if path.is_file()]
