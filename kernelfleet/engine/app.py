@@ -114,6 +114,7 @@ class EngineApp(IPKernelApp):
 
     def init_iopub(self, context: Any) -> None:
         """As ipykernel's, but lossless, and with a thread that counts."""
+        packing.keep_own_json()
         self.session.pack = packing.forgiving(self.session.pack)  # it is not used before
         socket = self.iopub_socket = context.socket(zmq.XPUB)
         socket.linger = 1000

@@ -115,7 +115,13 @@ class EngineKernel(IPythonKernel):
             answer.content["n_iopub"] = iopub.count()
             blocks = [buffer for buffer in answer.buffers if isinstance(buffer, Block)]
             self._given = {request.msg_id: blocks}
-            reply(self.session, self.shell_stream, request, answer)
+            try:
+                reply(self.session, self.shell_stream, request, answer)
+            except Exception as raised:  # a lost reply would be a hang
+                self.log.exception("sending a reply")
+                failed = error_answer(raised, kind="engine")
+                failed.content["n_iopub"] = answer.content["n_iopub"]
+                reply(self.session, self.shell_stream, request, failed)
         finally:
             if observed:
                 self._publish_status("idle", "shell")

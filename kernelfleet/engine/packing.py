@@ -2,14 +2,28 @@
 
 Text may hold half a surrogate pair (a file name that is no Unicode, the user's mistake), which no
 UTF-8 can say; jupyter_client (8.10) raises then, and what was to be sent never is.
+
+And user code may have put functions of its own in the place of ``json.dumps`` and ``loads``.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
+from jupyter_client import session
+
 Pack = Callable[[Any], bytes]
+
+
+def keep_own_json() -> None:
+    """Let messages be packed by the functions that ``json`` has now, whatever is put there later.
+
+    Where orjson is installed, jupyter_client (8.10) does not use ``json`` at all.
+    """
+    vars(session)["json"] = SimpleNamespace(dumps=json.dumps, loads=json.loads)
 
 
 def forgiving(pack: Pack) -> Pack:

@@ -18,12 +18,12 @@ Works on one Linux machine and for one user; whether two processes share one is 
 
 from __future__ import annotations
 
-import json
 import mmap
 import os
 import secrets
 import stat
 from collections.abc import Iterable, Sequence
+from json import dumps, loads  # by name: user code may put something else in their place
 from typing import Any
 
 from kernelfleet.wire.platforms import HERE
@@ -82,7 +82,7 @@ class Block:
     @property
     def ticket(self) -> bytes:
         """What another process needs to open the block, as long as this object lives."""
-        return _MAGIC + json.dumps([os.getpid(), self._fd, self.nbytes]).encode()
+        return _MAGIC + dumps([os.getpid(), self._fd, self.nbytes]).encode()
 
     @classmethod
     def open(cls, ticket: bytes) -> Block:
@@ -121,7 +121,7 @@ class Block:
 
 def _read_ticket(ticket: bytes) -> list[int]:
     """Process, descriptor and size, as integers and nothing else."""
-    fields = json.loads(ticket[len(_MAGIC) :])
+    fields = loads(ticket[len(_MAGIC) :])
     if not isinstance(fields, list) or len(fields) != 3:
         raise ValueError("a ticket has three fields")
     if not all(type(field) is int and field >= 0 for field in fields):

@@ -7,9 +7,10 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jupyter_client.session import json_packer
+from jupyter_client import session
+from jupyter_client.session import json_packer, json_unpacker
 
-from kernelfleet.engine.packing import forgiving, sayable
+from kernelfleet.engine.packing import forgiving, keep_own_json, sayable
 
 texts = st.text(st.characters(), max_size=10)
 values = st.recursive(
@@ -42,3 +43,13 @@ def test_other_refusals_stay() -> None:
         deep = [deep]
     with pytest.raises(RecursionError):
         forgiving(json_packer)(deep)
+
+
+def test_messages_are_packed_whatever_the_user_puts_in_the_place_of_json(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(session, "json", json)  # what it is comes back after the test
+    keep_own_json()
+    for name in ("dumps", "loads"):
+        monkeypatch.setattr(json, name, lambda *args, **kwargs: None)
+    assert json_unpacker(json_packer({"a": 1})) == {"a": 1}
