@@ -13,13 +13,19 @@ def _name(transport: str, fork: bool) -> str:
     return f"{transport}, {'forked' if fork else 'ordinary'}"
 
 
-#: A test in every manner; all but the cheapest are part of the slow run.
+#: The cheapest is part of every run; of the others, two are part of the slow run and the rest of
+#: the long one.
+_RUNS = {
+    ("embedded", True): [],
+    ("unix", True): [pytest.mark.slow],
+    ("tcp", False): [pytest.mark.slow],
+}
+
+#: A test in every manner.
 IN_EVERY_MANNER = pytest.mark.parametrize(
     ("transport", "fork"),
     [
-        pytest.param(
-            *manner, id=_name(*manner), marks=[] if manner == _ALL[0] else pytest.mark.slow
-        )
+        pytest.param(*manner, id=_name(*manner), marks=_RUNS.get(manner, [pytest.mark.long]))
         for manner in _ALL
     ],
 )
