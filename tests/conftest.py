@@ -15,6 +15,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Every run draws the same, so that what fails fails again; and the machine may be busy.
+settings.register_profile("kernelfleet", derandomize=True, deadline=None)
+settings.load_profile("kernelfleet")
 
 # Before anything of Jupyter is imported, and short: Unix socket paths end at 107 bytes.
 HOME = Path(tempfile.mkdtemp(prefix="kf-t-", dir="/tmp"))

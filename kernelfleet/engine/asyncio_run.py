@@ -14,6 +14,7 @@ import importlib.util
 import signal
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
@@ -22,6 +23,7 @@ from typing import Any
 
 def install(kernel_loop: asyncio.AbstractEventLoop) -> None:
     """Let ``asyncio.run`` and ``asyncio.Runner`` work in code run by this process."""
+    _tell_early_interrupts()
     asyncio.run = asyncio.runners.run = _unnested(asyncio.runners.run, kernel_loop)
     for method in ("run", "close", "__exit__"):
         original = getattr(asyncio.Runner, method)
@@ -44,6 +46,34 @@ def _unnested(
             return function(*args, **kwargs)
 
     return wrapper
+
+
+def _tell_early_interrupts() -> None:
+    """Let a run that is interrupted while it begins raise KeyboardInterrupt, as a later one does.
+
+    CPython 3.11 to 3.14 resets the number of interrupts after it has begun to count them, and then
+    takes the cancellation for somebody else's.
+    """
+    run: Callable[..., Any] = asyncio.Runner.run
+    on_sigint: Callable[..., None] = asyncio.Runner._on_sigint  # type: ignore[attr-defined]
+    interrupted: weakref.WeakSet[asyncio.Runner] = weakref.WeakSet()
+
+    def note_sigint(runner: asyncio.Runner, *args: Any, **kwargs: Any) -> None:
+        interrupted.add(runner)
+        on_sigint(runner, *args, **kwargs)
+
+    @functools.wraps(run)
+    def run_and_tell(runner: asyncio.Runner, *args: Any, **kwargs: Any) -> Any:
+        interrupted.discard(runner)
+        try:
+            return run(runner, *args, **kwargs)
+        except asyncio.CancelledError:
+            if runner in interrupted:
+                raise KeyboardInterrupt from None
+            raise
+
+    asyncio.Runner._on_sigint = note_sigint  # type: ignore[attr-defined]
+    asyncio.Runner.run = run_and_tell  # type: ignore[method-assign, assignment]
 
 
 @contextmanager

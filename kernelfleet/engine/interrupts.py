@@ -156,7 +156,7 @@ class Cancellation:
     """Whether the code that is (or was last) awaited has been interrupted; one per process."""
 
     interrupted = False
-    #: Its error is being shown, which takes a while: there is nothing left to interrupt.
+    #: Its error is being shown, which takes a while: that is nothing to interrupt.
     shown = False
 
 
@@ -170,7 +170,7 @@ def cancel_on_sigint(future: asyncio.Future[Any]) -> Iterator[None]:
     """
     loop = asyncio.get_running_loop()
     Cancellation.interrupted = Cancellation.shown = False
-    watch = _Watch(loop)
+    watch = _Watch(loop, future)
 
     def on_sigint(signum: int, frame: FrameType | None) -> None:
         Cancellation.interrupted = True
@@ -200,20 +200,26 @@ def cancel_on_sigint(future: asyncio.Future[Any]) -> Iterator[None]:
 class _Watch:
     """Sees whether a loop gets to its callbacks after an interrupt."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any]) -> None:
         self._loop = loop
+        self._future = future
         self.loop_is_stuck = False
         self.over = False
 
     def until_the_loop_turns(self) -> None:
-        """Interrupt the main thread as long as it does not come back to the loop."""
+        """Interrupt the main thread as long as it does not come back to the loop.
+
+        The code may have ended by the interrupt, and left the loop a callback that blocks.
+        """
         main = threading.main_thread().ident or 0
         while True:
             turned = threading.Event()
             self._loop.call_soon_threadsafe(turned.set)
-            if turned.wait(STUCK_AFTER) or self.over or Cancellation.shown:
+            if turned.wait(STUCK_AFTER) or self.over:
                 self.loop_is_stuck = False
                 return
+            if Cancellation.shown and not self._future.done():
+                continue
             self.loop_is_stuck = True
             signal.pthread_kill(main, signal.SIGINT)
 

@@ -14,7 +14,7 @@ from kernelfleet.errors import EngineDied, SerializationError, UnsupportedOperat
 from tests.client.simulated import Collector, Items, SimulatedFleet, drive, make
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_engines_that_die_lose_nothing_while_one_is_left(data: st.DataObject) -> None:
     items = data.draw(st.lists(st.floats(0, 1), min_size=1, max_size=60))

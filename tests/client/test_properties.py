@@ -19,7 +19,9 @@ def test_json_values_are_properties(value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [object(), {1, 2}, b"bytes", math.nan, math.inf, (1, 2), {1: 2}, 1j, [len]], ids=repr
+    "value",
+    [object(), {1, 2}, b"bytes", math.nan, math.inf, (1, 2), {1: 2}, 1j, [len]],
+    ids=lambda value: type(value).__name__,
 )
 def test_what_json_does_not_give_back_is_no_property(value: Any) -> None:
     with pytest.raises(InvalidProperty, match="'label' is not JSON"):

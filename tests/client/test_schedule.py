@@ -25,7 +25,7 @@ def best_possible(items: list[float], engines: int) -> float:
     return max([sum(items) / engines, *items, 0.0])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(durations, st.integers(1, 6))
 def test_no_item_is_lost_and_batches_stay_bounded(items: list[float], engines: int) -> None:
     fleet, collector = SimulatedFleet(engines), Collector()
@@ -35,7 +35,7 @@ def test_no_item_is_lost_and_batches_stay_bounded(items: list[float], engines: i
     assert max(fleet.sizes, default=0) <= MAX_ITEMS
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(durations, st.integers(1, 6))
 def test_the_end_comes_at_most_one_item_and_one_batch_after_the_ideal(
     items: list[float], engines: int
@@ -46,7 +46,7 @@ def test_the_end_comes_at_most_one_item_and_one_batch_after_the_ideal(
     assert end <= sum(items) / engines + max(items, default=0) + BUDGET_SECONDS + 1e-6
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 12), st.integers(2, 6), st.floats(0.01, 0.1))
 def test_one_long_item_among_many_short_ones_costs_little(
     position: int, engines: int, short: float

@@ -68,7 +68,7 @@ def test_an_engine_that_is_not_there_is_an_invalid_engine_id(targets: object) ->
         slice(None, None, 0),
         object(),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_any_other_type_is_a_plain_value_error_that_says_what_is_valid(targets: object) -> None:
     with pytest.raises(ValueError, match="targets must be 'all', an engine id") as caught:

@@ -248,7 +248,11 @@ def test_an_unknown_engine_stops_the_call_before_anything_is_sent(
     assert mec.keys() == [[], [], [], []]
 
 
-@pytest.mark.parametrize("targets", [1.0, True, [None], {0}, {0: 1}, b"\0", object()], ids=repr)
+@pytest.mark.parametrize(
+    "targets",
+    [1.0, True, [None], {0}, {0: 1}, b"\0", object()],
+    ids=lambda value: type(value).__name__,
+)
 @promise("1: targets of another type are a ValueError")
 def test_targets_of_another_type_are_a_value_error(mec: MultiEngineClient, targets: Any) -> None:
     with pytest.raises(ValueError, match="targets must be") as caught:

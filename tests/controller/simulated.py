@@ -11,16 +11,18 @@ import asyncio
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import zmq
 
 from kernelfleet.controller.controller import Controller
+from kernelfleet.controller.dialects import Run
 from kernelfleet.controller.engine import Engine
 from kernelfleet.controller.limits import Limits
 from kernelfleet.controller.links import Links
+from kernelfleet.controller.roster import Roster
 from kernelfleet.controller.server import Server
 from kernelfleet.wire.codec import BadMessage, Codec
 from kernelfleet.wire.connection import PROTOCOL_VERSION, FleetFile
@@ -106,7 +108,7 @@ class SimulatedLinks(Links):
         return [*published, (channel, said(kind.replace("_request", "_reply"), reply, identity))]
 
 
-class SimulatedRoster:
+class SimulatedRoster(Roster):
     """Five engines: ours, ours that waits for ``release``, a dead one, plain Python, and bash."""
 
     def __init__(self, controller: Controller, log: logging.Logger) -> None:
@@ -134,25 +136,14 @@ class SimulatedRoster:
         engine.ready()
         self.engines[engine_id], self.links[engine_id] = engine, links
 
-    @property
-    def ids(self) -> list[int]:
-        return sorted(engine.id for engine in self.engines.values() if engine.registered)
-
-    @property
-    def dead(self) -> dict[int, str]:
-        return {e.id: e.death for e in self.engines.values() if e.state == "dead"}
-
-    def find(self, engine_id: int) -> Engine | None:
-        engine = self.engines.get(engine_id)
-        return engine if engine is not None and engine.registered else None
-
-    async def interrupt(self, engine: Engine) -> None:
+    async def interrupt(self, engine: Engine, run: Run | None) -> None:
+        del run
         self.links[engine.id].release()
 
-    async def restart(self, engines: list[Engine]) -> None:
+    async def restart(self, engines: Iterable[Engine]) -> None:
         del engines
 
-    async def remove(self, engines: list[Engine]) -> None:
+    async def remove(self, engines: Iterable[Engine]) -> None:
         del engines
 
     async def scale(self, n: int, kernel_name: str | None) -> None:
@@ -187,7 +178,7 @@ class Fleet:
         loop.set_exception_handler(lambda _, context: self.complaints.append(str(context)))
         self.controller = Controller("x", log, lambda: None, limits)
         self.roster = SimulatedRoster(self.controller, log)
-        self.controller.roster = self.roster  # type: ignore[assignment]
+        self.controller.roster = self.roster
         file = FleetFile(name="x", pid=1, host="here", started=0.0, key=KEY)
         self.server = Server(self.controller, zmq.Context.instance(), file, log)
         self.telephone = Telephone()

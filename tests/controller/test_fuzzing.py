@@ -1,7 +1,7 @@
 """Whatever clients and engines send: the loop goes on, everybody is answered once, nobody hangs.
 
-A case is one message. 2,000 in the default run, which Hypothesis draws; 100,000 in the slow one,
-from seeds (``KERNELFLEET_FUZZ_CASES`` makes it more).
+A case is one message. 2,000 in the default run, which Hypothesis draws, every time the same;
+100,000 in the long one, from seeds (``KERNELFLEET_FUZZ_CASES`` makes it more).
 """
 
 from __future__ import annotations
@@ -301,7 +301,7 @@ def drawn(folder: Path, say: Callable[[Fuzzed, Random, int], None], cases: int) 
 
     @given(st.randoms(use_true_random=False))
     @settings(
-        max_examples=cases // CASES_PER_EXAMPLE, deadline=None, database=None,
+        max_examples=cases // CASES_PER_EXAMPLE, database=None,
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     def examples(random: Random) -> None:

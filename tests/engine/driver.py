@@ -56,6 +56,7 @@ class Engine:
             if fork_server is None
             else fork(fork_server, command, env, self.log.fileno())
         )
+        self._interrupted = False
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.session = Session(key=self.key.encode(), digest_history_size=0)
         self.shell = self.connect(zmq.DEALER, "shell_port")
@@ -122,7 +123,11 @@ class Engine:
     ) -> dict[str, Any]:
         """Receive one message."""
         socket = socket or self.shell
-        assert socket.poll(int(timeout * 1000)), "no message came"
+        deadline = time.monotonic() + timeout
+        while not socket.poll(min(200, max(0, int((deadline - time.monotonic()) * 1000)))):
+            assert time.monotonic() < deadline, "no message came"
+            if self._interrupted:
+                self.process.send_signal(signal.SIGURG)
         _, frames = self.session.feed_identities(socket.recv_multipart())
         return self.session.deserialize(frames)
 
@@ -194,7 +199,13 @@ class Engine:
         assert self.ask("fleet_reset_request")["content"]["status"] == "ok"
 
     def interrupt(self) -> None:
+        """Send a bare SIGINT, as somebody outside the fleet does.
+
+        Python does not see one that comes just before a system call until that is over. The
+        fleet's own interrupts are followed by nudges out of it, and so are these.
+        """
         self.process.send_signal(signal.SIGINT)
+        self._interrupted = True
 
     def wait_for_output(self, sent: str, text: str, timeout: float = 10) -> None:
         """Wait until the request has printed the text."""
