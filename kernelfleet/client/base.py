@@ -13,7 +13,6 @@ import difflib
 import os
 import weakref
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from functools import partial
 from typing import Any, Self
 
@@ -21,6 +20,7 @@ from kernelfleet.client import loop as loop_thread
 from kernelfleet.client import shell
 from kernelfleet.client.connection import Connection, OnOutput, Reply, close_when_collected
 from kernelfleet.client.decode import Reader
+from kernelfleet.client.future import Future
 from kernelfleet.client.line import Place
 from kernelfleet.client.pending import PendingResult
 from kernelfleet.client.targets import (

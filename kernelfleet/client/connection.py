@@ -13,12 +13,12 @@ import uuid
 import weakref
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
 from kernelfleet import errors
 from kernelfleet.client import loop as loop_thread
+from kernelfleet.client.future import Future
 from kernelfleet.client.transport import Transport
 from kernelfleet.errors import ControllerUnreachable, FleetError, MessageTooLarge
 from kernelfleet.wire.blocks import Block, frame_bytes

@@ -13,12 +13,13 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from concurrent.futures import BrokenExecutor, CancelledError, Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kernelfleet.client.batches import Engines, Item, Outcome
 from kernelfleet.client.dispatch import Dispatcher
+from kernelfleet.client.future import Future
 from kernelfleet.client.targets import check_timeout
 from kernelfleet.composite import Failure
 from kernelfleet.errors import EngineError, FleetError, SerializationError

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import zmq
 
+from kernelfleet.client.future import Future
 from kernelfleet.errors import FleetError
 
 T = TypeVar("T")
@@ -89,7 +90,7 @@ class LoopThread:
                 "a blocking call was made from a callback on kernelfleet's own thread, where it "
                 "would wait for itself: use block=False there"
             )
-        outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
+        outcome: Future[T] = Future()
         tasks: list[asyncio.Task[T]] = []
         try:
             self.call(self._start_task, coroutine, tasks, outcome)
@@ -110,7 +111,7 @@ class LoopThread:
         self,
         coroutine: Coroutine[Any, Any, T],
         tasks: list[asyncio.Task[T]],
-        outcome: concurrent.futures.Future[T],
+        outcome: Future[T],
     ) -> None:
         def settle(task: asyncio.Task[T]) -> None:
             if task.cancelled():

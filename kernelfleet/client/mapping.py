@@ -10,15 +10,17 @@ from __future__ import annotations
 import contextlib
 import itertools
 import operator
+import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError
 from typing import Any
 
 from kernelfleet.client.batches import Item, Outcome
 from kernelfleet.client.connection import Connection, Reply
 from kernelfleet.client.decode import Reader
 from kernelfleet.client.dispatch import Dispatcher
+from kernelfleet.client.future import Future
 from kernelfleet.client.partition import edges
 from kernelfleet.client.pending import SETTLE_SECONDS, PendingResult
 from kernelfleet.client.schedule import BUDGET_SECONDS, DEPTH
@@ -133,7 +135,7 @@ class MapRun:
         self.failures: dict[int, Failure] = {}
         self.future: Future[Reply] = Future()
         self._interrupt: bool | None = None
-        self._cancel_sent = threading.Event()
+        self._cancel_sent: queue.SimpleQueue[None] = queue.SimpleQueue()
         source = _Blocks(items, len(engines), retries) if static else _Sliced(items, retries)
         self.dispatcher = Dispatcher(
             connection, present(connection, engines), source, self._settle,
@@ -166,14 +168,14 @@ class MapRun:
                 if self._interrupt is not None:
                     interrupt, self._interrupt = self._interrupt, None
                     dispatcher.cancel_all(interrupt=interrupt)
-                    self._cancel_sent.set()
+                    self._cancel_sent.put(None)
                 dispatcher.fill()
             self._resolve()
         except BaseException as error:  # noqa: BLE001 (whoever waits must not hang)
             self.future.set_exception(error)
         finally:
             dispatcher.close()
-            self._cancel_sent.set()
+            self._cancel_sent.put(None)
 
     def _resolve(self) -> None:
         if self.dispatcher.lost is not None:
@@ -196,7 +198,8 @@ class MapRun:
         engines = sorted({batch.engine for batch in self.dispatcher.assignment.in_flight()})
         self._interrupt = interrupt or bool(self._interrupt)
         self.dispatcher.wake()
-        self._cancel_sent.wait(SETTLE_SECONDS)
+        with contextlib.suppress(queue.Empty):
+            self._cancel_sent.get(timeout=SETTLE_SECONDS)
         return engines
 
 

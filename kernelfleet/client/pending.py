@@ -16,6 +16,7 @@ from concurrent.futures import CancelledError, Future
 from types import TracebackType
 from typing import Any
 
+from kernelfleet.client import future as interruptible
 from kernelfleet.client.connection import Connection, Reply
 from kernelfleet.client.decode import Reader
 from kernelfleet.error_text import format_ids
@@ -322,7 +323,7 @@ class PendingResult:
 
     def _shield(self) -> Future[None]:
         """A future of its own for one ``await``, so that cancelling the task cancels only that."""
-        done: Future[None] = Future()
+        done: Future[None] = interruptible.Future()
 
         def settle(_: Future[Reply]) -> None:
             if done.set_running_or_notify_cancel():

@@ -18,6 +18,7 @@ import _thread
 import asyncio
 import functools
 import os
+import queue
 import signal
 import sys
 import threading
@@ -213,15 +214,24 @@ class _Watch:
         """
         main = threading.main_thread().ident or 0
         while True:
-            turned = threading.Event()
-            self._loop.call_soon_threadsafe(turned.set)
-            if turned.wait(STUCK_AFTER) or self.over:
+            # not an Event, whose lock a KeyboardInterrupt can leave taken (CPython 3.11 to 3.14)
+            turned: queue.SimpleQueue[None] = queue.SimpleQueue()
+            self._loop.call_soon_threadsafe(turned.put, None)
+            if _comes(turned, STUCK_AFTER) or self.over:
                 self.loop_is_stuck = False
                 return
             if Cancellation.shown and not self._future.done():
                 continue
             self.loop_is_stuck = True
             signal.pthread_kill(main, signal.SIGINT)
+
+
+def _comes(event: queue.SimpleQueue[None], timeout: float) -> bool:
+    try:
+        event.get(timeout=timeout)
+    except queue.Empty:
+        return False
+    return True
 
 
 def _in_users_callback(frame: FrameType | None) -> bool:

@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import codecs
 import os
+import queue
 import select
 import struct
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from json import loads  # by name: the user may put something else in its place
 from typing import Any
 
@@ -52,7 +55,29 @@ class CountingIOPubThread(IOPubThread):
         self._counted_id = b""
         self._count = 0
         self._in_turn = False
+        self._running = False
         super().__init__(socket, pipe=True, session=session)
+
+    @property
+    def runs(self) -> bool:
+        """Whether there is a thread to publish: not before its start, and not in a forked child.
+
+        ``Thread.is_alive``, which ipykernel 7.4 asks before each event, takes a living thread for
+        an ended one for good when a KeyboardInterrupt hits it (CPython 3.11 and 3.12,
+        ``_wait_for_tstate_lock``); two threads would use one socket then.
+        """
+        return self._running and os.getpid() == self._master_pid
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._running = True
+        super().start()
+
+    def _thread_main(self) -> None:
+        try:
+            super()._thread_main()
+        finally:
+            self._running = False
 
     def start_counting(self, msg_id: str) -> None:
         """Count from now on the messages whose parent is this request."""
@@ -101,8 +126,11 @@ class CountingIOPubThread(IOPubThread):
         """Have ``f`` called in the publishing thread."""
         if self._in_turn and threading.current_thread() is self.thread:
             self._events.append(f)
+        elif self.runs:
+            self._events.append(f)
+            self._event_pipe.send(b"")
         else:
-            super().schedule(f)
+            f()
 
     def _handle_event(self, msg: Any) -> None:
         self._in_turn = True
@@ -167,6 +195,7 @@ class EngineStream(OutStream):
     _written = 0
     _flushed = 0
     _forked_pid = 0
+    _flush_overdue = 0.0
     _buffer_parent: dict[str, Any] | None = None
     _buffer: Any = None
 
@@ -191,14 +220,23 @@ class EngineStream(OutStream):
             if parent is not self._buffer_parent:
                 self._buffer = self._buffers[frozenset(parent.items())]
                 self._buffer_parent = parent
+            self._written += 1  # first: what an interrupt leaves uncounted would not be flushed
             self._buffer.write(string)
-            self._written += 1
         if not in_child:
             self._schedule_flush()
         elif not self._subprocess_flush_pending:
             self._subprocess_flush_pending = True
             self.pub_thread.schedule(self._flush)  # a child's loop does not run
         return length
+
+    def _schedule_flush(self) -> None:
+        now = time.monotonic()
+        if self._flush_pending and now < self._flush_overdue:
+            return
+        # or an interrupt has come between ipykernel's noting of a flush and its scheduling
+        self._flush_pending = False
+        self._flush_overdue = now + 5 * self.flush_interval
+        super()._schedule_flush()
 
     def _flush_buffers(self) -> Iterator[tuple[dict[str, Any], str]]:
         for parent, text in super()._flush_buffers():
@@ -220,15 +258,18 @@ class EngineStream(OutStream):
         publisher = self.pub_thread
         if (
             publisher is None
-            or not publisher.thread.is_alive()
+            or not publisher.runs
             or threading.current_thread() is publisher.thread
         ):
             self._flush()
         else:
-            sent = threading.Event()
+            # Not an Event: a KeyboardInterrupt can leave its lock taken (CPython 3.11 to 3.14), and
+            # the publishing thread would wait for it for ever.
+            sent: queue.SimpleQueue[None] = queue.SimpleQueue()
             publisher.schedule(self._flush)
-            publisher.schedule(lambda: publisher.schedule(sent.set))
-            sent.wait(self.flush_timeout)
+            publisher.schedule(lambda: publisher.schedule(lambda: sent.put(None)))
+            with suppress(queue.Empty):
+                sent.get(timeout=self.flush_timeout)
 
     def _flush(self) -> None:
         written = self._written

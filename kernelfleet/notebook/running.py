@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import builtins
 import getpass
+import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from kernelfleet.client.client import label
@@ -59,7 +61,7 @@ class View:
         self._client, self._screen = client, screen
         self._wants_status, self._collapse = status, collapse
         self._news: deque[tuple[int, str, JsonDict]] = deque()
-        self._wake = threading.Event()
+        self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._over = False
         self._transcripts: dict[int, Transcript] = {}
         self._questions: deque[tuple[int, JsonDict]] = deque()
@@ -73,11 +75,11 @@ class View:
         """Take an output message; called on kernelfleet's own thread."""
         self._news.append((engine_id, msg_type, content))
         if msg_type == "input_request":
-            self._wake.set()
+            self._wake.put(None)
 
     def _end(self) -> None:
         self._over = True
-        self._wake.set()
+        self._wake.put(None)
 
     # -- in the thread that waits ---------------------------------------------------------------
 
@@ -88,8 +90,8 @@ class View:
         deadline = None if timeout is None else started + timeout
         next_status = started + STATUS_SECONDS
         while True:
-            self._wake.wait(self._patience(deadline))
-            self._wake.clear()
+            with suppress(queue.Empty):
+                self._wake.get(timeout=self._patience(deadline))
             over = self._over
             self._drain()
             now = time.monotonic()

@@ -59,7 +59,7 @@ class Block:
         self.nbytes = nbytes
 
     def __del__(self) -> None:
-        if self._fd >= 0:
+        if getattr(self, "_fd", -1) >= 0:  # a Ctrl-C may have come before it was set
             os.close(self._fd)
             self._fd = -1
 

@@ -127,3 +127,29 @@ def test_subscribers_are_noticed_while_the_engine_publishes(engine: Engine) -> N
         wait_until(lambda: engine.value(count) == 2)
         other.close()
         wait_until(lambda: engine.value(count) == 1)
+
+
+PRINT_AND_BE_INTERRUPTED = """
+import signal, time
+
+class Alarm(BaseException): pass
+def ring(*_): raise Alarm
+
+signal.signal(signal.SIGALRM, ring)
+interrupted = 0
+for n in range(1500):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 1e-6 + n % 300 * 1e-6)
+        while True:
+            print('x', flush=True)
+    except Alarm:
+        interrupted += 1
+signal.signal(signal.SIGALRM, signal.SIG_DFL)
+"""
+
+
+def test_an_interrupted_flush_does_not_stop_output_for_good(engine: Engine) -> None:
+    content = engine.execute(PRINT_AND_BE_INTERRUPTED)
+    assert content["status"] == "ok", content
+    assert engine.pull("interrupted") == [1500]
+    assert engine.execute("print('alive', flush=True)")["stdout"] == "alive\n"
