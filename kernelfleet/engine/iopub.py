@@ -28,6 +28,7 @@ from ipykernel.iostream import IOPubThread, OutStream
 from jupyter_client.session import DELIM
 from zmq.eventloop.zmqstream import ZMQStream
 
+from kernelfleet.engine.network_threads import NetworkThreads
 from kernelfleet.engine.output_limit import OutputLimit
 
 _READ_BYTES = 65536
@@ -56,6 +57,7 @@ class CountingIOPubThread(IOPubThread):
         self._count = 0
         self._in_turn = False
         self._running = False
+        self.network: NetworkThreads
         super().__init__(socket, pipe=True, session=session)
 
     @property
@@ -70,6 +72,7 @@ class CountingIOPubThread(IOPubThread):
 
     def start(self) -> None:
         """Start the thread."""
+        self.network = NetworkThreads()
         self._running = True
         super().start()
 
@@ -251,8 +254,16 @@ class EngineStream(OutStream):
     def flush(self) -> None:
         """Send what was written, and wait until it has left for the network.
 
-        ipykernel 7.4 waits until the message is queued; code that then holds the GIL keeps it.
+        ipykernel 7.4 waits until the message is queued; code that then holds the GIL, crashes or
+        is stopped keeps it.
         """
+        if self._flushed != self._written:
+            self.publish()
+            if self.pub_thread is not None and self.pub_thread.runs:
+                self.pub_thread.network.wait()
+
+    def publish(self) -> None:
+        """Send what was written, and wait until libzmq has it."""
         if self._flushed == self._written:
             return
         publisher = self.pub_thread

@@ -153,7 +153,7 @@ class EngineKernel(IPythonKernel):
                 read_descriptor = getattr(stream, "read_descriptor", None)
                 if read_descriptor is not None:
                     read_descriptor()
-                stream.flush()
+                getattr(stream, "publish", stream.flush)()
             except Exception:  # the user may have put anything there
                 self.log.debug("flushing %r", stream, exc_info=True)
 
