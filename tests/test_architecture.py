@@ -107,6 +107,20 @@ def test_every_folder_of_the_package_is_in_the_table() -> None:
     assert {folder(path) for path in MODULES} <= set(MAY_IMPORT)
 
 
+#: The rooms with so many modules that they have a map in their docstring.
+MAPPED = ("client", "controller", "engine", "notebook", "wire")
+
+
+@pytest.mark.parametrize("room", MAPPED)
+def test_the_map_of_a_room_names_every_module_once(room: str) -> None:
+    source = (PACKAGE / room / "__init__.py").read_text()
+    _, _, drawn = (ast.get_docstring(ast.parse(source)) or "").partition("Where things are::")
+    lines = [re.split(r" {2,}", line.strip()) for line in drawn.splitlines()]
+    named = [name.split()[0] for _, *names in lines for name in names]  # (a remark may follow)
+    modules = {path.stem for path in (PACKAGE / room).glob("*.py")} - {"__init__"}
+    assert {name: named.count(name) for name in modules} == dict.fromkeys(modules, 1)
+
+
 @pytest.mark.parametrize("path", MODULES, ids=short)
 def test_imports_point_one_way(path: Path) -> None:
     if short(path) in NAMES_ONLY:

@@ -1,6 +1,14 @@
 """What runs in the user's process: ``client.MultiEngineClient`` and all that belongs to it.
 
 Like the package itself it imports a name when it is first asked for.
+
+Where things are::
+
+    the interface      client  base  data  maps  properties  targets  grammar  source
+    results            pending  future  waiting  decode  progress
+    map and executor   mapping  executor  dispatch  batches  schedule  partition
+    the connection     connection  transport  line  reachability  loop
+    around it          fleet (an embedded one)  shell (IPython)
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,1 +1,10 @@
-"""The engine's process: an IPython kernel that also answers the fleet's requests."""
+"""The engine's process: an IPython kernel that also answers the fleet's requests.
+
+Where things are::
+
+    the kernel         app  kernel  requests  packing  preload  __main__
+    running code       execution  calls  mapping  namespace  asyncio_run  interrupts  tracebacks
+    what it says       iopub  output_limit  network_threads  bars
+    beside the work    peek  debugging
+    its end            departure
+"""

@@ -2,4 +2,9 @@
 
 Runs in the user's process, beside the client, whose public interface it uses. Nothing of it is
 imported before a shell asks for it.
+
+Where things are::
+
+    what is typed        extension  magics  fleet_magic  autopx  options  completion
+    what is shown        running  screens  transcript  layout  html  failures  status
 """
