@@ -12,6 +12,8 @@ from tests.journeys.daemons import OwnFleet
 #: Journeys that run over TCP by default, too; the others do so in the slow run. The interface
 #: itself is held over every transport by tests/conformance.
 ALWAYS_OVER_TCP = {"test_seeds.py", "test_unreachable.py"}
+#: Journeys whose embedded form is left to the slow run as well.
+OVER_THE_SOCKET = {"test_many.py", "test_limits.py"}
 
 
 #: Journeys of the long run: beginnings of their names, from the file on, and what is in brackets.
@@ -54,7 +56,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.path.parent != here or item.path.name in ALWAYS_OVER_TCP:
             continue
         callspec = getattr(item, "callspec", None)
-        if callspec is not None and callspec.params.get("transport") == "tcp":
+        transport = None if callspec is None else callspec.params.get("transport")
+        if transport == "tcp" or (transport == "embedded" and item.path.name in OVER_THE_SOCKET):
             item.add_marker(pytest.mark.slow)
 
 

@@ -19,7 +19,7 @@ import pytest
 from kernelfleet import CompositeError, MultiEngineClient, PendingResult
 from tests.fleets import eventually
 
-ROUNDS = 150
+ROUNDS = 100
 #: One is enough but for those that Python swallows, in a destructor for instance.
 AGAIN = 1.0
 
