@@ -82,15 +82,17 @@ class ForkedProcess:
 
     def poll(self) -> int | None:
         """The exit code, or None while it runs."""
-        if self.returncode is None:
-            self._server.pump()
-        if self.returncode is None and (self._pidfd < 0 or _is_readable(self._pidfd, 0)):
-            self._await_exit_code()
-        return self.returncode
+        with self._server.lock:
+            if self.returncode is None:
+                self._server.pump()
+            if self.returncode is None and (self._pidfd < 0 or _is_readable(self._pidfd, 0)):
+                self._await_exit_code()
+            return self.returncode
 
     def dup_pidfd(self) -> int:
         """A descriptor of the caller's own that is readable when it has ended; it runs now."""
-        return os.dup(self._pidfd)
+        with self._server.lock:
+            return os.dup(self._pidfd)
 
     def _await_exit_code(self) -> None:
         """It has ended; the fork server is about to say how, or has died itself."""
@@ -108,17 +110,25 @@ class ForkedProcess:
             self.returncode = code
             if self._pidfd >= 0:
                 os.close(self._pidfd)
+                self._pidfd = -1
 
     def wait(self) -> int | None:
         """Wait until it has ended."""
-        if self.returncode is None and self._pidfd >= 0:
-            _is_readable(self._pidfd, None)
+        with self._server.lock:
+            # of our own: the number of one that is closed meanwhile may become another's
+            fd = os.dup(self._pidfd) if self._pidfd >= 0 else -1
+        if fd >= 0:
+            try:
+                _is_readable(fd, None)
+            finally:
+                os.close(fd)
         return self.poll()
 
     def send_signal(self, signum: int) -> None:
         """Send a signal to the process; nothing if it has ended."""
-        if self.poll() is None:
-            signal.pidfd_send_signal(self._pidfd, signum)
+        with self._server.lock:
+            if self.poll() is None:
+                signal.pidfd_send_signal(self._pidfd, signum)
 
     def terminate(self) -> None:
         """Send SIGTERM."""
@@ -158,7 +168,8 @@ class ForkServer:
         self._answers: dict[int, concurrent.futures.Future[int]] = {}
         self._watching: Counter[asyncio.AbstractEventLoop] = Counter()
         self._next_id = 0
-        self._lock = threading.RLock()
+        #: Held while a process's descriptor is used: threads may share this server.
+        self.lock = threading.RLock()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1024 * 1024)
@@ -205,7 +216,7 @@ class ForkServer:
         self, argv: list[str], env: Mapping[str, str], cwd: str | None, fds: list[int]
     ) -> ForkedProcess:
         answer: concurrent.futures.Future[int] = concurrent.futures.Future()
-        with self._lock:
+        with self.lock:
             if self._preload_error:
                 raise PreloadError(self._preload_error)
             self._next_id += 1
@@ -226,7 +237,7 @@ class ForkServer:
         return self._adopt(pid)
 
     def _adopt(self, pid: int) -> ForkedProcess:
-        with self._lock:
+        with self.lock:
             process = self._processes[pid] = ForkedProcess(self, pid)
             code = self._early_exits.pop(pid, None)
             if code is not None:
@@ -234,7 +245,7 @@ class ForkServer:
             return process
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        with self._lock:
+        with self.lock:
             if not self.alive:
                 return
             self._watching[loop] += 1
@@ -243,7 +254,7 @@ class ForkServer:
 
     def _unwatch(self, loop: asyncio.AbstractEventLoop) -> None:
         """No more answers are expected here; called on the loop's own thread."""
-        with self._lock:
+        with self.lock:
             if self._watching[loop] == 1:
                 loop.remove_reader(self._socket)
             self._watching[loop] -= 1
@@ -252,7 +263,7 @@ class ForkServer:
 
     def pump(self) -> None:
         """Take what the zygote has said; never blocks."""
-        with self._lock:
+        with self.lock:
             while self.alive:
                 try:
                     packet = self._socket.recv(65536)
@@ -318,7 +329,7 @@ class ForkServer:
     def close(self) -> None:
         """End the zygote, and with it kernels that still run."""
         self.pump()
-        with self._lock:
+        with self.lock:
             was_alive, self.alive = self.alive, False
             if was_alive:
                 self._socket.shutdown(socket.SHUT_RDWR)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import zmq
@@ -13,14 +12,6 @@ from kernelfleet.wire.connection import PROTOCOL_VERSION
 from kernelfleet.wire.handshake import LineCodecs, line_codecs, new_nonce
 
 JsonDict = dict[str, Any]
-
-
-async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Wait for something in the server that nothing announces."""
-    deadline = asyncio.get_running_loop().time() + seconds
-    while not condition():
-        assert asyncio.get_running_loop().time() < deadline, f"not within {seconds} s"
-        await asyncio.sleep(0.002)
 
 
 class Talk:

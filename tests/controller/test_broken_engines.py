@@ -13,6 +13,7 @@ from kernelfleet.controller import dialects
 from kernelfleet.controller import engine as engine_module
 from kernelfleet.controller.requests import MAX_ABORTED
 from tests.controller.simulated import Fleet, SimulatedClient, Tamper
+from tests.fleets import until
 
 Frames = list[bytes]
 EXECUTE = {"verb": "execute", "content": {"code": "1"}}
@@ -138,9 +139,7 @@ def test_output_that_was_announced_and_never_comes_is_not_waited_for_for_ever(
             lambda frames: [resigned(fleet, frames, 3, n_iopub=10**9)]
         )
         n = client.ask({**EXECUTE, "targets": [0], "result_id": "r"})
-        async with asyncio.timeout(10):
-            while n not in client.heads:  # noqa: ASYNC110 (nothing announces it)
-                await asyncio.sleep(0.005)
+        await until(lambda: n in client.heads)
         assert client.heads[n]["results"][0]["ok"]
 
     with_fleet(test)

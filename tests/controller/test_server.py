@@ -18,7 +18,8 @@ from kernelfleet.controller.peers import WirePeer
 from kernelfleet.controller.server import Server
 from kernelfleet.wire.codec import Codec
 from kernelfleet.wire.connection import PROTOCOL_VERSION, FleetFile
-from tests.controller.talk import Talk, until
+from tests.controller.talk import Talk
+from tests.fleets import until
 
 KEY = "ab" * 32
 

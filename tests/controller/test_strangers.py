@@ -15,6 +15,7 @@ from zmq.auth.asyncio import AsyncioAuthenticator
 
 from kernelfleet.controller import strangers as strangers_module
 from kernelfleet.controller.strangers import Strangers
+from tests.fleets import until
 
 SERVER, CLIENT, OTHER = (zmq.curve_keypair() for _ in range(3))
 
@@ -61,10 +62,6 @@ class Door:
         with contextlib.suppress(zmq.Again):  # refused before it could
             visitor.send(b"hello", zmq.NOBLOCK)
 
-    async def eventually(self, condition: Callable[[], bool]) -> None:
-        while not condition():  # noqa: ASYNC110 (nothing announces it)
-            await asyncio.sleep(0.005)
-
 
 def run(
     context: zmq.Context[Any],
@@ -97,7 +94,7 @@ def run(
 async def let_in(door: Door, n: int) -> None:
     """Wait until ``n`` visitors with the right keys have been heard."""
     for _ in range(n):
-        await door.eventually(lambda: bool(door.socket.poll(0)))
+        await until(lambda: bool(door.socket.poll(0)))
         door.socket.recv_multipart()
 
 
@@ -106,7 +103,7 @@ def test_who_has_the_keys_is_no_stranger(context: zmq.Context[Any]) -> None:
         for _ in range(3):
             door.visit(CLIENT)
         await let_in(door, 3)
-        await door.eventually(lambda: door.strangers.connections == 0)
+        await until(lambda: door.strangers.connections == 0)
 
     door, said = run(context, test)
     assert door.strangers.counts() == {"connections": 0, "messages": 0}
@@ -130,7 +127,7 @@ def test_whoever_has_not_is_counted_whatever_it_tries(
                 door.visit(CLIENT, server=OTHER[0])
             door.visit(CLIENT)
             await let_in(door, 1)
-            await door.eventually(lambda: door.strangers.connections == 1)
+            await until(lambda: door.strangers.connections == 1)
 
     door, said = run(context, test)
     assert door.strangers.counts() == {"connections": 1, "messages": 0}
@@ -146,7 +143,7 @@ def test_the_log_hears_of_the_first_and_at_the_end_of_how_many(
         for _ in range(3):
             door.visit(OTHER)
             await asyncio.sleep(0.1)  # the handshake's time, over and again
-        await door.eventually(lambda: door.strangers.connections == 3)
+        await until(lambda: door.strangers.connections == 3)
         for _ in range(5):
             door.strangers.refuse("wrong signature")
 

@@ -74,14 +74,18 @@ def test_of_two_fleets_that_race_for_a_name_exactly_one_wins(tmp_path: Path) -> 
         assert not connection.fleet_dir("raced").exists()
 
 
+def crash(fleet: OwnFleet) -> OwnFleet:
+    assert fleet.process is not None
+    fleet.process.kill()
+    fleet.process.wait()
+    eventually(lambda: not fleet.processes())
+    return fleet
+
+
 def test_what_a_crashed_fleet_left_is_not_taken_for_a_fleet_and_goes_with_the_next_start(
     own_fleet: Callable[..., OwnFleet],
 ) -> None:
-    crashed = own_fleet(1, transport="unix")
-    assert crashed.process is not None
-    crashed.process.kill()
-    crashed.process.wait()
-    eventually(lambda: not crashed.processes())
+    crashed = crash(own_fleet(1, transport="unix"))
     assert (crashed.directory / "fleet.json").exists()
     assert (crashed.directory / "client.sock").exists()
 
@@ -103,10 +107,7 @@ def test_what_a_crashed_fleet_left_is_not_taken_for_a_fleet_and_goes_with_the_ne
 def test_a_process_that_has_the_pid_of_a_crashed_controller_is_left_alone(
     own_fleet: Callable[..., OwnFleet],
 ) -> None:
-    crashed = own_fleet(1, transport="unix")
-    assert crashed.process is not None
-    crashed.process.kill()
-    crashed.process.wait()
+    crashed = crash(own_fleet(1, transport="unix"))
     path = crashed.directory / "fleet.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "pid": os.getpid()}))
     finished = kernelfleet("stop", crashed.name)

@@ -25,7 +25,7 @@ from kernelfleet.provisioners.forkserver import (
     Servers,
     kind_of,
 )
-from tests.fleets import eventually
+from tests.fleets import eventually, until
 
 NO_MODULES = Kind((), ())
 
@@ -98,8 +98,9 @@ def test_several_threads_and_loops_fork_from_one_server(server: ForkServer) -> N
         return [process.wait() for process in asyncio.run(some())]
 
     with ThreadPoolExecutor(4) as pool:
-        codes = [future.result(30) for future in [pool.submit(fork_some) for _ in range(4)]]
-    assert codes == [[5] * 5] * 4
+        asked = [pool.submit(fork_some) for _ in range(40)]
+        codes = [future.result(30) for future in asked]
+    assert codes == [[5] * 5] * 40
 
 
 @pytest.mark.usefixtures("module")
@@ -217,8 +218,7 @@ def test_a_kernel_that_nobody_waits_for_any_more_is_ended(server: ForkServer, mo
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
-        while server._watching:  # noqa: ASYNC110 (it comes after our having given up)
-            await asyncio.sleep(0.01)
+        await until(lambda: not server._watching)  # it comes after our having given up
 
     asyncio.run(asyncio.wait_for(give_up(), 30))
     eventually(
@@ -232,8 +232,7 @@ def test_who_waits_for_a_kernel_is_told_when_the_server_is_ended(
     async def end() -> None:
         os.kill(server.pid, signal.SIGSTOP)  # it will not answer
         asking = asyncio.ensure_future(fork(server, "pass"))
-        while not server._answers:  # noqa: ASYNC110 (nothing tells that it has been asked)
-            await asyncio.sleep(0.01)
+        await until(lambda: bool(server._answers))
         server.close()
         with pytest.raises(ForkServerError, match="was ended"):
             await asking
