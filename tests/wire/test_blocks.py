@@ -114,6 +114,7 @@ def test_a_mapping_is_ours_to_write_to_and_nobody_elses() -> None:
         ticket(2**40, 1, 1), ticket(-1, -1, -1), ticket(1, 0, 10),
         ticket("self/../1", 0, 1), ticket(None, None, None), ticket(os.getpid(), 10**6, 1),
     ],
+    ids=lambda forged: forged[18:50].decode(errors="replace").replace(str(os.getpid()), "ours"),
 )  # fmt: skip
 def test_a_forged_ticket_is_refused(forged: bytes) -> None:
     with pytest.raises(LostBlock):
