@@ -8,7 +8,7 @@ Where things are::
     results            pending  future  waiting  decode  progress
     map and executor   mapping  executor  dispatch  batches  schedule  partition
     the connection     connection  transport  line  reachability  loop
-    around it          fleet (an embedded one)  shell (IPython)
+    around it          fleet (an embedded one)  shell (IPython)  ctrl_c
 """
 
 from typing import TYPE_CHECKING, Any

@@ -16,6 +16,7 @@ from concurrent.futures import CancelledError, Future
 from types import TracebackType
 from typing import Any
 
+from kernelfleet.client import ctrl_c
 from kernelfleet.client import future as interruptible
 from kernelfleet.client.connection import Connection, Reply
 from kernelfleet.client.decode import Reader
@@ -139,7 +140,8 @@ class PendingResult:
             self._connection.check_process()
         # Not an event and a callback per wait: they would pile up where it is polled.
         try:
-            self._future.exception(timeout)
+            with ctrl_c.kept():
+                self._future.exception(timeout)
         except CancelledError:
             return True
         except TimeoutError:

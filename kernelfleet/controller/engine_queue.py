@@ -74,6 +74,8 @@ class EngineQueue(Generic[ItemT]):
         self._running: ItemT | None = None
         self._known: set[int] = set()  # ids of all items here: a look-up must not walk the queue
         self._holds: set[str] = set()
+        #: What waited when the running item was interrupted; None if it was not.
+        self._behind: tuple[ItemT, ...] | None = None
 
     def __len__(self) -> int:
         """How many items wait."""
@@ -105,7 +107,7 @@ class EngineQueue(Generic[ItemT]):
         It is the running one, which then runs no more, or one that is not here.
         """
         if item is self._running:
-            self._running = None
+            self._running = self._behind = None
         else:
             self._admit(item)
         self._waiting.appendleft(item)
@@ -117,17 +119,31 @@ class EngineQueue(Generic[ItemT]):
         self._running = self._waiting.popleft()
         return self._running
 
+    def interrupted(self) -> None:
+        """The running item is being interrupted: its failure clears what waits now.
+
+        Who queues something later does so knowing of the interrupt, however long it takes.
+        """
+        if self._running is not None and self._behind is None:
+            self._behind = self.waiting
+
     def finish(self, failed: bool) -> list[ItemT]:
         """The running item has ended; returns what its failure cleared, in queue order."""
         ended = self._running
         if ended is None:
             raise IllegalTransition("nothing runs that could finish")
-        self._running = None
+        behind = self._waiting if self._behind is None else self._behind
+        doomed = set(map(id, behind)) if failed else set()
+        self._running = self._behind = None
         self._known.discard(id(ended))
         if not failed or ended.method not in CLEARS_ON_FAILURE:
             return []
         return self.drop(
-            lambda item: item.client == ended.client and item.method not in INDEPENDENT
+            lambda item: (
+                item.client == ended.client
+                and item.method not in INDEPENDENT
+                and id(item) in doomed
+            )
         )
 
     def clear(self) -> list[ItemT]:
@@ -147,7 +163,7 @@ class EngineQueue(Generic[ItemT]):
     def fail_all(self) -> list[ItemT]:
         """The engine is gone: take the running item, then all that waits. Holds stay."""
         running = [] if self._running is None else [self._running]
-        self._running = None
+        self._running = self._behind = None
         self._known.difference_update(map(id, running))
         return [*running, *self.clear()]
 

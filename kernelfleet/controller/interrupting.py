@@ -39,7 +39,10 @@ async def interrupt(
     spawn: Callable[[Coroutine[Any, Any, None]], None],
 ) -> None:
     """Interrupt what the engine ran when it was decided; nothing if that is over."""
-    if run is None or engine.run is not run or await _interrupt_by_name(engine, run):
+    if run is None or engine.run is not run:
+        return
+    engine.queue.interrupted()
+    if await _interrupt_by_name(engine, run):
         return
     await _begun(run)
     if engine.run is not run or engine.incarnation is None:

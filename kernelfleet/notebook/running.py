@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from kernelfleet.client import ctrl_c
 from kernelfleet.client.client import label
 from kernelfleet.client.progress import laggards
 from kernelfleet.client.shell import is_notebook
@@ -85,6 +86,10 @@ class View:
 
     def follow(self, pending: PendingResult, timeout: float | None) -> None:
         """Show the call until it ends, or ``timeout`` seconds have passed."""
+        with ctrl_c.kept():
+            self._follow(pending, timeout)
+
+    def _follow(self, pending: PendingResult, timeout: float | None) -> None:
         pending.when_done(self._end)
         started = time.monotonic()
         deadline = None if timeout is None else started + timeout

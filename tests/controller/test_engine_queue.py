@@ -50,6 +50,20 @@ def test_an_error_in_an_execute_clears_what_its_client_had_queued_behind_it() ->
     assert queue.start_next() is other
 
 
+def test_what_is_queued_after_an_interrupt_is_not_cleared_by_it() -> None:
+    interrupted, before, after = Item(), Item(), Item()
+    queue = queue_of(interrupted, before)
+    queue.interrupted()  # nothing runs
+    queue.start_next()
+    queue.interrupted()
+    queue.put(after)
+    queue.interrupted()  # once more
+    assert queue.finish(failed=True) == [before]
+    assert queue.start_next() is after
+    queue.put(later := Item())
+    assert queue.finish(failed=True) == [later]  # the next error is like any other
+
+
 @pytest.mark.parametrize("method", ["push", "pull", "apply", "map", "task", "reset"])
 def test_an_error_in_another_verb_clears_nothing(method: str) -> None:
     queue = queue_of(Item(method=method), waiting := Item())

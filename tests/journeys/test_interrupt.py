@@ -16,6 +16,7 @@ import pytest
 from kernelfleet import MultiEngineClient
 from kernelfleet.client.pending import PendingResult
 from kernelfleet.errors import CompositeError, QueueCleared, RemoteError
+from tests.fleets import eventually
 from tests.journeys.daemons import OwnFleet
 
 pytestmark = pytest.mark.slow
@@ -254,3 +255,22 @@ def test_ctrl_c_in_a_blocking_call_interrupts_its_engines_and_comes_back(
     assert (answer, errors) == ("came back\n", "")
     assert process.returncode == 0
     assert seconds < PROMISED_SECONDS
+
+
+def test_what_is_sent_after_an_interrupt_runs_however_long_that_takes(
+    mec: MultiEngineClient,
+) -> None:
+    """The interrupt's own error clears what was queued before it, and nothing after it."""
+    code = (
+        "import time\nprint('in', flush=True)\n"
+        "try: time.sleep(60)\nfinally: time.sleep(1.5)  # longer than an interrupt waits\n"
+    )
+    running = mec.execute(code, block=False)
+    queued = mec.execute("never = 1", block=False)
+    eventually(lambda: all(running.stdout.get(i) == "in\n" for i in range(4)))
+    mec.interrupt()
+    assert not running.done()
+    mec.execute("x = 42")
+    assert mec.pull("x") == [42] * 4
+    assert "KeyboardInterrupt" in str(running.exception(10))
+    assert "QueueCleared" in str(queued.exception(10))
