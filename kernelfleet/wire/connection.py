@@ -74,6 +74,9 @@ class FleetFile:
         return fleet_dir(self.name) / "fleet.json"
 
 
+_REQUIRED = ("name", "pid", "host", "started", "key")
+
+
 def fleets_dir() -> Path:
     """The directory that holds a directory per fleet."""
     return Path(jupyter_runtime_dir()) / "kernelfleet"
@@ -311,6 +314,8 @@ def read(name_or_path: str | os.PathLike[str]) -> FleetFile:
         # By name, it must be ours: its controller sends us pickles. A path is the caller's word.
         data: dict[str, Any] = json.loads(path.read_text() if by_path else read_own(path))
         known = {key: data[key] for key in FleetFile.__dataclass_fields__ if key in data}
+        if lacking := [name for name in _REQUIRED if name not in known]:
+            raise ValueError(f"it says nothing of {', '.join(lacking)}")
         return FleetFile(**known)
     except FileNotFoundError:
         raise FleetNotFound(_not_found_message(text, by_path)) from None
