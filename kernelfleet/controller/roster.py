@@ -306,6 +306,8 @@ class Roster:
         """Start a dead engine again, unless it dies too often or somebody else saw to it."""
         cause = engine.death
         while (pause := engine.revival.pause(self._loop.time())) is not None:
+            engine.death = f"{cause}; it is being started again"
+            self._changed()
             await asyncio.sleep(pause)
             if engine.state != "dead" or self.engines.get(engine.id) is not engine:
                 return

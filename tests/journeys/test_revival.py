@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from kernelfleet import CompositeError, MultiEngineClient
+from kernelfleet import CompositeError, InvalidEngineID, MultiEngineClient
 from tests.fleets import eventually
 
 pytestmark = pytest.mark.slow
@@ -30,6 +30,15 @@ def test_an_engine_that_dies_is_started_again_under_its_id_with_its_on_start_cod
     assert mec.pull("ready") == [0, 1]
     assert mec.execute("n_engines", targets=1)[0]["number"] == 1
     assert mec.keys() == [["ready", "x"], ["ready"]]
+
+
+def test_a_call_meanwhile_is_told_that_it_comes_back(start_fleet: StartFleet) -> None:
+    mec = start_fleet(1, restart="on-death")
+    die(mec, 0)
+    with pytest.raises(InvalidEngineID, match=r"died: .*; it is being started again"):
+        mec.execute("1", targets=0)
+    eventually(lambda: mec.get_ids() == [0])
+    assert mec._connection.roster.dead == {}
 
 
 def test_a_crash_loop_ends_with_the_engine_dead_and_says_so(start_fleet: StartFleet) -> None:
