@@ -9,8 +9,8 @@ import pytest
 
 from tests.journeys.daemons import OwnFleet
 
-#: Journeys that run over TCP by default, too; the others do so in the slow run. The interface
-#: itself is held over every transport by tests/conformance.
+#: Journeys that run over TCP by default, too; the others do so in the slow run, and so does
+#: tests/conformance, which holds the interface over every transport.
 ALWAYS_OVER_TCP = {"test_seeds.py", "test_unreachable.py"}
 #: Journeys whose embedded form is left to the slow run as well.
 OVER_THE_SOCKET = {"test_many.py", "test_limits.py"}
