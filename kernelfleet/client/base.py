@@ -16,8 +16,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Self
 
-from kernelfleet.client import ctrl_c, shell
 from kernelfleet.client import loop as loop_thread
+from kernelfleet.client import shell
 from kernelfleet.client.connection import Connection, OnOutput, Reply, close_when_collected
 from kernelfleet.client.decode import Reader
 from kernelfleet.client.future import Future
@@ -221,8 +221,7 @@ class BaseClient:
     ) -> Any:
         """Wait for a blocking call; Ctrl-C interrupts the engines that work for it."""
         try:
-            with ctrl_c.kept():
-                return pending.result(timeout) if watch is None else pending.watched(watch, timeout)
+            return pending.result(timeout) if watch is None else pending.watched(watch, timeout)
         except CompositeError as error:
             # A plain local that outlives the except clause, so that %debug finds it as `e`.
             e = error

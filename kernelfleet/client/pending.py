@@ -153,7 +153,8 @@ class PendingResult:
     ) -> Any:
         """Like ``result``; the waiting is done by ``watch(self, timeout)``, which may show it."""
         self._check_flushed()
-        watch(self, timeout)
+        with ctrl_c.kept():
+            watch(self, timeout)
         if not self.done():
             raise CallTimeout(self._timeout_text(timeout), pending_result=self)
         return self._fetch()

@@ -21,7 +21,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,7 @@ class FleetFile:
         return fleet_dir(self.name) / "fleet.json"
 
 
-_REQUIRED = ("name", "pid", "host", "started", "key")
+_REQUIRED = [each.name for each in fields(FleetFile) if each.default is MISSING]
 
 
 def fleets_dir() -> Path:

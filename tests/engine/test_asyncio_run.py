@@ -76,3 +76,29 @@ def test_nest_asyncio_is_harmless(start_engine: Callable[..., Engine]) -> None:
     assert all(reply["content"]["status"] == "ok" for reply in replies)
     nested_run = "async def g(): return asyncio.run(f())\nprint(asyncio.run(g()))"
     assert engine.execute(nested_run)["stdout"] == "1\n"
+
+
+INTERRUPTED_AS_IT_BEGINS = """
+import asyncio, functools, signal
+
+set_handler = signal.signal
+def set_and_be_interrupted(signum, handler):
+    before = set_handler(signum, handler)
+    if isinstance(handler, functools.partial):  # the runner's own
+        signal.raise_signal(signum)
+    return before
+
+signal.signal = set_and_be_interrupted
+try:
+    asyncio.run(asyncio.sleep(60))
+except BaseException as error:
+    raised = type(error).__name__
+finally:
+    signal.signal = set_handler
+"""
+
+
+def test_a_run_that_is_interrupted_as_it_begins_says_so(engine: Engine) -> None:
+    assert engine.execute(INTERRUPTED_AS_IT_BEGINS)["status"] == "ok"
+    assert engine.pull("raised") == ["KeyboardInterrupt"]
+    assert engine.execute("import asyncio; asyncio.run(asyncio.sleep(0))")["status"] == "ok"
