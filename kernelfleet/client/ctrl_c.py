@@ -11,11 +11,17 @@ import _thread
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+#: Seconds until the main thread is back in its wait. It lets us run just when it is about to enter
+#: the system call, behind its last look for signals: one that came now would be seen after it.
+_BACK_SECONDS = 0.02
+
 
 def _interrupt() -> None:
+    time.sleep(_BACK_SECONDS)
     if hasattr(signal, "pthread_kill"):  # ends a wait, which ``interrupt_main`` does not
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
     else:
