@@ -254,14 +254,14 @@ TEXT = {
 
 
 def repository_files() -> list[Path]:
-    skipped = {".git", ".venv", "dist", "build", "__pycache__", "node_modules"}
+    skipped = {".git", "dist", "build", "__pycache__", "node_modules"}
     return [
         path
         for path in sorted(ROOT.rglob("*"))
         if path.is_file()
         and path.suffix in TEXT
         and not any(
-            part in skipped or part.endswith("_cache") or part == ".hypothesis"
+            part in skipped or part.startswith((".venv", ".hypothesis")) or part.endswith("_cache")
             for part in path.relative_to(ROOT).parts
         )
     ]

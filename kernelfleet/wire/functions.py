@@ -10,14 +10,13 @@ there by the *namespace provider*, which the engine registers. A process without
 A class returns home as itself: the process that defined it never sees it redefined by a copy.
 
 This module needs the standard library and cloudpickle only; it is also shipped as source text
-to Python kernels that are not ours. It leans on private functions of cloudpickle 3.1.
+to Python kernels that are not ours.
 """
 
 from __future__ import annotations
 
 import builtins
 import functools
-import linecache
 import os
 import pickle
 import sys
@@ -28,7 +27,8 @@ from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import IO, Any, ClassVar, Protocol
 
-from cloudpickle import cloudpickle as cp
+from kernelfleet.wire import cloudpickling as cp
+from kernelfleet.wire import sources
 
 _MAIN = ("__main__", "__mp_main__")
 _INSTALLED = ("site-packages", "dist-packages")
@@ -36,8 +36,6 @@ _OWN_PACKAGE = __name__.partition(".")[0]
 #: What IPython puts into a namespace: every process has its own.
 _OF_IPYTHON = frozenset(("get_ipython", "exit", "quit", "open", "display"))
 _HISTORIES = frozenset(("In", "Out", "_ih", "_oh", "_dh"))
-#: Longer source texts stay at home; tracebacks then show no lines.
-_SOURCE_LIMIT = 64 * 1024
 _SOURCE = "_kernelfleet_source"
 
 
@@ -122,14 +120,17 @@ class FleetPickler(cp.Pickler):  # type: ignore[misc]
     ) -> None:
         super().__init__(file, protocol=5, buffer_callback=buffer_callback)
         self._globals: dict[int, _Globals] = {}
+        self._cells: dict[str, sources.Source] = {}
 
     def reducer_override(self, obj: Any) -> Any:
         """Reduce functions and classes; everything else goes cloudpickle's way."""
         kind = type(obj)
         if kind is types.FunctionType:
-            if module_travels_by_value(obj.__module__) or not cp._should_pickle_by_reference(obj):
+            if module_travels_by_value(obj.__module__) or not cp.is_found_by_name(obj):
                 return self._reduce_function(obj)
             return NotImplemented
+        if kind is types.CodeType:
+            return sources.reduce_code(obj)
         if kind is functools._lru_cache_wrapper:
             if module_travels_by_value(obj.__module__):
                 return make_cached, (obj.__wrapped__, obj.cache_parameters())
@@ -137,7 +138,7 @@ class FleetPickler(cp.Pickler):  # type: ignore[misc]
         if isinstance(obj, type):
             if module_travels_by_value(obj.__module__):
                 return _reduce_class(obj)
-            reduced = cp._class_reduce(obj)
+            reduced = cp.reduce_class(obj)
             return reduced if reduced is NotImplemented else _with_our_setter(obj, reduced)
         return NotImplemented
 
@@ -145,11 +146,11 @@ class FleetPickler(cp.Pickler):  # type: ignore[misc]
         where = self._globals.get(id(func.__globals__))
         if where is None:
             where = self._globals[id(func.__globals__)] = _Globals(func)
-        state, slots = cp._function_getstate(func)
+        state, slots = cp.function_state(func)
         if where.name in _MAIN:
             brought = slots["__globals__"]
             slots["__globals__"] = {k: v for k, v in brought.items() if not _is_local(k, v, func)}
-        source = _source_of(func.__code__)
+        source = sources.source_of(func.__code__, self._cells)
         if source is not None:
             slots[_SOURCE] = source
         n_cells = len(func.__code__.co_freevars)
@@ -200,27 +201,18 @@ def _has_unresolved_names(func: types.FunctionType) -> bool:
     return any(
         name not in namespace and not hasattr(builtins, name)
         for code in codes
-        for name in cp._extract_code_globals(code)
+        for name in cp.global_names(code)
     )
 
 
-def _source_of(code: types.CodeType) -> str | None:
-    """The text of the cell the code comes from; None for files, which an engine can read."""
-    entry = linecache.cache.get(code.co_filename)
-    if entry is None or len(entry) != 4 or entry[1] is not None:
-        return None
-    text = "".join(entry[2])
-    return text if len(text) <= _SOURCE_LIMIT else None
-
-
 def _reduce_class(cls: type) -> tuple[Any, ...]:
-    return _with_our_setter(cls, cp._dynamic_class_reduce(cls))
+    return _with_our_setter(cls, cp.reduce_class_by_value(cls))
 
 
 def _with_our_setter(cls: type, reduced: tuple[Any, ...]) -> tuple[Any, ...]:
     """Let our own functions build the class, so that a class at home stays as it is."""
     maker = make_enum if issubclass(cls, Enum) else make_class
-    if reduced[0] not in (cp._make_skeleton_class, cp._make_skeleton_enum):
+    if reduced[0] not in (cp.make_class, cp.make_enum):
         return reduced
     return (maker, (cls.__qualname__, *reduced[1]), reduced[2], None, None, set_class_state)
 
@@ -265,9 +257,7 @@ def set_function_state(func: types.FunctionType, state: tuple[dict[str, Any], An
     slots.pop("_cloudpickle_submodules", None)
     source = slots.pop(_SOURCE, None)
     if source is not None:
-        lines = source.splitlines(keepends=True)
-        name = func.__code__.co_filename
-        linecache.cache[name] = (len(source), None, lines, name)
+        func.__code__ = sources.with_source(func.__code__, source)
     provider = _State.provider
     if provider is not None and func.__globals__ is provider.namespace():
         provider.bring(brought)
@@ -301,7 +291,7 @@ def make_class(
     known = _known_class(tracker_id, type_kwargs.get("__module__"), qualname)
     if known is not None:
         return known
-    built = cp._make_skeleton_class(constructor, name, bases, type_kwargs, tracker_id, extra)
+    built = cp.make_class(constructor, name, bases, type_kwargs, tracker_id, extra)
     _State.foreign.add(built)
     built.__qualname__ = qualname
     return built  # type: ignore[no-any-return]
@@ -321,7 +311,7 @@ def make_enum(
     known = _known_class(tracker_id, module, qualname)
     if known is not None:
         return known
-    built = cp._make_skeleton_enum(bases, name, own_qualname, members, module, tracker_id, extra)
+    built = cp.make_enum(bases, name, own_qualname, members, module, tracker_id, extra)
     _State.foreign.add(built)
     return built  # type: ignore[no-any-return]
 
@@ -329,14 +319,14 @@ def make_enum(
 def set_class_state(cls: type, state: Any) -> None:
     """Give a class from elsewhere its members; a class at home keeps its own."""
     if cls in _State.foreign:
-        cp._class_setstate(cls, state)
+        cp.set_class_state(cls, state)
 
 
 def _known_class(tracker_id: str, module: str | None, qualname: str) -> type | None:
     """The class that has travelled before, or, on a client, the one of the same name."""
-    known = cp._DYNAMIC_CLASS_TRACKER_BY_ID.get(tracker_id)
+    known = cp.classes_by_id.get(tracker_id)
     if known is not None or _State.provider is not None or module is None:
-        return known  # type: ignore[no-any-return]
+        return known
     found: Any = sys.modules.get(module)
     for part in qualname.split("."):
         found = getattr(found, part, None)
