@@ -5,8 +5,9 @@ Like the package itself it imports a name when it is first asked for.
 Where things are::
 
     the interface      client  base  data  maps  properties  targets  grammar  source
+    and beside it      registration
     results            pending  future  waiting  decode  progress
-    map and executor   mapping  executor  dispatch  batches  schedule  partition
+    map and executor   mapping  executor  dispatch  batches  schedule  partition  pairing
     the connection     connection  transport  line  reachability  loop
     around it          fleet (an embedded one)  shell (IPython)  ctrl_c
 """

@@ -18,9 +18,8 @@ from typing import Any, Self
 
 from kernelfleet.client import loop as loop_thread
 from kernelfleet.client import shell
-from kernelfleet.client.connection import Connection, OnOutput, Reply, close_when_collected
+from kernelfleet.client.connection import Connection, OnOutput, close_when_collected
 from kernelfleet.client.decode import Reader
-from kernelfleet.client.future import Future
 from kernelfleet.client.line import Place
 from kernelfleet.client.pending import PendingResult
 from kernelfleet.client.targets import (
@@ -38,13 +37,16 @@ JsonDict = dict[str, Any]
 Watch = Callable[[PendingResult, float | None], None]
 Address = tuple[str, int] | str | os.PathLike[str] | None
 
+#: The attributes of a client that users may set.
+_SETTABLE = ("block", "targets", "progress")
+
 
 class BaseClient:
     """The state of a client; see ``MultiEngineClient``."""
 
     _connection: Connection
     _reader: Reader
-    _outstanding: dict[str, PendingResult]
+    _outstanding: dict[int, PendingResult]
     _unfetched: weakref.WeakSet[PendingResult]
     _block: bool
     _targets: Any
@@ -115,11 +117,10 @@ class BaseClient:
         self.__dict__["_progress"] = check_block(value, "progress")
 
     def __setattr__(self, name: str, value: object) -> None:
-        if name not in ("block", "targets", "progress"):
-            close = difflib.get_close_matches(name, ["block", "targets", "progress"], n=1)
-            hint = (
-                f": did you mean `{close[0]}`?" if close else "; only block and targets can be set"
-            )
+        if name not in _SETTABLE:
+            close = difflib.get_close_matches(name, _SETTABLE, n=1)
+            can = f"only {', '.join(_SETTABLE[:-1])} and {_SETTABLE[-1]} can be set"
+            hint = f": did you mean `{close[0]}`?" if close else f"; {can}"
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint}")
         object.__setattr__(self, name, value)
 
@@ -188,18 +189,16 @@ class BaseClient:
         }  # fmt: skip
         if on_output is not None:
             head["stream"] = True
-        future: Future[Reply] = Future()
         pending = PendingResult(
             self._connection,
             self._reader,
-            future,
             result_id=result_id,
             method=str(decode.get("method", head["verb"])),
             targets=targets,
             decode=decode,
         )
         try:  # from the sending on: a Ctrl-C in between would leave work running unseen
-            self._connection.request(head, list(frames), on_output, future)
+            self._connection.request(head, list(frames), on_output, pending)
             if not blocks:
                 self._remember(pending)
                 return pending
@@ -236,10 +235,10 @@ class BaseClient:
     def _remember(self, pending: PendingResult) -> None:
         """For ``barrier`` until it has ended, and for ``flush`` as long as somebody holds it."""
         self._unfetched.add(pending)
-        outstanding, result_id = self._outstanding, pending.result_id
-        outstanding[result_id] = pending
+        outstanding, key = self._outstanding, id(pending)
+        outstanding[key] = pending
         # By its id: a callback that refers to the result would keep it until a garbage collection.
-        pending.when_done(lambda: outstanding.pop(result_id, None))
+        pending.when_done(lambda: outstanding.pop(key, None))
 
     def _fetch_value(self, engine_id: int, number: int) -> Any:
         """The object of the last expression of a command, from the engine's output cache."""

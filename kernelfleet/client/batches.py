@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from kernelfleet.wire.printed import printed
+
 JsonDict = dict[str, Any]
 
 #: Which engines may run an item; None is any.
@@ -63,24 +65,16 @@ class Batch:
 class Printed:
     """What the batches printed, per engine."""
 
-    stdout: dict[int, str] = field(default_factory=dict)
+    texts: dict[str, dict[int, str]] = field(default_factory=lambda: {"stdout": {}, "stderr": {}})
     outputs: dict[int, list[JsonDict]] = field(default_factory=dict)
 
     def add(self, engine: int, result: JsonDict) -> None:
         """Take over the outputs of a finished batch."""
         if result.get("outputs"):
             self.outputs.setdefault(engine, []).extend(result["outputs"])
-        text = text_of(result, "stdout")
-        if text:
-            self.stdout[engine] = self.stdout.get(engine, "") + text
-
-
-def text_of(result: JsonDict, stream: str) -> str:
-    """What a finished batch wrote to stdout or stderr."""
-    if stream in result:
-        return str(result[stream])
-    outputs = result.get("outputs", ())
-    return "".join(output["text"] for output in outputs if output.get("name") == stream)
+        for stream, texts in self.texts.items():
+            if text := printed(result, stream):
+                texts[engine] = texts.get(engine, "") + text
 
 
 def cut(text: str, ends: Sequence[int] | None, count: int) -> list[str]:

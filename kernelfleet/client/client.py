@@ -6,11 +6,12 @@ label engines in ``properties.py``; where a call goes and whether it waits: ``ba
 
 from __future__ import annotations
 
+import operator
 import os
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 from kernelfleet.client import shell as shells
 from kernelfleet.client.connection import OnOutput
@@ -18,8 +19,9 @@ from kernelfleet.client.data import DataVerbs
 from kernelfleet.client.maps import MapVerbs
 from kernelfleet.client.pending import PendingResult
 from kernelfleet.client.properties import PropertyVerbs
+from kernelfleet.client.registration import wait_for_engines
 from kernelfleet.client.source import read_script
-from kernelfleet.client.targets import Targets, check_block
+from kernelfleet.client.targets import Targets, check_block, check_timeout
 from kernelfleet.errors import CallTimeout, NotAPendingResult
 from kernelfleet.results import EngineInfo
 
@@ -109,7 +111,7 @@ class MultiEngineClient(DataVerbs, MapVerbs, PropertyVerbs):
 
     def get_result(
         self,
-        i: int | None = None,
+        i: SupportsIndex | None = None,
         targets: Targets | None = None,
         block: bool | None = None,
         *,
@@ -122,8 +124,7 @@ class MultiEngineClient(DataVerbs, MapVerbs, PropertyVerbs):
         Raises:
             CompositeError: of ``IndexError``, where there is no such command or it was dropped.
         """
-        if i is not None and (isinstance(i, bool) or not isinstance(i, int)):
-            raise TypeError(f"a command number is an int, not {i!r}")
+        i = None if i is None else _command_number(i)
         return self._run(
             {"verb": "get_result", "number": i}, [], {"kind": "history", "method": "get_result"},
             targets=self._resolve(targets), blocks=self._blocks(block, timeout), timeout=timeout,
@@ -138,6 +139,22 @@ class MultiEngineClient(DataVerbs, MapVerbs, PropertyVerbs):
 
     def __len__(self) -> int:
         return len(self.get_ids())
+
+    def wait_for_engines(self, n: int, timeout: float | None = None) -> None:
+        """Return when the fleet has at least ``n`` engines that take work.
+
+        For a fleet that somebody else starts or scales. Whatever ``targets`` says, all engines
+        count.
+
+        Args:
+            n: How many.
+            timeout: Seconds to wait; None means no limit.
+
+        Raises:
+            CallTimeout: ``timeout`` expired; the message says how many there are.
+            ControllerUnreachable: the fleet is gone, so no engine will come.
+        """
+        wait_for_engines(self._connection, n, timeout)
 
     def engines(self) -> list[EngineInfo]:
         """What is known of each engine: state, process, memory, queue. Dead ones too."""
@@ -262,13 +279,13 @@ class MultiEngineClient(DataVerbs, MapVerbs, PropertyVerbs):
         """
         if not isinstance(result_id, str):
             raise TypeError(f"a result id is a str, not {type(result_id).__name__}")
-        future = self._connection.request(
-            {"type": "request", "verb": "attach", "of": result_id}, []
-        )
-        return PendingResult(
-            self._connection, self._reader, future,
+        pending = PendingResult(
+            self._connection, self._reader,
             result_id=result_id, method="result", targets=[], decode=None,
         )  # fmt: skip
+        head = {"type": "request", "verb": "attach", "of": result_id}
+        self._connection.request(head, [], future=pending)
+        return pending
 
     def barrier(
         self,
@@ -286,6 +303,7 @@ class MultiEngineClient(DataVerbs, MapVerbs, PropertyVerbs):
             NotAPendingResult: something else was given.
             CallTimeout: ``timeout`` expired; ``.pending_result`` is the first that had not ended.
         """
+        timeout = check_timeout(timeout)
         deadline = None if timeout is None else time.monotonic() + timeout
         for pending in self._as_pending(pending_results):
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
@@ -335,6 +353,16 @@ class MultiEngineClient(DataVerbs, MapVerbs, PropertyVerbs):
             {"kind": "peek", "names": wanted, "method": "peek"},
             targets=self._resolve(targets), blocks=self._blocks(block, timeout), timeout=timeout,
         )  # fmt: skip
+
+
+def _command_number(i: Any) -> int:
+    """Any integer but a bool, numpy's too; whether there is such a command the engine knows."""
+    if isinstance(i, bool):
+        raise TypeError(f"a command number is an int, not {i!r}")
+    try:
+        return operator.index(i)
+    except TypeError:
+        raise TypeError(f"a command number is an int, not {i!r}") from None
 
 
 def label(code: str) -> str:

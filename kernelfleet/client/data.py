@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import keyword
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kernelfleet.client.base import BaseClient
 from kernelfleet.client.partition import split
-from kernelfleet.client.targets import Targets
+from kernelfleet.client.targets import Targets, check_block
 from kernelfleet.errors import SerializationError
 from kernelfleet.wire.serialize import Frame, pack, pack_namespace
 
@@ -30,6 +31,8 @@ class DataVerbs(BaseClient):
         timeout: float | None = None,
     ) -> Any:
         """Set variables on engines, all or none of them.
+
+        A dotted name sets an attribute of an object that is there: ``{'model.alpha': 0.1}``.
 
         With ``block=False`` large arrays are copied first, so that changing them afterwards
         changes nothing that is under way.
@@ -99,11 +102,13 @@ class DataVerbs(BaseClient):
     ) -> Any:
         """Get variables from engines, all or none of them.
 
+        A dotted name reaches into an object: ``'model.coef_'``.
+
         Returns:
             One value per engine for one name; for several names a list of them per engine.
 
         Raises:
-            CompositeError: of ``NameError``, where a name is missing.
+            CompositeError: of ``NameError``, where a name is missing, or of ``AttributeError``.
         """
         return self._pull("pull", names, targets, block, timeout)
 
@@ -220,19 +225,22 @@ class DataVerbs(BaseClient):
     def apply(
         self,
         function: Callable[..., Any],
+        /,
         *args: Any,
         targets: Targets | None = None,
         block: bool | None = None,
         timeout: float | None = None,
+        return_exceptions: bool = False,
         **kwargs: Any,
     ) -> Any:
         """Call ``function(*args, **kwargs)`` on each engine; an ``async def`` is awaited there.
 
-        A function that itself has a parameter called ``targets``, ``block`` or ``timeout`` goes
-        through ``functools.partial``.
+        A function that itself has a parameter called ``targets``, ``block``, ``timeout`` or
+        ``return_exceptions`` goes through ``functools.partial``.
 
         Returns:
-            One return value per target.
+            One return value per target; with ``return_exceptions`` the exception of one that
+            failed, and then nothing is raised for it.
 
         Raises:
             CompositeError: it raised on one or more engines.
@@ -243,9 +251,12 @@ class DataVerbs(BaseClient):
         shared = self._connection.shares_memory
         frames = pack((function, args, kwargs), snapshot=not blocks, shared=shared)
         name = getattr(function, "__qualname__", type(function).__name__)
+        decode: JsonDict = {"kind": "apply", "method": "apply"}
+        if check_block(return_exceptions, "return_exceptions"):
+            decode["return_exceptions"] = True
         head = {"verb": "apply", "payloads": [len(frames)], "label": f"apply({name})"}
         return self._run(
-            head, frames, {"kind": "apply", "method": "apply"},
+            head, frames, decode,
             targets=ids, blocks=blocks, timeout=timeout,
         )  # fmt: skip
 
@@ -294,9 +305,9 @@ class DataVerbs(BaseClient):
         self.push({key: value}, block=True)
 
     def __getitem__(self, key: str) -> Any:
-        """Pull one variable."""
+        """Pull one variable; always waits, because an item is a value."""
         self._check_key(key)
-        return self.pull(key)
+        return self.pull(key, block=True)
 
     def _check_key(self, key: object) -> None:
         if not isinstance(key, str):
@@ -319,10 +330,15 @@ class DataVerbs(BaseClient):
 
 
 def _checked_name(name: object) -> str:
+    """A variable's name, or a path to an attribute: ``'model.coef_'``."""
     if not isinstance(name, str):
         raise TypeError(f"variables have names that are strings, not {name!r}")
-    if not name.isidentifier():
+    parts = name.split(".")
+    if not all(part.isidentifier() for part in parts):
         raise ValueError(f"{name!r} cannot name a variable")
+    for part in parts:
+        if keyword.iskeyword(part):
+            raise ValueError(f"{name!r} cannot name a variable: {part!r} is a keyword of Python")
     return name
 
 

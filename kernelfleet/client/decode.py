@@ -27,6 +27,7 @@ from kernelfleet.errors import (
 )
 from kernelfleet.results import ExecutionResult, ResultList
 from kernelfleet.wire.functions import is_foreign_class
+from kernelfleet.wire.printed import printed
 from kernelfleet.wire.serialize import unpack
 
 if TYPE_CHECKING:
@@ -60,7 +61,9 @@ class Reader:
         if "results" not in reply.head:
             return reply.head.get("value")
         kind = decode["kind"]
-        values, failures = [], []
+        values: list[Any] = []
+        failures: list[Failure] = []
+        returns_exceptions = bool(decode.get("return_exceptions"))
         buffers = iter(reply.buffers)
         for result in reply.head["results"]:
             frames = [next(buffers) for _ in range(result.get("buffers", 0))]
@@ -71,8 +74,8 @@ class Reader:
                 failures.append(self._failure(result, frames))
             except Exception as error:  # noqa: BLE001 (the user's classes may raise anything)
                 failures.append(Failure(result["id"], unreadable(result["id"], error)))
-            values.append(None)
-        if failures:
+            values.append(_as_value(failures[-1]) if returns_exceptions else None)
+        if failures and not returns_exceptions:
             failed = {failure.engine_id for failure in failures}
             ids = [result["id"] for result in reply.head["results"]]
             good = {i: v for i, v in zip(ids, values, strict=True) if i not in failed}
@@ -125,8 +128,8 @@ class Reader:
             number,
             code,
             record.get("translated"),
-            stdout=_printed(record, outputs, "stdout"),
-            stderr=_printed(record, outputs, "stderr"),
+            stdout=printed(record, "stdout"),
+            stderr=printed(record, "stderr"),
             outputs=outputs,
             started=record.get("started"),
             completed=record.get("completed"),
@@ -148,6 +151,12 @@ class Reader:
                 return values[0]
             return [tuple(column) for column in zip(*values, strict=True)]
         return values
+
+
+def _as_value(failure: Failure) -> Exception:
+    """The exception of a failed target, in the place of its value."""
+    failure.note_traceback(failure.tag)
+    return failure.exception
 
 
 def engine_error(info: JsonDict, frames: list[Any]) -> Exception:
@@ -211,9 +220,3 @@ def unreadable(engine: int, error: Exception, what: str = "result") -> Serializa
     )
     wrapped.__cause__ = error
     return wrapped
-
-
-def _printed(record: JsonDict, outputs: list[JsonDict], name: str) -> str:
-    if name in record:
-        return str(record[name])
-    return "".join(output["text"] for output in outputs if output.get("name") == name)

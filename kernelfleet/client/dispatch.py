@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
 from typing import Any
 
-from kernelfleet.client.batches import Backlog, Batch, Item, Outcome, Printed, Source, cut, text_of
+from kernelfleet.client.batches import Backlog, Batch, Item, Outcome, Printed, Source, cut
 from kernelfleet.client.connection import Connection, Reply, raise_if_refused
 from kernelfleet.client.decode import engine_error, error_of_item, unreadable
 from kernelfleet.client.schedule import BUDGET_SECONDS, Assignment, BatchSizer
@@ -30,6 +30,7 @@ from kernelfleet.errors import (
     MessageTooLarge,
     SerializationError,
 )
+from kernelfleet.wire.printed import printed
 from kernelfleet.wire.serialize import EngineFunction, pack, pack_nested, total_bytes, unpack
 
 JsonDict = dict[str, Any]
@@ -325,7 +326,7 @@ class Dispatcher:
 
     def _take_outcomes(self, batch: Batch, result: JsonDict, frames: list[Any]) -> None:
         try:
-            outcomes, printed = unpack(unpack(frames))
+            outcomes, ends = unpack(unpack(frames))
         except Exception as error:  # noqa: BLE001 (whatever the user's classes raise)
             what = "result" if len(batch.items) == 1 else "results of a batch"
             self._fail(batch.items, unreadable(batch.engine, error, what), engine=batch.engine)
@@ -336,7 +337,7 @@ class Dispatcher:
         self._sizer.record(batch.engine, count, seconds, size)
         self._put_back(batch.items[count:], first=True)
         stdout, stderr = (
-            cut(text_of(result, name), printed.get(name), count) for name in ("stdout", "stderr")
+            cut(printed(result, name), ends.get(name), count) for name in ("stdout", "stderr")
         )
         for i, (item, (status, value)) in enumerate(zip(batch.items, outcomes, strict=False)):
             outcome = Outcome(item, engine=batch.engine, stdout=stdout[i], stderr=stderr[i])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from kernelfleet.client.batches import Engines, Item, Outcome
 from kernelfleet.client.dispatch import Dispatcher
 from kernelfleet.client.future import Future
-from kernelfleet.client.targets import check_timeout
+from kernelfleet.client.targets import check_block, check_timeout
 from kernelfleet.composite import Failure
 from kernelfleet.errors import EngineError, FleetError, SerializationError
 from kernelfleet.wire.serialize import EngineFunction, pack_nested
@@ -271,9 +272,17 @@ class FleetExecutor(Executor):
         *iterables: Iterable[Any],
         timeout: float | None = None,
         chunksize: int = 1,
+        return_exceptions: bool = False,
         **options: Any,
     ) -> Iterator[T]:
-        """As ``concurrent.futures.Executor.map``; batches are made by themselves."""
+        """As ``concurrent.futures.Executor.map``; batches are made by themselves.
+
+        With ``return_exceptions`` a task that fails gives its exception for a value, and the
+        others' values still come.
+        """
+        if check_block(return_exceptions, "return_exceptions"):
+            futures = [self.submit(fn, *args, **options) for args in zip(*iterables, strict=False)]
+            return _outcomes(futures, timeout)
         return super().map(fn, *iterables, timeout=timeout, chunksize=chunksize, **options)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -299,6 +308,28 @@ class FleetExecutor(Executor):
                 f"no engine has the properties {dict(require)!r}: set them with mec.set_properties"
             )
         return able
+
+
+def _outcomes(futures: list[TaskFuture[Any]], timeout: float | None) -> Iterator[Any]:
+    """Each task's value or exception, in order; whoever stops taking them cancels the rest."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+
+    def values() -> Iterator[Any]:
+        waiting = deque(futures)
+        try:
+            while waiting:
+                left = None if deadline is None else deadline - time.monotonic()
+                try:
+                    error: BaseException | None = waiting[0].exception(left)
+                except CancelledError as cancelled:
+                    error = cancelled
+                yield error if error is not None else waiting[0].result()
+                waiting.popleft()
+        finally:
+            for each in waiting:
+                each.cancel()
+
+    return values()  # the clock has run since the call, as in the standard library
 
 
 def _options_among(function: Callable[..., Any], kwargs: Mapping[str, Any]) -> list[str]:

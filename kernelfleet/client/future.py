@@ -25,7 +25,7 @@ class _Condition(RLock):  # type: ignore[misc]  # final in typeshed only
         self._waiters: list[Any] = []
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Give the lock up until notified, or for ``timeout`` seconds.
+        """Give the lock up until notified, or for ``timeout`` seconds; 0 or less is a look.
 
         The lock is taken again in any case: Python looks for interrupts behind a call and not
         before, so after ``waiter.acquire`` nothing comes before ``self.acquire``, which may be
@@ -37,7 +37,12 @@ class _Condition(RLock):  # type: ignore[misc]  # final in typeshed only
         try:
             try:
                 self.release()
-                notified = waiter.acquire(timeout=-1 if timeout is None else timeout)
+                if timeout is None:
+                    notified = waiter.acquire()
+                elif timeout > 0:
+                    notified = waiter.acquire(timeout=min(timeout, threading.TIMEOUT_MAX))
+                else:
+                    notified = waiter.acquire(blocking=False)
             finally:
                 self.acquire()
         except BaseException:

@@ -12,7 +12,7 @@ import itertools
 import operator
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from typing import Any
 
@@ -34,24 +34,6 @@ MIN_BUFFERED = 64
 #: The largest batch of an ``imap``, and how often it looks whether engines want more.
 MAX_LAZY_BATCH = 1024
 REFILL_EVERY = 32
-
-
-def paired(sequences: Sequence[Iterable[Any]]) -> tuple[list[Any], bool]:
-    """The items of a map over several sequences, and whether they are tuples of arguments.
-
-    Raises:
-        TypeError: no sequence, or one that is not iterable.
-        ValueError: their lengths differ.
-    """
-    if not sequences:
-        raise TypeError("map needs at least one sequence")
-    if len(sequences) == 1:
-        return list(sequences[0]), False
-    columns = [list(sequence) for sequence in sequences]
-    lengths = [len(column) for column in columns]
-    if len(set(lengths)) > 1:
-        raise ValueError(f"the sequences have different lengths: {', '.join(map(str, lengths))}")
-    return list(zip(*columns, strict=True)), True
 
 
 class _Sliced:
@@ -128,12 +110,12 @@ class MapRun:
         chunksize: int | None,
         retries: int,
         label: str,
+        return_exceptions: bool = False,
     ) -> None:
         static = schedule == "static"
         self.total = len(items)
         self.values: dict[int, Any] = {}
         self.failures: dict[int, Failure] = {}
-        self.future: Future[Reply] = Future()
         self._interrupt: bool | None = None
         self._cancel_sent: queue.SimpleQueue[None] = queue.SimpleQueue()
         source = _Blocks(items, len(engines), retries) if static else _Sliced(items, retries)
@@ -141,8 +123,9 @@ class MapRun:
             connection, present(connection, engines), source, self._settle,
             function=function, star=star, label=label, chunksize=chunksize,
             budget=None if static or chunksize is not None else BUDGET_SECONDS,
-            steal=not static,
+            steal=not static, stop_on_error=not return_exceptions,
         )  # fmt: skip
+        self._return_exceptions = return_exceptions
 
     def _settle(self, outcome: Outcome) -> None:
         key = outcome.item.key
@@ -150,16 +133,24 @@ class MapRun:
             self.values[key] = outcome.value
         elif self.dispatcher.lost is not None or _dropped(outcome):
             self.dispatcher.drop_the_rest()
+        elif self._return_exceptions:
+            self.values[key] = as_value(outcome, "map")
         else:
             self.failures[key] = Failure(key, outcome.error, list(outcome.traceback))
             self.dispatcher.drop_the_rest()
 
-    def start(self) -> None:
-        """Run on a thread of its own until done."""
-        threading.Thread(target=self.run, name="kernelfleet-map", daemon=True).start()
+    def start(self, future: Future[Any]) -> None:
+        """Run on a thread of its own until done; ``future`` gets the reply."""
+        threading.Thread(
+            target=self.run, args=(future,), name="kernelfleet-map", daemon=True
+        ).start()
 
-    def run(self) -> None:
-        """Run to the end and resolve ``future``."""
+    def run(self, future: Future[Any]) -> None:
+        """Run to the end and resolve ``future``.
+
+        It is not an attribute: a MapResult refers to its run, and a circle would keep all the
+        values until a garbage collection.
+        """
         dispatcher = self.dispatcher
         try:
             dispatcher.fill()
@@ -170,16 +161,16 @@ class MapRun:
                     dispatcher.cancel_all(interrupt=interrupt)
                     self._cancel_sent.put(None)
                 dispatcher.fill()
-            self._resolve()
+            self._resolve(future)
         except BaseException as error:  # noqa: BLE001 (whoever waits must not hang)
-            self.future.set_exception(error)
+            future.set_exception(error)
         finally:
             dispatcher.close()
             self._cancel_sent.put(None)
 
-    def _resolve(self) -> None:
+    def _resolve(self, future: Future[Any]) -> None:
         if self.dispatcher.lost is not None:
-            self.future.set_exception(self.dispatcher.lost)
+            future.set_exception(self.dispatcher.lost)
             return
         if not self.failures and len(self.values) < self.total:
             first = next(index for index in range(self.total) if index not in self.values)
@@ -188,10 +179,10 @@ class MapRun:
             self.failures[first] = Failure(first, error)
         if self.failures:
             failures = [self.failures[key] for key in sorted(self.failures)]
-            self.future.set_exception(CompositeError.collect("map", failures, self.values))
+            future.set_exception(CompositeError.collect("map", failures, self.values))
         else:
             values = [self.values[index] for index in range(self.total)]
-            self.future.set_result(Reply({"value": values}, []))
+            future.set_result(Reply({"value": values}, []))
 
     def cancel(self, *, interrupt: bool) -> list[int]:
         """Stop it, from any thread; the engines it was at."""
@@ -201,6 +192,14 @@ class MapRun:
         with contextlib.suppress(queue.Empty):
             self._cancel_sent.get(timeout=SETTLE_SECONDS)
         return engines
+
+
+def as_value(outcome: Outcome, method: str) -> Exception:
+    """A failed item as a value: its exception, which carries the engine's traceback."""
+    assert outcome.error is not None
+    failure = Failure(outcome.item.key, outcome.error, list(outcome.traceback), method)
+    failure.note_traceback(failure.tag)
+    return outcome.error
 
 
 def present(connection: Connection, engines: Sequence[int]) -> Callable[[], list[int]]:
@@ -225,8 +224,7 @@ class MapResult(PendingResult):
         self, connection: Connection, reader: Reader, run: MapRun, targets: list[int]
     ) -> None:
         super().__init__(
-            connection, reader, run.future,
-            result_id=connection.next_result_id(), method="map", targets=targets, decode={},
+            connection, reader, result_id=None, method="map", targets=targets, decode={}
         )  # fmt: skip
         self._run = run
 
@@ -235,10 +233,20 @@ class MapResult(PendingResult):
         """How many items are done, and how many there are."""
         return len(self._run.values), self._run.total
 
-    @property
-    def stdout(self) -> dict[int, str]:
+    def _printed(self, stream: str) -> dict[int, str]:
         """What the items of finished batches have printed, by engine."""
-        return dict(self._run.dispatcher.printed.stdout)
+        return dict(self._run.dispatcher.printed.texts[stream])
+
+    def _has_begun(self) -> bool:
+        if self._run.values or self._run.failures:
+            return True
+        return any(
+            self._runs(batch.result_id) for batch in self._run.dispatcher.assignment.in_flight()
+        )
+
+    def _runs(self, result_id: str) -> bool:
+        progress = self._ask_about(result_id, brief=True)
+        return progress is not None and bool(progress["begun"])
 
     @property
     def outputs(self) -> list[tuple[int, list[JsonDict]]]:
@@ -266,15 +274,19 @@ def iterate(
     chunksize: int | None,
     retries: int,
     label: str,
+    return_exceptions: bool = False,
 ) -> Iterator[Any]:
     """The values of a lazy map, in order or as they come; see ``imap``."""
     ready: dict[int, Any] = {}
     failures: dict[int, Failure] = {}
+    verb = "imap" if ordered else "imap_unordered"
 
     def settle(outcome: Outcome) -> None:
         key = outcome.item.key
         if outcome.error is None:
             ready[key] = outcome.value
+        elif return_exceptions and dispatcher.lost is None:
+            ready[key] = as_value(outcome, verb)
         else:
             failures[key] = Failure(key, outcome.error, list(outcome.traceback))
 
@@ -291,7 +303,6 @@ def iterate(
                 dispatcher.step()
             failed = (failures.keys() & {key}) if ordered else sorted(failures)
             if failed:
-                verb = "imap" if ordered else "imap_unordered"
                 chosen = [failures[each] for each in failed]
                 raise dispatcher.lost or CompositeError.collect(verb, chosen, ready)
             if not ready:

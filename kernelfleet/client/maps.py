@@ -14,10 +14,10 @@ from kernelfleet.client.mapping import (
     check_options,
     iterate,
     name_of,
-    paired,
     present,
 )
-from kernelfleet.client.targets import Targets, check_targets
+from kernelfleet.client.pairing import lazily_paired, paired
+from kernelfleet.client.targets import Targets, check_block, check_targets
 from kernelfleet.errors import NoEnginesRegistered
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class MapVerbs(BaseClient):
         chunksize: int | None = None,
         retries: int = 1,
         progress: bool | None = None,
+        return_exceptions: bool = False,
     ) -> Any:
         """Like the builtin ``map``, over engines: the values as a list, in order.
 
@@ -49,7 +50,8 @@ class MapVerbs(BaseClient):
 
         Args:
             function: A callable, or source text naming or being one (``'lambda x: x * x'``).
-            sequences: Iterables of the same length.
+            sequences: Iterables. Those that have a length must have the same; the others are
+                taken from only as far as these reach (``itertools.repeat(c)``).
             targets: Which engines; None takes the client's.
             block: Wait for the value, or return a PendingResult; None takes the client's.
             timeout: Seconds to wait; None means no limit. The work goes on after it.
@@ -58,6 +60,8 @@ class MapVerbs(BaseClient):
             retries: How often an item may be run again after an engine died with it; an error
                 of the function is never tried again.
             progress: Show a bar if it takes long; None takes the client's.
+            return_exceptions: An item that fails has its exception for a value, and the others go
+                on; nothing is raised but for the loss of the fleet.
 
         Raises:
             CompositeError: items failed: their index is the id, their values so far are in
@@ -72,9 +76,10 @@ class MapVerbs(BaseClient):
             self._connection, ids, function, items,
             star=star, schedule=schedule, chunksize=chunksize, retries=retries,
             label=f"map({name_of(function)})",
+            return_exceptions=check_block(return_exceptions, "return_exceptions"),
         )  # fmt: skip
         pending = MapResult(self._connection, self._reader, run, ids)
-        run.start()
+        run.start(pending)
         if not blocks:
             self._remember(pending)
             return pending
@@ -87,6 +92,7 @@ class MapVerbs(BaseClient):
         targets: Targets | None = None,
         chunksize: int | None = None,
         retries: int = 1,
+        return_exceptions: bool = False,
     ) -> Iterator[Any]:
         """A lazy map: an iterator of the values, in order.
 
@@ -96,8 +102,10 @@ class MapVerbs(BaseClient):
 
         Raises:
             CompositeError: when the value of a failed item is reached; it ends the iteration.
+                With ``return_exceptions`` the exception is that item's value instead.
         """
-        return self._iterate(function, sequences, targets, chunksize, retries, ordered=True)
+        options = {"chunksize": chunksize, "retries": retries, "ordered": True}
+        return self._iterate(function, sequences, targets, return_exceptions, **options)
 
     def imap_unordered(
         self,
@@ -106,31 +114,27 @@ class MapVerbs(BaseClient):
         targets: Targets | None = None,
         chunksize: int | None = None,
         retries: int = 1,
+        return_exceptions: bool = False,
     ) -> Iterator[Any]:
         """Like ``imap``, each value as soon as it is there."""
-        return self._iterate(function, sequences, targets, chunksize, retries, ordered=False)
+        options = {"chunksize": chunksize, "retries": retries, "ordered": False}
+        return self._iterate(function, sequences, targets, return_exceptions, **options)
 
     def _iterate(
         self,
         function: Function,
         sequences: tuple[Iterable[Any], ...],
         targets: Targets | None,
-        chunksize: int | None,
-        retries: int,
-        *,
-        ordered: bool,
+        return_exceptions: bool,
+        **options: Any,
     ) -> Iterator[Any]:
         _check_function(function)
-        check_options("dynamic", chunksize, retries)
-        if not sequences:
-            raise TypeError("map needs at least one sequence")
+        check_options("dynamic", options["chunksize"], options["retries"])
         ids = self._map_targets(targets)
-        star = len(sequences) > 1
-        items = zip(*sequences, strict=True) if star else iter(sequences[0])
+        items, star = lazily_paired(sequences)
         return iterate(
-            self._connection, ids, function, items,
-            star=star, ordered=ordered, chunksize=chunksize, retries=retries,
-            label=f"imap({name_of(function)})",
+            self._connection, ids, function, items, star=star, label=f"imap({name_of(function)})",
+            return_exceptions=check_block(return_exceptions, "return_exceptions"), **options,
         )  # fmt: skip
 
     def _map_targets(self, targets: Targets | None, who: str = "map") -> list[int]:
@@ -148,6 +152,7 @@ class MapVerbs(BaseClient):
         chunksize: int | None = None,
         retries: int = 1,
         progress: bool | None = None,
+        return_exceptions: bool = False,
     ) -> Mapper:
         """An object whose ``map`` has these options; what is not given is the client's now."""
         check_options(schedule, chunksize, retries)
@@ -159,6 +164,7 @@ class MapVerbs(BaseClient):
             chunksize,
             retries,
             progress,
+            check_block(return_exceptions, "return_exceptions"),
         )
 
     def parallel(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
@@ -228,6 +234,7 @@ class Mapper:
     chunksize: int | None
     retries: int
     progress: bool | None = None
+    return_exceptions: bool = False
 
     def map(self, function: Function, *sequences: Iterable[Any]) -> Any:
         """As ``MultiEngineClient.map``."""
@@ -235,6 +242,7 @@ class Mapper:
             function, *sequences,
             targets=self.targets, block=self.block, schedule=self.schedule,
             chunksize=self.chunksize, retries=self.retries, progress=self.progress,
+            return_exceptions=self.return_exceptions,
         )  # fmt: skip
 
 

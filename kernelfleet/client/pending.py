@@ -1,9 +1,8 @@
 """PendingResult: a result on its way, and a future in every dialect.
 
-The seeds' (``get_result``, ``r``), concurrent.futures' (``result``, ``done``, ``cancel``,
-``add_done_callback``) and asyncio's (``await``): one implementation, on one
-``concurrent.futures.Future`` of the raw reply. The reply is decoded once, in the thread that
-first asks for it.
+The seeds' (``get_result``, ``r``), concurrent.futures' (it is a ``Future`` there, so that ``wait``,
+``as_completed`` and ``asyncio.wrap_future`` take it) and asyncio's (``await``). The connection
+settles it with the raw reply; that is decoded once, in the thread that first asks for it.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Generator
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError
 from types import TracebackType
 from typing import Any
 
@@ -22,6 +21,7 @@ from kernelfleet.client.connection import Connection, Reply
 from kernelfleet.client.decode import Reader
 from kernelfleet.error_text import format_ids
 from kernelfleet.errors import CallTimeout, CompositeError, InvalidDeferredID
+from kernelfleet.wire.printed import printed
 
 JsonDict = dict[str, Any]
 
@@ -31,7 +31,11 @@ PROGRESS_SECONDS = 0.3
 SETTLE_SECONDS = 1.5
 
 
-class PendingResult:
+class _CallFailed(Exception):
+    """Stands in the base class for "the reply tells of failures", which nobody has decoded yet."""
+
+
+class PendingResult(interruptible.Future[Any]):
     """The result of a non-blocking call.
 
     It keeps the targets it was started with. Fetching is repeatable: the same value, or the same
@@ -42,14 +46,14 @@ class PendingResult:
         self,
         connection: Connection,
         reader: Reader,
-        future: Future[Reply],
         *,
-        result_id: str,
+        result_id: str | None,
         method: str,
         targets: list[int],
         decode: JsonDict | None,
     ) -> None:
-        self._connection, self._reader, self._future = connection, reader, future
+        super().__init__()
+        self._connection, self._reader = connection, reader
         self._result_id, self._method, self._targets = result_id, method, targets
         self._decode = decode
         self._lock = threading.RLock()
@@ -57,12 +61,27 @@ class PendingResult:
         self._outcome: tuple[Any, BaseException | None] | None = None
         self._traceback: TracebackType | None = None
         self._flushed = False
+        #: What the controller has answered; None before that, and where it never will.
+        self._reply: Reply | None = None
+        #: Whether an engine is known to have begun.
+        self._begun = False
+
+    def set_result(self, result: Reply) -> None:
+        """The reply is there; for the connection, on its thread."""
+        self._reply = result
+        if _tells_failure(result):
+            super().set_exception(_CallFailed())
+        else:
+            super().set_result(None)
 
     # -- identity -------------------------------------------------------------------------------
 
     @property
-    def result_id(self) -> str:
-        """With it ``mec.pending_result(result_id)`` finds the result, also from a new client."""
+    def result_id(self) -> str | None:
+        """With it ``mec.pending_result(result_id)`` finds the result, also from a new client.
+
+        None for a map: its work ends with its client, so nobody else could ask for it.
+        """
         return self._result_id
 
     @property
@@ -82,7 +101,7 @@ class PendingResult:
 
     def __del__(self) -> None:
         connection = getattr(self, "_connection", None)
-        if connection is not None:
+        if connection is not None and self._result_id is not None:
             connection.release(self._result_id)
 
     # -- fetching -------------------------------------------------------------------------------
@@ -95,7 +114,7 @@ class PendingResult:
         Args:
             default: What a non-blocking look gives while there is no result.
             block: Wait for it.
-            timeout: Seconds to wait; None means no limit.
+            timeout: Seconds to wait; None means no limit, and 0 or less just looks.
 
         Raises:
             CompositeError: the call failed on one or more engines.
@@ -104,7 +123,7 @@ class PendingResult:
         """
         if not block:
             self._check_flushed()
-            return self._fetch() if self._future.done() else default
+            return self._fetch() if self.done() else default
         return self.result(timeout)
 
     @property
@@ -136,17 +155,9 @@ class PendingResult:
 
             watch(self, timeout)
             return self.done()
-        if not self._future.done():
-            self._connection.check_process()
         # Not an event and a callback per wait: they would pile up where it is polled.
-        try:
-            with ctrl_c.kept():
-                self._future.exception(timeout)
-        except CancelledError:
-            return True
-        except TimeoutError:
-            return self._future.done()
-        return True
+        with ctrl_c.kept():
+            return self._settled(timeout)
 
     def watched(
         self, watch: Callable[[PendingResult, float | None], None], timeout: float | None
@@ -165,14 +176,18 @@ class PendingResult:
 
     def _await_reply(self, timeout: float | None) -> None:
         self._check_flushed()
-        if not self._future.done():
+        if not self._settled(timeout):
+            raise CallTimeout(self._timeout_text(timeout), pending_result=self)
+
+    def _settled(self, timeout: float | None) -> bool:
+        """Wait for the reply, or for word that there will be none; False if it did not come."""
+        if not self.done():
             self._connection.check_process()
         try:
-            self._future.exception(timeout)
-        except CancelledError:
-            return
+            super().exception(timeout)
         except TimeoutError:
-            raise CallTimeout(self._timeout_text(timeout), pending_result=self) from None
+            return self.done()
+        return True
 
     def _fetch(self) -> Any:
         with self._lock:
@@ -199,7 +214,9 @@ class PendingResult:
 
     def _decode_reply(self) -> tuple[Any, BaseException | None]:
         try:
-            reply = self._future.result()
+            reply = self._reply
+            if reply is None:
+                return None, super().exception(0)
             decode = self._decode or reply.head.get("describe", {}).get("decode") or {}
             return self._reader.read(reply, decode), None
         except BaseException as error:  # noqa: BLE001 (kept, and raised at each fetch)
@@ -219,26 +236,26 @@ class PendingResult:
 
     # -- state ----------------------------------------------------------------------------------
 
-    def done(self) -> bool:
-        """Whether it has ended, good or bad; never blocks."""
-        return self._future.done()
-
     def running(self) -> bool:
-        """Whether it has not ended yet."""
-        return not self._future.done()
+        """Whether an engine has begun with it, and it has not ended.
+
+        What still waits in queues is neither running nor done. The controller is asked.
+        """
+        if not self.done() and not self._begun:
+            self._begun = self._has_begun()
+        return self._begun and not self.done()
+
+    def _has_begun(self) -> bool:
+        progress = self.ask_progress()
+        return progress is not None and bool(progress["begun"])
 
     def failed(self) -> bool:
         """Whether it has ended with an error; never blocks, and decodes nothing."""
-        if not self._future.done():
-            return False
-        if self._future.cancelled() or self._future.exception() is not None:
-            return True
-        head = self._future.result().head
-        return "refused" in head or not all(each["ok"] for each in head.get("results", ()))
+        return self.done() and super().exception(0) is not None
 
     def cancelled(self) -> bool:
         """Whether it was cancelled: on at least one engine it was dropped before it started."""
-        if not self._future.done():
+        if not self.done():
             return False
         _, error = self._decoded()
         if isinstance(error, CompositeError):
@@ -251,7 +268,7 @@ class PendingResult:
         Returns:
             Whether anything was dropped or interrupted.
         """
-        if self._future.done():
+        if self.done():
             return False
         return any(self._stop_work(interrupt=interrupt))
 
@@ -259,39 +276,48 @@ class PendingResult:
     def progress(self) -> tuple[int, int]:
         """How many engines are done, and how many there are."""
         total = len(self._targets)
-        if self._future.done():
+        if self.done():
             return total, total
         value = self.ask_progress()
         return (total, total) if value is None else (value["done"], value["total"])
 
     @property
     def stdout(self) -> dict[int, str]:
-        """What each engine has printed for this call so far."""
-        value = None if self._future.done() else self._ask_progress()
+        """What each engine has printed for this call so far; also what it has cleared since."""
+        return self._printed("stdout")
+
+    @property
+    def stderr(self) -> dict[int, str]:
+        """What each engine has written to stderr for this call so far: warnings, logging."""
+        return self._printed("stderr")
+
+    def _printed(self, stream: str) -> dict[int, str]:
+        value = None if self.done() else self._ask_progress()
         if value is not None:
-            return {int(engine_id): text for engine_id, text in value["stdout"].items()}
-        results = self._future.result().head.get("results", [])
-        return {
-            result["id"]: "".join(
-                o["text"] for o in result.get("outputs", []) if o.get("name") == "stdout"
-            )
-            for result in results
-        }
+            return {int(engine_id): text for engine_id, text in value[stream].items()}
+        texts: dict[int, str] = {}
+        for result in self._results():  # an engine that was named twice has two
+            texts[result["id"]] = texts.get(result["id"], "") + printed(result, stream)
+        return texts
+
+    def _results(self) -> list[JsonDict]:
+        """Each target's part of the reply; empty before it is there, or if it never comes."""
+        return [] if self._reply is None else list(self._reply.head.get("results", ()))
 
     @property
     def outputs(self) -> list[tuple[int, list[JsonDict]]]:
         """Engine id and Jupyter outputs of each target, failed ones too; empty until it ends."""
-        if not self._future.done() or self._future.cancelled() or self._future.exception():
-            return []
-        results = self._future.result().head.get("results", ())
-        return [(result["id"], result.get("outputs", [])) for result in results]
+        return [(result["id"], result.get("outputs", [])) for result in self._results()]
 
     def ask_progress(self) -> JsonDict | None:
-        """How far it is: ``done``, ``total``, and which engines are ``left``; None if unknown."""
+        """How far it is: ``done``, ``total``, which are ``left``, if any has ``begun``; or None."""
         return self._ask_progress(brief=True)
 
     def _ask_progress(self, *, brief: bool = False) -> JsonDict | None:
-        asked = {"result_id": self._result_id, "brief": brief}
+        return self._ask_about(str(self._result_id), brief=brief)
+
+    def _ask_about(self, result_id: str, *, brief: bool) -> JsonDict | None:
+        asked = {"result_id": result_id, "brief": brief}
         try:
             reply = self._connection.call("progress", PROGRESS_SECONDS, **asked)
         except (TimeoutError, ConnectionError):
@@ -309,30 +335,30 @@ class PendingResult:
         with self._lock:
             self._callbacks.append((function, args, kwargs))
 
-    def add_done_callback(self, function: Callable[[PendingResult], Any]) -> None:
-        """Call ``function(self)`` when it has ended, at once if it has.
+    def add_done_callback(self, fn: Callable[[PendingResult], object]) -> None:
+        """Call ``fn(self)`` when it has ended, at once if it has.
 
         It runs on kernelfleet's own thread: it must be short, and must not make blocking calls.
         """
-        self._future.add_done_callback(lambda _: function(self))
+        super().add_done_callback(fn)  # type: ignore[arg-type]  # it is called with self
 
     def when_done(self, function: Callable[[], object]) -> None:
         """Call ``function()`` when it has ended; see ``add_done_callback``."""
-        self._future.add_done_callback(lambda _: function())
+        self.add_done_callback(lambda _: function())
 
     def __await__(self) -> Generator[Any, None, Any]:
         yield from asyncio.wrap_future(self._shield()).__await__()
         return self._fetch()
 
-    def _shield(self) -> Future[None]:
+    def _shield(self) -> interruptible.Future[None]:
         """A future of its own for one ``await``, so that cancelling the task cancels only that."""
-        done: Future[None] = interruptible.Future()
+        done: interruptible.Future[None] = interruptible.Future()
 
-        def settle(_: Future[Reply]) -> None:
+        def settle() -> None:
             if done.set_running_or_notify_cancel():
                 done.set_result(None)
 
-        self._future.add_done_callback(settle)
+        self.when_done(settle)
         return done
 
     def _repr_html_(self) -> str:
@@ -365,3 +391,8 @@ class PendingResult:
         )
         value = reply.head["value"]
         return value["dropped"], value["interrupted"]
+
+
+def _tells_failure(reply: Reply) -> bool:
+    """Whether the controller refused the request, or a target failed."""
+    return "refused" in reply.head or not all(r["ok"] for r in reply.head.get("results", ()))

@@ -6,6 +6,7 @@ ids a call goes to, for when it is made: 'all' and slices are resolved then, and
 
 from __future__ import annotations
 
+import math
 import numbers
 import operator
 from collections.abc import Iterable, Mapping, Sequence, Sized
@@ -97,18 +98,21 @@ def check_block(block: object, name: str = "block") -> bool:
 def check_timeout(timeout: object) -> float | None:
     """``timeout`` if it is a number of seconds, or None for no limit.
 
+    A negative one is 0: what is left of somebody's deadline that has passed. Either is a look
+    that does not wait.
+
     Raises:
         TypeError: It is something else.
-        ValueError: It is negative, or no number (nan).
+        ValueError: It is no number (nan).
     """
     if timeout is None:
         return None
     if isinstance(timeout, bool) or not isinstance(timeout, numbers.Real):
         raise TypeError(f"timeout is a number of seconds, or None, not {timeout!r}")
     seconds = float(timeout)
-    if not seconds >= 0:
-        raise ValueError(f"timeout is 0 seconds or more, or None, not {timeout!r}")
-    return seconds
+    if math.isnan(seconds):
+        raise ValueError(f"timeout is a number of seconds, or None, not {timeout!r}")
+    return max(0.0, seconds)
 
 
 def _engine_id(value: Any) -> int:

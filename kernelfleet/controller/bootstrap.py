@@ -43,11 +43,21 @@ def __kernelfleet_bootstrap__(engine_id, n_engines):
         for name, value in (("engine_id", engine_id), ("n_engines", n_engines)):
             shell.user_ns[name] = shell.user_ns_hidden[name] = value
 
-    def pull(names):
-        for name in names:
-            if name not in shell.user_ns:
-                raise NameError("name %r is not defined" % name)
-        return [shell.user_ns[name] for name in names]
+    def look_up(name):
+        first, *attributes = [name] if name in shell.user_ns else name.split(".")
+        if first not in shell.user_ns:
+            raise NameError("name %r is not defined" % first)
+        value = shell.user_ns[first]
+        for attribute in attributes:
+            value = getattr(value, attribute)
+        return value
+
+    def push(variables):
+        dotted = [name.rpartition(".") for name in variables if "." in name]
+        owners = [look_up(path) for path, _, _ in dotted]
+        for owner, (path, dot, name) in zip(owners, dotted):
+            setattr(owner, name, variables[path + dot + name])
+        shell.user_ns.update((k, v) for k, v in variables.items() if "." not in k)
 
     def keys():
         hidden = shell.user_ns_hidden
@@ -63,10 +73,10 @@ def __kernelfleet_bootstrap__(engine_id, n_engines):
 
     def run(verb, content, frames):
         if verb == "push":
-            shell.user_ns.update(unpack(frames))
+            push(unpack(frames))
             return {}, []
         if verb == "pull":
-            return {}, pack(pull(content["names"]))
+            return {}, pack([look_up(name) for name in content["names"]])
         if verb == "apply":
             function, args, kwargs = unpack(frames)
             return {}, pack(awaited(function(*args, **kwargs)))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernelfleet.controller.interrupting import over
 from kernelfleet.errors import StartError
+from kernelfleet.wire.printed import printed
 
 if TYPE_CHECKING:
     from kernelfleet.controller.controller import Controller
@@ -167,24 +168,29 @@ def progress(controller: Controller, _client: str, head: JsonDict) -> Answer:
         return {"value": None}, []
     total = len(request.targets)
     left = [i for i, result in zip(request.targets, request.results, strict=True) if result is None]
-    value = {"done": total - request.remaining, "total": total, "left": left}
+    engines = controller.roster.engines.values()
+    runs = [e.run for e in engines if e.run is not None and e.run.job.request is request]
+    begun = bool(runs) or any(each is not None and _has_run(each) for each in request.results)
+    value = {"done": total - request.remaining, "total": total, "left": left, "begun": begun}
     if head.get("brief"):
         return {"value": value}, []
-    printed = {}
-    for engine in controller.roster.engines.values():
-        if engine.run is not None and engine.run.job.request is request:
-            printed[str(engine.id)] = engine.run.folder.stdout
-    for result in request.results:
-        if result is not None:
-            printed[str(result["id"])] = _printed(result)
-    return {"value": {**value, "stdout": printed}}, []
+    for stream in ("stdout", "stderr"):
+        texts: dict[str, str] = {}
+        for result in request.results:  # an engine that was named twice has two
+            if result is not None:
+                key = str(result["id"])
+                texts[key] = texts.get(key, "") + printed(result, stream)
+        for run in runs:
+            key = str(run.job.engine_id)
+            texts[key] = texts.get(key, "") + run.folder.text(stream)
+        value[stream] = texts
+    return {"value": value}, []
 
 
-def _printed(result: JsonDict) -> str:
-    if "stdout" in result:
-        return str(result["stdout"])
-    outputs = result.get("outputs", [])
-    return "".join(o["text"] for o in outputs if o.get("name") == "stdout")
+def _has_run(result: JsonDict) -> bool:
+    """Whether a target's command has begun at all: not if its queue was cleared before."""
+    unrun = ("QueueCleared", "Cancelled")
+    return bool(result["ok"]) or result.get("error", {}).get("ename") not in unrun
 
 
 async def peek(controller: Controller, _client: str, head: JsonDict) -> Answer:

@@ -82,6 +82,8 @@ class Commands:
         if number not in self._records:
             if 0 < number <= self.highest:
                 raise LookupError(f"command {number} has been dropped from the history")
+            if number < 1:
+                raise LookupError(f"there is no command {number}: they are numbered from 1")
             raise LookupError(f"no finished command {number} on this engine")
         record, buffers, _ = self._records[number]
         return record, buffers

@@ -10,7 +10,9 @@ as the user binds it (push, a cell), it is the user's own and nothing replaces i
 from __future__ import annotations
 
 import symtable
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
@@ -21,6 +23,10 @@ _MACHINERY = frozenset(
     ("__name__", "__doc__", "__package__", "__loader__", "__spec__", "__builtin__", "__builtins__",
      "__annotations__", "__session__", "__conditional_annotations__")
 )  # fmt: skip
+
+
+#: Stands for an attribute that was not there.
+_MISSING = object()
 
 
 class Namespace:
@@ -42,24 +48,56 @@ class Namespace:
         self._shell.user_ns_hidden.update(self._identity)
 
     def push(self, variables: Mapping[str, Any]) -> None:
-        """Make the variables the user's own."""
+        """Make the variables the user's own; a dotted name sets an attribute. All or nothing.
+
+        Raises:
+            NameError: the object of a dotted name is not there.
+            AttributeError: it has not, or does not take, such an attribute.
+        """
+        dotted = [name for name in variables if "." in name]
+        if dotted:
+            self._set_attributes({name: variables[name] for name in dotted})
+            variables = {name: variables[name] for name in variables if "." not in name}
         for name in variables:
             self._brought.pop(name, None)
         self._shell.user_ns.update(variables)
+
+    def _set_attributes(self, values: Mapping[str, Any]) -> None:
+        """Set attributes by their paths; where one cannot be set, those before it are put back."""
+        places = [(self._look_up(path.rpartition(".")[0]), path) for path in values]
+        undo: list[Callable[[], None]] = []
+        try:
+            for owner, path in places:
+                name = path.rpartition(".")[2]
+                old = _own_value(owner, name)
+                setattr(owner, name, values[path])
+                undo.append(partial(_put_back, owner, name, old))
+        except BaseException:
+            for each in reversed(undo):
+                each()
+            raise
 
     def pull(self, names: Iterable[str]) -> list[Any]:
         """Look the names up, all or nothing.
 
         Raises:
             NameError: in Python's own words.
+            AttributeError: an object has no such attribute, for a dotted name.
         """
+        return [self._look_up(name) for name in names]
+
+    def _look_up(self, name: str) -> Any:
+        """A variable's value, or what a dotted name reaches; a variable of that very name wins."""
         user_ns = self._shell.user_ns
-        values = []
-        for name in names:
-            if name not in user_ns:
-                raise NameError(f"name {name!r} is not defined", name=name)
-            values.append(user_ns[name])
-        return values
+        if name in user_ns:
+            return user_ns[name]
+        first, *attributes = name.split(".")
+        if first not in user_ns:
+            raise NameError(f"name {first!r} is not defined", name=first)
+        value = user_ns[first]
+        for attribute in attributes:
+            value = getattr(value, attribute)
+        return value
 
     def keys(self) -> list[str]:
         """Return the names the user put here, in the order in which they came."""
@@ -111,6 +149,25 @@ class Namespace:
         bound = {symbol.get_name() for symbol in table.get_symbols() if _is_bound(symbol)}
         for name in bound.intersection(names):
             del self._brought[name]
+
+
+def _own_value(owner: object, name: str) -> Any:
+    """What setting an attribute would replace: not what a class gives to all its instances."""
+    own = getattr(owner, "__dict__", {})
+    if name in own:
+        return own[name]
+    if hasattr(getattr(type(owner), name, None), "__set__"):  # a slot, or a property
+        return getattr(owner, name, _MISSING)
+    return _MISSING
+
+
+def _put_back(owner: object, name: str, old: object) -> None:
+    """Undo the setting of an attribute."""
+    with suppress(Exception):  # what the first error was matters more
+        if old is _MISSING:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, old)
 
 
 def _is_bound(symbol: symtable.Symbol) -> bool:

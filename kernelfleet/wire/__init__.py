@@ -6,7 +6,7 @@ Where things are::
 
     between client and controller   connection (files)  handshake  codec  sequence  private
     between controller and kernel   jupyter  marks
-    objects as bytes                serialize  exceptions  packable  blocks
+    objects as bytes                serialize  exceptions  packable  blocks  printed
     functions and classes           functions  sources  cloudpickling
     below                           pump  platforms
 """

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernelfleet.client.batches import Backlog, Item, Printed, cut, text_of
+from kernelfleet.client.batches import Backlog, Item, Printed, cut
 
 
 def items(*keys: int, engines: frozenset[int] | None = None, **options: float) -> list[Item]:
@@ -76,6 +76,6 @@ def test_what_was_printed_is_collected_by_engine() -> None:
     printed.add(0, {"outputs": [out], "stdout": "a, and what was cleared"})
     printed.add(1, {"outputs": [{**out, "name": "stderr"}]})
     printed.add(2, {})
-    assert printed.stdout == {0: "aa, and what was cleared"}
+    assert printed.texts["stdout"] == {0: "aa, and what was cleared"}
+    assert printed.texts["stderr"] == {1: "a"}
     assert {engine: len(outputs) for engine, outputs in printed.outputs.items()} == {0: 2, 1: 1}
-    assert text_of({"outputs": [out]}, "stderr") == ""

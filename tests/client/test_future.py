@@ -96,3 +96,20 @@ def test_a_timeout_leaves_nobody_waiting() -> None:
     assert future.cancel()
     with pytest.raises(concurrent.futures.CancelledError):
         future.result(0)
+
+
+@pytest.mark.parametrize("timeout", [0, -0.5, -1])
+def test_a_timeout_that_is_over_is_a_look(timeout: float) -> None:
+    future: Future[int] = Future()
+    with pytest.raises(TimeoutError):
+        future.result(timeout)
+    future.set_result(1)
+    assert future.result(timeout) == 1
+
+
+def test_a_timeout_longer_than_any_clock_is_none(
+    setter: queue.SimpleQueue[Future[int] | None],
+) -> None:
+    future: Future[int] = Future()
+    setter.put(future)
+    assert future.result(float("inf")) == 1

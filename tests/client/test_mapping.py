@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from kernelfleet.client.future import Future
 from kernelfleet.client.mapping import (
     BUFFERED_BATCHES,
     MIN_BUFFERED,
@@ -15,7 +16,6 @@ from kernelfleet.client.mapping import (
     check_options,
     iterate,
     name_of,
-    paired,
     present,
 )
 from kernelfleet.errors import CompositeError, EngineDied, UnsupportedOperation
@@ -40,8 +40,9 @@ def finish(run: MapRun, fleet: SimulatedFleet) -> list[Any]:
         return True
 
     dispatcher.step = step_or_advance  # type: ignore[method-assign]
-    run.run()
-    return list(run.future.result(0).head["value"])
+    future: Future[Any] = Future()
+    run.run(future)
+    return list(future.result(0).head["value"])
 
 
 def lazily(fleet: SimulatedFleet, items: Iterator[Any], **options: Any) -> Iterator[Any]:
@@ -68,18 +69,6 @@ def moving(monkeypatch: pytest.MonkeyPatch) -> SimulatedFleet:
 
     monkeypatch.setattr(Dispatcher, "step", step_or_advance)
     return fleet
-
-
-def test_items_of_several_sequences_are_paired() -> None:
-    assert paired([[1, 2]]) == ([1, 2], False)
-    assert paired(["ab", iter([1, 2])]) == ([("a", 1), ("b", 2)], True)
-    assert paired([{1: 2}.keys()]) == ([1], False)
-    with pytest.raises(ValueError, match="lengths: 1, 2"):
-        paired(["a", "ab"])
-    with pytest.raises(TypeError, match="at least one"):
-        paired([])
-    with pytest.raises(TypeError):
-        paired([3])  # type: ignore[list-item]
 
 
 def test_a_run_gives_the_values_in_order() -> None:
@@ -132,8 +121,9 @@ def test_what_is_no_items_fault_is_raised_as_it_is() -> None:
 def test_a_bug_here_does_not_leave_anybody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     run = run_of(SimulatedFleet(1), [1.0])
     monkeypatch.setattr(run.dispatcher, "fill", lambda: 1 / 0)
-    run.start()
-    assert isinstance(run.future.exception(10), ZeroDivisionError)
+    future: Future[Any] = Future()
+    run.start(future)
+    assert isinstance(future.exception(10), ZeroDivisionError)
 
 
 def test_cancelling_a_run_that_has_ended_does_not_wait() -> None:

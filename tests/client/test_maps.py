@@ -27,7 +27,7 @@ def test_a_mapper_hands_its_options_on() -> None:
     assert args == (abs, [1], [2])
     assert options == {
         "targets": "all", "block": True, "schedule": "dynamic", "chunksize": 3, "retries": 1,
-        "progress": False,
+        "progress": False, "return_exceptions": False,
     }  # fmt: skip
 
 

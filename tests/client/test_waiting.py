@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import FIRST_COMPLETED, FIRST_EXCEPTION, Future
+from concurrent.futures import FIRST_COMPLETED, FIRST_EXCEPTION
 
 import pytest
 
@@ -17,9 +17,10 @@ GOOD = Reply({"results": [{"id": 0, "ok": True}]}, [])
 BAD = Reply({"results": [{"id": 0, "ok": False, "error": {"ename": "E", "evalue": ""}}]}, [])
 
 
-def several(n: int) -> tuple[list[PendingResult], list[Future[Reply]]]:
+def several(n: int) -> tuple[list[PendingResult], list[PendingResult]]:
+    """Results, once to be waited for and once to be settled."""
     made = [make() for _ in range(n)]
-    return [pending for pending, _ in made], [future for _, future in made]
+    return made, made
 
 
 def test_wait_returns_all_in_the_order_given() -> None:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from kernelfleet import (
@@ -72,6 +73,18 @@ def test_get_result_of_an_unknown_command_says_which(mec: MultiEngineClient) -> 
         mec.get_result(0, targets=1)
     for wrong in ("1", True, 1.0):
         with pytest.raises(TypeError):
+            mec.get_result(wrong)  # type: ignore[arg-type]
+
+
+@promise("2: a command number is any integer from 1 on")
+def test_get_result_takes_integers_only(mec: MultiEngineClient) -> None:
+    mec.execute("a = 1")
+    assert mec.get_result(np.int64(1), targets=0)[0]["number"] == 1
+    for nothing in (0, -1, -(10**30)):
+        with failing(IndexError, engines=[0], match="numbered from 1"):
+            mec.get_result(nothing, targets=0)
+    for wrong in (True, 1.0, "1", [1]):
+        with pytest.raises(TypeError, match="a command number is an int"):
             mec.get_result(wrong)  # type: ignore[arg-type]
 
 

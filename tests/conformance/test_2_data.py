@@ -89,6 +89,12 @@ def test_apply(mec: MultiEngineClient) -> None:
         mec.apply("len", "abc")  # type: ignore[arg-type]
 
 
+@promise("2: apply hands on every keyword but targets, block, timeout and return_exceptions")
+def test_apply_hands_on_keywords_of_any_name(mec: MultiEngineClient) -> None:
+    given: dict[str, Any] = {"function": 5, "self": 6, "args": 7, "kwargs": 8, "client": 9}
+    assert mec.apply(lambda **kwargs: kwargs, targets=0, **given) == [given]
+
+
 @promise("2: apply awaits an async function")
 def test_apply_awaits(mec: MultiEngineClient) -> None:
     async def double(x: int) -> int:
@@ -119,13 +125,45 @@ def test_dictionary_interface(mec: MultiEngineClient) -> None:
     assert mec["a"] == [["foo", "bar"]] * 4
     mec.block = False
     mec["b"] = 2
-    assert mec["b"].r == [2] * 4
+    assert mec["b"] == [2] * 4
     with pytest.raises(SerializationError, match="'c'"):
         mec["c"] = threading.Lock()
     mec.targets = [1, 2]
     mec["d"] = 1
     mec.targets, mec.block = "all", True
     assert mec.keys() == [["a", "b"], ["a", "b", "d"], ["a", "b", "d"], ["a", "b"]]
+
+
+@promise("2: mec[name] is a value also where block is False")
+def test_an_item_of_a_client_that_does_not_block_is_a_value(mec: MultiEngineClient) -> None:
+    mec.block = False
+    mec["a"] = 5
+    assert mec["a"] == [5] * 4
+
+
+@promise("2: dotted names reach into objects: mec['model.coef_'], pull, peek, push")
+def test_dotted_names_reach_into_objects(mec: MultiEngineClient) -> None:
+    mec.execute("class Model:\n    pass\nmodel = Model(); model.inner = Model()", block=True)
+    mec["model.coef_"] = [1, 2]
+    mec.push({"model.inner.x": 3, "plain": 4}, targets=0)
+    assert mec["model.coef_"] == [[1, 2]] * 4
+    assert mec.pull(("model.inner.x", "plain"), targets=0) == [[3, 4]]
+    assert mec.peek("model.inner.x", targets=0) == [3]
+    mec.scatter("model.part", range(8))
+    assert mec.gather("model.part") == list(range(8))
+    with failing(AttributeError, engines=[1], match="no attribute 'x'"):
+        mec.pull("model.inner.x", targets=[0, 1])
+    with failing(NameError, engines=[0], match="name 'nothing' is not defined"):
+        mec.pull("nothing.x", targets=0)
+    with failing(NameError, engines=[0], match="name 'nothing' is not defined"):
+        mec.push({"model.x": 1, "y": 1, "nothing.x": 1}, targets=0)
+    mec.execute("class Slots:\n    __slots__ = ('x',)\nslots = Slots(); slots.x = 1", targets=0)
+    with failing(AttributeError, engines=[0]):
+        mec.push({"model.new": 1, "slots.x": 9, "slots.y": 1, "z": 1}, targets=0)
+    assert mec.pull("slots.x", targets=0) == [1]
+    with failing(AttributeError, engines=[0]):
+        mec.pull("model.new", targets=0)
+    assert "z" not in mec.keys(targets=0)[0]
 
 
 @promise("2: mec[3] is a TypeError that points to mec.view(3)")
@@ -276,3 +314,15 @@ def test_names_are_checked_here(mec: MultiEngineClient) -> None:
             mec.pull(wrong)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="cannot name a variable"):
         mec.push({"not a name": 1})
+    for keyword in ("class", "None", "model.class"):
+        for refuse in (
+            lambda name=keyword: mec.push({name: 1}),
+            lambda name=keyword: mec.push_function({name: abs}),
+            lambda name=keyword: mec.scatter(name, [1]),
+            lambda name=keyword: mec.__setitem__(name, 1),
+        ):
+            with pytest.raises(ValueError, match="is a keyword of Python"):
+                refuse()
+    for wrong_path in (".a", "a.", "a..b", ""):
+        with pytest.raises(ValueError, match="cannot name a variable"):
+            mec.push({wrong_path: 1})

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from kernelfleet import (
+    CallTimeout,
     CompositeError,
     FleetError,
     InvalidEngineID,
@@ -337,6 +338,24 @@ def test_scale_refuses_nonsense(mec: MultiEngineClient, n: Any) -> None:
     with pytest.raises((ValueError, TypeError)):
         mec.scale(n)
     assert len(mec) == N
+
+
+@pytest.mark.usefixtures("four_again")
+@promise("2: wait_for_engines(n, timeout=None) returns None when at least n engines are there")
+def test_wait_for_engines(mec: MultiEngineClient) -> None:
+    mec.targets = 0
+    assert mec.wait_for_engines(4) is None  # type: ignore[func-returns-value]
+    assert mec.wait_for_engines(0, timeout=0) is None  # type: ignore[func-returns-value]
+    for timeout in (0, -1, 0.05):
+        with pytest.raises(CallTimeout, match="4 of 5 engines are there"):
+            mec.wait_for_engines(5, timeout)
+    growing = mec.scale(5, block=False)
+    mec.wait_for_engines(5, timeout=60)
+    assert len(mec) == 5
+    assert growing.result(60) == [0, 1, 2, 3, 4]
+    for wrong in (-1, True):
+        with pytest.raises(ValueError, match="a number of engines"):
+            mec.wait_for_engines(wrong)
 
 
 # -- wait and as_completed --------------------------------------------------------------------

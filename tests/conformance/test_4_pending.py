@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import threading
 from concurrent.futures import CancelledError
 from typing import Any
@@ -112,6 +113,7 @@ def test_callbacks_are_skipped_on_error(mec: MultiEngineClient) -> None:
 @promise("4: result(timeout), exception, done, running, wait")
 def test_it_is_a_future(mec: MultiEngineClient, gate: Gate) -> None:
     pending = mec.execute(gate.code, block=False)
+    gate.entered()
     assert (pending.done(), pending.running(), pending.cancelled()) == (False, True, False)
     assert pending.wait(0.01) is False
     with pytest.raises(TimeoutError, match="0 of 4 engines"):
@@ -300,3 +302,88 @@ def test_repr_says_what_it_is(mec: MultiEngineClient, gate: Gate) -> None:
     gate.open()
     mec.barrier(pending)
     assert repr(pending) == "<PendingResult execute on engines [2,0]: done>"
+
+
+@promise("4: running() is True once an engine has begun; a timeout <= 0 is a look, never a wait")
+def test_running_is_true_once_an_engine_has_begun(mec: MultiEngineClient, gate: Gate) -> None:
+    first = mec.execute(gate.code, targets=1, block=False)
+    second = mec.execute("a = 1", targets=1, block=False)
+    mapped = mec.map(abs, [-1], targets=1, block=False)
+    gate.entered()
+    assert (first.running(), second.running(), mapped.running()) == (True, False, False)
+    for pending in (first, second, mapped):
+        for timeout in (0, -0.5, -1):
+            with pytest.raises(TimeoutError):
+                pending.result(timeout)
+            with pytest.raises(TimeoutError):
+                pending.exception(timeout)
+            assert pending.wait(timeout) is False
+    with pytest.raises(TimeoutError):
+        mec.execute("a = 2", targets=1, timeout=-1)
+    assert second.cancel() is True
+    gate.open()
+    assert mapped.r == [1]
+    mec.barrier(second)
+    assert [each.running() for each in (first, second, mapped)] == [False] * 3
+
+
+@promise("4: what has ended on one engine and waits on another has begun")
+def test_what_has_ended_on_one_engine_has_begun(mec: MultiEngineClient, gate: Gate) -> None:
+    held = mec.execute(gate.code, targets=0, block=False)
+    both = mec.execute("a = 1", targets=[0, 1], block=False)
+    mec.barrier(mec.pull("engine_id", targets=1, block=False))
+    assert both.running()
+    gate.open()
+    mec.barrier([held, both])
+
+
+@promise("4: a map that has begun is running()")
+def test_a_map_that_has_begun_is_running(mec: MultiEngineClient, gate: Gate) -> None:
+    mapped = mec.map("lambda code: exec(code, {})", [gate.code] * 2, targets=0, block=False)
+    gate.entered()
+    assert mapped.running()
+    assert mapped.result_id is None
+    gate.open()
+    assert mapped.r == [None, None]
+    assert not mapped.running()
+
+
+@promise("4: concurrent.futures.wait and as_completed, and asyncio.wrap_future take it")
+def test_it_is_a_future_of_the_standard_library(mec: MultiEngineClient, gate: Gate) -> None:
+    held = mec.execute(gate.code, targets=0, block=False)
+    quick = mec.pull("engine_id", targets=1, block=False)
+    bad = mec.execute("1/0", targets=2, block=False)
+    every = [held, quick, bad]
+    assert all(isinstance(each, concurrent.futures.Future) for each in every)
+    first = concurrent.futures.wait([held, bad], timeout=20, return_when="FIRST_EXCEPTION")
+    assert (first.done, first.not_done) == ({bad}, {held})
+    quick.result(20)
+    assert concurrent.futures.wait(every, timeout=0).not_done == {held}
+    ended = concurrent.futures.as_completed(every, timeout=20)
+    assert {next(ended), next(ended)} == {quick, bad}
+    gate.open()
+    assert next(ended) is held
+    mapped = mec.map(abs, [-1, -2], block=False)
+    assert concurrent.futures.wait([mapped], timeout=20).done == {mapped}
+
+    async def wrapped() -> None:
+        assert await asyncio.wrap_future(mec.pull("engine_id", block=False)) == [0, 1, 2, 3]
+        with failing(ZeroDivisionError, engines=[3]):
+            await asyncio.wrap_future(mec.execute("1/0", targets=3, block=False))
+
+    asyncio.run(wrapped())
+
+
+@promise("4: stdout and stderr are all that was printed, also what clear_output took away")
+def test_what_was_cleared_was_printed(mec: MultiEngineClient) -> None:
+    code = (
+        "import sys\nfrom IPython.display import clear_output\n"
+        "print('before')\nprint('oh', file=sys.stderr)\nclear_output()\nprint('after')"
+    )
+    pending = mec.execute(code, targets=[1, 1], block=False)
+    assert pending.r[0].stdout == "before\nafter\n"
+    assert pending.stdout == {1: "before\nafter\n" * 2}
+    assert pending.stderr == {1: "oh\n" * 2}
+    mapped = mec.map("lambda i: print(i, file=sys.stderr)", [7], targets=1, block=False)
+    mec.barrier(mapped)
+    assert (mapped.stdout, mapped.stderr) == ({}, {1: "7\n"})

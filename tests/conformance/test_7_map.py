@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from typing import Any
 
@@ -54,12 +55,27 @@ def test_map_is_like_the_builtin(mec: MultiEngineClient) -> None:
         mec.map(3, [1])  # type: ignore[arg-type]
 
 
-@promise("7: lengths must agree in a map (ValueError)")
+@promise("7: sequences that have a length must agree in it (ValueError), in map and imap")
 def test_sequences_of_different_lengths_are_refused(mec: MultiEngineClient) -> None:
-    with pytest.raises(ValueError, match="lengths: 2, 3"):
-        mec.map(pow, [1, 2], [1, 2, 3])
-    with pytest.raises(ValueError, match="shorter"):
-        list(mec.imap(pow, [1, 2, 3], [1, 2]))
+    untouched = iter([1, 2, 3])
+    for mapped in (mec.map, mec.imap):
+        with pytest.raises(ValueError, match="lengths: 2, 3"):
+            mapped(pow, [1, 2], [1, 2, 3], untouched)
+    assert next(untouched) == 1
+
+
+@promise("7: an iterator without a length is taken from only as far as the others reach")
+def test_a_map_with_an_endless_iterator_ends(mec: MultiEngineClient) -> None:
+    taken = itertools.count(2)
+    assert mec.map(pow, taken, [3, 2]) == [8, 9]
+    assert next(taken) == 4
+    assert mec.map(pow, [2, 3], itertools.repeat(2)) == [4, 9]
+    assert list(mec.imap(pow, [2, 3], itertools.repeat(2))) == [4, 9]
+    assert sorted(mec.imap_unordered(pow, itertools.count(2), [2, 2])) == [4, 9]
+    with mec.executor() as pool:
+        assert list(pool.map(pow, [2, 3], itertools.repeat(2))) == [4, 9]
+    with pytest.raises(ValueError, match="nothing ends this map"):
+        mec.map(pow, itertools.count(), itertools.repeat(2))
 
 
 @promise("7: func may be source text naming or being a callable")
@@ -163,6 +179,49 @@ def test_the_rest_of_a_failed_map_is_dropped(mec: MultiEngineClient) -> None:
         mec.map(note, range(1000), chunksize=1, targets=0)
     assert mec.pull("done", targets=0) == [[0, 1, 2]]
     assert mec.map(square, [1, 2]) == [1, 4]
+
+
+@promise("7: return_exceptions=True gives failed items their exceptions for values")
+def test_exceptions_may_be_values(mec: MultiEngineClient) -> None:
+    bad: Callable[[int], Any] = functools.partial(fails_at, 2)
+    options: dict[str, Any] = {"return_exceptions": True}
+    plain = [0, 1, "'item 2'", 3, 4]
+    for mapped in (
+        mec.map(bad, range(5), **options),
+        mec.map(bad, range(5), chunksize=5, schedule="static", **options),
+        mec.map(bad, range(5), block=False, **options).r,
+        mec.mapper(**options).map(bad, range(5)),
+        list(mec.imap(bad, range(5), **options)),
+        sorted(mec.imap_unordered(bad, range(5), **options), key=_last_item),
+    ):
+        assert [str(x) if isinstance(x, KeyError) else x for x in mapped] == plain
+        assert "fails_at" in "".join(mapped[2].__notes__)  # the engine's traceback
+    with mec.executor() as pool:
+        outcomes = list(pool.map(bad, range(5), **options))
+        assert [str(x) if isinstance(x, KeyError) else x for x in outcomes] == plain
+        with pytest.raises(KeyError):
+            list(pool.map(bad, range(5)))
+    with pytest.raises(ValueError, match="return_exceptions must be True or False"):
+        mec.map(bad, [1], return_exceptions=1)  # type: ignore[arg-type]
+
+
+def _last_item(value: Any) -> int:
+    return 2 if isinstance(value, Exception) else int(value)
+
+
+@promise("7: return_exceptions=True gives apply an exception in each failed engine's place")
+def test_exceptions_of_apply_may_be_values(mec: MultiEngineClient) -> None:
+    def one_fails() -> int:
+        return 1 // (engine_id - 1)  # type: ignore[name-defined, no-any-return]  # noqa: F821
+
+    values = mec.apply(one_fails, return_exceptions=True)
+    assert [values[0], *values[2:]] == [-1, 1, 0]
+    assert isinstance(values[1], ZeroDivisionError)
+    assert "one_fails" in "".join(values[1].__notes__)
+    later = mec.apply(one_fails, block=False, return_exceptions=True)
+    assert isinstance(later.r[1], ZeroDivisionError)
+    with pytest.raises(CompositeError):
+        mec.apply(one_fails)
 
 
 @promise("7: imap and imap_unordered give iterators")

@@ -1,0 +1,51 @@
+"""Waiting until a fleet has enough engines."""
+
+from __future__ import annotations
+
+import contextlib
+import operator
+import queue
+import time
+from typing import TYPE_CHECKING
+
+from kernelfleet.client import ctrl_c
+from kernelfleet.client.targets import check_timeout
+from kernelfleet.errors import CallTimeout
+
+if TYPE_CHECKING:
+    from kernelfleet.client.connection import Connection
+
+
+def wait_for_engines(connection: Connection, n: int, timeout: float | None) -> None:
+    """Return when at least ``n`` engines are registered; see ``MultiEngineClient``."""
+    if isinstance(n, bool) or operator.index(n) < 0:
+        raise ValueError(f"a number of engines is 0 or more, not {n!r}")
+    seconds = check_timeout(timeout)
+    deadline = None if seconds is None else time.monotonic() + seconds
+    if seconds != 0:
+        with contextlib.suppress(TimeoutError):  # told below
+            connection.call("ping", seconds)  # so that the roster is that of now
+    changes: queue.SimpleQueue[None] = queue.SimpleQueue()
+    stop_listening = connection.when_changed(lambda: changes.put(None))
+    try:
+        with ctrl_c.kept():
+            while len(connection.roster.ids) < n:
+                left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                if left == 0.0:
+                    raise CallTimeout(_too_few(connection, n, seconds))
+                if not connection.is_open:
+                    connection.call("ping")  # raises, and says why
+                try:
+                    changes.get(timeout=left)
+                except queue.Empty:
+                    continue
+    finally:
+        stop_listening()
+
+
+def _too_few(connection: Connection, n: int, seconds: float | None) -> str:
+    here = len(connection.roster.ids)
+    return (
+        f"{here} of {n} engines are there after {seconds:g} s; "
+        f"mec.scale({n}) starts more, mec.engines() shows what each one does"
+    )
