@@ -1,13 +1,16 @@
 """``kernelfleet stop``: tell a controller to end, and wait until its fleet is gone.
 
 By signal, not by message: SIGTERM is an orderly stop, and it also reaches a controller that
-answers nobody. On Windows, where that would be a sudden end, by message.
+answers nobody. On Windows, where that would be a sudden end, by message; likewise where the
+connection file comes from another host (a home directory that several share), as the pid in it is
+somebody else's here.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import signal
 import time
 from collections.abc import Callable
@@ -15,7 +18,7 @@ from collections.abc import Callable
 from traitlets import Float
 
 from kernelfleet import errors
-from kernelfleet.cli.base import EXIT_OK, Command, complain, find_fleet
+from kernelfleet.cli.base import EXIT_FAILED, EXIT_OK, Command, complain, find_fleet
 from kernelfleet.wire import connection
 from kernelfleet.wire.platforms import HERE
 
@@ -41,6 +44,12 @@ class Stop(Command):
         """Stop the fleet; nothing of it is left when this returns."""
         fleet = find_fleet(self.at_most_one_argument("fleet"))
         if not _end(fleet, _ask_to_end, self.timeout):
+            if not _is_here(fleet):
+                complain(
+                    f"fleet {fleet.name!r} runs on the host {fleet.host!r} (pid {fleet.pid} there) "
+                    f"and does not answer from here: run `kernelfleet stop {fleet.name}` there"
+                )
+                return EXIT_FAILED
             complain(f"fleet {fleet.name!r} did not end within {self.timeout:g} s: killing it")
             _end(fleet, _kill, self.timeout)
             connection.remove_stale()
@@ -48,8 +57,13 @@ class Stop(Command):
         return EXIT_OK
 
 
+def _is_here(fleet: connection.FleetFile) -> bool:
+    """Whether the pid in a connection file is one of this host."""
+    return fleet.host in ("", platform.node())
+
+
 def _ask_to_end(fleet: connection.FleetFile) -> None:
-    if HERE.process_groups:
+    if HERE.process_groups and _is_here(fleet):
         os.kill(fleet.pid, signal.SIGTERM)
         return
     from kernelfleet.client.client import MultiEngineClient

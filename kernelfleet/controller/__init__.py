@@ -10,5 +10,5 @@ Where things are::
     in between         controller  calls  clients  requests  history
     an engine's work   engine  engine_queue  dialects  links  outputs  replies  interrupting
     its life           roster  launcher  introduction  bootstrap  revival  blas_threads
-    its processes      processes  families  guardian
+    its processes      processes  families  guardian  elsewhere (those of other machines)
 """

@@ -30,7 +30,7 @@ import psutil
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager, NoSuchKernel
 from jupyter_client.manager import AsyncKernelManager
 
-from kernelfleet.controller import families
+from kernelfleet.controller import elsewhere, families
 from kernelfleet.controller.guardian import Guardian
 from kernelfleet.controller.limits import meaning
 from kernelfleet.controller.links import Endpoints
@@ -88,6 +88,7 @@ class Incarnation:
     endpoints: Endpoints
     native: bool
     kernel_name: str
+    #: None where it is no process of this machine.
     pid: int | None = None
     pidfd: int = -1
     #: Looks whether it has ended, where no descriptor tells.
@@ -100,6 +101,11 @@ class Incarnation:
     def connection_file(self) -> str:
         """The Jupyter connection file, for ``jupyter console --existing``."""
         return str(self.manager.connection_file)
+
+    @property
+    def provisioner(self) -> Any:
+        """What has started it, and can tell how it is."""
+        return self.manager.provisioner
 
     @property
     def transport(self) -> str:
@@ -184,15 +190,15 @@ class Launcher:
             await manager.start_kernel(
                 env=marks.added_to(environment, session_id), cwd=cwd, stdout=log, stderr=log
             )
-            pid = getattr(manager.provisioner, "pid", None)
+            pid = elsewhere.local_pid(manager.provisioner)
             child = getattr(manager.provisioner, "process", None)
             if isinstance(child, subprocess.Popen):
                 self._guardian.watch(child.pid)
         except Exception as error:
-            await _undo(manager)
+            await elsewhere.abandon(manager)
             raise StartError(self._not_started(engine_id, error)) from error
         except asyncio.CancelledError:
-            await _undo(manager)
+            await elsewhere.abandon(manager)
             raise
         finally:
             os.close(log)
@@ -242,9 +248,11 @@ class Launcher:
         if incarnation.pidfd >= 0:
             on_readable_once(loop, incarnation.pidfd, on_exit)
             return
-        assert incarnation.manager.provisioner is not None
-        poll = incarnation.manager.provisioner.poll
-        incarnation.watch = loop.create_task(call_when_ended(incarnation, poll, on_exit))
+        incarnation.watch = loop.create_task(
+            call_when_ended(
+                incarnation.pid, lambda: elsewhere.exit_code(incarnation.provisioner), on_exit
+            )
+        )
 
     def close_to_others(self, incarnation: Incarnation) -> None:
         """Take the sockets of a kernel that answers from others; the directory does so already."""
@@ -285,12 +293,11 @@ class Launcher:
             asyncio.get_running_loop().remove_reader(incarnation.pidfd)
             os.close(incarnation.pidfd)
             incarnation.pidfd = -1
-        provisioner = incarnation.manager.provisioner
-        exit_code = await provisioner.poll() if provisioner is not None else None
+        provisioner = incarnation.provisioner
+        exit_code = await elsewhere.exit_code(provisioner)
         if not getattr(getattr(provisioner, "process", None), "exit_code_known", True):
             exit_code = None  # the fork server, which would have been told, has died as well
-        with contextlib.suppress(Exception):
-            await incarnation.manager.shutdown_kernel(now=True)
+        await elsewhere.clean_up(incarnation.manager, is_local=incarnation.pid is not None)
         for path in self._files(incarnation):  # of a kernel that could not clean up itself
             path.unlink(missing_ok=True)
         return exit_code
@@ -300,8 +307,8 @@ class Launcher:
     ) -> None:
         """End kernels, politely at first, for certain in the end, with all they have started.
 
-        Bounded whatever the kernels do: ipykernel's own shutdown may take 28 s with a child that
-        ignores SIGTERM, and has a deadlock (jupyter-stack notes, D5).
+        Bounded whatever the kernels do: ipykernel's own shutdown (7.4) waits up to 28 s for a
+        child that ignores SIGTERM, and its closing has been seen to hang for ever under load.
         """
         alive = list(incarnations)
         if not alive:
@@ -311,6 +318,18 @@ class Launcher:
         family = descendants({incarnation.pid for incarnation in alive if incarnation.pid})
         for incarnation in alive:
             request_shutdown(incarnation)
+        await asyncio.gather(
+            self._stop_here([each for each in alive if each.pid is not None], family),
+            *(elsewhere.end(each.provisioner, politely=True) for each in alive if each.pid is None),
+        )
+        await asyncio.gather(*(self.reap(incarnation) for incarnation in alive))
+        for process in family:
+            with contextlib.suppress(psutil.Error):
+                process.kill()  # psutil compares the start time: never a stranger's
+        await families.end_all({incarnation.session_id for incarnation in alive} | self._orphaned)
+
+    async def _stop_here(self, alive: list[Incarnation], family: list[psutil.Process]) -> None:
+        """End processes of this machine, which have been asked to leave; notes descendants."""
         left = await wait_exit(alive, POLITE_SECONDS)
         family += descendants({incarnation.pid for incarnation in left if incarnation.pid})
         for incarnation in left:
@@ -319,16 +338,14 @@ class Launcher:
         for incarnation in left:
             kill_surely(incarnation)
         await wait_exit(left, POLITE_SECONDS)
-        await asyncio.gather(*(self.reap(incarnation) for incarnation in alive))
-        for process in family:
-            with contextlib.suppress(psutil.Error):
-                process.kill()  # psutil compares the start time: never a stranger's
-        await families.end_all({incarnation.session_id for incarnation in alive} | self._orphaned)
 
     async def end_now(self, incarnation: Incarnation) -> None:
         """End a kernel that has done no work yet, with all it has started."""
-        kill_surely(incarnation)
-        await wait_exit([incarnation], POLITE_SECONDS)
+        if incarnation.pid is None:
+            await elsewhere.end(incarnation.provisioner, politely=False)
+        else:
+            kill_surely(incarnation)
+            await wait_exit([incarnation], POLITE_SECONDS)
         await self.reap(incarnation)
         await families.end_all({incarnation.session_id})
 
@@ -339,18 +356,6 @@ class Launcher:
         orphaned = set(self._orphaned)
         await families.end_all(orphaned)
         self._orphaned -= orphaned
-
-
-async def _undo(manager: EngineManager) -> None:
-    """After a start that failed or was cancelled, perhaps with a process there already."""
-    provisioner = manager.provisioner
-    if provisioner is not None and provisioner.has_process:
-        kill_group(getattr(provisioner, "pid", None))
-        process = getattr(provisioner, "process", None)
-        if process is not None:
-            process.kill()  # just forked, it has no group yet
-        await provisioner.wait()
-    await manager.cleanup_resources()
 
 
 def _choose_transport(manager: EngineManager, *, native: bool) -> None:

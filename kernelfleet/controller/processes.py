@@ -22,7 +22,10 @@ ENDING_POLL_SECONDS = 0.02
 
 
 class Watched(Protocol):
-    """A process, perhaps with a descriptor that tells of its death."""
+    """A process of this machine, perhaps with a descriptor that tells of its death.
+
+    Without a pid it is no process of this machine, and ``elsewhere.py`` deals with it.
+    """
 
     pid: int | None
     pidfd: int
@@ -62,16 +65,19 @@ def on_readable_once(
 
 
 async def call_when_ended(
-    process: Watched,
-    poll_provisioner: Callable[[], Awaitable[int | None]],
+    pid: int | None,
+    ask_provisioner: Callable[[], Awaitable[int | None]],
     callback: Callable[[], object],
 ) -> None:
-    """Look again and again, and call back when the process has ended."""
+    """Look again and again, and call back when a kernel has ended.
+
+    Args:
+        pid: Its process on this machine; None where there is none.
+        ask_provisioner: Gives the exit code of a kernel without one, None while it lives.
+        callback: Called once.
+    """
     while True:
-        if process.pid is not None:
-            ended = has_ended(process.pid)
-        else:
-            ended = await poll_provisioner() is not None
+        ended = has_ended(pid) if pid is not None else await ask_provisioner() is not None
         if ended:
             callback()
             return
@@ -115,7 +121,8 @@ async def _poll_until_over(processes: Sequence[Watched]) -> None:
 
 
 def _is_over(process: Watched) -> bool:
-    return process.pid is None or has_ended(process.pid)
+    assert process.pid is not None, "an engine elsewhere is waited for through its provisioner"
+    return has_ended(process.pid)
 
 
 def terminate_group(pid: int | None) -> None:

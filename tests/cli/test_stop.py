@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import signal
 import subprocess
 import sys
@@ -23,7 +24,8 @@ if sys.argv[1] == "deaf":
 else:
     signal.signal(signal.SIGTERM, lambda *_: (directory.remove(), os._exit(0)))
 directory = FleetDir("sweep")
-directory.write(FleetFile(name="sweep", pid=os.getpid(), host="", started=time.time(), key=""))
+host, pid = sys.argv[2], os.getpid()
+directory.write(FleetFile(name="sweep", pid=pid, host=host, started=time.time(), key=""))
 print(flush=True)
 while True:
     signal.pause()
@@ -31,11 +33,11 @@ while True:
 
 
 @pytest.fixture
-def controller() -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
+def controller() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     processes = []
 
-    def run(manner: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-c", CONTROLLER, manner]
+    def run(manner: str, host: str = platform.node()) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", CONTROLLER, manner, host]
         process = subprocess.Popen(command, stdout=subprocess.PIPE)
         processes.append(process)
         assert process.stdout
@@ -55,7 +57,7 @@ def test_nothing_to_stop_is_told(cli: CLI) -> None:
 
 
 def test_a_fleet_ends_in_order(
-    cli: CLI, controller: Callable[[str], subprocess.Popen[bytes]]
+    cli: CLI, controller: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
     process = controller("obedient")
     assert cli("stop") == (0, "Fleet 'sweep' is stopped.\n", "")
@@ -64,7 +66,7 @@ def test_a_fleet_ends_in_order(
 
 
 def test_a_controller_that_does_not_listen_is_killed_and_swept_up(
-    cli: CLI, controller: Callable[[str], subprocess.Popen[bytes]]
+    cli: CLI, controller: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
     process = controller("deaf")
     code, out, err = cli("stop", "sweep", "--timeout", "0.1")
@@ -72,6 +74,17 @@ def test_a_controller_that_does_not_listen_is_killed_and_swept_up(
     assert "did not end within 0.1 s: killing it" in err
     assert process.wait(10) == -signal.SIGKILL
     assert not fleet_dir("sweep").exists()
+
+
+def test_a_pid_of_another_host_is_nobodys_here(
+    cli: CLI, controller: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    process = controller("obedient", "far-away.example")
+    code, out, err = cli("stop", "sweep", "--timeout", "0.1")
+    assert (code, out) == (1, "")
+    assert "runs on the host 'far-away.example'" in err
+    assert "run `kernelfleet stop sweep` there" in err
+    assert process.poll() is None
 
 
 def test_what_a_crashed_fleet_left_is_not_running(cli: CLI, home: Path) -> None:

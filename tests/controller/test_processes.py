@@ -98,7 +98,7 @@ def test_waiting_gives_back_those_that_have_not_ended(
     start: Start, child_of: Callable[[int], Child]
 ) -> None:
     gone, there = start(), start()
-    children = [child_of(gone.pid), child_of(there.pid), Child(None)]
+    children = [child_of(gone.pid), child_of(there.pid)]
     gone.kill()
     gone.wait()
     assert asyncio.run(processes.wait_exit(children, 0.05)) == [children[1]]
@@ -110,7 +110,7 @@ def test_a_death_is_seen_by_looking_within_half_a_second(start: Start) -> None:
     async def body() -> float:
         seen = asyncio.Event()
         watch = asyncio.ensure_future(
-            processes.call_when_ended(Child(process.pid), poll_nothing, seen.set)
+            processes.call_when_ended(process.pid, poll_nothing, seen.set)
         )
         await asyncio.sleep(0)  # it has looked once, and found it alive
         process.kill()
@@ -130,7 +130,7 @@ def test_a_death_elsewhere_is_the_provisioners_word() -> None:
 
     async def body() -> None:
         seen = asyncio.Event()
-        await asyncio.wait_for(processes.call_when_ended(Child(None), poll, seen.set), 10)
+        await asyncio.wait_for(processes.call_when_ended(None, poll, seen.set), 10)
         assert seen.is_set()
 
     asyncio.run(body())
