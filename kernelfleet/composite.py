@@ -8,7 +8,6 @@ talks to an engine. ``kernelfleet.errors`` names it: import it from there.
 from __future__ import annotations
 
 import contextlib
-import pickle
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,18 +17,15 @@ from kernelfleet.error_text import (
     add_note_once,
     format_ids,
     shows_colours,
-    text_of,
     with_leaves,
     without_colours,
     without_engine_marks,
 )
 from kernelfleet.errors import EngineError, RemoteError, error_text
+from kernelfleet.exception_pickling import FrozenError, freeze_error, thaw_error
 
 #: How many failing engines are listed one by one below a displayed traceback.
 LISTED_ONE_BY_ONE = 16
-
-#: An exception as it travels: what stands in for it, and its pickle if it has one.
-FrozenError = tuple[RemoteError, bytes | None]
 
 
 @dataclass(frozen=True)
@@ -206,7 +202,8 @@ class CompositeError(ExceptionGroup[Exception]):
             (f.engine_id, freeze_error(f.exception), list(f.traceback), f.method)
             for f in state.pop("failures")
         ]
-        return _thaw_composite, (type(self), self.message, failures, state.pop("results")), state
+        arguments = (type(self), self.message, failures, state.pop("results"))
+        return _thaw_composite, arguments, state
 
     def _repr_html_(self) -> str:
         from kernelfleet.notebook import html
@@ -242,33 +239,6 @@ def restore_error(info: Mapping[str, Any], exception: BaseException | None) -> E
         return exception
     ename = str(info.get("ename") or type(exception).__name__)
     return RemoteError(ename, str(info.get("evalue") or ""), traceback, engine_id)
-
-
-def freeze_error(error: BaseException) -> FrozenError:
-    """Pickle an exception by itself, so that one that cannot travel spoils nothing else.
-
-    The RemoteError beside it takes its place where it does not load.
-    """
-    import cloudpickle
-
-    if isinstance(error, RemoteError):
-        return error, None
-    known = error.__dict__.get("remote_traceback", ()), error.__dict__.get("engine_id")
-    substitute = RemoteError(type(error).__name__, text_of(error), *known)
-    try:
-        return substitute, cloudpickle.dumps(error)
-    except Exception:  # noqa: BLE001 - whatever the user's class does when it is pickled
-        return substitute, None
-
-
-def thaw_error(frozen: FrozenError) -> Exception:
-    """Undo ``freeze_error``; where the class is missing or does not load: a RemoteError."""
-    substitute, blob = frozen
-    with contextlib.suppress(Exception):
-        error = pickle.loads(blob) if blob else None
-        if isinstance(error, Exception):
-            return error
-    return substitute
 
 
 def _thaw_composite(

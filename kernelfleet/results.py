@@ -96,7 +96,7 @@ class ExecutionResult(dict[str, Any]):
 
     def __getstate__(self) -> dict[str, Any]:
         # The fetcher holds a connection; an error or a value may be of a class that cannot travel.
-        from kernelfleet.composite import freeze_error
+        from kernelfleet.exception_pickling import freeze_error
 
         state = {**self.__dict__, "_fetch": None}
         state.pop("_value", None)
@@ -105,7 +105,7 @@ class ExecutionResult(dict[str, Any]):
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        from kernelfleet.composite import thaw_error
+        from kernelfleet.exception_pickling import thaw_error
 
         self.__dict__.update(state)
         if state["error"] is not None:

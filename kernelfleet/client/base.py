@@ -14,7 +14,7 @@ import os
 import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from kernelfleet.client import loop as loop_thread
 from kernelfleet.client import shell
@@ -30,7 +30,7 @@ from kernelfleet.client.targets import (
     resolve,
 )
 from kernelfleet.client.transport import SocketTransport, Transport
-from kernelfleet.errors import CallTimeout, CompositeError, FleetNotFound
+from kernelfleet.errors import CallTimeout, CompositeError, FleetNotFound, SerializationError
 from kernelfleet.wire import connection as fleets
 
 JsonDict = dict[str, Any]
@@ -129,6 +129,14 @@ class BaseClient:
         name = self._connection.fleet.get("name", "?")
         state = "" if self._connection.is_open else f", {self._connection.state}"
         return f"<MultiEngineClient of fleet {name!r}: {len(roster.ids)} engines{state}>"
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled, as by a mapped function that refers to the client."""
+        raise SerializationError(
+            f"a {type(self).__name__} cannot travel, as it is a connection of this process: give "
+            "the function what it needs instead of the client (a client that it names as a global "
+            "or has in its closure counts), or let it make a client of its own"
+        )
 
     def __bool__(self) -> bool:
         return True

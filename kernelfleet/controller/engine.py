@@ -68,7 +68,7 @@ class Engine:
         #: Whether it can open our blocks of shared memory, and makes some itself.
         self.shares_memory = False
         self.session = session
-        self.state = "starting"  # then up, dead, stopping
+        self.state = "starting"  # then up; leaving (scaled away), stopping or dead
         self.death = ""
         self.queue: EngineQueue[Job] = EngineQueue()
         self.run: Run | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -17,6 +18,7 @@ class HostOptions:
     name: str
     kernels: list[str | None]
     environment: Callable[[int], Mapping[str, str]]
+    #: Kept absolute: engines that start later are to find it, wherever this process goes.
     cwd: str | None = None
     on_start: str | None = None
     embedded: bool = False
@@ -35,3 +37,5 @@ class HostOptions:
                 f"restart is {' or '.join(map(repr, RESTART_POLICIES))}, not {self.restart!r}"
             )
         make_limits(self.limits)
+        if self.cwd is not None:
+            object.__setattr__(self, "cwd", os.path.abspath(self.cwd))

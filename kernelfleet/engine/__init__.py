@@ -5,6 +5,6 @@ Where things are::
     the kernel         app  kernel  requests  packing  preload  __main__
     running code       execution  calls  mapping  namespace  asyncio_run  interrupts  tracebacks
     what it says       iopub  output_limit  network_threads  bars
-    beside the work    peek  debugging
+    beside the work    peek  debugging  history
     its end            departure
 """

@@ -23,7 +23,7 @@ import zmq
 from ipykernel.ipkernel import IPythonKernel
 from traitlets import Float
 
-from kernelfleet.engine import asyncio_run, debugging, execution, interrupts
+from kernelfleet.engine import asyncio_run, debugging, execution, history, interrupts
 from kernelfleet.engine.calls import call
 from kernelfleet.engine.namespace import Namespace
 from kernelfleet.engine.peek import Peeker
@@ -45,6 +45,7 @@ class EngineKernel(IPythonKernel):
     session: Any
     parent: Any
     control_stream: Any
+    shell_stream: Any
     io_loop: Any
 
     _execute_sleep = Float(0.0).tag(config=True)
@@ -260,6 +261,47 @@ class EngineKernel(IPythonKernel):
     def _reset(self, request: Request) -> Answer:
         self.namespace.reset()
         return Answer({"status": "ok"})
+
+    # -- what frontends ask beside the fleet ----------------------------------------------------
+
+    def do_history(  # type: ignore[override]
+        self,
+        hist_access_type: str,
+        output: bool,
+        raw: bool,
+        n: int | None = None,
+        pattern: str | None = None,
+        unique: bool = False,
+        **others: Any,
+    ) -> dict[str, Any]:
+        """Answer ``tail`` and ``search`` from memory, where there is no database."""
+        kept = self.shell.history_manager
+        if kept.enabled or hist_access_type not in ("tail", "search"):
+            wanted = {"n": n, "pattern": pattern, "unique": unique, **others}
+            answer: dict[str, Any] = super().do_history(hist_access_type, output, raw, **wanted)
+            return answer
+        cells = kept.input_hist_raw if raw else kept.input_hist_parsed
+        if hist_access_type == "tail":
+            found = history.tail(cells, n)
+        else:
+            found = history.search(cells, pattern, n, unique=unique)
+        outputs = kept.output_hist_reprs if output else None
+        entries = history.entries(found, kept.session_number, outputs)
+        return {"status": "ok", "history": entries}
+
+    def _abort_queues(self, subshell_id: str | None = None) -> None:
+        """Abort what waits behind a failing cell of a frontend, also if that cell has awaited.
+
+        While a cell awaits, what arrives waits for ipykernel's lock. ipykernel (7.4) stops
+        aborting in the next turn of the loop, before any of that has its turn.
+        """
+        self._aborting = True
+        self.shell_stream.flush()
+        self.io_loop.call_later(self.stop_on_error_timeout, self._stop_aborting)
+
+    async def _stop_aborting(self) -> None:
+        async with self._main_asyncio_lock:  # which is given in the order in which it is asked for
+            self._aborting = False
 
     # -- debugger ---------------------------------------------------------------------------
 

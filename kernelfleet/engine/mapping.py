@@ -21,7 +21,6 @@ from typing import Any
 
 from kernelfleet.error_text import text_of
 from kernelfleet.errors import SerializationError
-from kernelfleet.wire.exceptions import with_causes
 from kernelfleet.wire.serialize import pack, pack_nested, unpack
 
 #: Functions kept for later batches of the same call; a map uses one.
@@ -257,7 +256,7 @@ def _describe(error: BaseException) -> dict[str, Any]:
     frames: list[pickle.PickleBuffer] | None = None
     if isinstance(error, Exception):
         try:
-            frames = pack_nested(with_causes(error))
+            frames = pack_nested(error)
         except SerializationError:
             frames = None
     return {

@@ -36,6 +36,10 @@ class Namespace:
         self._shell = shell
         self._brought: dict[str, Any] = {}
         self._identity = {"engine_id": -1, "n_engines": 0}
+        self._empty = shell.reset
+        # `%reset -f` calls it, too, and what an attached console does.
+        shell.reset = self._empty_but_for_ours  # type: ignore[method-assign]
+        shell.events.register("post_execute", self.keep_identity)
 
     def namespace(self) -> dict[str, Any]:
         """Return the dict in which cells run."""
@@ -111,12 +115,25 @@ class Namespace:
 
     def reset(self) -> None:
         """Empty the namespace; numbering restarts at 1."""
+        self._shell.reset(new_session=True)
+
+    def _empty_but_for_ours(self, *args: Any, **options: Any) -> None:
+        """Stand in for the shell's ``reset``: an engine knows afterwards who it is."""
         self._brought.clear()
         module = {k: v for k, v in self._shell.user_ns.items() if k in _MODULE_ATTRIBUTES}
-        self._shell.reset(new_session=True)
-        # IPython 9.18 forgets them, and without __spec__ multiprocessing cannot spawn
-        self._shell.user_ns.update(module)
-        self.set_identity(**self._identity)
+        try:
+            self._empty(*args, **options)
+        finally:
+            # IPython 9.18 forgets them, and without __spec__ multiprocessing cannot spawn.
+            self._shell.user_ns.update(module)
+            self.set_identity(**self._identity)
+
+    def keep_identity(self) -> None:
+        """Put back what a cell has deleted of it (``%reset_selective``, ``del``)."""
+        user_ns = self._shell.user_ns
+        for name, value in self._identity.items():
+            if name not in user_ns:
+                user_ns[name] = self._shell.user_ns_hidden[name] = value
 
     def is_brought(self, name: str) -> bool:
         """Whether the name still holds what a call brought along."""

@@ -18,7 +18,6 @@ from jupyter_client.session import DELIM, Session
 
 from kernelfleet.error_text import text_of
 from kernelfleet.wire.blocks import to_frames
-from kernelfleet.wire.exceptions import with_causes
 from kernelfleet.wire.serialize import pack
 
 _FLEET = b'"fleet_'
@@ -127,7 +126,7 @@ def error_answer(error: BaseException, lines: Sequence[str] = (), *, kind: str =
     buffers: Sequence[Any] = ()
     if isinstance(error, Exception):
         try:
-            buffers = pack(with_causes(error))
+            buffers = pack(error)
         except Exception:  # noqa: BLE001 - the user's class takes part
             buffers = ()
     content = {

@@ -1,12 +1,13 @@
 """What two processes both need: messages, frames, serialization, connection files.
 
-Nothing in here knows which process it runs in, and nothing in here opens a socket.
+Nothing in here opens a socket (``pump`` serves those that others have opened), and nothing decides
+by the process it runs in: an engine registers with ``functions`` what makes it one.
 
 Where things are::
 
     between client and controller   connection (files)  handshake  codec  sequence  private
     between controller and kernel   jupyter  marks
-    objects as bytes                serialize  exceptions  packable  blocks  printed
+    objects as bytes                serialize  packable  blocks  printed
     functions and classes           functions  sources  cloudpickling
     below                           pump  platforms
 """

@@ -35,6 +35,7 @@ from kernelfleet.wire.private import (
     private_dir,
     read_own,
     refuse_shared,
+    telling_what_to_set,
     try_lock,
     write_private,
 )
@@ -99,9 +100,10 @@ def make_log_dir(name: str) -> Path:
         PermissionError: it is a symlink, or belongs to somebody else.
     """
     path = log_dir(name)
-    for each in (path.parent.parent, path.parent):
-        private_dir(each)
-    return private_dir(path)
+    with telling_what_to_set(path):
+        for each in (path.parent.parent, path.parent):
+            private_dir(each)
+        return private_dir(path)
 
 
 def check_name(name: str) -> str:
@@ -123,8 +125,9 @@ class FleetDir:
 
     def __init__(self, name: str) -> None:
         self.name = check_name(name)
-        refuse_shared(fleets_dir().parent)
-        private_dir(fleets_dir())
+        with telling_what_to_set(fleets_dir()):
+            refuse_shared(fleets_dir().parent)
+            private_dir(fleets_dir())
         self.path, self._lock = _take(name)
         self._sockets: Path | None = None
         self._info: FleetFile | None = None

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import builtins
 import functools
+import io
 import os
 import pickle
 import sys
@@ -27,6 +28,7 @@ from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import IO, Any, ClassVar, Protocol
 
+from kernelfleet.exception_pickling import reduce_exception
 from kernelfleet.wire import cloudpickling as cp
 from kernelfleet.wire import sources
 
@@ -111,7 +113,10 @@ def _stdlib_folders() -> tuple[str, ...]:
 
 
 class FleetPickler(cp.Pickler):  # type: ignore[misc]
-    """cloudpickle's pickler with kernelfleet's rules for functions and classes."""
+    """cloudpickle's pickler with kernelfleet's rules for functions, classes and exceptions."""
+
+    #: Whether exceptions take along what caused them.
+    with_causes = True
 
     def __init__(
         self,
@@ -140,7 +145,17 @@ class FleetPickler(cp.Pickler):  # type: ignore[misc]
                 return _reduce_class(obj)
             reduced = cp.reduce_class(obj)
             return reduced if reduced is NotImplemented else _with_our_setter(obj, reduced)
+        if isinstance(obj, BaseException):
+            return reduce_exception(obj, self._dumped, with_causes=self.with_causes)
         return NotImplemented
+
+    def _dumped(self, value: object) -> bytes:
+        """A value pickled by itself, for what must not spoil the rest if it fails."""
+        stream = io.BytesIO()
+        pickler = type(self)(stream)
+        pickler.with_causes = False
+        pickler.dump(value)
+        return stream.getvalue()
 
     def _reduce_function(self, func: types.FunctionType) -> tuple[Any, ...]:
         where = self._globals.get(id(func.__globals__))

@@ -3,7 +3,7 @@
 ``Session`` of jupyter_client packs and signs. Reading is done here: ``Session.deserialize``
 turns every date into an object (two thirds of its time), which nobody in the fleet looks at.
 
-Not the protocol between client and controller; that is ``codec.py`` and ``messages.py``.
+Not the protocol between client and controller; that is ``codec.py`` and ``handshake.py``.
 """
 
 from __future__ import annotations

@@ -6,10 +6,14 @@ or another owner, is refused. On Windows a user's own folders are private by the
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from jupyter_core.paths import jupyter_data_dir
 
 #: Where links are followed by the system itself (Windows), the folders are the user's own.
 _NOFOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
@@ -34,6 +38,27 @@ def private_dir(path: Path) -> Path:
     if stat.S_IMODE(info.st_mode) & 0o077:
         path.chmod(0o700)
     return path
+
+
+@contextmanager
+def telling_what_to_set(path: Path) -> Iterator[None]:
+    """Say what to do where a directory of Jupyter's cannot be made: HOME may be read-only.
+
+    Args:
+        path: The directory that is to be made.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR):
+            raise
+        # The runtime directory lies in the data directory, unless it was moved.
+        inside = path.is_relative_to(jupyter_data_dir())
+        variable = "JUPYTER_DATA_DIR" if inside else "JUPYTER_RUNTIME_DIR"
+        raise type(error)(
+            f"cannot make {path} ({error.strerror}: {error.filename}): set {variable} to a "
+            "directory that you can write to"
+        ) from None
 
 
 def refuse_shared(path: Path) -> None:

@@ -95,6 +95,8 @@ def _dump(obj: object, keep_in_band: Callable[[pickle.PickleBuffer], bool]) -> b
     stream = io.BytesIO()
     try:
         _Pickler(stream, keep_in_band).dump(obj)
+    except SerializationError:
+        raise  # it says already what cannot travel
     except Exception as error:
         raise SerializationError(
             f"cannot pickle {type(obj).__name__!r} object: {type(error).__name__}: {error}"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from kernelfleet import (
     MultiEngineClient,
     NoEnginesRegistered,
     PendingResult,
+    SerializationError,
     client,
 )
 from kernelfleet.wire.connection import FleetFile, fleets_dir, read
@@ -113,6 +116,8 @@ def test_assigned_targets_are_the_clients_own(mec: MultiEngineClient) -> None:
 def test_a_typo_in_an_attribute_cannot_run_code_everywhere(mec: MultiEngineClient) -> None:
     with pytest.raises(AttributeError, match="did you mean `targets`"):
         mec.target = [0]
+    with pytest.raises(AttributeError, match="only block, targets and progress can be set"):
+        mec.verbosity = 3
     with pytest.raises(AttributeError, match="did you mean `block`"):
         mec.blocks = False
     with pytest.raises(AttributeError):
@@ -466,6 +471,37 @@ def test_a_fleet_is_made_with_environment_folder_and_first_code(
     assert mec.pull("ready") == [0, 10]
     assert mec.apply(lambda: os.environ["DEVICE"]) == ["0", "1"]
     assert mec.execute("1")[0]["number"] == 1
+
+
+@promise("1: Fleet(cwd=): a relative folder is that of the start, wherever this process goes")
+@pytest.mark.parametrize("fork", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_a_relative_folder_is_kept_absolute(
+    start_fleet: StartFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fork: bool
+) -> None:
+    (tmp_path / "sub").mkdir()
+    monkeypatch.chdir(tmp_path)
+    mec = start_fleet(1, cwd="sub", fork=fork)
+    assert mec.apply(os.getcwd) == [str(tmp_path / "sub")]
+    monkeypatch.chdir("/")
+    mec.restart()
+    assert mec.apply(os.getcwd) == [str(tmp_path / "sub")]
+
+
+@promise("1: a client cannot travel, and a function that refers to one is told so by name")
+def test_a_client_stays_where_it_is(mec: MultiEngineClient) -> None:
+    def nested(x: int) -> Any:
+        return mec.map(abs, [x])
+
+    calls: list[Callable[[], object]] = [
+        lambda: mec.map(nested, [1]),
+        lambda: mec.apply(nested, 1),
+        lambda: mec.push({"c": mec}),
+        lambda: mec.map(mec.pull, ["a"]),
+        lambda: pickle.dumps(mec),
+    ]
+    for call in calls:
+        with pytest.raises(SerializationError, match="a MultiEngineClient cannot travel"):
+            call()
 
 
 @promise("1: a dead engine leaves get_ids() and 'all', keeps its id, and restart() brings it back")

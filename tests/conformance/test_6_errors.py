@@ -200,6 +200,48 @@ def test_a_class_of_the_caller_comes_back_as_itself(mec: MultiEngineClient) -> N
         mec.execute("raise MyError('boom', 3)", targets=0)
 
 
+class OfItsOwnMaking(Exception):
+    """Its ``__init__`` takes other arguments than its ``args`` are."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(f"{code}: {text}")
+        self.code, self.text = code, text
+
+
+@promise("7: an exception whose __init__ takes other arguments than its args arrives as itself")
+@pytest.mark.parametrize("method", ["execute", "apply", "map", "pull", "executor"])
+def test_an_error_with_an_init_of_its_own_is_caught_by_its_class(
+    mec: MultiEngineClient, method: str
+) -> None:
+    def f(_: object = 0) -> None:
+        error = OfItsOwnMaking(4, "x")
+        error.add_note("a note")
+        raise error from OfItsOwnMaking(5, "y")
+
+    mec.push({"f": f, "error": OfItsOwnMaking(4, "x")}, targets=0)
+    caught: list[Any] = []
+    if method == "pull":
+        caught = mec.pull("error", targets=0)
+    elif method == "executor":
+        with mec.executor() as pool:
+            caught.append(pool.submit(f).exception(20))
+    else:
+        calls: dict[str, Callable[[], object]] = {
+            "execute": lambda: mec.execute("f()", targets=0),
+            "apply": lambda: mec.apply(f, targets=0),
+            "map": lambda: mec.map(f, [1]),
+        }
+        try:
+            calls[method]()
+        except* OfItsOwnMaking as group:
+            caught.extend(group.exceptions)
+    (error,) = caught
+    assert (type(error), error.code, error.text) == (OfItsOwnMaking, 4, "x")
+    if method != "pull":
+        assert error.__notes__[0] == "a note"
+        assert error.__cause__.code == 5
+
+
 @promise("6: a class that does not exist here comes as RemoteError, [0:execute]: ThatClass: boom")
 def test_a_class_of_the_engines_comes_as_remote_error(mec: MultiEngineClient) -> None:
     error = fail(mec, "class ThatClass(Exception):\n    pass\nraise ThatClass('boom')", targets=0)

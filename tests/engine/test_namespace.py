@@ -101,6 +101,23 @@ def test_reset_empties_and_numbers_from_one(engine: Engine) -> None:
     assert engine.execute("Out")["messages"][0]["content"]["data"]["text/plain"] == "{1: 1}"
 
 
+@pytest.mark.parametrize(
+    "code",
+    ["%reset -f", "%reset -f\nhere = (engine_id, n_engines)", "%reset -s -f", "del engine_id",
+     "%reset_selective -f ^(engine_id|n_engines|a)$"],
+)  # fmt: skip
+def test_an_engine_knows_who_it_is_whatever_a_cell_has_emptied(engine: Engine, code: str) -> None:
+    engine.push(a=1)
+    assert engine.execute(code)["status"] == "ok"
+    assert engine.pull("engine_id", "n_engines") == [3, 4]
+    names = engine.keys()
+    assert set(names) <= {"here", "a"}
+    assert ("a" in names) == (code == "del engine_id")
+    if "here" in code:
+        assert engine.pull("here") == [(3, 4)]
+    assert engine.execute("__spec__")["status"] == "ok"  # multiprocessing asks for it
+
+
 @pytest.mark.parametrize("name", ["_", "__", "___", "_1", "_42", "_i", "_ii", "_iii", "_i7"])
 def test_history_names_are_ipythons(name: str) -> None:
     assert _is_history(name)

@@ -136,3 +136,43 @@ def test_an_interrupt_of_the_fleet_leaves_a_console_in_peace(
     while (reply := console.get_shell_msg(timeout=20))["parent_header"]["msg_id"] != msg_id:
         pass
     assert reply["content"]["status"] == "ok"
+
+
+def test_the_console_has_its_arrow_up_and_its_search(
+    mec: MultiEngineClient, console: BlockingKernelClient
+) -> None:
+    mec.execute("by_the_fleet = 1", targets=0)
+    run(console, "by_the_console = 2")
+    run(console, "by_the_console")
+
+    def asked(**wanted: Any) -> list[Any]:
+        msg_id = console.history(**wanted)
+        while (reply := console.get_shell_msg(timeout=20))["parent_header"]["msg_id"] != msg_id:
+            pass
+        return [entry[1:] for entry in reply["content"]["history"]]
+
+    cells = [[1, "by_the_fleet = 1"], [2, "by_the_console = 2"], [3, "by_the_console"]]
+    assert asked(hist_access_type="tail", n=1000, raw=True, output=False) == cells
+    assert asked(hist_access_type="search", pattern="*fleet*", raw=True, output=False) == cells[:1]
+    (last,) = asked(hist_access_type="tail", n=1, raw=True, output=True)
+    assert last == [3, ["by_the_console", "2"]]
+    assert asked(hist_access_type="range", session=0, start=2, stop=3, raw=True) == cells[1:2]
+
+
+@pytest.mark.parametrize("wait", ["{}", "import asyncio\nawait asyncio.to_thread(lambda: {})"])
+def test_a_failing_cell_of_the_console_aborts_what_it_has_queued_behind_it(
+    mec: MultiEngineClient, console: BlockingKernelClient, gate: Gate, wait: str
+) -> None:
+    mec.execute("ran = []", targets=0)
+    ids = [console.execute(f"{wait.format(gate.code)}\n1/0")]
+    gate.entered()
+    ids += [console.execute(f"ran.append({i})") for i in range(2)]
+    gate.open()
+    replies: dict[str, str] = {}
+    while len(replies) < len(ids):
+        reply = console.get_shell_msg(timeout=20)
+        replies[reply["parent_header"]["msg_id"]] = reply["content"]["status"]
+    assert [replies[each] for each in ids] == ["error", "aborted", "aborted"]
+    assert mec.pull("ran", targets=0) == [[]]
+    content, _ = run(console, "ran.append(2)")
+    assert (content["status"], mec.pull("ran", targets=0)) == ("ok", [[2]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -44,6 +45,29 @@ def test_a_directory_above_that_was_there_is_left_as_it_was(tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("umask")
+@pytest.mark.parametrize("variable", ["JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"])
+@pytest.mark.parametrize("home", ["/proc/nowhere", "a-file"])
+def test_a_directory_that_cannot_be_made_is_told_with_the_variable_that_moves_it(
+    variable: str, home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a-file").touch()
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "data"))
+    path = tmp_path / home / "kernelfleet"
+    if variable == "JUPYTER_DATA_DIR":
+        monkeypatch.setenv(variable, str(path.parent))
+    told = rf"cannot make {path} .*: set {variable} to a dir"
+    with pytest.raises(OSError, match=told) as caught, private.telling_what_to_set(path):
+        private.private_dir(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_any_other_error_of_a_directory_is_left_as_it_is(tmp_path: Path) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OSError, match="No space") as caught, private.telling_what_to_set(tmp_path):
+        raise full
+    assert caught.value.errno == errno.ENOSPC
+
+
 def test_files_are_private_new_or_old(tmp_path: Path) -> None:
     private.write_private(tmp_path / "new", "text")
     (tmp_path / "old").write_text("much longer than what replaces it")
