@@ -14,7 +14,6 @@ def __kernelfleet_bootstrap__(engine_id, n_engines):
     shell = get_ipython()
     try:
         from kernelfleet.wire.serialize import pack, unpack
-        from kernelfleet.wire.exceptions import with_causes
         from kernelfleet.engine.namespace import Namespace
         from kernelfleet.wire.functions import set_namespace_provider
         set_namespace_provider(Namespace(shell))  # functions see the variables of the shell
@@ -27,8 +26,6 @@ def __kernelfleet_bootstrap__(engine_id, n_engines):
             return [pickler.dumps(obj)]
         def unpack(frames):
             return pickle.loads(frames[0], buffers=frames[1:])
-        def with_causes(error):
-            return error
 
     class Answer:
         def __init__(self, answer, frames=()):
@@ -98,7 +95,7 @@ def __kernelfleet_bootstrap__(engine_id, n_engines):
                 "traceback": shell.InteractiveTB.structured_traceback(
                     *sys.exc_info(), tb_offset=2)}}
             try:
-                frames = pack(with_causes(error))
+                frames = pack(error)
             except Exception:
                 frames = []
         return Answer({**result, "started": started, "completed": time.time()}, frames)
