@@ -85,6 +85,11 @@ class Start(Command):
     fork = Bool(
         True, help="Fork engines from one warm process instead of starting each on its own."
     ).tag(config=True)
+    insecure_kernel = Bool(
+        False,
+        help="Allow kernels that every user of this machine can listen to: on loopback TCP, "
+        "without encryption.",
+    ).tag(config=True)
     daemonize = Bool(False, help="Return when the engines answer; the fleet stays.").tag(
         config=True
     )
@@ -103,6 +108,7 @@ class Start(Command):
     flags = {
         "no-tcp": ({"Start": {"tcp": False}}, "A Unix socket only."),
         "no-fork": ({"Start": {"fork": False}}, "Start each engine as a process of its own."),
+        "insecure-kernel": ({"Start": {"insecure_kernel": True}}, str(insecure_kernel.help)),
         "daemonize": ({"Start": {"daemonize": True}}, str(daemonize.help)),
         **Command.flags,
     }
@@ -160,6 +166,7 @@ def _serve(start: Start, say: Callable[[str], None], to_stderr: bool) -> int:
         restart=start.restart,
         preload=tuple(name.strip() for name in start.preload.split(",") if name.strip()),
         fork=start.fork,
+        insecure_kernel=start.insecure_kernel,
         limits=_limits(start),
     )
     log = logging.getLogger("kernelfleet")

@@ -52,10 +52,12 @@ class Fleet:
         limits: Limits that differ from their defaults (``{'queue_length': 1000}``), as
             ``kernelfleet start --help-all`` describes them under ``Limits``.
         fork: Fork engines from one warm process (Linux) instead of starting each on its own.
+        insecure_kernel: Allow a ``kernel`` that can neither use Unix sockets nor encrypt: every
+            user of this machine can then read its code and output.
 
     Raises:
-        StartError: (from ``start``) an engine did not come up, or a module of ``preload`` cannot
-            be imported; the others are ended again.
+        StartError: (from ``start``) an engine did not come up, a module of ``preload`` cannot
+            be imported, or others could read along; the others are ended again.
 
     Example:
         >>> with Fleet(n=2) as mec:  # doctest: +SKIP
@@ -72,6 +74,7 @@ class Fleet:
         on_start: str | None = None,
         preload: Sequence[str] = (),
         fork: bool = True,
+        insecure_kernel: bool = False,
         restart: str = "never",
         limits: Mapping[str, int | None] | None = None,
     ) -> None:
@@ -82,7 +85,8 @@ class Fleet:
             cwd=None if cwd is None else os.fspath(cwd),
             on_start=_on_start(on_start),
             preload=_preload(preload),
-            fork=_fork(fork),
+            fork=_flag("fork", fork),
+            insecure_kernel=_flag("insecure_kernel", insecure_kernel),
             restart=restart,
             limits=_limits(limits),
             embedded=True,
@@ -216,10 +220,10 @@ def _preload(modules: Sequence[str]) -> tuple[str, ...]:
     return tuple(modules)
 
 
-def _fork(fork: object) -> bool:
-    if not isinstance(fork, bool):
-        raise TypeError(f"fork is True or False, not {fork!r}")
-    return fork
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} is True or False, not {value!r}")
+    return value
 
 
 def _limits(limits: Mapping[str, int | None] | None) -> dict[str, int | None]:

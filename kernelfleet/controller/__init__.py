@@ -9,6 +9,6 @@ Where things are::
     the door           server  strangers  peers  heads
     in between         controller  calls  clients  requests  history
     an engine's work   engine  engine_queue  dialects  links  outputs  replies  interrupting
-    its life           roster  launcher  introduction  bootstrap  revival  blas_threads
+    its life           roster  launcher  kernelspecs  introduction  bootstrap  revival  blas_threads
     its processes      processes  families  guardian  elsewhere (those of other machines)
 """

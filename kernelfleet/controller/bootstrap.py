@@ -12,6 +12,9 @@ def __kernelfleet_bootstrap__(engine_id, n_engines):
     import asyncio, base64, builtins, inspect, json, pickle, sys, time
     from IPython import get_ipython
     shell = get_ipython()
+    folder = sys.path.index("") if "" in sys.path else None
+    if folder is not None:
+        del sys.path[folder]  # what lies there is not meant by these imports
     try:
         from kernelfleet.wire.serialize import pack, unpack
         from kernelfleet.engine.namespace import Namespace
@@ -26,6 +29,9 @@ def __kernelfleet_bootstrap__(engine_id, n_engines):
             return [pickler.dumps(obj)]
         def unpack(frames):
             return pickle.loads(frames[0], buffers=frames[1:])
+    finally:
+        if folder is not None:
+            sys.path.insert(folder, "")
 
     class Answer:
         def __init__(self, answer, frames=()):

@@ -40,6 +40,7 @@ class DaemonOptions:
     cwd: str | None = None
     on_start: str | None = None
     restart: str = "never"
+    insecure_kernel: bool = False
     fork: bool = True
     preload: tuple[str, ...] = ()
     limits: Mapping[str, int | None] = field(default_factory=dict)
@@ -155,6 +156,7 @@ def _host_options(options: DaemonOptions) -> HostOptions:
         cwd=options.cwd,
         on_start=options.on_start,
         restart=options.restart,
+        insecure_kernel=options.insecure_kernel,
         fork=options.fork,
         preload=options.preload,
         limits=options.limits,

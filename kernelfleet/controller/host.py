@@ -92,6 +92,7 @@ class FleetHost:
                     fork=options.fork,
                     preload=options.preload,
                     output_bytes=limits.output_bytes,
+                    insecure_kernel=options.insecure_kernel,
                     before_start=host.restore_directory,
                 ),
                 logs=logs,

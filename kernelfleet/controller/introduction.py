@@ -63,7 +63,9 @@ def _check(reply: KernelMessage, what: str) -> None:
         raise StartError(f"{what} code failed: {error}")
 
 
-def why_it_failed(engine: Engine, error: BaseException, seconds: float, log: Path) -> str:
+def why_it_failed(
+    engine: Engine, error: BaseException, seconds: float, log: Path, trial: str = ""
+) -> str:
     """What is told of an engine that did not come up.
 
     Args:
@@ -71,6 +73,7 @@ def why_it_failed(engine: Engine, error: BaseException, seconds: float, log: Pat
         error: TimeoutError, or what its death raised.
         seconds: How long it had.
         log: What its process has written.
+        trial: What there is to say of a kernel that may not know the sockets it was told to use.
     """
     if not isinstance(error, TimeoutError):
         cause = engine.death or str(error).removeprefix(f"engine {engine.id}: ")
@@ -80,8 +83,9 @@ def why_it_failed(engine: Engine, error: BaseException, seconds: float, log: Pat
     else:
         what = f"did not answer within {seconds:g} s while starting"
     tail = _tail(log)
+    hint = f"; {trial}" if trial and not engine.info else ""
     last = f"; its last words:\n{tail}" if tail else ""
-    return f"engine {engine.id} {what}{meaning(tail)}{last}"
+    return f"engine {engine.id} {what}{meaning(tail)}{hint}{last}"
 
 
 def _tail(log: Path) -> str:

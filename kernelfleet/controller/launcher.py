@@ -17,7 +17,6 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,10 +26,10 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from jupyter_client.kernelspec import KernelSpec, KernelSpecManager, NoSuchKernel
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 
-from kernelfleet.controller import elsewhere, families
+from kernelfleet.controller import elsewhere, families, kernelspecs
 from kernelfleet.controller.guardian import Guardian
 from kernelfleet.controller.limits import meaning
 from kernelfleet.controller.links import Endpoints
@@ -48,15 +47,11 @@ from kernelfleet.controller.processes import (
 from kernelfleet.errors import StartError
 from kernelfleet.wire import marks
 from kernelfleet.wire.jupyter import make_session
-from kernelfleet.wire.platforms import HERE
 from kernelfleet.wire.private import close_to_others
 
 #: How long a kernel may take to leave by itself, and after SIGTERM, before SIGKILL.
 POLITE_SECONDS = 0.5
 TERMINATE_SECONDS = 0.3
-
-#: More than anybody prints.
-UNLIMITED = 2**62
 
 #: Engines that die within so many seconds are dealt with in one look at all processes.
 GATHER_SECONDS = 0.05
@@ -88,6 +83,8 @@ class Incarnation:
     endpoints: Endpoints
     native: bool
     kernel_name: str
+    #: Nobody knows whether this kernel can use the Unix sockets that it was told to use.
+    ipc_on_trial: bool = False
     #: None where it is no process of this machine.
     pid: int | None = None
     pidfd: int = -1
@@ -128,12 +125,14 @@ class Launcher:
         fork: bool = True,
         preload: Sequence[str] = (),
         output_bytes: int | None = None,
+        insecure_kernel: bool = False,
         before_start: Callable[[], object] = lambda: None,
     ) -> None:
         self._directory = directory
         self._logs = logs
         self._key = key
         self._output_bytes = output_bytes
+        self._insecure_kernel = insecure_kernel
         self._log = log
         self._before_start = before_start
         self._specs = KernelSpecManager()
@@ -145,20 +144,6 @@ class Launcher:
             "provisioner_name": "kernelfleet-fork" if fork else "local-provisioner",
             "config": {"preload": list(preload)} if fork else {},
         }
-
-    def find_kernel(self, name: str) -> KernelSpec:
-        """The installed kernelspec called ``name``.
-
-        Raises:
-            StartError: there is none; the message lists the installed ones.
-        """
-        try:
-            return self._specs.get_kernel_spec(name)
-        except NoSuchKernel:
-            known = ", ".join(sorted(self._specs.find_kernel_specs())) or "none"
-            raise StartError(
-                f"no kernelspec named {name!r} is installed (found: {known})"
-            ) from None
 
     async def start(
         self,
@@ -175,21 +160,23 @@ class Launcher:
             kernel_name: A kernelspec, or None for kernelfleet's own kernel.
             environment: The whole environment of the process.
             cwd: Its working directory; None means ours.
+
+        Raises:
+            StartError: it could not be started, or others could read what it says.
         """
         if cwd is None and _folder_is_gone():
             raise StartError(NO_FOLDER)
         self._before_start()
         session_id = uuid.uuid4().hex
-        manager = EngineManager(autorestart=False, log=_kernels_log)
-        manager.session = make_session(self._key, session_id)
-        manager.connection_file = str(self._directory / f"e{engine_id}-{session_id[:4]}.json")
-        manager._kernel_spec = self._spec(kernel_name, session_id)
-        _choose_transport(manager, native=kernel_name is None)
+        manager, on_trial = self._manager(engine_id, kernel_name, session_id)
         log = open_log(self._logs, engine_id, self._log)
         try:
             await manager.start_kernel(
                 env=marks.added_to(environment, session_id), cwd=cwd, stdout=log, stderr=log
             )
+            if _is_readable_by_others(manager) and not self._insecure_kernel:
+                # its provisioner has decided otherwise
+                raise StartError(kernelspecs.why_not_tcp(kernel_name or "kernelfleet"))
             pid = elsewhere.local_pid(manager.provisioner)
             child = getattr(manager.provisioner, "process", None)
             if isinstance(child, subprocess.Popen):
@@ -210,9 +197,23 @@ class Launcher:
             endpoints=_endpoints(manager),
             native=kernel_name is None,
             kernel_name=kernel_name or "kernelfleet",
+            ipc_on_trial=on_trial,
             pid=pid,
             pidfd=open_pidfd(pid),
         )
+
+    def _manager(
+        self, engine_id: int, kernel_name: str | None, session_id: str
+    ) -> tuple[EngineManager, bool]:
+        """What starts the kernel, and whether that may not know the sockets it is told to use."""
+        manager = EngineManager(autorestart=False, log=_kernels_log)
+        manager.session = make_session(self._key, session_id)
+        manager.connection_file = str(self._directory / f"e{engine_id}-{session_id[:4]}.json")
+        manager._kernel_spec = spec = self._spec(kernel_name, session_id)
+        transport = kernelspecs.transport_of(spec, name=kernel_name, insecure=self._insecure_kernel)
+        manager.transport = transport.name
+        manager.transport_encryption = "required" if transport.encrypted else "disabled"
+        return manager, transport.on_trial
 
     def _not_started(self, engine_id: int, error: Exception) -> str:
         if isinstance(error, FileNotFoundError) and _folder_is_gone():
@@ -224,22 +225,8 @@ class Launcher:
 
     def _spec(self, kernel_name: str | None, session_id: str) -> KernelSpec:
         if kernel_name is not None:
-            return self.find_kernel(kernel_name)
-        argv = [sys.executable, "-m", "kernelfleet.engine", "-f", "{connection_file}"]
-        argv += [
-            f"--Session.session={session_id}",
-            f"--IPKernelApp.ipython_dir={self._directory}/ipython",
-            f"--EngineApp.output_limit_bytes={self._output_bytes or UNLIMITED}",
-        ]
-        return KernelSpec(
-            argv=argv,
-            display_name="kernelfleet engine",
-            language="python",
-            metadata={
-                "supported_encryption": ["curve"],
-                "kernel_provisioner": self._provisioner,
-            },
-        )
+            return kernelspecs.find(self._specs, kernel_name)
+        return kernelspecs.own(self._directory, session_id, self._output_bytes, self._provisioner)
 
     def watch(
         self, incarnation: Incarnation, loop: asyncio.AbstractEventLoop, on_exit: Callable[[], None]
@@ -358,14 +345,8 @@ class Launcher:
         self._orphaned -= orphaned
 
 
-def _choose_transport(manager: EngineManager, *, native: bool) -> None:
-    """Unix sockets where possible; else loopback TCP, signed and, if it can be, encrypted."""
-    assert manager._kernel_spec is not None
-    manager.transport = "ipc" if HERE.unix_sockets and _speaks_ipc(manager._kernel_spec) else "tcp"
-    if manager.transport == "ipc":
-        manager.transport_encryption = "disabled"
-    else:
-        manager.transport_encryption = "required" if native else "auto"
+def _is_readable_by_others(manager: EngineManager) -> bool:
+    return bool(manager.transport == "tcp" and manager.curve_publickey is None)
 
 
 def _folder_is_gone() -> bool:
@@ -374,11 +355,6 @@ def _folder_is_gone() -> bool:
     except FileNotFoundError:
         return True
     return False
-
-
-def _speaks_ipc(spec: KernelSpec) -> bool:
-    """Whether a kernel surely understands ipc: everything that is built on ipykernel does."""
-    return Path(spec.argv[0]).name.startswith("python") if spec.argv else False
 
 
 def _endpoints(manager: EngineManager) -> Endpoints:

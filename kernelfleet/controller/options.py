@@ -26,6 +26,8 @@ class HostOptions:
     fork: bool = True
     #: Modules that process loads besides the engine's own.
     preload: tuple[str, ...] = ()
+    #: Allow kernels that can neither use Unix sockets nor encrypt: every local user reads along.
+    insecure_kernel: bool = False
     #: What becomes of an engine that died: ``'never'`` or ``'on-death'``.
     restart: str = "never"
     #: Traits of ``Limits`` that differ from their defaults.

@@ -21,6 +21,7 @@ from kernelfleet.controller.dialects import Run
 from kernelfleet.controller.engine import Engine
 from kernelfleet.controller.interrupting import interrupt
 from kernelfleet.controller.introduction import introduce, why_it_failed
+from kernelfleet.controller.kernelspecs import about_the_trial
 from kernelfleet.controller.launcher import Incarnation, Launcher
 from kernelfleet.controller.limits import allow_engines
 from kernelfleet.controller.links import Links
@@ -41,8 +42,8 @@ STARTS_AT_ONCE = 2 * (os.cpu_count() or 1)
 LAST_WORDS_SECONDS = 0.02
 
 PLAIN_TCP = (
-    "engine %d (kernel %s) understands neither Unix sockets nor encryption: it listens on loopback "
-    "TCP, where messages are signed but can be read by whoever may capture packets"
+    "engine %d (kernel %s) listens on loopback TCP without encryption, as insecure_kernel allows: "
+    "every user of this machine can read its code and output"
 )
 
 Finished = Callable[[Engine, Run, JsonDict, list[Any]], None]
@@ -219,7 +220,8 @@ class Roster:
                 if not isinstance(error, TimeoutError | ConnectionError):
                     raise
                 log = self._logs / f"engine-{engine.id}.log"
-                raise StartError(why_it_failed(engine, error, START_TIMEOUT, log)) from None
+                trial = about_the_trial(incarnation.kernel_name) if incarnation.ipc_on_trial else ""
+                raise StartError(why_it_failed(engine, error, START_TIMEOUT, log, trial)) from None
             self._launcher.close_to_others(incarnation)
             if incarnation.transport == "tcp":
                 self._log.warning(PLAIN_TCP, engine.id, incarnation.kernel_name)

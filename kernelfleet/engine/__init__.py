@@ -7,4 +7,5 @@ Where things are::
     what it says       iopub  output_limit  network_threads  bars
     beside the work    peek  debugging  history
     its end            departure
+    where its parts are found   own_libraries
 """

@@ -23,7 +23,7 @@ from tornado import ioloop
 from traitlets import DottedObjectName, Int, Type
 from traitlets.config import Config
 
-from kernelfleet.engine import bars, departure, interrupts, packing
+from kernelfleet.engine import bars, departure, interrupts, own_libraries, packing
 from kernelfleet.engine.iopub import CountingIOPubThread
 from kernelfleet.engine.kernel import EngineKernel
 from kernelfleet.engine.output_limit import DEFAULT_BYTES, OutputLimit
@@ -94,6 +94,11 @@ class EngineApp(IPKernelApp):
             super().init_profile_dir()
         finally:
             os.umask(before)
+
+    def init_path(self) -> None:
+        """Let the user's code find what is in his folder, but nothing of ours."""
+        own_libraries.hold()
+        super().init_path()
 
     def init_kernel(self) -> None:
         """Give the shell the private directory too; IPython 9.18 asks the environment only."""

@@ -1,7 +1,8 @@
 """ForkProvisioner: kernels forked in milliseconds from a process that has imported everything.
 
 A jupyter_client provisioner (``kernelfleet-fork``), for Linux; it needs only a kernelspec whose
-command is ``python -m MODULE ...`` with this very interpreter. What it cannot fork it starts in
+command is ``python -m MODULE ...``, or the safe form of it (``wire/safe_start.py``), with this very
+interpreter. What it cannot fork it starts in
 the ordinary way: another interpreter or platform.
 
 A fork server serves all kernels of a process that start with the same ``PYTHONPATH``,
@@ -24,11 +25,11 @@ from kernelfleet.provisioners.forkserver import (
     ForkedProcess,
     ForkServer,
     ForkServerError,
-    Kind,
-    kind_of,
     servers,
 )
+from kernelfleet.provisioners.kinds import Kind, kind_of
 from kernelfleet.wire.platforms import HERE
+from kernelfleet.wire.safe_start import module_index
 
 
 class ForkProvisioner(LocalProvisioner):
@@ -131,7 +132,7 @@ def _is_forkable(cmd: list[str], kwargs: Mapping[str, Any]) -> bool:
     for stream in (kwargs.get("stdout"), kwargs.get("stderr")):
         if isinstance(stream, int) and stream < 0:
             return False  # subprocess.PIPE and its like are Popen's
-    return len(cmd) >= 3 and cmd[1] == "-m" and _is_this_interpreter(cmd[0])
+    return module_index(cmd) is not None and _is_this_interpreter(cmd[0])
 
 
 def _is_this_interpreter(program: str) -> bool:

@@ -1,7 +1,7 @@
 """ForkServer: the owner's half of the fork server, and the table of those that run.
 
-One zygote process (``zygote.py``) per kind of kernel: what is read when an interpreter starts is
-the same for all its children. It may be used from several threads and event loops.
+One zygote process (``zygote.py``) per kind of kernel (``kinds.py``). It may be used from several
+threads and event loops.
 """
 
 from __future__ import annotations
@@ -19,21 +19,11 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
-#: Modules a kernelfleet engine loads until its first command has run.
-ENGINE_MODULES = ("kernelfleet.engine.app", "kernelfleet.engine.preload")
-
-#: Variables that are read when an interpreter, its C library or its memory starts up.
-_START_UP_PREFIXES = (
-    "PYTHON", "LD_", "MALLOC_", "GLIBC_", "ASAN_", "LC_", "LANG", "OPENSSL_",
-)  # fmt: skip
-#: And those that numpy and its kin read when they are loaded.
-_PRELOAD_PREFIXES = (
-    "OMP_", "GOMP_", "KMP_", "OPENBLAS_", "MKL_", "BLIS_", "NUMEXPR_", "VECLIB_", "NPY_",
-)  # fmt: skip
+from kernelfleet.provisioners.kinds import Kind, environment_of
+from kernelfleet.wire.safe_start import safely
 
 START_TIMEOUT = 30.0
 #: A fork server has the size of a kernel: more kinds than this start their kernels without one.
@@ -46,22 +36,6 @@ class ForkServerError(RuntimeError):
 
 class PreloadError(RuntimeError):
     """A module that was to be preloaded cannot be imported."""
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What tells one fork server from another."""
-
-    modules: tuple[str, ...]
-    #: The variables whose value has effect only before the fork.
-    variables: tuple[tuple[str, str], ...]
-
-
-def kind_of(preload: Sequence[str], env: Mapping[str, str]) -> Kind:
-    """Which fork server serves kernels with this preload and environment."""
-    prefixes = _START_UP_PREFIXES + (_PRELOAD_PREFIXES if preload else ())
-    variables = tuple(sorted(item for item in env.items() if item[0].startswith(prefixes)))
-    return Kind((*ENGINE_MODULES, *preload), variables)
 
 
 class ForkedProcess:
@@ -162,6 +136,7 @@ class ForkServer:
         self.failed: dict[str, str] = {}
         #: The same of a module that somebody has asked for.
         self._preload_error = ""
+        self._wanted = kind.preload
         self._ready = False
         self._processes: dict[int, ForkedProcess] = {}
         self._early_exits: dict[int, int] = {}
@@ -177,11 +152,12 @@ class ForkServer:
         with theirs:
             self._process = subprocess.Popen(
                 [
-                    sys.executable, "-m", "kernelfleet.provisioners.zygote",
-                    str(theirs.fileno()), str(os.getpid()), ",".join(kind.modules),
+                    *safely([sys.executable, "-m", "kernelfleet.provisioners.zygote"]),
+                    str(theirs.fileno()), str(os.getpid()),
+                    ",".join(kind.modules), ",".join(kind.preload),
                 ],
                 pass_fds=[theirs.fileno()],
-                env=_environment_of(kind),
+                env=environment_of(kind),
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )  # fmt: skip
@@ -296,7 +272,7 @@ class ForkServer:
 
     def _note_failed(self, failed: dict[str, str]) -> None:
         """Some modules were not imported. Kernels that are forked all the same are ended."""
-        self.failed = {name: failed[name] for name in failed if name in ENGINE_MODULES}
+        self.failed = {name: failed[name] for name in failed if name not in self._wanted}
         wanted = [f"cannot preload {name}: {failed[name]}" for name in failed.keys() - self.failed]
         if wanted:
             self._preload_error = "; ".join(sorted(wanted))
@@ -342,16 +318,6 @@ class ForkServer:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-
-
-def _environment_of(kind: Kind) -> dict[str, str]:
-    """Our own, but for what this kind starts with; a kernel's other variables come with it."""
-    preload = len(kind.modules) > len(ENGINE_MODULES)
-    prefixes = _START_UP_PREFIXES + (_PRELOAD_PREFIXES if preload else ())
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
-    # ipykernel 7.4 reads this when it is imported, and ends with that process
-    ours.pop("JPY_PARENT_PID", None)
-    return {**ours, **dict(kind.variables)}
 
 
 class Servers:

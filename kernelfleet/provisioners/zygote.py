@@ -1,8 +1,12 @@
 """The fork server's process: imports once what a kernel needs, then forks kernels from it.
 
-Run as ``python -m kernelfleet.provisioners.zygote FD OWNER MODULE,MODULE...`` with one end of a
-socket pair and the process id of its owner. It is single-threaded and has no event loop, ZMQ
-context or lock, or its children would inherit them in whatever state they are.
+Run with the arguments ``FD OWNER MODULE,MODULE... PRELOAD,PRELOAD...``: one end of a socket pair,
+the process id of its owner, the modules of the kernel and those that the user wants loaded. It is
+single-threaded and has no event loop, ZMQ context or lock, or its children would inherit them in
+whatever state they are.
+
+It is started without the current folder on ``sys.path`` (``wire/safe_start.py``), and loads
+everything of the kernel before it looks there. The user's modules may lie beside his notebook.
 
 It ends, and ends its children, when its owner is gone; what they have made a daemon as well, for
 it is the parent of whoever loses his own below it. When it is killed itself, its children live
@@ -34,7 +38,8 @@ import threading
 import time
 import traceback
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 #: The largest packet: an environment may have some tens of kilobytes.
@@ -52,7 +57,9 @@ def main() -> NoReturn:
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the owner's affair
-    failed = _preload([name for name in sys.argv[3].split(",") if name])
+    failed = _preload(sys.argv[3])
+    with _folder_of_the_user():
+        failed |= _preload(sys.argv[4])
     wakeup, wakeup_write = os.pipe()
     os.set_blocking(wakeup, False)
     os.set_blocking(wakeup_write, False)
@@ -95,10 +102,22 @@ def _open_owner(pid: int) -> int:
     return owner
 
 
-def _preload(modules: list[str]) -> dict[str, str]:
+@contextmanager
+def _folder_of_the_user() -> Iterator[None]:
+    """The current folder is on the path where IPython puts it: behind the standard library."""
+    site = ("site-packages", "dist-packages")
+    places = (at for at, path in enumerate(sys.path) if os.path.basename(path) in site)
+    if not sys.flags.safe_path:
+        sys.path.insert(next(places, 0), "")
+    yield
+    if not sys.flags.safe_path:
+        sys.path.remove("")
+
+
+def _preload(modules: str) -> dict[str, str]:
     """Import the modules; what went wrong, by module (a kernel may do without)."""
     failed = {}
-    for name in modules:
+    for name in filter(None, modules.split(",")):
         try:
             importlib.import_module(name)
         except Exception as error:  # noqa: BLE001 (told to the owner)
@@ -222,8 +241,6 @@ def _become_kernel(
 def _move(env: dict[str, str], cwd: str | None) -> None:
     """Take over environment and folder, and what was derived from the fork server's own."""
     if cwd is not None:
-        if not sys.flags.safe_path:
-            sys.path[0] = cwd  # where ``python -m`` looks first
         os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
@@ -260,10 +277,27 @@ def _reseed() -> None:
             module.seed()
 
 
+def _current_folder() -> str:
+    """As ``python -m`` takes it: where it was deleted, the path has an empty entry."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return ""
+
+
 def _run(argv: list[str]) -> int:
-    """Run ``python -m MODULE ARGS`` without starting a Python; returns the exit code."""
-    module = argv[2]
-    sys.argv[:] = [argv[0], *argv[3:]]
+    """Run a module as Python would if it started with ``argv``; returns the exit code.
+
+    That is ``python -m MODULE ...``, or ``python -c CODE MODULE ...`` where the code takes the
+    current folder from the path before it runs the module.
+    """
+    at = 3
+    if argv[1] == "-m":
+        at = 2
+        if not sys.flags.safe_path:
+            sys.path.insert(0, _current_folder())
+    module = argv[at]
+    sys.argv[:] = [argv[0], *argv[at + 1 :]]
     sys.orig_argv[:] = argv
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)

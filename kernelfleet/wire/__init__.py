@@ -7,6 +7,7 @@ Where things are::
 
     between client and controller   connection (files)  handshake  codec  sequence  private
     between controller and kernel   jupyter  marks
+    how a Python is started         safe_start
     objects as bytes                serialize  packable  blocks  printed
     functions and classes           functions  sources  cloudpickling
     below                           pump  platforms

@@ -56,6 +56,7 @@ def daemon(monkeypatch: pytest.MonkeyPatch, running: Running) -> Iterator[Simple
 
 def test_options_reach_the_controller(cli: CLI, daemon: SimpleNamespace) -> None:
     given = ["-n3", "--name", "sweep", "--no-tcp", "--kernel", "bash", "--no-fork"]
+    given += ["--insecure-kernel"]
     given += ["--on-start", "x = 1", "--restart", "on-death", "--preload", "numpy, pandas"]
     assert cli("start", *given)[0] == 0
     assert daemon.options == {
@@ -67,6 +68,7 @@ def test_options_reach_the_controller(cli: CLI, daemon: SimpleNamespace) -> None
         "restart": "on-death",
         "preload": ("numpy", "pandas"),
         "fork": False,
+        "insecure_kernel": True,
         "port": None,
         "limits": {},
     }

@@ -60,7 +60,11 @@ def test_what_is_preloaded_is_a_list_of_names(preload: Any) -> None:
 
 @pytest.mark.parametrize(
     ("option", "match"),
-    [({"fork": "no"}, "fork is True or False"), ({"limits": 3}, "limits is a dict")],
+    [
+        ({"fork": "no"}, "fork is True or False"),
+        ({"insecure_kernel": "R"}, "insecure_kernel is True or False"),
+        ({"limits": 3}, "limits is a dict"),
+    ],
 )
 def test_options_of_another_kind_are_refused(option: Any, match: str) -> None:
     with pytest.raises(TypeError, match=match):

@@ -50,3 +50,12 @@ def test_its_last_words_are_shown_without_the_kernels_greeting(tmp_path: Path) -
     assert told.endswith("; its last words:\nImportError: no numpy")
     log.write_text("x" * 10 * TAIL_CHARACTERS)
     assert len(why_it_failed(engine(), TimeoutError(), 1.0, log)) < 2 * TAIL_CHARACTERS
+
+
+def test_a_kernel_that_may_not_know_unix_sockets_is_told_with_the_way_out(tmp_path: Path) -> None:
+    log, trial = tmp_path / "engine-3.log", "perhaps it does not know them"
+    log.write_text("bad transport")
+    told = why_it_failed(engine(), TimeoutError(), 60.0, log, trial)
+    assert told.endswith("starting; perhaps it does not know them; its last words:\nbad transport")
+    answered = engine(info={"language_info": {}})
+    assert trial not in why_it_failed(answered, TimeoutError(), 60.0, log, trial)

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from kernelfleet.provisioners.forkserver import ForkServer, kind_of
+from kernelfleet.provisioners.forkserver import ForkServer
+from kernelfleet.provisioners.kinds import kind_of
 from tests.engine.driver import Engine
 
 RUN_TWICE = {

@@ -25,7 +25,7 @@ import zmq
 
 from kernelfleet import Fleet, MultiEngineClient
 from kernelfleet.controller.strangers import HANDSHAKE_SECONDS
-from kernelfleet.errors import ControllerUnreachable
+from kernelfleet.errors import ControllerUnreachable, StartError
 from kernelfleet.wire import connection
 from kernelfleet.wire.codec import Codec
 from tests.fleets import SharedFleets, eventually
@@ -319,41 +319,101 @@ def test_an_embedded_fleet_opens_no_port(fork: bool) -> None:
         fleet.clean_up()
 
 
-WRAPPED = """#!/bin/sh
+#: A kernel whose command does not tell that it is built on ipykernel.
+STRANGE = """#!/bin/sh
 exec {python} -m ipykernel_launcher "$@"
 """
+#: One that knows TCP alone.
+TCP_ALONE = """#!{python}
+import json, sys
+from ipykernel.kernelapp import IPKernelApp
+transport = json.load(open(sys.argv[-1]))["transport"]
+if transport != "tcp":
+    sys.exit("unknown transport: " + transport)
+IPKernelApp.launch_instance()
+"""
+SECRET = "hunter" + "2"
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Installs a program as the kernelspec that it gives back."""
+
+    def install(program: str, **metadata: Any) -> str:
+        path = tmp_path / "strange-kernel"
+        path.write_text(program.format(python=sys.executable))
+        path.chmod(0o700)
+        spec = {"argv": [str(path), "-f", "{connection_file}"], "display_name": "Strange"}
+        folder = tmp_path / "kernels" / "strange"
+        folder.mkdir(parents=True)
+        whole = {**spec, "language": "x", "metadata": metadata}
+        (folder / "kernel.json").write_text(json.dumps(whole))
+        monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+        return "strange"
+
+    return install
+
+
+def overheard(mec: MultiEngineClient, ports: list[tuple[str, int]]) -> bool:
+    """Whether somebody without a key, who subscribes to all ports, reads what is printed."""
+    with zmq.Context() as context, context.socket(zmq.SUB) as spy:
+        spy.linger = 0
+        spy.subscribe(b"")
+        for ip, port in ports:
+            spy.connect(f"tcp://{ip}:{port}")
+        deadline = time.monotonic() + 2
+        while time.monotonic() < deadline:
+            mec.execute(f"print({SECRET!r})")
+            while spy.poll(20):
+                if any(SECRET.encode() in frame for frame in spy.recv_multipart()):
+                    return True
+    return False
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("metadata", "transport"),
-    [({}, "tcp"), ({"supported_encryption": ["curve"]}, "tcp+curve")],
-    ids=["plain", "curve"],
+    ("program", "metadata", "allowed", "transport"),
+    [
+        (STRANGE, {}, False, "ipc"),
+        (STRANGE, {"supported_encryption": ["curve"]}, False, "tcp+curve"),
+        (TCP_ALONE, {}, True, "tcp"),
+    ],
+    ids=["tried with Unix sockets", "encrypts", "allowed to be overheard"],
 )
-def test_a_kernel_that_cannot_do_ipc_listens_on_loopback_and_that_is_said(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_kernel_that_is_not_ours_is_overheard_only_if_that_is_allowed(
+    install: Callable[..., str],
     caplog: pytest.LogCaptureFixture,
+    program: str,
     metadata: dict[str, Any],
+    allowed: bool,
     transport: str,
 ) -> None:
-    program = tmp_path / "strange-kernel"
-    program.write_text(WRAPPED.format(python=sys.executable))
-    program.chmod(0o700)
-    spec = {"argv": [str(program), "-f", "{connection_file}"], "display_name": "Strange"}
-    folder = tmp_path / "kernels" / "strange"
-    folder.mkdir(parents=True)
-    (folder / "kernel.json").write_text(json.dumps({**spec, "language": "x", "metadata": metadata}))
-    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
-    fleet = OwnFleet("embedded", 1, kernel="strange")
+    kernel = install(program, **metadata)
+    fleet = OwnFleet("embedded", 1, kernel=kernel, insecure_kernel=allowed)
     try:
-        (engine,) = fleet.client().engines()
+        mec = fleet.client()
+        (engine,) = mec.engines()
         assert engine.transport == transport
-        assert {ip for ip, _ in listening(fleet.processes())} == {"127.0.0.1"}
-        assert ("neither Unix sockets nor encryption" in caplog.text) == (transport == "tcp")
         assert stat.S_IMODE(os.stat(str(engine.connection_file)).st_mode) == 0o600
+        # with Unix sockets too ipykernel 7.4 has one port, for the words of forked children
+        ports = listening(fleet.processes())
+        assert {ip for ip, _ in ports} == {"127.0.0.1"}
+        assert overheard(mec, ports) == allowed
+        assert ("every user of this machine can read" in caplog.text) == allowed
     finally:
         fleet.clean_up()
+
+
+def test_a_kernel_that_others_could_overhear_is_refused_and_told_with_the_way_out(
+    install: Callable[..., str],
+) -> None:
+    kernel = install(TCP_ALONE)
+    with pytest.raises(StartError) as refused:
+        Fleet(1, kernel=kernel).start()
+    told = str(refused.value)
+    assert "'strange' was told to listen on Unix sockets" in told
+    assert "insecure_kernel=True (--insecure-kernel)" in told
+    assert "unknown transport: ipc" in told, "the kernel's own words"
 
 
 # -- another user ---------------------------------------------------------------------------------

@@ -20,11 +20,10 @@ from kernelfleet.provisioners.forkserver import (
     ForkedProcess,
     ForkServer,
     ForkServerError,
-    Kind,
     PreloadError,
     Servers,
-    kind_of,
 )
+from kernelfleet.provisioners.kinds import Kind
 from tests.fleets import eventually, until
 
 NO_MODULES = Kind((), ())
@@ -51,17 +50,6 @@ def argv(code: str, module: str = "run_code") -> list[str]:
 
 async def fork(server: ForkServer, code: str) -> ForkedProcess:
     return await server.fork(argv(code), dict(os.environ), os.getcwd(), [1, 2])
-
-
-def test_kinds_differ_by_what_is_read_before_the_fork() -> None:
-    plain = kind_of([], {"HOME": "/"})
-    assert kind_of([], {"HOME": "/", "OMP_NUM_THREADS": "4"}) == plain
-    for name in ("PYTHONPATH", "PYTHONHASHSEED", "LD_LIBRARY_PATH", "LC_ALL", "LANG"):
-        assert kind_of([], {"HOME": "/", name: "x"}) != plain
-    preloaded = kind_of(["numpy"], {"HOME": "/"})
-    assert preloaded != plain
-    assert kind_of(["numpy"], {"OMP_NUM_THREADS": "4"}) != preloaded
-    assert kind_of(["numpy"], {"HOME": "/elsewhere"}) == preloaded
 
 
 @pytest.mark.usefixtures("module")
@@ -133,15 +121,14 @@ def test_a_server_that_dies_refuses_the_next_fork(server: ForkServer) -> None:
 
 
 def test_a_module_that_cannot_be_loaded_refuses_every_fork() -> None:
-    server = ForkServer(Kind(("no_such_module", "json"), ()))
+    server = ForkServer(Kind((), (), ("no_such_module", "json")))
     for _ in range(2):
         with pytest.raises(PreloadError, match="cannot preload no_such_module: ModuleNotFound"):
             asyncio.run(fork(server, "pass"))
     server.close()
 
 
-def test_a_kernel_may_do_without_a_module_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kernelfleet.provisioners.forkserver.ENGINE_MODULES", ("no_such_module",))
+def test_a_kernel_may_do_without_a_module_of_its_own() -> None:
     server = ForkServer(Kind(("no_such_module",), ()))
     asyncio.run(fork(server, "pass"))
     assert "no_such_module" in server.failed["no_such_module"]
@@ -183,7 +170,8 @@ def test_the_last_user_ends_the_server() -> None:
 def test_a_forked_owner_has_servers_of_its_own() -> None:
     code = """
 import os, sys
-from kernelfleet.provisioners.forkserver import Kind, Servers
+from kernelfleet.provisioners.forkserver import Servers
+from kernelfleet.provisioners.kinds import Kind
 servers, kind = Servers(), Kind((), ())
 ours = servers.take(kind)
 child = os.fork()

@@ -14,7 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from kernelfleet.provisioners.forkserver import ENGINE_MODULES, ForkServer, Kind
+from kernelfleet.provisioners.forkserver import ForkServer
+from kernelfleet.provisioners.kinds import ENGINE_MODULES, Kind
 from tests.fleets import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,7 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 #: An owner: forks one process that runs ``code``, and tells the two process ids.
 OWNER = """
 import asyncio, os, signal, sys
-from kernelfleet.provisioners.forkserver import ForkServer, Kind
+from kernelfleet.provisioners.forkserver import ForkServer
+from kernelfleet.provisioners.kinds import Kind
 os.chdir(sys.argv[1])
 open("run_code.py", "w").write("import sys\\nexec(sys.argv[1])")
 server = ForkServer(Kind((), ()))

@@ -1,0 +1,31 @@
+"""What tells one fork server from another, and the environment that it starts in."""
+
+from __future__ import annotations
+
+import pytest
+
+from kernelfleet.provisioners.kinds import environment_of, kind_of
+
+
+def test_kinds_differ_by_what_is_read_before_the_fork() -> None:
+    plain = kind_of([], {"HOME": "/"})
+    assert kind_of([], {"HOME": "/", "OMP_NUM_THREADS": "4"}) == plain
+    for name in ("PYTHONPATH", "PYTHONHASHSEED", "LD_LIBRARY_PATH", "LC_ALL", "LANG"):
+        assert kind_of([], {"HOME": "/", name: "x"}) != plain
+    preloaded = kind_of(["numpy"], {"HOME": "/"})
+    assert preloaded != plain
+    assert kind_of(["numpy"], {"OMP_NUM_THREADS": "4"}) != preloaded
+    assert kind_of(["numpy"], {"HOME": "/elsewhere"}) == preloaded
+
+
+def test_a_fork_server_has_the_variables_of_its_kind_and_the_others_of_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTHONHASHSEED", "7")
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.setenv("JPY_PARENT_PID", "1")
+    plain = environment_of(kind_of([], {"PYTHONPATH": "/x"}))
+    assert plain["PYTHONPATH"] == "/x"
+    assert plain["OMP_NUM_THREADS"] == "3"
+    assert plain.keys().isdisjoint({"PYTHONHASHSEED", "JPY_PARENT_PID"})
+    assert "OMP_NUM_THREADS" not in environment_of(kind_of(["numpy"], {}))
