@@ -24,6 +24,10 @@ Targets = str | SupportsIndex | slice | Sequence[SupportsIndex]
 CheckedTargets = str | int | slice | list[int]
 
 _VALID = "targets must be 'all', an engine id, a sequence of engine ids, a slice or a range"
+
+#: The names of the bools of Python and numpy (``bool_`` in numpy 1). Until numpy 2.2 numpy's
+#: can still be used as an index, with a DeprecationWarning.
+_BOOLS = ("bool", "bool_")
 _NONE_DEAD: Mapping[int, str] = MappingProxyType({})
 
 
@@ -119,7 +123,7 @@ def _engine_id(value: Any) -> int:
     if isinstance(value, str):
         raise InvalidEngineID(f"no engine {value!r}: {_VALID}")
     try:
-        if isinstance(value, bool):
+        if type(value).__name__ in _BOOLS:
             raise TypeError
         number = operator.index(value)
     except TypeError:

@@ -61,8 +61,7 @@ def shared_engine(fork_server: ForkServer | None) -> Iterator[Engine]:
     folder = Path(tempfile.mkdtemp(prefix="kf-"))
     engine = Engine(folder, fork_server=fork_server)
     try:
-        setup = engine.ask("fleet_setup_request", {"engine_id": 3, "n_engines": 4})
-        assert setup["content"]["status"] == "ok"
+        engine.set_up(engine_id=3, n_engines=4)
         yield engine
     finally:
         engine.close()
@@ -84,7 +83,7 @@ def start_engine(fork_server: ForkServer | None) -> Iterator[Callable[..., Engin
         folder = Path(tempfile.mkdtemp(prefix="kf-"))
         engine = Engine(folder, *arguments, fork_server=fork_server)
         started.append(engine)
-        engine.ask("fleet_setup_request", {"engine_id": 0, "n_engines": 1})
+        engine.set_up()
         return engine
 
     yield start

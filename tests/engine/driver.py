@@ -153,6 +153,18 @@ class Engine:
         assert reply["parent_header"]["msg_id"] == sent
         return reply
 
+    def set_up(self, engine_id: int = 0, n_engines: int = 1) -> None:
+        """Tell the engine who it is, and wait until what it publishes reaches us.
+
+        As the controller does: what is published before the engine has seen our subscription is
+        lost, and the engine welcomes each subscriber it has seen.
+        """
+        identity = {"engine_id": engine_id, "n_engines": n_engines}
+        setup = self.ask("fleet_setup_request", identity)
+        assert setup["content"]["status"] == "ok"
+        while self.receive(self.iopub)["msg_type"] != "iopub_welcome":
+            pass
+
     def outputs(self, reply: dict[str, Any], timeout: float = 5) -> list[dict[str, Any]]:
         """Receive exactly the iopub messages that the reply announces."""
         wanted = reply["content"]["n_iopub"]

@@ -83,6 +83,7 @@ def test_curve_keys_in_the_connection_file_are_used(start_engine: Callable[..., 
 
     engine = Curved(Path(tempfile.mkdtemp(prefix="kf-")))
     try:
+        engine.set_up()
         assert engine.execute("print(1)")["stdout"] == "1\n"
     finally:
         engine.close()

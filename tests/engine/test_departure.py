@@ -119,7 +119,7 @@ def test_an_engine_dies_with_its_parent_while_c_code_holds_the_gil() -> None:
             "import sys, pathlib\nsys.path.insert(0, sys.argv[1])\n"
             "from tests.engine.driver import Engine\n"
             "engine = Engine(pathlib.Path(sys.argv[2]))\n"
-            "engine.ask('fleet_setup_request', {'engine_id': 0, 'n_engines': 1})\n"
+            "engine.set_up()\n"
             "sent = engine.send('fleet_execute_request', "
             "{'code': 'print(1, flush=True)\\nsum(range(10**11))'})\n"
             "engine.wait_for_output(sent, '1')\n"
