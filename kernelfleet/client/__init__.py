@@ -7,7 +7,8 @@ Where things are::
     the interface      client  base  data  maps  properties  targets  grammar  source
     and beside it      registration
     results            pending  future  waiting  decode  progress
-    map and executor   mapping  executor  dispatch  batches  schedule  partition  pairing
+    map and executor   mapping  executor  tasks  pairing
+    beneath them       dispatch  batches  batch_requests  outcomes  schedule  partition
     the connection     connection  transport  line  reachability  loop
     around it          fleet (an embedded one)  shell (IPython)  ctrl_c
 """

@@ -29,6 +29,10 @@ class Item:
     failures: int = 0
     timeout: float | None = None
     engines: Engines = None
+    #: With which it is under way; None while it waits here.
+    batch: Batch | None = None
+    #: Whether whoever asked for it has thought better of it: then it is not sent (again).
+    unwanted: bool = False
 
     @property
     def alone(self) -> bool:
@@ -47,6 +51,8 @@ class Outcome:
     engine: int | None = None
     stdout: str = ""
     stderr: str = ""
+    #: Jupyter outputs, those of the streams too.
+    outputs: Sequence[JsonDict] = ()
 
 
 @dataclass(eq=False, slots=True)
@@ -59,6 +65,8 @@ class Batch:
     size_bytes: int
     with_function: bool
     taken_back: bool = False
+    #: Whether its engine is known to have begun with it.
+    begun: bool = False
 
 
 @dataclass(slots=True)
@@ -75,20 +83,6 @@ class Printed:
         for stream, texts in self.texts.items():
             if text := printed(result, stream):
                 texts[engine] = texts.get(engine, "") + text
-
-
-def cut(text: str, ends: Sequence[int] | None, count: int) -> list[str]:
-    """A batch's text as that of its items, by where each item's ends.
-
-    Where the ends are not known the first item has it all; the last one also has what came late.
-    """
-    if not text or not count:
-        return [""] * count
-    if not ends or len(ends) != count:
-        return [text, *[""] * (count - 1)]
-    starts = [0, *ends[:-1]]
-    stops = [*ends[:-1], len(text)]
-    return [text[start:stop] for start, stop in zip(starts, stops, strict=True)]
 
 
 class Backlog:

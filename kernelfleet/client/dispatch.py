@@ -14,13 +14,16 @@ is shared. What to send where is decided in ``schedule.py``.
 from __future__ import annotations
 
 import queue
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
 from typing import Any
 
-from kernelfleet.client.batches import Backlog, Batch, Item, Outcome, Printed, Source, cut
+from kernelfleet.client.batch_requests import BatchRequests
+from kernelfleet.client.batches import Backlog, Batch, Item, Outcome, Printed, Source
 from kernelfleet.client.connection import Connection, Reply, raise_if_refused
-from kernelfleet.client.decode import engine_error, error_of_item, unreadable
+from kernelfleet.client.decode import engine_error, unreadable
+from kernelfleet.client.outcomes import read_outcomes
 from kernelfleet.client.schedule import BUDGET_SECONDS, Assignment, BatchSizer
 from kernelfleet.errors import (
     EngineDied,
@@ -30,12 +33,9 @@ from kernelfleet.errors import (
     MessageTooLarge,
     SerializationError,
 )
-from kernelfleet.wire.printed import printed
-from kernelfleet.wire.serialize import EngineFunction, pack, pack_nested, total_bytes, unpack
+from kernelfleet.wire.serialize import pack
 
 JsonDict = dict[str, Any]
-
-_RUN_BATCH = EngineFunction("kernelfleet.engine.mapping", "run_batch")
 
 
 class Dispatcher:
@@ -75,17 +75,19 @@ class Dispatcher:
         now = list(engines())
         self.printed = Printed()
         self.assignment: Assignment[Batch] = Assignment(now)
+        #: Held while a batch goes out, so that whoever holds it knows where each item is.
+        self.sending = threading.RLock()
         #: Why nothing can be sent any more, if that has nothing to do with any item.
         self.lost: Exception | None = None
         self._connection, self._source, self._on_outcome = connection, source, on_outcome
         self._engines, self._present = engines, now
         self._any_engine = now[0] if now else 0
-        self._function_frames = pack_nested(function)
-        self._function_id = connection.next_result_id()
-        self._star, self._label, self._verb = star, label, verb
-        self._budget, self._stop_on_error, self._steal = budget, stop_on_error, steal
+        self._requests = BatchRequests(
+            connection, function, star=star, label=label, verb=verb, budget=budget,
+            stop_on_error=stop_on_error,
+        )  # fmt: skip
+        self._steal = steal
         self._sizer = BatchSizer(max(1, len(now)), chunksize)
-        self._knows_function: set[int] = set()
         self._backlog = Backlog()
         self._events: queue.SimpleQueue[tuple[Batch, Future[Reply]] | None] = queue.SimpleQueue()
         self._dropping = False
@@ -101,7 +103,7 @@ class Dispatcher:
             batch = self._next_batch()
             if batch is None:
                 break
-            self._send(batch)
+            self._send_what_is_wanted(batch)
         self._fail_what_nobody_can_run()
         if self._steal and not self._dropping:
             self._take_back()
@@ -153,7 +155,14 @@ class Dispatcher:
 
     def try_again(self, item: Item) -> None:
         """Put a failed item back in line."""
+        item.batch = None
         self._backlog.put([item])
+
+    def take_back_what_waits(self) -> None:
+        """Have what no engine has begun come back; from any thread."""
+        for batch in self.assignment.in_flight():
+            batch.taken_back = True
+            self._cancel(batch, interrupt=False)
 
     # -- sending --------------------------------------------------------------------------------
 
@@ -184,7 +193,7 @@ class Dispatcher:
             if not items:
                 return None
             if not any(item.alone or item.engines is not None for item in items):
-                return self._batch(engine, items)
+                return self._requests.batch(engine, items)
             self._backlog.put(items)
             batch = self._from_backlog()
         return batch
@@ -196,40 +205,34 @@ class Dispatcher:
             if engine is not None:
                 more = (self._source.remaining or 0) if engines is None else 0
                 size = self._sizer.size(engine, count + more)
-                return self._batch(engine, self._backlog.take(engines, size))
+                return self._requests.batch(engine, self._backlog.take(engines, size))
         return None
 
-    def _batch(self, engine: int, items: list[Item]) -> Batch:
-        with_function = engine not in self._knows_function
-        self._knows_function.add(engine)
-        return Batch(engine, items, self._connection.next_result_id(), 0, with_function)
+    def _send_what_is_wanted(self, batch: Batch) -> None:
+        unwanted = []
+        with self.sending:
+            for item in batch.items:
+                if item.unwanted:
+                    unwanted.append(item)
+                else:
+                    item.batch = batch
+            batch.items = [item for item in batch.items if not item.unwanted]
+            if batch.items:
+                self._send(batch)
+            else:
+                self._requests.not_sent(batch)
+        self._fail(unwanted, CancelledError())
 
     def _send(self, batch: Batch) -> None:
-        function = self._function_frames if batch.with_function else None
-        payloads = [item.payload for item in batch.items]
         try:
-            options = (self._star, self._budget, self._stop_on_error)
-            arguments = (self._function_id, function, payloads, *options)
-            frames = pack((_RUN_BATCH, arguments, {}), shared=self._connection.shares_memory)
+            head, frames = self._requests.encode(batch)
         except SerializationError as error:
             self._refuse_items(batch, error)
             return
-        batch.size_bytes = total_bytes(frames)
-        head = {
-            "type": "request",
-            "verb": self._verb,
-            "targets": [batch.engine],
-            "result_id": batch.result_id,
-            "payloads": [len(frames)],
-            "label": f"{self._label} x{len(batch.items)}",
-            "keep": False,  # nobody will ask for a batch by its id
-            "limit": batch.items[0].timeout,
-        }
         try:
-            future = self._connection.request(head, list(frames))
+            future = self._connection.request(head, frames)
         except MessageTooLarge as error:  # their own fault, not the connection's
-            if batch.with_function:
-                self._knows_function.discard(batch.engine)
+            self._requests.not_sent(batch)
             self._fail(batch.items, error)
             return
         except FleetError as error:
@@ -240,8 +243,7 @@ class Dispatcher:
 
     def _refuse_items(self, batch: Batch, error: SerializationError) -> None:
         """An item cannot be pickled: fail those that cannot, send the others."""
-        if batch.with_function:
-            self._knows_function.discard(batch.engine)
+        self._requests.not_sent(batch)
         if len(batch.items) == 1:
             self._fail(batch.items, error)
             return
@@ -254,24 +256,18 @@ class Dispatcher:
                 self._put_back([item])
 
     def _put_back(self, items: Sequence[Item], *, first: bool = False) -> None:
+        for item in items:
+            item.batch = None
         if not self._dropping:
             (self._backlog.put_first if first else self._backlog.put)(items)
 
     def _take_back(self) -> None:
-        """Take waiting batches back for engines that idle.
+        """Take waiting batches back for engines that idle."""
 
-        First those that wait behind others of ours; then also the first ones, which wait only if
-        their engine works for somebody else: taking back what runs does nothing.
-        """
-        idle = set(self.assignment.idle())
-        places = len(idle)
-        surely = self.assignment.waiting()
-        for i, (_, batch) in enumerate([*surely, *self.assignment.first()]):
-            if places <= 0:
-                return
-            if not any(item.engines is None or item.engines & idle for item in batch.items):
-                continue
-            places -= i < len(surely)
+        def suits(batch: Batch, idle: set[int]) -> bool:
+            return any(item.engines is None or item.engines & idle for item in batch.items)
+
+        for batch in self.assignment.worth_taking_back(suits):
             if not batch.taken_back:
                 batch.taken_back = True
                 self._cancel(batch, interrupt=False)
@@ -306,7 +302,7 @@ class Dispatcher:
             return
         info = {**result["error"], "engine_id": batch.engine}
         if info.get("ename") == "UnknownFunction":
-            self._knows_function.discard(batch.engine)
+            self._requests.forget(batch.engine)
             self._put_back(batch.items, first=True)
             return
         error = engine_error(info, frames)
@@ -326,27 +322,15 @@ class Dispatcher:
 
     def _take_outcomes(self, batch: Batch, result: JsonDict, frames: list[Any]) -> None:
         try:
-            outcomes, ends = unpack(unpack(frames))
+            outcomes, size = read_outcomes(batch, result, frames)
         except Exception as error:  # noqa: BLE001 (whatever the user's classes raise)
             what = "result" if len(batch.items) == 1 else "results of a batch"
             self._fail(batch.items, unreadable(batch.engine, error, what), engine=batch.engine)
             return
-        count = len(outcomes)
-        size = batch.size_bytes + total_bytes(frames)
         seconds = result["completed"] - result["started"]
-        self._sizer.record(batch.engine, count, seconds, size)
-        self._put_back(batch.items[count:], first=True)
-        stdout, stderr = (
-            cut(printed(result, name), ends.get(name), count) for name in ("stdout", "stderr")
-        )
-        for i, (item, (status, value)) in enumerate(zip(batch.items, outcomes, strict=False)):
-            outcome = Outcome(item, engine=batch.engine, stdout=stdout[i], stderr=stderr[i])
-            if status == "ok":
-                outcome.value = value
-            else:
-                outcome.traceback = value["traceback"]
-                overdue = result.get("overdue") and value["ename"] == "KeyboardInterrupt"
-                outcome.error = _overdue(item) if overdue else error_of_item(value, batch.engine)
+        self._sizer.record(batch.engine, len(outcomes), seconds, size)
+        self._put_back(batch.items[len(outcomes) :], first=True)
+        for outcome in outcomes:
             self._on_outcome(outcome)
 
     def _gone(self, engine: int) -> EngineDied:
@@ -357,7 +341,7 @@ class Dispatcher:
     def _engine_gone(self, batch: Batch, error: EngineDied, *, ran: bool) -> None:
         """Run a dead engine's items elsewhere, those it was at only so often."""
         self._last_death = error
-        self._knows_function.discard(batch.engine)
+        self._requests.forget(batch.engine)
         self._look_who_is_there()
         for item in batch.items:
             item.deaths += ran
@@ -392,7 +376,3 @@ class Dispatcher:
 
 def _nothing(*_: object) -> None:
     """After the end."""
-
-
-def _overdue(item: Item) -> TimeoutError:
-    return TimeoutError(f"the task did not end within {item.timeout:g} s and was interrupted")

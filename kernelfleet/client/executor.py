@@ -7,21 +7,23 @@ the tasks out; they go through the engines' queues beside everything else.
 
 from __future__ import annotations
 
-import inspect
-import itertools
+import atexit
+import contextlib
+import os
+import sys
 import threading
 import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kernelfleet.client.batches import Engines, Item, Outcome
+from kernelfleet.client.batches import Item, Outcome
 from kernelfleet.client.dispatch import Dispatcher
-from kernelfleet.client.future import Future
-from kernelfleet.client.targets import check_block, check_timeout
+from kernelfleet.client.shell import running_shell
+from kernelfleet.client.targets import check_block
+from kernelfleet.client.tasks import TaskFuture, TaskOptions, TaskPlace, Tasks, options_among
 from kernelfleet.composite import Failure
 from kernelfleet.errors import EngineError, FleetError, SerializationError
 from kernelfleet.wire.serialize import EngineFunction, pack_nested
@@ -33,112 +35,18 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _CALL_TASK = EngineFunction("kernelfleet.engine.mapping", "call_task")
-_OPTIONS = ("retries", "timeout", "require")
-
-
-class TaskFuture(Future[T]):
-    """A ``concurrent.futures.Future`` of a task on the fleet.
-
-    Attributes:
-        engine_id: Where it ran; None before it has ended.
-        stdout: What the task printed, kept with its result; likewise ``stderr``.
-    """
-
-    engine_id: int | None = None
-    stdout: str = ""
-    stderr: str = ""
-
-
-@dataclass(frozen=True)
-class TaskOptions:
-    """How a task is run; see ``MultiEngineClient.executor``."""
-
-    retries: int | None = None
-    timeout: float | None = None
-    require: Mapping[str, Any] | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what makes no sense."""
-        retries: object = 0 if self.retries is None else self.retries
-        if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
-            raise ValueError(f"retries is at least 0, or None, not {self.retries!r}")
-        if check_timeout(self.timeout) == 0:
-            raise ValueError(f"timeout is more than 0 seconds, or None, not {self.timeout!r}")
-        if self.require is not None and not isinstance(self.require, Mapping):
-            raise TypeError(f"require is a dict of properties, not {type(self.require).__name__}")
-
-    def updated(self, options: Mapping[str, Any]) -> TaskOptions:
-        """The same but for the options that are given."""
-        given = {name: value for name, value in options.items() if value is not None}
-        return TaskOptions(**{**self.__dict__, **given}) if given else self
-
-
-class _Tasks:
-    """The tasks submitted and not handed out yet, as a source; thread-safe."""
-
-    def __init__(self) -> None:
-        self._waiting: deque[Item] = deque()
-        self._lock = threading.RLock()  # a finalizer may come at any time
-        self._keys = itertools.count()
-        self._closed: Exception | None = None
-        self.futures: dict[int, TaskFuture[Any]] = {}
-
-    @property
-    def remaining(self) -> int:
-        return len(self._waiting)
-
-    @property
-    def closed(self) -> bool:
-        """Whether no more tasks are taken."""
-        return self._closed is not None
-
-    def put(self, payload: Any, options: TaskOptions, engines: Engines) -> TaskFuture[Any]:
-        retries = options.retries
-        with self._lock:
-            if self._closed is not None:
-                raise self._closed.with_traceback(None)
-            key, future = next(self._keys), TaskFuture[Any]()
-            self.futures[key] = future
-            self._waiting.append(
-                Item(
-                    key,
-                    payload,
-                    death_retries=1 if retries is None else retries,
-                    retries=retries or 0,
-                    timeout=options.timeout,
-                    engines=engines,
-                )
-            )
-        return future
-
-    def take(self, count: int) -> list[Item]:
-        taken: list[Item] = []
-        with self._lock:
-            while self._waiting and len(taken) < count:
-                item = self._waiting.popleft()
-                if self.futures[item.key].set_running_or_notify_cancel():
-                    taken.append(item)
-                else:
-                    del self.futures[item.key]
-        return taken
-
-    def close(self, error: Exception, *, cancel: bool = False) -> None:
-        """Take no more; ``submit`` raises the error from now on."""
-        with self._lock:
-            self._closed = self._closed or error
-            while cancel and self._waiting:
-                future = self.futures.pop(self._waiting.popleft().key)
-                future.cancel()
-                future.set_running_or_notify_cancel()
+#: How long interrupted tasks may take to end when the program does.
+SETTLE_SECONDS = 1.5
 
 
 class _Work:
     """What the executor's thread has in hand; it lives on when the executor is let go of."""
 
     def __init__(
-        self, connection: Connection, engines: Callable[[], Sequence[int]], tasks: _Tasks
+        self, connection: Connection, engines: Callable[[], Sequence[int]], tasks: Tasks
     ) -> None:
         self._connection, self._tasks = connection, tasks
+        self._abandoned = False
         self.dispatcher = Dispatcher(
             connection, engines, tasks, self._settle,
             function=_CALL_TASK, star=False, label="task", verb="task", stop_on_error=False,
@@ -148,6 +56,8 @@ class _Work:
         """Hand tasks out until there will be no more."""
         try:
             while not self._finished():
+                if self._abandoned:
+                    self.dispatcher.cancel_all(interrupt=True)
                 self.dispatcher.fill()
                 if not self._finished():
                     self.dispatcher.step()
@@ -155,6 +65,7 @@ class _Work:
             self._break(error)
         finally:
             self.dispatcher.close()
+            atexit.unregister(self.end_with_the_program)
 
     def _finished(self) -> bool:
         if not self._connection.is_open:
@@ -165,19 +76,77 @@ class _Work:
         """Take no more tasks, and end the thread when those there are have ended."""
         error = RuntimeError("cannot schedule new futures after shutdown")
         self._tasks.close(error, cancel=cancel)
+        if cancel:
+            with self.dispatcher.sending:
+                for batch in self.dispatcher.assignment.in_flight():
+                    for item in batch.items:
+                        item.unwanted = True
+            self.dispatcher.take_back_what_waits()
         self.dispatcher.wake()
+
+    def place(self, item: Item) -> TaskPlace:
+        """What knows where a task is."""
+        return TaskPlace(item, self._tasks.futures, self.dispatcher, self._connection)
+
+    def start(self) -> None:
+        """Work on a thread of its own, which the end of the program waits for."""
+        self._process = os.getpid()
+        self._thread = threading.Thread(target=self.run, name="kernelfleet-executor", daemon=True)
+        # After the fleet's own, so before it: what is registered last is called first.
+        atexit.register(self.end_with_the_program)
+        self._thread.start()
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until all there was to do is done."""
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+
+    def end_with_the_program(self) -> None:
+        """Do what was submitted before the program ends, as the standard library's pools do.
+
+        Ctrl-C ends the tasks instead, then or if it has ended the program.
+        """
+        try:
+            if os.getpid() != self._process:
+                return  # a forked child, where the thread is not
+            self.close()
+            if not _ended_by_ctrl_c():
+                self.wait()
+                return
+        except KeyboardInterrupt:
+            pass
+        with contextlib.suppress(KeyboardInterrupt):  # a second one: now
+            self._abandon()
+
+    def _abandon(self) -> None:
+        """Drop what waits, interrupt what runs, and say so."""
+        count = len(self._tasks.futures)
+        if count:
+            text = f"kernelfleet: interrupted, so {count} tasks of an executor are not done\n"
+            with contextlib.suppress(Exception):  # None, or closed: the program ends
+                sys.stderr.write(text)
+        self._abandoned = True
+        self.close(cancel=True)
+        self.wait(SETTLE_SECONDS)
 
     def _settle(self, outcome: Outcome) -> None:
         item, error = outcome.item, outcome.error
         final = (EngineError, CancelledError, SerializationError)
         if error is not None and self.dispatcher.lost is None and not isinstance(error, final):
             item.failures += 1
-            if item.failures <= item.retries:
+            if item.failures <= item.retries and not item.unwanted:
                 self.dispatcher.try_again(item)
                 return
-        future = self._tasks.futures.pop(item.key)
+        future = self._tasks.futures.pop(item.key, None)
+        if future is None:
+            return  # it was cancelled
+        if item.unwanted and isinstance(error, CancelledError):
+            future.drop()
+            return
+        future._place = None
         future.engine_id = outcome.engine
         future.stdout, future.stderr = outcome.stdout, outcome.stderr
+        future.outputs = outcome.outputs
         if error is None:
             future.set_result(outcome.value)
             return
@@ -188,6 +157,7 @@ class _Work:
     def _break(self, error: BaseException) -> None:
         self._tasks.close(BrokenExecutor(f"the executor has failed: {error!r}"), cancel=True)
         for future in list(self._tasks.futures.values()):
+            future._place = None
             if not future.done():
                 future.set_exception(error)
 
@@ -199,12 +169,9 @@ class FleetExecutor(Executor):
         self, client: MapVerbs, engines: Callable[[], Sequence[int]], options: TaskOptions
     ) -> None:
         self._client, self._engines, self._options = client, engines, options
-        self._tasks = _Tasks()
+        self._tasks = Tasks()
         self._work = _Work(client._connection, engines, self._tasks)
-        self._thread = threading.Thread(
-            target=self._work.run, name="kernelfleet-executor", daemon=True
-        )
-        self._thread.start()
+        self._work.start()
         weakref.finalize(self, self._work.close).atexit = False
 
     @property
@@ -227,7 +194,7 @@ class FleetExecutor(Executor):
             RuntimeError: the executor was shut down.
             BrokenExecutor: there are no engines, or the client was closed.
         """
-        options = {name: kwargs.pop(name) for name in _options_among(fn, kwargs)}
+        options = {name: kwargs.pop(name) for name in options_among(fn, kwargs)}
         return self.submit_task(fn, args, kwargs, **options)
 
     def submit_task(
@@ -262,7 +229,7 @@ class FleetExecutor(Executor):
             engines = self._engines_with(options.require) if options.require else None
         else:
             engines = None  # put says why not
-        future = self._tasks.put(payload, options, engines)
+        future = self._tasks.put(payload, options, engines, self._work.place)
         self._work.dispatcher.wake()
         return future
 
@@ -288,8 +255,8 @@ class FleetExecutor(Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more tasks; wait for those submitted, or cancel what has not started."""
         self._work.close(cancel=cancel_futures)
-        if wait and self._thread.is_alive():
-            self._thread.join()
+        if wait:
+            self._work.wait()
 
     def _engines_with(self, require: Mapping[str, Any]) -> frozenset[int]:
         reply = self._client._connection.call(
@@ -308,6 +275,14 @@ class FleetExecutor(Executor):
                 f"no engine has the properties {dict(require)!r}: set them with mec.set_properties"
             )
         return able
+
+
+def _ended_by_ctrl_c() -> bool:
+    """Whether a KeyboardInterrupt that nobody caught is why the program ends."""
+    if running_shell() is not None:
+        return False  # there it is how a cell has ended, and long ago
+    kind = getattr(sys, "last_type", None)
+    return isinstance(kind, type) and issubclass(kind, KeyboardInterrupt)
 
 
 def _outcomes(futures: list[TaskFuture[Any]], timeout: float | None) -> Iterator[Any]:
@@ -330,17 +305,3 @@ def _outcomes(futures: list[TaskFuture[Any]], timeout: float | None) -> Iterator
                 each.cancel()
 
     return values()  # the clock has run since the call, as in the standard library
-
-
-def _options_among(function: Callable[..., Any], kwargs: Mapping[str, Any]) -> list[str]:
-    """The keywords that are options of the task: those the function cannot take."""
-    names = [name for name in _OPTIONS if name in kwargs]
-    if not names:
-        return []
-    try:
-        parameters = inspect.signature(function).parameters
-    except (TypeError, ValueError):
-        return []  # a builtin that does not say what it takes
-    if any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
-        return []
-    return [name for name in names if name not in parameters]

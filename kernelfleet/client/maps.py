@@ -212,7 +212,8 @@ class MapVerbs(BaseClient):
                 ``TimeoutError``; the time it waits does not count. None means no limit.
             require: Properties an engine must have (``{'gpu': True}``, see ``set_properties``).
         """
-        from kernelfleet.client.executor import FleetExecutor, TaskOptions
+        from kernelfleet.client.executor import FleetExecutor
+        from kernelfleet.client.tasks import TaskOptions
 
         options = TaskOptions(retries=retries, timeout=timeout, require=require)
         wanted = self._targets if targets is None else check_targets(targets)

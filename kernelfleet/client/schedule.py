@@ -8,7 +8,7 @@ when nothing is left to hand out and an engine idles, a waiting batch is taken b
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -145,6 +145,26 @@ class Assignment(Generic[B]):
         """The batches that wait behind another, those behind most others first."""
         loaded = sorted(self._batches.items(), key=lambda entry: -len(entry[1]))
         return [(engine, batch) for engine, batches in loaded for batch in reversed(batches[1:])]
+
+    def worth_taking_back(self, suits: Callable[[B, set[int]], bool]) -> Iterator[B]:
+        """Batches that engines which idle could run instead, as many as there are idle ones.
+
+        First those that wait behind others of ours; then also the first ones, which wait only if
+        their engine works for somebody else: taking back what runs does nothing, so that these
+        fill no place.
+
+        Args:
+            suits: Whether one of these idle engines may run a batch.
+        """
+        idle = set(self.idle())
+        places = len(idle)
+        surely = self.waiting()
+        for i, (_, batch) in enumerate([*surely, *self.first()]):
+            if places <= 0:
+                return
+            if suits(batch, idle):
+                places -= i < len(surely)
+                yield batch
 
     def first(self) -> list[tuple[int, B]]:
         """The first batch of each engine: it runs, unless somebody else's work does."""

@@ -119,6 +119,7 @@ class _Batch:
         self.star = star
         self.over = False
         self.counters: dict[str, _Counter] = {}
+        self.displays = _Displays()
         self._stops = stops
         self._end = None if budget is None else time.perf_counter() + budget
         self._outcomes: list[Outcome] = []
@@ -138,12 +139,14 @@ class _Batch:
         self._outcomes.append(outcome)
         for counter in self.counters.values():
             counter.end_item()
+        self.displays.end_item()
         if self._end is not None and time.perf_counter() > self._end:
             self.over = True
 
     def packed(self) -> list[pickle.PickleBuffer]:
         """Frames of the outcomes; a value that cannot be pickled fails its own item only."""
-        printed = {name: counter.ends for name, counter in self.counters.items() if counter.total}
+        counters: dict[str, _Counter | _Displays] = {**self.counters, "display": self.displays}
+        printed = {name: counter.ends for name, counter in counters.items() if counter.total}
         try:
             return pack_nested((self._outcomes, printed))
         except SerializationError:
@@ -172,20 +175,53 @@ class _Counter:
         self.ends.append(self.total)
 
 
+class _Displays:
+    """Counts what is displayed, and notes how much it was when each item ended."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.ends: list[int] = []
+
+    def end_item(self) -> None:
+        """What is displayed from now on belongs to the next item."""
+        self.ends.append(self.total)
+
+    def wrap(self, publish: Callable[..., Any]) -> Callable[..., Any]:
+        """The publisher's method, which counts; a change of what is shown already adds nothing."""
+
+        def counting(*args: Any, update: bool = False, **kwargs: Any) -> Any:
+            self.total += not update
+            return publish(*args, update=update, **kwargs)
+
+        return counting
+
+
 @contextmanager
 def _printing(batch: _Batch) -> Iterator[None]:
-    """Count what is written to stdout and stderr meanwhile."""
+    """Count what is written to stdout and stderr, and what is displayed, meanwhile."""
     streams = {"stdout": sys.stdout, "stderr": sys.stderr}
     for name, stream in streams.items():
         if stream is None or "write" in getattr(stream, "__dict__", {"write": None}):
             continue  # somebody else has put something of his own there
         batch.counters[name] = counter = _Counter(stream)
         stream.write = counter.write  # type: ignore[method-assign]
+    publisher: Any = getattr(_shell(), "display_pub", None)
+    counted = publisher is not None and "publish" not in vars(publisher)
+    if counted:
+        publisher.publish = batch.displays.wrap(publisher.publish)
     try:
         yield
     finally:
         for name in batch.counters:
             del streams[name].write
+        if counted:
+            del publisher.publish
+
+
+def _shell() -> Any:
+    from IPython import get_ipython
+
+    return get_ipython()
 
 
 def call_task(frames: Sequence[Any]) -> Any:
@@ -223,9 +259,7 @@ def _find(function_id: str, frames: Sequence[Any] | None) -> Callable[..., Any]:
 
 def _from_source(source: str) -> Callable[..., Any]:
     """The callable that a source text names or is, in the engine's namespace."""
-    from IPython import get_ipython
-
-    shell = get_ipython()
+    shell = _shell()
     function = eval(source, shell.user_global_ns, shell.user_ns)  # noqa: S307 (it is the user's)
     if not callable(function):
         raise TypeError(f"{source!r} is not callable on the engine: {type(function).__name__}")
@@ -248,11 +282,9 @@ def _checked(outcome: Outcome) -> Outcome:
 
 def _describe(error: BaseException) -> dict[str, Any]:
     """An error with its traceback, from the user's first frame on."""
-    from IPython import get_ipython
-
     from kernelfleet.engine.tracebacks import render
 
-    shell = get_ipython()
+    shell = _shell()
     frames: list[pickle.PickleBuffer] | None = None
     if isinstance(error, Exception):
         try:

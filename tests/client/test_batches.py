@@ -1,12 +1,8 @@
-"""batches.py: items that wait, and a batch's prints cut into those of its items."""
+"""batches.py: items that wait, and what batches have printed."""
 
 from __future__ import annotations
 
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
-from kernelfleet.client.batches import Backlog, Item, Printed, cut
+from kernelfleet.client.batches import Backlog, Item, Printed
 
 
 def items(*keys: int, engines: frozenset[int] | None = None, **options: float) -> list[Item]:
@@ -43,30 +39,6 @@ def test_items_that_only_some_engines_can_run_come_first_and_share_no_batch_with
     assert keys(backlog.take(gpu, 9)) == [2, 4]
     assert keys(backlog.clear(lambda engines: engines is None)) == [1, 3]
     assert len(backlog) == 0
-
-
-@pytest.mark.parametrize(
-    ("text", "ends", "count", "parts"),
-    [
-        ("aabbb", [2, 5], 2, ["aa", "bbb"]),
-        ("aa", [2, 2, 2], 3, ["aa", "", ""]),
-        ("aabb+late", [2, 4], 2, ["aa", "bb+late"]),
-        ("", None, 2, ["", ""]),
-        ("all", None, 2, ["all", ""]),
-        ("all", [3], 2, ["all", ""]),
-        ("none ran", [], 0, []),
-    ],
-)
-def test_a_batchs_text_is_cut_where_each_item_ended(
-    text: str, ends: list[int] | None, count: int, parts: list[str]
-) -> None:
-    assert cut(text, ends, count) == parts
-
-
-@given(st.lists(st.text(max_size=5), min_size=1))
-def test_cutting_loses_nothing(parts: list[str]) -> None:
-    ends = [sum(map(len, parts[: i + 1])) for i in range(len(parts))]
-    assert cut("".join(parts), ends, len(parts)) == parts
 
 
 def test_what_was_printed_is_collected_by_engine() -> None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import gc
 import threading
-from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
-from typing import Any
 
 import pytest
 
 from kernelfleet import MultiEngineClient
-from kernelfleet.client.executor import TaskOptions, _options_among
+from kernelfleet.client.tasks import TaskOptions
 from kernelfleet.errors import CompositeError, NoEnginesRegistered, SerializationError
 from tests.fleets import eventually
 
@@ -26,49 +23,6 @@ def _one_transport(transport: str) -> None:
 
 def threads() -> int:
     return sum(thread.name == "kernelfleet-executor" for thread in threading.enumerate())
-
-
-def plain(x: int, retries: int = 0) -> None:
-    """Takes one of the options itself."""
-
-
-@pytest.mark.parametrize(
-    ("function", "options"),
-    [
-        (lambda x: x, ["retries", "timeout"]),
-        (plain, ["timeout"]),
-        (lambda **kwargs: kwargs, []),
-        (functools.partial(plain, 1), ["timeout"]),
-        (print, ["retries", "timeout"]),
-        (dict, []),
-    ],
-)
-def test_options_are_the_keywords_that_the_function_cannot_take(
-    function: Callable[..., Any], options: list[str]
-) -> None:
-    assert _options_among(function, {"retries": 1, "timeout": 2, "other": 3}) == options
-    assert _options_among(function, {"other": 3}) == []
-
-
-def test_options_of_a_task_win_over_the_executors() -> None:
-    options = TaskOptions(retries=1, timeout=5)
-    assert options.updated({"retries": None, "timeout": None}) is options
-    assert options.updated({"retries": 0, "timeout": None}) == TaskOptions(retries=0, timeout=5)
-
-
-@pytest.mark.parametrize(
-    ("option", "error"),
-    [
-        ({"retries": -1}, ValueError), ({"retries": True}, ValueError),
-        ({"retries": "1"}, ValueError), ({"timeout": "1"}, TypeError),
-        ({"timeout": 0}, ValueError), ({"require": ["gpu"]}, TypeError),
-    ],
-)  # fmt: skip
-def test_options_that_make_no_sense_are_refused(
-    option: dict[str, Any], error: type[Exception]
-) -> None:
-    with pytest.raises(error):
-        TaskOptions(**option)
 
 
 def test_an_executor_that_is_let_go_of_ends_its_thread(mec: MultiEngineClient) -> None:
@@ -118,7 +72,7 @@ def test_a_failing_thread_leaves_nobody_waiting(
 ) -> None:
     pool = mec.executor()
     monkeypatch.setattr(pool._work.dispatcher, "fill", lambda: 1 / 0)
-    future = pool._tasks.put([], TaskOptions(), None)
+    future = pool._tasks.put([], TaskOptions(), None, pool._work.place)
     pool._work.dispatcher.wake()
     eventually(future.done)
     with pytest.raises(BrokenExecutor, match="ZeroDivisionError"):

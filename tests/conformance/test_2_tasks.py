@@ -115,6 +115,87 @@ def test_tasks_are_cancelled(mec: MultiEngineClient, gate: Gate) -> None:
     pool.shutdown()
 
 
+@promise("7: a task that no engine has begun is not running() and can be cancelled")
+def test_only_what_an_engine_has_begun_is_running(mec: MultiEngineClient, gate: Gate) -> None:
+    mec.execute("ran = []")
+
+    def note(i: int) -> int:
+        ran.append(i)  # type: ignore[name-defined]  # noqa: F821 (the engine's)
+        return i
+
+    with mec.executor(targets=0) as pool:
+        held: Future[Any] = pool.submit(run, gate.code)
+        gate.entered()
+        waiting: list[Future[Any]] = [pool.submit(note, i) for i in range(6)]
+        eventually(lambda: bool(mec.queue_status(targets=0)[0][1]["queue"]))
+        assert held.running()
+        assert not held.cancel()
+        assert [future.running() for future in waiting] == [False] * 6
+        assert waiting[0].cancel()  # the first of them waits at the engine already
+        assert waiting[3].cancel()
+        assert waiting[3].cancel()
+        cancelled = [waiting[0], waiting[3]]
+        assert concurrent.futures.wait(waiting, 20, "FIRST_COMPLETED").done == set(cancelled)
+        gate.open()
+        assert held.result(20) is None
+        assert [waiting[i].result(20) for i in (1, 2, 4, 5)] == [1, 2, 4, 5]
+        assert [future.cancelled() for future in waiting] == [True, False, False] * 2
+        assert not any(future.running() for future in [held, *waiting])
+        assert not waiting[1].cancel()
+    assert mec.pull("ran", targets=0) == [[1, 2, 4, 5]]
+
+
+@promise("7: shutdown(cancel_futures=True) leaves what engines have begun, and nothing else")
+def test_shutdown_cancels_what_no_engine_has_begun(mec: MultiEngineClient, gate: Gate) -> None:
+    mec.execute("ran = []")
+    pool = mec.executor(targets=0)
+    held = pool.submit(run, gate.code)
+    gate.entered()
+    waiting = [pool.submit(eval, "ran.append(1)") for _ in range(6)]
+    eventually(lambda: bool(mec.queue_status(targets=0)[0][1]["queue"]))
+    pool.shutdown(wait=False, cancel_futures=True)
+    assert concurrent.futures.wait(waiting, 20).not_done == set()
+    assert all(future.cancelled() for future in waiting)
+    assert not held.done()
+    gate.open()
+    assert held.result(20) is None
+    pool.shutdown()
+    assert mec.pull("ran", targets=0) == [[]]
+
+
+@promise("7: a timeout <= 0 of an executor's future, or of its map, is a look")
+def test_a_timeout_of_a_task_that_is_over_is_a_look(mec: MultiEngineClient, gate: Gate) -> None:
+    with mec.executor(targets=0) as pool:
+        held = pool.submit(run, gate.code)
+        for timeout in (0, -0.5, -1):
+            with pytest.raises(TimeoutError):
+                held.result(timeout)
+            with pytest.raises(TimeoutError):
+                next(pool.map(square, [1], timeout=timeout))
+        gate.open()
+        assert held.result(20) is None
+
+
+@promise("2: what a task displays is in outputs of its future, its own only")
+def test_what_tasks_display_is_theirs(mec: MultiEngineClient) -> None:
+    def show(i: int) -> None:
+        import sys
+
+        from IPython.display import display
+
+        print("printed", i)
+        print("warned", i, file=sys.stderr)
+        display({"i": i})  # type: ignore[no-untyped-call]
+
+    with mec.executor(targets=0) as pool:
+        futures = [pool.submit(show, i) for i in range(40)]
+    for i, future in enumerate(futures):
+        assert future.exception(20) is None
+        assert (future.stdout, future.stderr) == (f"printed {i}\n", f"warned {i}\n")
+        texts = [o.get("text") or o["data"]["text/plain"] for o in future.outputs]
+        assert sorted(texts) == [f"printed {i}\n", f"warned {i}\n", f"{{'i': {i}}}"]
+
+
 @promise("2: executor(retries=n) tries a failing task again, by default not at all")
 def test_a_failing_task_is_tried_again(mec: MultiEngineClient) -> None:
     mec.push({"tries": []})

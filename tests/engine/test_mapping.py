@@ -135,5 +135,27 @@ def test_the_end_of_each_items_prints_is_noted(capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().out == "ooo"
 
 
+def test_what_each_item_displays_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Publisher:
+        def publish(self, data: Any, *, update: bool = False) -> None:
+            shown.append((data, update))
+
+    class Shell:
+        display_pub = Publisher()
+
+    shown: list[tuple[Any, bool]] = []
+    monkeypatch.setattr("kernelfleet.engine.mapping._shell", Shell)
+
+    def show(x: int) -> None:
+        for _ in range(x):
+            Shell.display_pub.publish(x)
+        Shell.display_pub.publish(x, update=True)
+
+    assert run(show, [1, 0, 2])[1] == {"display": [1, 1, 3]}
+    assert run(show, [0])[1] == {}
+    assert len(shown) == 3 + 4
+    assert "publish" not in vars(Shell.display_pub)
+
+
 def test_a_task_is_a_packed_call() -> None:
     assert call_task(pack_nested((pow, (2,), {"exp": 5}))) == 32

@@ -1,0 +1,88 @@
+"""Batches as requests: what an engine is asked to call, and with which function.
+
+The function of a call travels once to each engine, with the first batch; later ones name it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kernelfleet.client.batches import Batch, Item
+from kernelfleet.wire.serialize import EngineFunction, pack, pack_nested, total_bytes
+
+if TYPE_CHECKING:
+    from kernelfleet.client.connection import Connection
+
+JsonDict = dict[str, Any]
+
+_RUN_BATCH = EngineFunction("kernelfleet.engine.mapping", "run_batch")
+
+
+class BatchRequests:
+    """The requests of one call.
+
+    Args:
+        connection: Where they go.
+        function: What is called with each item, or its source text.
+        star: Items are tuples of arguments.
+        label: What ``queue_status`` shows.
+        verb: ``map`` or ``task``.
+        budget: Seconds after which a batch gives the rest of its items back; None is no limit.
+        stop_on_error: A failing item ends the call on its engine.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        function: Any,
+        *,
+        star: bool,
+        label: str,
+        verb: str,
+        budget: float | None,
+        stop_on_error: bool,
+    ) -> None:
+        self._connection, self._label, self._verb = connection, label, verb
+        self._options = (star, budget, stop_on_error)
+        self._function_frames = pack_nested(function)
+        self._function_id = connection.next_result_id()
+        #: The engines that have the function, or will have it before the next batch.
+        self._knowing: set[int] = set()
+
+    def batch(self, engine: int, items: list[Item]) -> Batch:
+        """A batch for an engine."""
+        with_function = engine not in self._knowing
+        self._knowing.add(engine)
+        return Batch(engine, items, self._connection.next_result_id(), 0, with_function)
+
+    def not_sent(self, batch: Batch) -> None:
+        """The batch stays here; if it had the function, so does that."""
+        if batch.with_function:
+            self._knowing.discard(batch.engine)
+
+    def forget(self, engine: int) -> None:
+        """The engine does not have the function any more."""
+        self._knowing.discard(engine)
+
+    def encode(self, batch: Batch) -> tuple[JsonDict, list[Any]]:
+        """The head and the frames of a batch's request.
+
+        Raises:
+            SerializationError: one of its items cannot be pickled.
+        """
+        function = self._function_frames if batch.with_function else None
+        payloads = [item.payload for item in batch.items]
+        arguments = (self._function_id, function, payloads, *self._options)
+        frames = pack((_RUN_BATCH, arguments, {}), shared=self._connection.shares_memory)
+        batch.size_bytes = total_bytes(frames)
+        head = {
+            "type": "request",
+            "verb": self._verb,
+            "targets": [batch.engine],
+            "result_id": batch.result_id,
+            "payloads": [len(frames)],
+            "label": f"{self._label} x{len(batch.items)}",
+            "keep": False,  # nobody will ask for a batch by its id
+            "limit": batch.items[0].timeout,
+        }
+        return head, list(frames)
