@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from kernelfleet.errors import QueueFull as QueueFull
     from kernelfleet.errors import RemoteError as RemoteError
     from kernelfleet.errors import SerializationError as SerializationError
+    from kernelfleet.errors import SeveralFleets as SeveralFleets
     from kernelfleet.errors import StartError as StartError
     from kernelfleet.errors import UnsupportedOperation as UnsupportedOperation
     from kernelfleet.results import EngineInfo as EngineInfo
@@ -70,6 +71,7 @@ __all__ = [
     "RemoteError",
     "ResultList",
     "SerializationError",
+    "SeveralFleets",
     "StartError",
     "UnsupportedOperation",
     "__version__",

@@ -22,6 +22,7 @@
      |    +-- ControllerUnreachable   it does not answer, or is gone   (a ConnectionError)
      +-- FleetExists            starting: a fleet of this name runs already
      +-- FleetNotFound          connecting: no fleet of this name or address
+     |    +-- SeveralFleets     connecting without a name: several are running
      +-- StartError             starting: an engine or the controller did not come up
 
     CompositeError              the user's code on one or more engines (an ExceptionGroup)
@@ -188,6 +189,10 @@ class FleetExists(FleetError):
 
 class FleetNotFound(FleetError):
     """No fleet of this name, at this address or in this connection file."""
+
+
+class SeveralFleets(FleetNotFound):
+    """No name was given and several fleets are running, none of them called ``default``."""
 
 
 class StartError(FleetError):

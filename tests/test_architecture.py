@@ -48,10 +48,12 @@ NAMES_ONLY = {"__init__.py"}
 NO_TEST_FILE = {
     "__init__.py": "tested by tests/test_package.py",
     "client/__init__.py": "tested by tests/test_package.py",
+    "cli/application.py": "tested by tests/cli/test_app.py",
     "cli/__main__.py": "one line, run by tests/journeys/test_command_line.py",
     "engine/__main__.py": "one line, run by whatever starts an engine",
     "engine/preload.py": "a list of imports, used by every forked engine",
     "client/base.py": "held by tests/conformance",
+    "client/code.py": "held by tests/conformance",
     "client/client.py": "held by tests/conformance",
     "client/data.py": "held by tests/conformance",
     "controller/bootstrap.py": "held by tests/journeys/test_foreign_kernels.py",
@@ -108,7 +110,7 @@ def test_every_folder_of_the_package_is_in_the_table() -> None:
 
 
 #: The rooms with so many modules that they have a map in their docstring.
-MAPPED = ("client", "controller", "engine", "notebook", "wire")
+MAPPED = ("cli", "client", "controller", "engine", "notebook", "wire")
 
 
 @pytest.mark.parametrize("room", MAPPED)

@@ -1,1 +1,9 @@
-"""The command line, ``kernelfleet`` and ``jupyter kernelfleet``: a file per sub-command."""
+"""The command line, ``kernelfleet`` and ``jupyter kernelfleet``: a file per sub-command.
+
+Where things are::
+
+    the entry          app  __main__  application
+    each command       start  stop  status  restart  logs  run  demo
+    what they share    base  naming  parsing  completion  help  exits
+    beside a start     progress  controller_log
+"""

@@ -6,33 +6,23 @@ code. This is not the place for what one sub-command alone needs.
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import signal
 import sys
-from collections.abc import Iterator
-from difflib import get_close_matches
-from itertools import takewhile
-from textwrap import dedent, indent
+from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
 from jupyter_core.application import JupyterApp
 from traitlets import Integer, TraitError
 from traitlets.config import Config
-from traitlets.config.loader import ArgumentError, KVArgParseConfigLoader
 from traitlets.utils.importstring import import_item
 
-from kernelfleet import __version__, errors
-from kernelfleet.wire import connection
-
-EXIT_OK = 0
-EXIT_FAILED = 1
-EXIT_USAGE = 2
-EXIT_ALREADY_RUNNING = 10
-EXIT_NOT_RUNNING = 11
-EXIT_TIMEOUT = 124
-EXIT_SIGINT = 130
+from kernelfleet import __version__
+from kernelfleet.cli import completion
+from kernelfleet.cli.exits import EXIT_OK, UsageError
+from kernelfleet.cli.help import help_lines
+from kernelfleet.cli.parsing import Loader, check_settings, flat, names_of_settings
 
 #: Sub-command: (class, what it does in a line). Imported when used.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -45,44 +35,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("kernelfleet.cli.run.Run", "Run a script or code on every engine of a new fleet."),
     "demo": ("kernelfleet.cli.demo.Demo", "See a fleet work, in about ten seconds."),
 }
-
-
-class UsageError(Exception):
-    """The command line or the configuration file asks for what is not there."""
-
-
-class _Loader(KVArgParseConfigLoader):
-    """traitlets' command-line parser, refusing what it only warns of."""
-
-    def _create_parser(self) -> None:
-        super()._create_parser()
-        self.parser.error = _refuse  # type: ignore[method-assign]
-
-    def _check_options(self) -> None:
-        """Refuse unknown options; traitlets would take any for a setting that has no effect."""
-        known = {*_flat(self.aliases), *_flat(self.flags)}
-        for arg in takewhile(lambda arg: arg != "--", self.argv):
-            name = arg.lstrip("-").partition("=")[0]
-            if re.match(r"--?[A-Za-z]", arg) and "." not in name and name not in known:
-                close = get_close_matches(name, known, n=1)
-                hint = f" (did you mean {_option_names(close[0])}?)" if close else ""
-                raise UsageError(f"there is no option {arg.partition('=')[0]}{hint}")
-
-    def load_config(self, *args: Any, **kwargs: Any) -> Config:
-        self._check_options()
-        try:
-            return super().load_config(*args, **kwargs)
-        except (ArgumentError, argparse.ArgumentError) as error:
-            raise UsageError(str(error)) from error
-
-
-def _flat(options: dict[Any, Any]) -> Iterator[str]:
-    for names in options:
-        yield from (names,) if isinstance(names, str) else names
-
-
-def _refuse(message: str) -> NoReturn:
-    raise UsageError(message)
 
 
 class Command(JupyterApp):
@@ -107,6 +59,9 @@ class Command(JupyterApp):
 
     exit_code = Integer(EXIT_OK)
 
+    #: Offers what the arguments can be, to a shell that completes; None are files.
+    completes_arguments: ClassVar[Any] = completion.nothing
+
     def _config_file_name_default(self) -> str:
         return "jupyter_kernelfleet_config"  # one file for all sub-commands
 
@@ -122,7 +77,7 @@ class Command(JupyterApp):
 
     def options_with_value(self) -> set[str]:
         """The options that take the next argument as their value, as they are typed."""
-        return {f"-{name}" if len(name) == 1 else f"--{name}" for name in _flat(self.aliases)}
+        return {f"-{name}" if len(name) == 1 else f"--{name}" for name in flat(self.aliases)}
 
     # --- the life of an application, shorter than JupyterApp's: nothing to migrate from IPython 3,
     # and `kernelfleet foo` does not run whatever `kernelfleet-foo` is on the PATH
@@ -163,15 +118,29 @@ class Command(JupyterApp):
 
     def update_config(self, config: Config) -> None:
         """Take settings over; a bad one is a usage error, wherever it came from."""
+        ours = [each for each in type(self).__mro__ if hasattr(each, "class_traits")]
+        options = names_of_settings(self.aliases)
+        check_settings(config, [*ours, *self.classes], self, options, self.cli_config)
         try:
             super().update_config(config)
-        except TraitError as error:
+        except TraitError as error:  # of a setting with a rule of its own
             raise UsageError(str(error)) from error
 
-    def _create_loader(self, argv: Any, aliases: Any, flags: Any, classes: Any) -> _Loader:
-        return _Loader(
+    def _create_loader(self, argv: Any, aliases: Any, flags: Any, classes: Any) -> Loader:
+        loader = Loader(
             argv, aliases, flags, classes=classes, log=self.log, subcommands=self.subcommands
         )
+        loader.completes_arguments = type(self).completes_arguments  # (not a method)
+        return loader
+
+    def write_default_config(self) -> None:
+        """Write the file; where one is, ask, if there is somebody to answer."""
+        there = self.config_file or str(Path(self.config_dir, f"{self.config_file_name}.py"))
+        try:
+            super().write_default_config()
+        except EOFError:
+            print()  # the question stands on a line without an end
+            raise UsageError(f"{there} exists, and is kept; -y writes it anew") from None
 
     def generate_config_file(self, classes: Any = None) -> str:
         """The settings of all sub-commands: they share the file."""
@@ -188,7 +157,7 @@ class Command(JupyterApp):
         if classes:
             super().print_help(classes)
         else:
-            print("\n".join(_help_lines(self)))
+            print("\n".join(help_lines(self, Command)))
 
     # --- arguments
 
@@ -197,79 +166,6 @@ class Command(JupyterApp):
         if len(self.extra_args) > 1:
             raise UsageError(f"one {what} at most, not {' '.join(self.extra_args)}")
         return self.extra_args[0] if self.extra_args else None
-
-
-def _help_lines(app: Command) -> list[str]:
-    lines = [f"Usage: {app.usage}", "", dedent(str(app.description)).strip()]
-    if app.subcommands:
-        width = max(map(len, app.subcommands))
-        lines += ["", "Sub-commands:"]
-        lines += [f"  {name:<{width}}  {text}" for name, (_, text) in app.subcommands.items()]
-    own, common = _option_rows(app)
-    rows = [*own, *common, ("-h, --help", "Show this."), ("--version", "Show the version.")]
-    width = max(len(left) for left, _ in rows)
-    lines += ["", "Options:"]
-    lines += [f"  {left:<{width}}  {text}" for left, text in rows]
-    if app.examples:
-        lines += ["", "Examples:", indent(dedent(str(app.examples)).strip(), "  ")]
-    return [*lines, "", "`--help-all` shows every setting that a configuration file can hold."]
-
-
-def _option_names(names: Any) -> str:
-    every = sorted([names] if isinstance(names, str) else names, key=len)
-    return ", ".join(f"-{name}" if len(name) == 1 else f"--{name}" for name in every)
-
-
-def _option_rows(app: Command) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """What the options are called and what they do: the sub-command's own, and everybody's."""
-    own: list[tuple[str, str]] = []
-    common: list[tuple[str, str]] = []
-    for names, target in app.aliases.items():
-        where, text = target if isinstance(target, tuple) else (target, "")
-        trait_name = where.split(".")[-1]
-        text = text or type(app).class_traits()[trait_name].help
-        row = (f"{_option_names(names)} {trait_name.split('_')[-1].upper()}", text)
-        (common if names in Command.aliases else own).append(row)
-    for names, (_, text) in app.flags.items():
-        (common if names in Command.flags else own).append((_option_names(names), text))
-    return own, common
-
-
-def complain(message: str, command: str = "kernelfleet") -> None:
-    """Say on stderr, in one line, what went wrong."""
-    print(f"{command}: {' '.join(message.split())}", file=sys.stderr)
-
-
-def exit_code_of(error: BaseException) -> int:
-    """The exit code that tells a script what went wrong."""
-    if isinstance(error, errors.FleetExists):
-        return EXIT_ALREADY_RUNNING
-    if isinstance(error, errors.FleetNotFound):
-        return EXIT_NOT_RUNNING
-    if isinstance(error, TimeoutError):
-        return EXIT_TIMEOUT
-    if isinstance(error, KeyboardInterrupt):
-        return EXIT_SIGINT
-    return EXIT_FAILED
-
-
-def find_fleet(name: str | None) -> connection.FleetFile:
-    """The running fleet called ``name``; without a name `default`, else the only one running.
-
-    Raises:
-        FleetNotFound: there is none, or several to choose from.
-    """
-    if name is None:
-        return connection.find_default()
-    running = connection.find_fleets()
-    for fleet in running:
-        if fleet.name == name:
-            return fleet
-    others = ", ".join(fleet.name for fleet in running)
-    raise errors.FleetNotFound(
-        f"no fleet {name!r} is running ({f'running: {others}' if others else 'there is none'}); "
-        f"start it with `kernelfleet start --name {name}`"
-    )
 
 
 def unwind_on_signals() -> None:

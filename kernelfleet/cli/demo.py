@@ -16,7 +16,8 @@ from typing import Any
 
 from traitlets import Integer
 
-from kernelfleet.cli.base import EXIT_OK, Command, UsageError, unwind_on_signals
+from kernelfleet.cli.base import Command, unwind_on_signals
+from kernelfleet.cli.exits import EXIT_OK, UsageError
 
 START = "from kernelfleet import Fleet; fleet = Fleet(n={n}); mec = fleet.start()"
 

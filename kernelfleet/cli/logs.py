@@ -11,34 +11,38 @@ from pathlib import Path
 from traitlets import Bool, Integer
 
 from kernelfleet import errors
-from kernelfleet.cli.base import EXIT_OK, Command, UsageError
+from kernelfleet.cli import completion
+from kernelfleet.cli.exits import EXIT_OK
+from kernelfleet.cli.naming import NamedCommand
 from kernelfleet.wire import connection
 
 POLL_SECONDS = 0.2
 
 
-class Logs(Command):
+class Logs(NamedCommand):
     """``kernelfleet logs``."""
 
     name = "kernelfleet-logs"
     usage = "kernelfleet logs [NAME] [--engine I] [-f]"
     description = """
-        Show a fleet's log, the controller's or with --engine that of an engine. A fleet that has
-        ended keeps its logs until the next start under its name.
+        Show a fleet's log: what the controller noted (starts, deaths, restarts, stops), or with
+        --engine what an engine printed, and where it was when it crashed. A fleet that has ended
+        keeps its logs until the next start under its name, for 30 days at most.
     """
 
     engine = Integer(None, allow_none=True, min=0, help="Show this engine's log.").tag(config=True)
     follow = Bool(False, help="Go on as the log grows, until Ctrl-C.").tag(config=True)
 
-    aliases = {"engine": "Logs.engine", **Command.aliases}
+    completes_arguments = completion.logged_fleets
+    aliases = {"name": "Logs.fleet_name", "engine": "Logs.engine", **NamedCommand.aliases}
     flags = {
         ("f", "follow"): ({"Logs": {"follow": True}}, "Go on as the log grows, until Ctrl-C."),
-        **Command.flags,
+        **NamedCommand.flags,
     }
 
     def work(self) -> int:
         """Copy the log to stdout."""
-        path = log_file(self.at_most_one_argument("fleet"), self.engine)
+        path = log_file(self.given_name(), self.engine)
         for text in follow(path) if self.follow else [path.read_bytes()]:
             sys.stdout.write(text.decode(errors="replace"))
             sys.stdout.flush()
@@ -51,12 +55,13 @@ def log_file(name: str | None, engine: int | None) -> Path:
     Raises:
         FleetNotFound: no fleet of this name has logged anything.
     """
-    try:
-        name = connection.check_name(name) if name else connection.find_default().name
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-    except errors.FleetNotFound:
-        name = connection.DEFAULT_NAME  # the last one to have this name, perhaps
+    if name is None:
+        try:
+            name = connection.find_default().name
+        except errors.SeveralFleets:
+            raise
+        except errors.FleetNotFound:
+            name = connection.DEFAULT_NAME  # the last one to have this name, perhaps
     directory = connection.log_dir(name)
     path = directory / ("controller.log" if engine is None else f"engine-{engine}.log")
     if path.exists():

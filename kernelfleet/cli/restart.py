@@ -2,39 +2,47 @@
 
 from __future__ import annotations
 
-from traitlets import Float, Unicode
+import re
 
-from kernelfleet.cli.base import EXIT_OK, Command, UsageError, find_fleet
+from traitlets import Float
+
+from kernelfleet.cli.exits import EXIT_OK, UsageError
+from kernelfleet.cli.naming import NamedCommand, find_fleet
+
+#: What says which engines: ``all``, ``2``, ``0,2``, ``1:4``, ``-1:``.
+TARGETS = re.compile(r"all|[-0-9:,]+")
 
 
-class Restart(Command):
+class Restart(NamedCommand):
     """``kernelfleet restart``."""
 
     name = "kernelfleet-restart"
-    usage = "kernelfleet restart [TARGETS] [--name NAME] [options]"
+    usage = "kernelfleet restart [NAME] [TARGETS] [options]"
     description = """
         Start engines of a running fleet afresh under their ids, dead ones too. What they were
         doing fails; their variables are gone.
 
-        TARGETS is all (if left out), 0, 0,2, 1:4 and the like.
+        TARGETS is all (if left out), 0, 0,2, 1:4 and the like; another word is the fleet's name.
+        Without NAME: the fleet named `default`, else the only one running.
     """
     examples = """
         kernelfleet restart                 all engines of the fleet `default`, or the only one
-        kernelfleet restart 2 --name sweep
+        kernelfleet restart sweep 2         engine 2 of the fleet `sweep`
+        kernelfleet restart 2 --name sweep  the same
     """
 
-    fleet_name = Unicode(
-        None, allow_none=True, help="The fleet's name (`default`, else the only one running)."
-    ).tag(config=True)
     timeout = Float(90.0, min=0, help="Seconds to wait until the engines answer (90).").tag(
         config=True
     )
-    aliases = {"name": "Restart.fleet_name", "timeout": "Restart.timeout", **Command.aliases}
+    aliases = {"name": "Restart.fleet_name", "timeout": "Restart.timeout", **NamedCommand.aliases}
 
     def work(self) -> int:
         """Restart the engines; they answer when this returns."""
-        text = self.at_most_one_argument("TARGETS (0,2 has no blanks)") or "all"
-        fleet = find_fleet(self.fleet_name)
+        names, targets_given = split_words(self.extra_args)
+        if len(targets_given) > 1:
+            raise UsageError(f"TARGETS is one word, {','.join(targets_given)}, without blanks")
+        text = targets_given[0] if targets_given else "all"
+        fleet = find_fleet(self.given_name(names))
         from kernelfleet.client.client import MultiEngineClient
         from kernelfleet.client.grammar import parse_targets
 
@@ -52,3 +60,12 @@ class Restart(Command):
         ids = [targets] if isinstance(targets, int) else list(dict.fromkeys(targets))
         print(f"Restarted in fleet {fleet.name!r}: {', '.join(map(str, ids)) or 'no engine'}.")
         return EXIT_OK
+
+
+def split_words(words: list[str]) -> tuple[list[str], list[str]]:
+    """The arguments that name a fleet, and those that say which engines.
+
+    A fleet whose name reads like engines (``2``, ``all``) is to be named by ``--name``.
+    """
+    targets = [word for word in words if TARGETS.fullmatch(word)]
+    return [word for word in words if word not in targets], targets

@@ -20,15 +20,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from traitlets import Integer, default
 
-from kernelfleet.cli.base import (
-    EXIT_FAILED,
-    EXIT_OK,
-    Command,
-    UsageError,
-    complain,
-    ignore_signals,
-    unwind_on_signals,
-)
+from kernelfleet.cli.base import Command, ignore_signals, unwind_on_signals
+from kernelfleet.cli.exits import EXIT_FAILED, EXIT_OK, UsageError, complain
 from kernelfleet.error_text import format_ids, shows_colours, without_colours
 from kernelfleet.errors import CompositeError, FleetError, RemoteError, error_text
 from kernelfleet.wire.platforms import number_of_cores

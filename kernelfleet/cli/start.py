@@ -14,51 +14,56 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from io import TextIOWrapper
-from logging.handlers import RotatingFileHandler
-from typing import Any
+import tempfile
+from collections.abc import Iterable
+from typing import Any, Protocol
 
 from traitlets import Bool, CaselessStrEnum, Integer, TraitError, Unicode, default, validate
 
 from kernelfleet import errors
-from kernelfleet.cli.base import (
+from kernelfleet.cli import completion
+from kernelfleet.cli.controller_log import logging_to_file
+from kernelfleet.cli.exits import (
     EXIT_FAILED,
     EXIT_OK,
-    Command,
+    EXIT_USAGE,
     UsageError,
     complain,
     exit_code_of,
 )
-from kernelfleet.controller.limits import Limits, limit_names
+from kernelfleet.cli.naming import NamedCommand
+from kernelfleet.cli.progress import StartProgress
+from kernelfleet.controller.limits import Limits
 from kernelfleet.wire import connection
 from kernelfleet.wire.platforms import HERE, number_of_cores
 from kernelfleet.wire.private import open_private
 
 #: Tells the detached controller which descriptor to report on.
 READY_FD = "KERNELFLEET_READY_FD"
-LOG_FILE_BYTES = 1 << 20
 
 
-class Start(Command):
+class Start(NamedCommand):
     """``kernelfleet start``."""
 
     name = "kernelfleet-start"
-    usage = "kernelfleet start [-n N] [--name NAME] [options]"
+    usage = "kernelfleet start [NAME] [-n N] [options]"
     description = """
         Start a fleet. It runs until Ctrl-C, SIGTERM or `kernelfleet stop`; with --daemonize the
         command returns when the engines answer, and the fleet stays.
     """
     examples = """
         kernelfleet start -n 4
-        kernelfleet start -n 8 --name sweep --daemonize
+        kernelfleet start sweep -n 8 --daemonize
         kernelfleet start -n 2 --kernel bash
     """
 
     n = Integer(1, min=1, help="How many engines (the number of cores).").tag(config=True)
-    fleet_name = Unicode(connection.DEFAULT_NAME, help="The fleet's name (default).").tag(
-        config=True
-    )
+    fleet_name = Unicode(
+        connection.DEFAULT_NAME,
+        allow_none=True,
+        help="The fleet's name, as the argument NAME (default).",
+    ).tag(config=True)
+    completes_arguments = completion.nothing
     port = Integer(
         None,
         allow_none=True,
@@ -69,7 +74,7 @@ class Start(Command):
     tcp = Bool(True, help="Listen on TCP as well as on a Unix socket.").tag(config=True)
     kernel = Unicode(
         None, allow_none=True, help="The kernelspec of the engines (kernelfleet's own Python)."
-    ).tag(config=True)
+    ).tag(config=True, completer=completion.kernelspecs)
     on_start = Unicode(
         None, allow_none=True, help="Code that every engine runs before its first command."
     ).tag(config=True)
@@ -103,14 +108,14 @@ class Start(Command):
         "on-start": "Start.on_start",
         "restart": "Start.restart",
         "preload": "Start.preload",
-        **Command.aliases,
+        **NamedCommand.aliases,
     }
     flags = {
         "no-tcp": ({"Start": {"tcp": False}}, "A Unix socket only."),
         "no-fork": ({"Start": {"fork": False}}, "Start each engine as a process of its own."),
         "insecure-kernel": ({"Start": {"insecure_kernel": True}}, str(insecure_kernel.help)),
         "daemonize": ({"Start": {"daemonize": True}}, str(daemonize.help)),
-        **Command.flags,
+        **NamedCommand.flags,
     }
 
     @default("n")
@@ -126,38 +131,40 @@ class Start(Command):
 
     def work(self) -> int:
         """Become the controller, or start a process that does."""
-        if self.extra_args:
-            raise UsageError(
-                f"start takes no argument {self.extra_args[0]!r}; --name names a fleet"
-            )
+        name = self.given_name() or connection.DEFAULT_NAME
         ready_fd = os.environ.pop(READY_FD, None)
         if ready_fd is not None:
-            return _serve_detached(self, int(ready_fd))
+            return _serve_detached(self, name, int(ready_fd))
         if self.daemonize and not HERE.process_groups:
             raise UsageError("--daemonize needs Unix: start the fleet in a terminal of its own")
         if self.daemonize:
-            return _start_detached(self.argv, self.fleet_name)
-        return _serve(self, lambda text: print(text, flush=True), to_stderr=True)
+            return _start_detached(self.argv)
+        with contextlib.closing(Terminal()) as terminal:
+            return _serve(self, name, terminal, to_stderr=True)
 
 
 def _limits(start: Start) -> dict[str, int | None]:
     """What the configuration says about limits."""
-    unknown = sorted(set(start.config.Limits) - set(limit_names()))
-    if unknown:
-        raise UsageError(f"there is no limit {unknown[0]!r}; there are {', '.join(limit_names())}")
-    try:
-        limits = Limits(config=start.config)
-    except TraitError as error:
-        raise UsageError(str(error)) from error
+    limits = Limits(config=start.config)
     return {name: getattr(limits, name) for name in start.config.Limits}
 
 
-def _serve(start: Start, say: Callable[[str], None], to_stderr: bool) -> int:
+class Teller(Protocol):
+    """Hears how a start goes on."""
+
+    def progress(self, ready: int, n: int) -> None:
+        """``ready`` of ``n`` engines answer."""
+
+    def ready(self, text: str) -> None:
+        """The fleet is there."""
+
+
+def _serve(start: Start, name: str, say: Teller, *, to_stderr: bool) -> int:
     """Run the controller in this process until it is told to end."""
     from kernelfleet.controller.daemon import DaemonOptions, run_daemon
 
     options = DaemonOptions(
-        name=start.fleet_name,
+        name=name,
         n=start.n,
         kernel=start.kernel,
         tcp=start.tcp,
@@ -168,18 +175,19 @@ def _serve(start: Start, say: Callable[[str], None], to_stderr: bool) -> int:
         fork=start.fork,
         insecure_kernel=start.insecure_kernel,
         limits=_limits(start),
+        on_progress=say.progress,
     )
     log = logging.getLogger("kernelfleet")
+    with logging_to_file(log, name, start.log_level, to_stderr=to_stderr) as file:
 
-    def on_ready(fleet: connection.FleetFile) -> None:
-        log.info("started fleet %r: %d engines, pid %d", fleet.name, start.n, fleet.pid)
-        say(announcement(fleet, start.n))
+        def on_ready(fleet: connection.FleetFile) -> None:
+            file.begin()
+            log.info("started fleet %r: %d engines, pid %d", fleet.name, start.n, fleet.pid)
+            say.ready(announcement(fleet, start.n))
 
-    with _logging(log, start.fleet_name, start.log_level, to_stderr):
         _hang_up_is_sigterm()
         signum = run_daemon(options, on_ready)
-        when = " before it was ready" if signum else ""
-        log.info("stopped fleet %r%s", start.fleet_name, when)
+        log.info("stopped fleet %r", name)
     # A fleet that ran and was ended in order is no failure, however it was ended.
     return EXIT_OK if signum is None else 128 + signum
 
@@ -188,44 +196,6 @@ def _hang_up_is_sigterm() -> None:
     """End in order when the terminal goes away, unless ``nohup`` says that it does not matter."""
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
-
-
-class PrivateLog(RotatingFileHandler):
-    """A log that its owner alone can read, whatever the umask."""
-
-    def _open(self) -> TextIOWrapper:
-        fd = open_private(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        return TextIOWrapper(open(fd, "ab"), encoding="utf-8", errors="backslashreplace")
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
-        """Say nothing: it would be said for each line, in the middle of whatever is on stderr."""
-
-    def close(self) -> None:
-        """Close the file; what could not be written before cannot be now."""
-        with contextlib.suppress(OSError):
-            super().close()
-
-
-@contextlib.contextmanager
-def _logging(log: logging.Logger, name: str, level: Any, to_stderr: bool) -> Iterator[None]:
-    """Send what is logged to a file of bounded size, and if wanted what matters to stderr."""
-    directory = connection.make_log_dir(name)
-    handlers: list[logging.Handler] = [
-        PrivateLog(directory / "controller.log", maxBytes=LOG_FILE_BYTES, backupCount=1, delay=True)
-    ]
-    if to_stderr:
-        handlers.append(logging.StreamHandler())
-        handlers[-1].setLevel(logging.WARNING if level == logging.INFO else level)
-    log.setLevel(level)
-    for handler in handlers:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        log.addHandler(handler)
-    try:
-        yield
-    finally:
-        for handler in handlers:
-            log.removeHandler(handler)
-            handler.close()
 
 
 def announcement(fleet: connection.FleetFile, n: int) -> str:
@@ -242,16 +212,28 @@ def announcement(fleet: connection.FleetFile, n: int) -> str:
     return "\n".join([head, *(f"  {what:<16} {text}" for what, text in rows)])
 
 
-# --- detached: the parent waits for one line of JSON, {"ready": text} or {"error": text, "code": n}
+class Terminal:
+    """Tells the user, who waits in front of this very process."""
+
+    def __init__(self) -> None:
+        self._progress = StartProgress()
+        self.progress = self._progress.show
+        self.close = self._progress.close
+
+    def ready(self, text: str) -> None:
+        """Print what there is to know."""
+        self.close()
+        print(text, flush=True)
 
 
-def _start_detached(argv: list[str], name: str) -> int:
+# --- detached: the parent waits for lines of JSON, {"progress": [3, 64]}, and in the end for
+# {"ready": text} or {"error": text, "code": n}
+
+
+def _start_detached(argv: list[str]) -> int:
     """Run the same command line in a session of its own; return when it is ready or has failed."""
-    directory = connection.make_log_dir(name)
     read_fd, write_fd = os.pipe()
-    log = directory / "start.log"
-    log_fd = open_private(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    with open(log_fd, "wb") as output, open(read_fd, "rb") as reports:
+    with tempfile.TemporaryFile() as output, open(read_fd, "rb") as reports:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "kernelfleet.cli", "start", *argv],
             stdin=subprocess.DEVNULL,
@@ -263,40 +245,78 @@ def _start_detached(argv: list[str], name: str) -> int:
         )
         os.close(write_fd)
         try:
-            report = reports.readline()
+            message = _hear(reports)
         except KeyboardInterrupt:
             process.terminate()
             process.wait()
             raise
-    message: dict[str, Any] = json.loads(report or "{}")
-    if "ready" in message:
-        print(message["ready"])
-        process.returncode = 0  # not ours any more: let Popen forget it
-        return EXIT_OK
-    process.wait()
-    complain(message.get("error", f"the controller ended before it was ready; see {log}"))
-    return int(message.get("code", EXIT_FAILED))
+        if "ready" in message:
+            print(message["ready"])
+            process.returncode = 0  # not ours any more: let Popen forget it
+            return EXIT_OK
+        process.wait()
+        if "error" in message:
+            complain(message["error"])
+            return int(message["code"])
+        output.seek(0)
+        sys.stderr.write(output.read().decode(errors="replace"))
+        complain("the controller ended before it was ready")
+        return EXIT_FAILED
 
 
-def _serve_detached(start: Start, fd: int) -> int:
-    """Be the detached controller: whoever waits at the other end of ``fd`` gets one report."""
-    os.set_inheritable(fd, False)  # an engine that held it open would keep the parent waiting
+def _hear(reports: Iterable[bytes]) -> dict[str, Any]:
+    """Show how far the start is; returns the report that ends it, nothing if none came."""
+    with contextlib.closing(StartProgress()) as shown:
+        for line in reports:
+            message: dict[str, Any] = json.loads(line)
+            if "progress" not in message:
+                return message
+            shown.show(*message["progress"])
+    return {}
 
-    def report(message: dict[str, Any]) -> None:
-        with contextlib.suppress(BrokenPipeError), open(fd, "w") as pipe:
-            pipe.write(json.dumps(message) + "\n")
 
-    reported = False
+class Pipe:
+    """Tells the process that waits at the other end of a pipe."""
 
-    def say(text: str) -> None:
-        nonlocal reported
-        reported = True
-        report({"ready": text})
+    def __init__(self, fd: int, name: str) -> None:
+        os.set_inheritable(fd, False)  # an engine that held it open would keep the parent waiting
+        self._fd = fd
+        self._name = name
+        self.over = False
 
+    def progress(self, ready: int, n: int) -> None:
+        """Tell how far it is."""
+        self._report({"progress": [ready, n]})
+
+    def ready(self, text: str) -> None:
+        """Tell that it is there; what Python itself has to say goes to a file from now on."""
+        with contextlib.suppress(OSError):
+            path = connection.make_log_dir(self._name) / "start.log"
+            fd = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
+            os.dup2(fd, 1)
+            os.dup2(fd, 2)
+            os.close(fd)
+        self.end({"ready": text})
+
+    def end(self, message: dict[str, Any]) -> None:
+        """Give the last report."""
+        self._report(message)
+        self.over = True
+        os.close(self._fd)
+
+    def _report(self, message: dict[str, Any]) -> None:
+        with contextlib.suppress(BrokenPipeError):  # nobody waits any more
+            os.write(self._fd, (json.dumps(message) + "\n").encode())
+
+
+def _serve_detached(start: Start, name: str, fd: int) -> int:
+    """Be the detached controller: whoever waits at the other end of ``fd`` hears how it goes."""
+    pipe = Pipe(fd, name)
     try:
-        return _serve(start, say, to_stderr=False)
-    except (errors.FleetError, OSError, ValueError) as error:
-        if reported:
+        return _serve(start, name, pipe, to_stderr=False)
+    except (errors.FleetError, UsageError, OSError, ValueError) as error:
+        if pipe.over:
             raise
-        report({"error": str(error), "code": exit_code_of(error)})
-        return exit_code_of(error)
+        code = EXIT_USAGE if isinstance(error, UsageError) else exit_code_of(error)
+        pipe.end({"error": str(error), "code": code})
+        return code

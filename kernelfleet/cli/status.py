@@ -9,13 +9,16 @@ import json
 import platform
 import time
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from traitlets import Bool
 
-from kernelfleet.cli.base import EXIT_OK, Command, UsageError, find_fleet
+from kernelfleet import errors
+from kernelfleet.cli.exits import EXIT_OK
+from kernelfleet.cli.naming import NamedCommand, find_fleet
 from kernelfleet.wire import connection
 
 if TYPE_CHECKING:
@@ -26,13 +29,13 @@ CPU_SECONDS = 0.2
 ASK_SECONDS = 30.0
 
 
-class Report(Command):
+class Report(NamedCommand):
     """A command that prints a table, or JSON when asked to."""
 
     json = Bool(False, help="Print JSON for programs.").tag(config=True)
     flags = {
         "json": ({"Report": {"json": True}}, "Print JSON for programs."),
-        **Command.flags,
+        **NamedCommand.flags,
     }
 
 
@@ -40,6 +43,7 @@ class Status(Report):
     """``kernelfleet status``."""
 
     name = "kernelfleet-status"
+    aliases = {"name": "Status.fleet_name", **Report.aliases}
     usage = "kernelfleet status [NAME] [--json]"
     description = """
         Show the engines of a running fleet. Without NAME: the fleet named `default`, else the only
@@ -48,7 +52,7 @@ class Status(Report):
 
     def work(self) -> int:
         """Ask the controller and print."""
-        fleet = find_fleet(self.at_most_one_argument("fleet"))
+        fleet = find_fleet(self.given_name())
         from kernelfleet.client.client import MultiEngineClient
 
         with MultiEngineClient(fleet.name) as mec:
@@ -68,18 +72,22 @@ class ListFleets(Report):
     """``kernelfleet list``."""
 
     name = "kernelfleet-list"
-    usage = "kernelfleet list [--json]"
-    description = "List the running fleets of this user."
+    aliases = {"name": "ListFleets.fleet_name", **Report.aliases}
+    usage = "kernelfleet list [NAME] [--json]"
+    description = "List the running fleets of this user, or the one called NAME."
 
     def work(self) -> int:
         """Read the connection files and print."""
-        if self.extra_args:
-            raise UsageError(f"list takes no argument {self.extra_args[0]!r}")
-        fleets = [fleet_facts(fleet) for fleet in connection.find_fleets()]
+        name = self.given_name()
+        running = connection.find_fleets() if name is None else [find_fleet(name)]
+        fleets = [
+            {**fleet_facts(fleet), **count}
+            for fleet, count in zip(running, count_engines(running), strict=True)
+        ]
         if self.json:
             _print_json(fleets=fleets)
         elif fleets:
-            columns = ("fleet", "pid", "up", "TCP", "connection file")
+            columns = ("fleet", "engines", "pid", "up", "TCP", "connection file")
             print_table(columns, map(fleet_cells, fleets))
         else:
             print("No fleet is running; `kernelfleet start -n 4` starts one.")
@@ -145,13 +153,38 @@ def fleet_facts(fleet: connection.FleetFile) -> dict[str, Any]:
 def fleet_cells(facts: dict[str, Any]) -> tuple[str, ...]:
     """A row of ``list``."""
     up = duration(time.time() - facts["started"])
+    engines = "no answer" if facts["engines"] is None else str(facts["engines"])
+    if facts["dead"]:
+        engines += f" ({facts['dead']} dead)"
     return (
         facts["name"],
+        engines,
         str(facts["pid"]),
         up,
         (facts["tcp"] or "-").removeprefix("tcp://"),
         facts["connection_file"],
     )
+
+
+def count_engines(fleets: Sequence[connection.FleetFile]) -> list[dict[str, int | None]]:
+    """How many engines live in each fleet, and how many are dead; None where nobody answers.
+
+    All are asked at the same time: one that is stopped must not hold up what the others say.
+    """
+    if not fleets:
+        return []
+    from kernelfleet.client.client import MultiEngineClient
+
+    def count(fleet: connection.FleetFile) -> dict[str, int | None]:
+        try:
+            with MultiEngineClient(fleet.name) as mec:
+                dead = [engine.state == "dead" for engine in mec.engines()]
+        except (errors.FleetError, OSError, ValueError):  # or it says what makes no sense
+            return {"engines": None, "dead": None}
+        return {"engines": len(dead) - sum(dead), "dead": sum(dead)}
+
+    with ThreadPoolExecutor(len(fleets)) as pool:
+        return list(pool.map(count, fleets))
 
 
 def refusals(counts: dict[str, int]) -> str:

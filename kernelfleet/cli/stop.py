@@ -18,14 +18,15 @@ from collections.abc import Callable
 from traitlets import Float
 
 from kernelfleet import errors
-from kernelfleet.cli.base import EXIT_FAILED, EXIT_OK, Command, complain, find_fleet
+from kernelfleet.cli.exits import EXIT_FAILED, EXIT_OK, complain
+from kernelfleet.cli.naming import NamedCommand, find_fleet
 from kernelfleet.wire import connection
 from kernelfleet.wire.platforms import HERE
 
 POLL_SECONDS = 0.02
 
 
-class Stop(Command):
+class Stop(NamedCommand):
     """``kernelfleet stop``."""
 
     name = "kernelfleet-stop"
@@ -38,11 +39,15 @@ class Stop(Command):
     timeout = Float(
         10.0, min=0, help="Seconds to wait for an orderly end before the fleet is killed (10)."
     ).tag(config=True)
-    aliases = {"timeout": "Stop.timeout", **Command.aliases}
+    aliases = {
+        "name": "Stop.fleet_name",
+        "timeout": "Stop.timeout",
+        **NamedCommand.aliases,
+    }
 
     def work(self) -> int:
         """Stop the fleet; nothing of it is left when this returns."""
-        fleet = find_fleet(self.at_most_one_argument("fleet"))
+        fleet = find_fleet(self.given_name(), may_start=False)
         if not _end(fleet, _ask_to_end, self.timeout):
             if not _is_here(fleet):
                 complain(

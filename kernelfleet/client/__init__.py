@@ -4,7 +4,7 @@ Like the package itself it imports a name when it is first asked for.
 
 Where things are::
 
-    the interface      client  base  data  maps  properties  targets  grammar  source
+    the interface      client  base  code  data  maps  properties  targets  grammar  source
     and beside it      registration
     results            pending  future  waiting  decode  progress
     map and executor   mapping  executor  tasks  pairing

@@ -1,27 +1,25 @@
 """MultiEngineClient: steer a fleet of engines as if it were one interpreter.
 
-The verbs that run code and manage the fleet. Those that move data are in ``data.py``, those that
-label engines in ``properties.py``; where a call goes and whether it waits: ``base.py``.
+The verbs that manage the fleet. Those that run code are in ``code.py``, those that move data in
+``data.py``, those that label engines in ``properties.py``; where a call goes and whether it waits:
+``base.py``.
 """
 
 from __future__ import annotations
 
 import operator
-import os
 import time
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any, SupportsIndex
 
 from kernelfleet.client import shell as shells
-from kernelfleet.client.connection import OnOutput
+from kernelfleet.client.code import CodeVerbs
 from kernelfleet.client.data import DataVerbs
 from kernelfleet.client.maps import MapVerbs
 from kernelfleet.client.pending import PendingResult
 from kernelfleet.client.properties import PropertyVerbs
 from kernelfleet.client.registration import wait_for_engines
-from kernelfleet.client.source import read_script
-from kernelfleet.client.targets import Targets, check_block, check_timeout
+from kernelfleet.client.targets import Targets, check_timeout
 from kernelfleet.errors import CallTimeout, NotAPendingResult
 from kernelfleet.results import EngineInfo
 
@@ -29,7 +27,7 @@ from kernelfleet.results import EngineInfo
 ASK_SECONDS = 30.0
 
 
-class MultiEngineClient(DataVerbs, MapVerbs, PropertyVerbs):
+class MultiEngineClient(CodeVerbs, DataVerbs, MapVerbs, PropertyVerbs):
     """A client of a running fleet.
 
     Clients share engines and namespaces; each has its own ``block`` and ``targets``, which every
@@ -49,65 +47,7 @@ class MultiEngineClient(DataVerbs, MapVerbs, PropertyVerbs):
         targets: Which engines verbs go to: ``'all'``, an id, a sequence of ids, a slice.
     """
 
-    # -- execute --------------------------------------------------------------------------------
-
-    def execute(
-        self,
-        code: str,
-        targets: Targets | None = None,
-        block: bool | None = None,
-        *,
-        timeout: float | None = None,
-        on_output: OnOutput | None = None,
-        progress: bool | None = None,
-    ) -> Any:
-        """Run code on engines as IPython would: magics, ``!shell``, top-level ``await``.
-
-        Args:
-            code: One cell.
-            targets: Which engines; None takes the client's.
-            block: Wait for the value, or return a PendingResult; None takes the client's.
-            timeout: Seconds to wait; None means no limit. The work goes on after it.
-            on_output: Called as ``on_output(engine_id, msg_type, content)`` with each Jupyter
-                output message as it comes, on kernelfleet's own thread.
-            progress: Show a bar if it takes long; None takes the client's.
-
-        Returns:
-            A ResultList of result dicts, in target order.
-
-        Raises:
-            CompositeError: it failed on one or more engines; it keeps the others' results.
-            CallTimeout: ``timeout`` expired.
-            InvalidEngineID: an engine is not there; nothing was sent.
-        """
-        if not isinstance(code, str):
-            raise TypeError(f"code must be a str, not {type(code).__name__}")
-        head = {"verb": "execute", "content": {"code": code}, "label": label(code)}
-        blocks, ids = self._blocks(block, timeout), self._resolve(targets)
-        if blocks and on_output is None and shells.shows_live():
-            shows = self.progress if progress is None else check_block(progress, "progress")
-            return shells.execute_live(self, code, ids, timeout, shows)
-        return self._run(
-            head, [], {"kind": "execute", "code": code},
-            targets=ids, blocks=blocks, timeout=timeout, on_output=on_output,
-            progress=progress,
-        )  # fmt: skip
-
-    def run(
-        self,
-        path: str | os.PathLike[str],
-        targets: Targets | None = None,
-        block: bool | None = None,
-        *,
-        timeout: float | None = None,
-    ) -> Any:
-        """Run a local file on engines. It is read and compiled here first.
-
-        Raises:
-            OSError: the file cannot be read.
-            SyntaxError: it does not compile; nothing was sent.
-        """
-        return self.execute(read_script(Path(path)), targets, block, timeout=timeout)
+    # -- results ---------------------------------------------------------------------------------
 
     def get_result(
         self,
@@ -363,9 +303,3 @@ def _command_number(i: Any) -> int:
         return operator.index(i)
     except TypeError:
         raise TypeError(f"a command number is an int, not {i!r}") from None
-
-
-def label(code: str) -> str:
-    """What ``queue_status`` shows of a command: ``execute('time.sleep(2)')``, cut to a line."""
-    text = repr(code)
-    return f"execute({text if len(text) <= 200 else text[:150] + '...' + text[-40:]})"

@@ -50,14 +50,20 @@ def activate(client: MultiEngineClient, suffix: str, shell: Any) -> None:
 
 
 def execute_live(
-    client: MultiEngineClient, code: str, targets: list[int], timeout: float | None, progress: bool
+    client: Any,
+    content: dict[str, Any],
+    label: str,
+    targets: list[int],
+    timeout: float | None,
+    progress: bool,
 ) -> Any:
     """Run code with its output shown while it runs; for where ``shows_live``."""
     from kernelfleet.notebook import running
 
     return running.execute_live(
-        running_shell(), client, code, targets,
+        running_shell(), client, content["code"], targets,
         timeout=timeout, status=progress, collapse=True, live=True, allow_stdin=False,
+        content=content, command=label,
     )  # fmt: skip
 
 

@@ -7,6 +7,8 @@ in the kernel, never in the controller.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 _CODE = """
 def __kernelfleet_bootstrap__(engine_id, n_engines):
     import asyncio, base64, builtins, inspect, json, pickle, sys, time
@@ -109,6 +111,38 @@ def __kernelfleet_bootstrap__(engine_id, n_engines):
     builtins.__kernelfleet__ = answer
     set_identity()
 """
+
+#: Runs a script in a Python kernel that is not ours; what engine/scripts.py does in one that is.
+_SCRIPT = """
+def __kernelfleet_script__(code, path, argv):
+    import linecache, os, sys, warnings
+    __tracebackhide__ = True  # in IPython's tracebacks
+    namespace, exits = globals(), {"exit": sys.exit, "quit": sys.exit}
+    warnings.filterwarnings("ignore", "To exit: use")  # IPython 9.18 on SystemExit
+    linecache.cache[path] = len(code), None, code.splitlines(True), path
+    folder, argv_before = os.path.dirname(path), sys.argv
+    if os.path.isdir(folder) and folder not in sys.path:
+        sys.path.insert(0, folder)
+    before = {name: namespace[name] for name in exits if name in namespace}
+    namespace.update(exits, __file__=path)
+    sys.argv = argv
+    try:
+        exec(compile(code, path, "exec", dont_inherit=True), namespace)
+    except SystemExit as status:
+        if status.code not in (None, 0):
+            raise
+    finally:
+        sys.argv = argv_before
+        for name in exits:
+            namespace.pop(name, None)
+        namespace.update(before)
+
+"""
+
+
+def script_code(code: str, path: str, argv: Sequence[str]) -> str:
+    """The cell that runs a script as ``python path`` would, with its text taken along."""
+    return f"{_SCRIPT}__kernelfleet_script__({code!r}, {path!r}, {list(argv)!r})"
 
 
 def bootstrap_code(engine_id: int, n_engines: int) -> str:

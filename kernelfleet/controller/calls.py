@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from kernelfleet.controller.interrupting import over
+from kernelfleet.error_text import format_ids
 from kernelfleet.errors import StartError
 from kernelfleet.wire.printed import printed
 
@@ -117,7 +118,7 @@ async def interrupt(controller: Controller, _client: str, head: JsonDict) -> Ans
     return _each(found, lambda _: None)
 
 
-async def restart(controller: Controller, _client: str, head: JsonDict) -> Answer:
+async def restart(controller: Controller, client: str, head: JsonDict) -> Answer:
     """Start engines afresh under their ids; dead ones too."""
     found = []
     for engine_id in head["targets"]:
@@ -126,33 +127,42 @@ async def restart(controller: Controller, _client: str, head: JsonDict) -> Answe
             raise CallError("InvalidEngineID", f"no engine {engine_id} that could be restarted")
         if engine not in found:
             found.append(engine)
+    ids = format_ids(engine.id for engine in found)
+    controller.log.info("restart of engines %s requested by client %s", ids, client)
     try:
         await controller.roster.restart(found)
     except StartError as error:
+        controller.log.error("restart failed: %s", error)
         raise CallError("StartError", str(error)) from error
     by_id = {engine.id: engine for engine in found}
     return _each([by_id[engine_id] for engine_id in head["targets"]], lambda _: None)
 
 
-async def kill(controller: Controller, _client: str, head: JsonDict) -> Answer:
+async def kill(controller: Controller, client: str, head: JsonDict) -> Answer:
     """End engines for good."""
     found = controller.find_engines(head["targets"])
     answer = _each(found, lambda _: None)
+    ids = format_ids(engine.id for engine in found)
+    controller.log.info("engines %s are killed, as requested by client %s", ids, client)
     await controller.roster.remove(list(dict.fromkeys(found)))
     for engine in found:
         controller.commands.pop(engine.id, None)
     return answer
 
 
-async def scale(controller: Controller, _client: str, head: JsonDict) -> Answer:
+async def scale(controller: Controller, client: str, head: JsonDict) -> Answer:
     """Add engines, or end those of the highest ids when their work is done."""
     n = head["engines"]
     if isinstance(n, bool) or not isinstance(n, int) or not 0 < n <= MAX_ENGINES:
         raise CallError("ValueError", f"a fleet has 1 to {MAX_ENGINES} engines, not {n!r}")
+    before = len(controller.roster.ids)
+    controller.log.info("scaling from %d to %d engines requested by client %s", before, n, client)
     try:
         await controller.roster.scale(n, controller.kernel_name)
     except StartError as error:
+        controller.log.error("scaling failed: %s", error)
         raise CallError("StartError", str(error)) from error
+    controller.log.info("the fleet has %d engines now", len(controller.roster.ids))
     return {"value": controller.roster.ids}, []
 
 

@@ -44,6 +44,8 @@ class DaemonOptions:
     fork: bool = True
     preload: tuple[str, ...] = ()
     limits: Mapping[str, int | None] = field(default_factory=dict)
+    #: Called now and then while a start takes long: how many engines answer, of how many.
+    on_progress: Callable[[int, int], object] | None = None
     environment: Callable[[int], Mapping[str, str]] = field(default=lambda _: os.environ)
 
 
@@ -142,6 +144,8 @@ async def _serve_host(
         asked = asyncio.create_task(host.stop_requested.wait())
         ends: list[asyncio.Future[Any]] = [stop, asked]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        why = signal.Signals(stop.result()).name if stop.done() else "a client asked for it"
+        log.info("stopping fleet %r: %s", options.name, why)
         asked.cancel()
         await host.stop()
     finally:
@@ -160,6 +164,7 @@ def _host_options(options: DaemonOptions) -> HostOptions:
         fork=options.fork,
         preload=options.preload,
         limits=options.limits,
+        on_progress=options.on_progress,
     )
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from jupyter_client.session import Session
 
+from kernelfleet.controller.bootstrap import script_code
 from kernelfleet.controller.outputs import OutputFolder
 from kernelfleet.controller.replies import (
     FORMS,
@@ -187,9 +188,9 @@ class NativeRun(Run):
 
 
 def encode_portable(
-    session: Session, request: Request, payload: list[Any]
+    session: Session, request: Request, payload: list[Any], language: str
 ) -> tuple[str, list[Any]]:
-    """Pack a request as ``execute_request``."""
+    """Pack a request as ``execute_request``; a script is code to a kernel that is not Python's."""
     content: JsonDict = {
         "code": "",
         "silent": True,
@@ -199,7 +200,10 @@ def encode_portable(
         "stop_on_error": False,
     }
     if request.verb == "execute":
-        content.update(code=request.content["code"], silent=False, store_history=True)
+        code, path = request.content["code"], request.content.get("script_path")
+        if path is not None and language == "python" and not path.endswith(".ipy"):
+            code = script_code(code, path, request.content["argv"])
+        content.update(code=code, silent=False, store_history=True)
     else:
         data = [base64.b64encode(_buffer(frame)).decode() for frame in payload]
         arguments = json.dumps([spoken_verb(request.verb), request.content, data])

@@ -225,7 +225,7 @@ class Engine:
     def _encoded(self, job: Job) -> tuple[str, list[Any]]:
         """The signed frames; packed once for all engines that get the same."""
         request = job.request
-        dialect = "native" if self.native else "portable"
+        dialect = "native" if self.native else f"portable, {self.language}"
         if self.shares_memory:
             dialect += ", sharing memory"
         key = (dialect, request.assign[job.index], job.turn)
@@ -234,7 +234,7 @@ class Engine:
                 msg_id, frames = encode_native(self.session, request)
                 frames = [*frames, *to_frames(job.payload, shared=self.shares_memory)]
             else:
-                msg_id, frames = encode_portable(self.session, request, job.payload)
+                msg_id, frames = encode_portable(self.session, request, job.payload, self.language)
             request.encoded[key] = msg_id, frames
         return request.encoded[key]
 

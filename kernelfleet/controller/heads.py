@@ -84,7 +84,13 @@ QUEUED: Mapping[str, Kind] = {
 
 #: What the content of a queued verb holds.
 CONTENTS: Mapping[str, Mapping[str, Kind]] = {
-    "execute": {"code": TEXT, "allow_stdin": FLAG, "store_history": FLAG},
+    "execute": {
+        "code": TEXT,
+        "allow_stdin": FLAG,
+        "store_history": FLAG,
+        "script_path": TEXT,
+        "argv": TEXTS,  # of a script: mec.run
+    },
     "pull": {"names": TEXTS},
 }
 

@@ -12,6 +12,7 @@ import platform
 import secrets
 import shutil
 import time
+from collections.abc import Callable
 from logging import Logger
 from typing import Any, Self
 
@@ -20,7 +21,7 @@ import zmq
 from kernelfleet.controller.controller import Controller
 from kernelfleet.controller.launcher import Launcher
 from kernelfleet.controller.limits import make_limits
-from kernelfleet.controller.logs import LogKeeper
+from kernelfleet.controller.logs import LogKeeper, forget_old_logs, remove_engine_logs
 from kernelfleet.controller.options import HostOptions
 from kernelfleet.controller.roster import Roster
 from kernelfleet.errors import FleetExists
@@ -30,6 +31,8 @@ from kernelfleet.wire.jupyter import make_session
 
 #: How often to look whether somebody has deleted our directory.
 LOOK_SECONDS = 2.0
+#: How often a start that takes long says how far it is.
+PROGRESS_SECONDS = 2.0
 
 
 class FleetHost:
@@ -69,6 +72,7 @@ class FleetHost:
                 shutil.rmtree(connection.log_dir(name), ignore_errors=True)
             log.info("removed what the crashed fleet %r had left", name)
         directory = FleetDir(options.name)
+        forget_old_logs(connection.log_dir(options.name), connection.is_running)
         key = secrets.token_hex(32)
         try:
             if options.embedded:
@@ -80,37 +84,49 @@ class FleetHost:
             logs = connection.log_dir(options.name)
             keeper = LogKeeper(logs, remove_at_end=options.embedded)
             host = cls(directory, controller, stop_requested, keeper)
-            session_key = secrets.token_bytes(32).hex().encode()
-            controller.roster = Roster(
-                context=context,
-                session=make_session(session_key, "kernelfleet"),
-                launcher=Launcher(
-                    directory.sockets,
-                    logs,
-                    session_key,
-                    log,
-                    fork=options.fork,
-                    preload=options.preload,
-                    output_bytes=limits.output_bytes,
-                    insecure_kernel=options.insecure_kernel,
-                    before_start=host.restore_directory,
-                ),
-                logs=logs,
-                log=log,
-                options=options,
-                on_finished=controller.engine_finished,
-                on_change=controller.roster_changed,
-                on_restarted=controller.engine_restarted,
-            )
+            controller.roster = host._make_roster(options, context, limits.output_bytes)
         except BaseException:
             directory.remove()
             raise
+        telling = asyncio.create_task(_tell_progress(controller.roster, options.on_progress))
         try:
             await controller.roster.add(options.kernels)
         except BaseException:
             await host.stop()
+            remove_engine_logs(logs)  # what they say is in the error
             raise
+        finally:
+            telling.cancel()
         return host
+
+    def _make_roster(
+        self, options: HostOptions, context: zmq.Context[Any], output_bytes: int | None
+    ) -> Roster:
+        logs, controller = connection.log_dir(options.name), self.controller
+        session_key = secrets.token_bytes(32).hex().encode()
+        launcher = Launcher(
+            self.directory.sockets,
+            logs,
+            session_key,
+            self._log,
+            fork=options.fork,
+            preload=options.preload,
+            output_bytes=output_bytes,
+            insecure_kernel=options.insecure_kernel,
+            before_start=self.restore_directory,
+            log_output=not options.embedded,
+        )
+        return Roster(
+            context=context,
+            session=make_session(session_key, "kernelfleet"),
+            launcher=launcher,
+            logs=logs,
+            log=self._log,
+            options=options,
+            on_finished=controller.engine_finished,
+            on_change=controller.roster_changed,
+            on_restarted=controller.engine_restarted,
+        )
 
     @staticmethod
     def _file(options: HostOptions, key: str) -> FleetFile:
@@ -150,3 +166,9 @@ class FleetHost:
             self._look.cancel()
             self._log_keeper.close()
             self.directory.remove()
+
+
+async def _tell_progress(roster: Roster, tell: Callable[[int, int], object] | None) -> None:
+    while tell is not None:
+        await asyncio.sleep(PROGRESS_SECONDS)
+        tell(len(roster.ids), len(roster.engines))

@@ -9,6 +9,7 @@ from pathlib import Path
 from kernelfleet.controller.bootstrap import bootstrap_code
 from kernelfleet.controller.engine import Engine
 from kernelfleet.controller.limits import meaning
+from kernelfleet.controller.logs import last_life
 from kernelfleet.errors import StartError
 from kernelfleet.wire.blocks import Probe
 from kernelfleet.wire.jupyter import KernelMessage
@@ -93,6 +94,7 @@ def _tail(log: Path) -> str:
         text = log.read_text(errors="replace")
     except OSError:
         return ""
+    text = last_life(text)
     # ipykernel 7.4 begins with how to connect a console.
     _, greeted, after = text.partition("    --existing ")
     text = after.partition("\n")[2] if greeted else text

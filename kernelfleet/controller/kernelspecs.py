@@ -32,7 +32,12 @@ class Transport(NamedTuple):
 
 
 def own(
-    directory: Path, session_id: str, output_bytes: int | None, provisioner: Mapping[str, Any]
+    directory: Path,
+    session_id: str,
+    output_bytes: int | None,
+    provisioner: Mapping[str, Any],
+    *,
+    log_output: bool = False,
 ) -> KernelSpec:
     """The kernelspec of kernelfleet's own kernel.
 
@@ -41,6 +46,7 @@ def own(
         session_id: Names it in its messages.
         output_bytes: How much a command may put out.
         provisioner: How it is started, as in a kernel.json.
+        log_output: Whether what it prints is to be in its log as well.
     """
     argv = [
         *safely([sys.executable, "-m", "kernelfleet.engine"]),
@@ -49,6 +55,7 @@ def own(
         f"--Session.session={session_id}",
         f"--IPKernelApp.ipython_dir={directory}/ipython",
         f"--EngineApp.output_limit_bytes={output_bytes or UNLIMITED}",
+        f"--EngineApp.log_output={log_output}",
     ]
     return KernelSpec(
         argv=argv,

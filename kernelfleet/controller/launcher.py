@@ -127,6 +127,7 @@ class Launcher:
         output_bytes: int | None = None,
         insecure_kernel: bool = False,
         before_start: Callable[[], object] = lambda: None,
+        log_output: bool = False,
     ) -> None:
         self._directory = directory
         self._logs = logs
@@ -135,6 +136,7 @@ class Launcher:
         self._insecure_kernel = insecure_kernel
         self._log = log
         self._before_start = before_start
+        self._log_output = log_output
         self._specs = KernelSpecManager()
         self._guardian = Guardian()
         #: Of engines that died, whose families are still to be ended.
@@ -226,7 +228,13 @@ class Launcher:
     def _spec(self, kernel_name: str | None, session_id: str) -> KernelSpec:
         if kernel_name is not None:
             return kernelspecs.find(self._specs, kernel_name)
-        return kernelspecs.own(self._directory, session_id, self._output_bytes, self._provisioner)
+        return kernelspecs.own(
+            self._directory,
+            session_id,
+            self._output_bytes,
+            self._provisioner,
+            log_output=self._log_output,
+        )
 
     def watch(
         self, incarnation: Incarnation, loop: asyncio.AbstractEventLoop, on_exit: Callable[[], None]

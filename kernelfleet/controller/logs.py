@@ -10,6 +10,8 @@ import asyncio
 import contextlib
 import os
 import shutil
+import time
+from collections.abc import Callable
 from logging import Logger
 from pathlib import Path
 
@@ -20,9 +22,20 @@ MAX_LOG_BYTES = 4 * 1024 * 1024
 KEPT_BYTES = 256 * 1024
 CHECK_SECONDS = 10.0
 
+#: Logs of a fleet that does not run are kept so long after they were last written.
+KEPT_SECONDS = 30 * 86400.0
+
+#: What stands before the output of each life of an engine; its log goes on over restarts.
+HEADING = "--- engine %d started %s\n"
+
+#: How faulthandler begins what it says of a crash.
+CRASHES = (b"Fatal Python error: ", b"Windows fatal exception: ")
+
 
 def open_log(directory: Path, engine_id: int, log: Logger) -> int:
     """The descriptor a kernel is to write to; the null device if the system has no log for it.
+
+    An engine's log goes on when it is restarted: the traceback of its crash stays there.
 
     Raises:
         PermissionError: something of somebody else's stands where the log should be.
@@ -30,13 +43,60 @@ def open_log(directory: Path, engine_id: int, log: Logger) -> int:
     try:
         for each in (directory.parent.parent, directory.parent, directory):
             private_dir(each)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-        return open_private(directory / f"engine-{engine_id}.log", flags)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        fd = open_private(engine_log(directory, engine_id), flags)
     except OSError as error:
         if error.errno is None:
             raise
         log.warning("engine %d has no log: %s", engine_id, error)
         return os.open(os.devnull, os.O_WRONLY | getattr(os, "O_CLOEXEC", 0))
+    with contextlib.suppress(OSError):  # a full disk costs the log, not the engine
+        os.write(fd, (HEADING % (engine_id, time.strftime("%Y-%m-%d %H:%M:%S"))).encode())
+    return fd
+
+
+def engine_log(directory: Path, engine_id: int) -> Path:
+    """The log of one engine."""
+    return directory / f"engine-{engine_id}.log"
+
+
+def last_life(text: str) -> str:
+    """What an engine's log says of its present life."""
+    start = HEADING.partition("%")[0]
+    return text.rpartition(start)[2].partition("\n")[2] if start in text else text
+
+
+def tells_a_crash(path: Path) -> bool:
+    """Whether the log says where an engine was when it crashed in this life."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - KEPT_BYTES))
+        _, _, life = file.read().rpartition(HEADING.partition("%")[0].encode())
+        return any(crash in life for crash in CRASHES)
+    return False
+
+
+def remove_engine_logs(directory: Path) -> None:
+    """Remove the engines' logs, and their directory if there is nothing else in it."""
+    with contextlib.suppress(OSError):
+        for path in directory.glob("engine-*.log"):
+            path.unlink()
+        directory.rmdir()
+
+
+def forget_old_logs(own: Path, is_running: Callable[[str], bool]) -> None:
+    """Remove logs that are older than anybody wants, as a fleet starts.
+
+    Args:
+        own: The directory of the fleet that starts: the engines of its predecessors, of which
+            there may have been more, are not its own. The controller's log goes on.
+        is_running: Whether a fleet of some name runs.
+    """
+    remove_engine_logs(own)
+    with contextlib.suppress(OSError):
+        for directory in own.parent.iterdir():
+            times = [each.stat().st_mtime for each in (directory, *directory.iterdir())]
+            if max(times) < time.time() - KEPT_SECONDS and not is_running(directory.name):
+                shutil.rmtree(directory, ignore_errors=True)
 
 
 def trim(path: Path, max_bytes: int = MAX_LOG_BYTES, kept_bytes: int = KEPT_BYTES) -> bool:

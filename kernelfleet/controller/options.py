@@ -32,6 +32,8 @@ class HostOptions:
     restart: str = "never"
     #: Traits of ``Limits`` that differ from their defaults.
     limits: Mapping[str, int | None] = field(default_factory=dict)
+    #: Called now and then while a start takes long: how many engines answer, of how many.
+    on_progress: Callable[[int, int], object] | None = None
 
     def __post_init__(self) -> None:
         if self.restart not in RESTART_POLICIES:

@@ -25,6 +25,7 @@ from kernelfleet.controller.kernelspecs import about_the_trial
 from kernelfleet.controller.launcher import Incarnation, Launcher
 from kernelfleet.controller.limits import allow_engines
 from kernelfleet.controller.links import Links
+from kernelfleet.controller.logs import engine_log, tells_a_crash
 from kernelfleet.controller.options import HostOptions
 from kernelfleet.error_text import describe_death
 from kernelfleet.errors import StartError
@@ -173,6 +174,9 @@ class Roster:
                 if isinstance(outcome, BaseException):
                     engine.detach("dead", "EngineDied", f"it could not be restarted: {outcome}")
                 else:
+                    assert engine.incarnation is not None
+                    pid = engine.incarnation.pid
+                    self._log.info("engine %d was restarted, its pid is %s", engine.id, pid)
                     self._on_restarted(engine)
             self._changed()
         finally:
@@ -219,7 +223,7 @@ class Roster:
                 await self._abandon(engine, incarnation)
                 if not isinstance(error, TimeoutError | ConnectionError):
                     raise
-                log = self._logs / f"engine-{engine.id}.log"
+                log = engine_log(self._logs, engine.id)
                 trial = about_the_trial(incarnation.kernel_name) if incarnation.ipc_on_trial else ""
                 raise StartError(why_it_failed(engine, error, START_TIMEOUT, log, trial)) from None
             self._launcher.close_to_others(incarnation)
@@ -289,6 +293,9 @@ class Roster:
         signum = -exit_code if exit_code is not None and exit_code < 0 else None
         exit_code = exit_code if signum is None else None
         cause = describe_death(exit_code, signum)
+        if tells_a_crash(engine_log(self._logs, engine.id)):
+            # (the directory alone: engines that crash alike are to be told about in one line)
+            cause += f"; the traceback of the crash is in its log in {self._logs}"
         self._by_session.pop(incarnation.session_id, None)
         self._log.error("engine %d (pid %s) died: %s", engine.id, incarnation.pid, cause)
         links = engine.links

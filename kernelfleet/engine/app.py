@@ -20,13 +20,14 @@ from typing import Any
 import zmq
 from ipykernel.kernelapp import IPKernelApp
 from tornado import ioloop
-from traitlets import DottedObjectName, Int, Type
+from traitlets import Bool, DottedObjectName, Int, Type
 from traitlets.config import Config
 
 from kernelfleet.engine import bars, departure, interrupts, own_libraries, packing
-from kernelfleet.engine.iopub import CountingIOPubThread
+from kernelfleet.engine.iopub import CountingIOPubThread, EngineStream
 from kernelfleet.engine.kernel import EngineKernel
 from kernelfleet.engine.output_limit import DEFAULT_BYTES, OutputLimit
+from kernelfleet.engine.output_log import OutputLog
 
 
 class NoShellChannelThread:
@@ -57,6 +58,10 @@ class EngineApp(IPKernelApp):
     output_limit_bytes = Int(
         DEFAULT_BYTES, min=1, help="How much a command may put out; see engine/output_limit.py."
     ).tag(config=True)
+
+    log_output = Bool(False, help="Write what is printed to the engine's log as well.").tag(
+        config=True
+    )
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -143,6 +148,12 @@ class EngineApp(IPKernelApp):
         if not hasattr(sys.stderr, "_original_stdstream_copy"):
             super().patch_io()  # the descriptor is not captured
         faulthandler.enable()
+        if self.log_output:
+            copy = getattr(sys.stderr, "_original_stdstream_copy", None)
+            log = OutputLog(sys.__stderr__.fileno() if copy is None else copy)  # type: ignore[union-attr]
+            for stream in (sys.stdout, sys.stderr):
+                if isinstance(stream, EngineStream):
+                    stream.log = log
 
     def log_connection_info(self) -> None:
         """As a kernel that has a parent: others print advice, which on a full disk is the end."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,7 @@ from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult
 
 from kernelfleet.engine.interrupts import Cancellation, run_cancellable, run_interruptible
 from kernelfleet.engine.namespace import Namespace
+from kernelfleet.engine.scripts import Script, running_as_script
 from kernelfleet.engine.tracebacks import render_plainly, users_frames
 from kernelfleet.error_text import text_of
 
@@ -75,11 +77,16 @@ def survive_broken_texts(shell: Any) -> None:
 
 
 async def run_cell(
-    shell: Any, namespace: Namespace, code: str, *, store_history: bool = True
+    shell: Any,
+    namespace: Namespace,
+    code: str,
+    *,
+    store_history: bool = True,
+    script: Script | None = None,
 ) -> CellOutcome:
     """Run a cell in the shell, publishing what it prints and shows.
 
-    Without ``store_history`` it uses up no number.
+    Without ``store_history`` it uses up no number; with ``script`` it is the text of a file.
     """
     shell._last_traceback = None
     shell._last_traceback_during_displayhook = False
@@ -90,8 +97,9 @@ async def run_cell(
             _count_blank(shell, code)
             _forget_unsaved(shell)
         return CellOutcome(number, code)
-    cell = _Cell(shell, code, store_history)
-    result = await cell.run()
+    cell = _Cell(shell, code, store_history, plain=script is not None and script.is_plain)
+    with running_as_script(shell, script, code) if script is not None else nullcontext():
+        result = await cell.run()
     outcome = CellOutcome(number, cell.translated)
     _note_error(shell, result, outcome)
     if outcome.error is None:
@@ -118,10 +126,11 @@ def _count_blank(shell: Any, code: str) -> None:
 class _Cell:
     """One cell on its way through the shell."""
 
-    def __init__(self, shell: Any, code: str, store_history: bool) -> None:
+    def __init__(self, shell: Any, code: str, store_history: bool, *, plain: bool = False) -> None:
         self.shell = shell
         self.code = code
         self.store_history = store_history
+        self.plain = plain  # Python's language, in which nothing is to be translated
         self.translated = code
         self.exc_tuple: Any = None
         self.awaits = False
@@ -143,6 +152,8 @@ class _Cell:
 
     def _prepare(self) -> None:
         shell = self.shell
+        if self.plain:
+            return
         try:
             self.translated = shell.transform_cell(self.code)
         except Exception:  # noqa: BLE001 - the user's transformers

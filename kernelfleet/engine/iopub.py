@@ -30,6 +30,7 @@ from zmq.eventloop.zmqstream import ZMQStream
 
 from kernelfleet.engine.network_threads import NetworkThreads
 from kernelfleet.engine.output_limit import OutputLimit
+from kernelfleet.engine.output_log import OutputLog
 
 _READ_BYTES = 65536
 
@@ -201,6 +202,8 @@ class EngineStream(OutStream):
     _flush_overdue = 0.0
     _buffer_parent: dict[str, Any] | None = None
     _buffer: Any = None
+    #: Where a copy of what is published goes, if it is wanted: the engine's log.
+    log: OutputLog | None = None
 
     def write(self, string: str) -> int:
         """Write text; see ``OutStream.write``."""
@@ -243,6 +246,8 @@ class EngineStream(OutStream):
 
     def _flush_buffers(self) -> Iterator[tuple[dict[str, Any], str]]:
         for parent, text in super()._flush_buffers():
+            if self.log is not None:
+                self.log.write(text)
             for start in range(0, len(text), _PIECE):
                 yield parent, text[start : start + _PIECE]
 

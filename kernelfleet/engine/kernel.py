@@ -28,6 +28,7 @@ from kernelfleet.engine.calls import call
 from kernelfleet.engine.namespace import Namespace
 from kernelfleet.engine.peek import Peeker
 from kernelfleet.engine.requests import Answer, Request, error_answer, parse, reply
+from kernelfleet.engine.scripts import Script
 from kernelfleet.engine.tracebacks import render, show_causes_where_they_were_raised
 from kernelfleet.errors import SerializationError
 from kernelfleet.wire import functions
@@ -211,11 +212,13 @@ class EngineKernel(IPythonKernel):
         if self.iopub_thread.subscriptions > 1:
             parent = request.as_parent()
             self._publish_execute_input(code, parent, self.shell.execution_count)
+        path = request.content.get("script_path")
+        script = None if path is None else Script(path, request.content["argv"])
         self._forward_input(request.content.get("allow_stdin", False))
         try:
             outcome = await execution.run_cell(
                 self.shell, self.namespace, code,
-                store_history=request.content.get("store_history", True),
+                store_history=request.content.get("store_history", True), script=script,
             )  # fmt: skip
         finally:
             self._restore_input()

@@ -17,12 +17,12 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from kernelfleet.client import ctrl_c
-from kernelfleet.client.client import label
+from kernelfleet.client.code import label
 from kernelfleet.client.progress import laggards
 from kernelfleet.client.shell import is_notebook
 from kernelfleet.notebook import layout
@@ -237,15 +237,21 @@ def _prefixed(engine_id: int, lines: Sequence[Any]) -> list[str]:
 def execute_live(
     shell: Any, client: MultiEngineClient, code: str, targets: list[int],
     *, timeout: float | None, status: bool, collapse: bool, live: bool, allow_stdin: bool,
+    content: Mapping[str, Any] | None = None, command: str = "",
 ) -> Any:  # fmt: skip
-    """Run code, show its output while it runs, and return the result, which shows itself."""
+    """Run code, show its output while it runs, and return the result, which shows itself.
+
+    ``content`` and ``command`` are as for ``start``.
+    """
     screen: Screen = NoScreen()
     if is_notebook(shell):
         screen = NotebookScreen(shell, live=live)
     elif live:
         screen = TerminalScreen(permanent=False)
     view = View(client, screen, status=status, collapse=collapse)
-    pending = start(client, code, targets, view, allow_stdin=allow_stdin)
+    pending = start(
+        client, code, targets, view, allow_stdin=allow_stdin, content=content, command=command
+    )
     good = False
     try:
         value = client._wait(pending, timeout, view.follow)
@@ -256,13 +262,30 @@ def execute_live(
 
 
 def start(
-    client: MultiEngineClient, code: str, targets: list[int], view: View, *, allow_stdin: bool
+    client: MultiEngineClient,
+    code: str,
+    targets: list[int],
+    view: View,
+    *,
+    allow_stdin: bool,
+    content: Mapping[str, Any] | None = None,
+    command: str = "",
 ) -> PendingResult:
-    """Send a command whose outputs go to a view as they come."""
+    """Send a command whose outputs go to a view as they come.
+
+    Args:
+        client: Whose call it is.
+        code: The cell.
+        targets: Which engines.
+        view: Shows the outputs.
+        allow_stdin: Whether the code may ask the user.
+        content: What else the engines are told of the code: that it is a script's.
+        command: What the queue shows, if not the beginning of the code.
+    """
     head = {
         "verb": "execute",
-        "content": {"code": code, "allow_stdin": allow_stdin},
-        "label": label(code),
+        "content": {**(content or {}), "code": code, "allow_stdin": allow_stdin},
+        "label": command or label(code),
     }
     pending: PendingResult = client._run(
         head, [], {"kind": "execute", "code": code},

@@ -27,7 +27,7 @@ from typing import Any
 
 from jupyter_core.paths import jupyter_data_dir, jupyter_runtime_dir
 
-from kernelfleet.errors import FleetExists, FleetNotFound
+from kernelfleet.errors import FleetExists, FleetNotFound, SeveralFleets
 from kernelfleet.wire.platforms import HERE
 from kernelfleet.wire.private import (
     is_ours,
@@ -364,7 +364,7 @@ def find_default() -> FleetFile:
     """The fleet named ``default``, else the only one running.
 
     Raises:
-        FleetNotFound: none runs, or several do; the message lists them.
+        FleetNotFound: none runs; or several do (SeveralFleets), which the message lists.
     """
     fleets = find_fleets()
     for fleet in fleets:
@@ -374,7 +374,7 @@ def find_default() -> FleetFile:
         return fleets[0]
     if fleets:
         names = ", ".join(repr(fleet.name) for fleet in fleets)
-        raise FleetNotFound(f"several fleets are running, name one of them: {names}")
+        raise SeveralFleets(f"several fleets are running, name one of them: {names}")
     raise FleetNotFound(
         "no fleet is running: start one with `kernelfleet start -n 4`, "
         "or in Python with `Fleet(n=4)`"

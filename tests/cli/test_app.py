@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -11,8 +13,9 @@ from importlib.metadata import entry_points
 import pytest
 
 import kernelfleet
-from kernelfleet.cli import app
+from kernelfleet.cli import app, application
 from kernelfleet.cli.base import COMMANDS, Command
+from kernelfleet.wire.connection import FleetFile, make_log_dir
 
 CLI = Callable[..., tuple[int, str, str]]
 
@@ -99,9 +102,32 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
         ("kernelfleet start --da", {"--daemonize"}),
         ("kernelfleet run --eng", {"--engines"}),
         ("kernelfleet logs --fo", {"--follow"}),
+        ("kernelfleet start --restart ", {"never", "on-death"}),
+        ("kernelfleet start --kernel py", {"python3"}),
+        ("kernelfleet start --Li", {"--Limits.queue_length"}),
+        ("kernelfleet stop ", {"sweep"}),
+        ("kernelfleet status s", {"sweep"}),
+        ("kernelfleet restart --name s", {"sweep"}),
+        ("kernelfleet logs ye", {"yesterday"}),
     ],
 )
-def test_the_shell_completes_sub_commands_and_options(line: str, expected: set[str]) -> None:
+def test_the_shell_completes_what_can_stand_there(
+    line: str, expected: set[str], running: Callable[..., FleetFile]
+) -> None:
+    running("sweep")
+    make_log_dir("yesterday")
+    assert expected <= completed(line)
+
+
+def test_the_shell_is_offered_nothing_that_is_traitlets_own() -> None:
+    words = completed("kernelfleet start --")
+    assert "--engines" in words
+    assert not {word for word in words if "." in word or re.fullmatch("--.", word)}
+    assert completed("kernelfleet start ") == set()
+
+
+def completed(line: str) -> set[str]:
+    """What a shell is offered for this line."""
     code = "from kernelfleet.cli.app import main; main()"
     run = subprocess.run(  # argcomplete answers on descriptor 8 and logs on 9
         ["sh", "-c", 'exec "$0" -c "$1" 8>&1 9>&2 >/dev/null', sys.executable, code],
@@ -118,9 +144,9 @@ def test_the_shell_completes_sub_commands_and_options(line: str, expected: set[s
         timeout=60,
     )
     words = {word.strip() for word in run.stdout.splitlines()}
-    assert expected <= words
     prefix = line.rpartition(" ")[2]
     assert all(word.startswith(prefix) for word in words)
+    return words
 
 
 def test_jupyter_finds_us_as_well() -> None:
@@ -132,3 +158,40 @@ def test_jupyter_finds_us_as_well() -> None:
 def test_the_shell_is_told_that_it_may_ask_us() -> None:
     with open(app.__file__, encoding="utf-8") as file:
         assert "PYTHON_ARGCOMPLETE_OK" in file.read(1024)
+
+
+#: Runs the entry point with a Ctrl-C in the middle of its imports.
+INTERRUPTED = """
+import os, signal, sys
+class Interrupt:
+    def find_spec(self, name, path, target=None):
+        if name == "traitlets":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupt())
+from kernelfleet.cli.app import main
+sys.exit(main())
+"""
+
+
+def test_ctrl_c_in_the_first_moment_is_no_traceback() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, "list"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_a_ctrl_c_that_is_ignored_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[object] = []
+    monkeypatch.setattr(application, "main", lambda _: seen.append(signal.getsignal(signal.SIGINT)))
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        app.main()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        app.main()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert seen == [signal.SIG_IGN, signal.default_int_handler]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from collections.abc import Callable
@@ -7,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kernelfleet import errors
-from kernelfleet.cli.base import COMMANDS, complain, exit_code_of, find_fleet
-from kernelfleet.wire.connection import FleetFile
+from kernelfleet.cli.base import COMMANDS
 
 CLI = Callable[..., tuple[int, str, str]]
 
@@ -40,14 +39,21 @@ def test_help_all_shows_the_settings_of_a_configuration_file(cli: CLI) -> None:
         (["start", "--foo"], "there is no option --foo;"),
         (["start", "--foo=1"], "there is no option --foo;"),
         (["start", "--daemonise"], "there is no option --daemonise (did you mean --daemonize?)"),
-        (["start", "-n"], "expected one argument"),
-        (["start", "-n", "many"], "expected an int, not the str 'many'"),
-        (["start", "-n", "0"], "should not be less than 1"),
-        (["start", "-n0"], "should not be less than 1"),
-        (["start", "--port", "99999"], "should not be greater than 65535"),
+        (["start", "-n"], "kernelfleet start: -n needs a value;"),
+        (["start", "--engines"], "kernelfleet start: --engines needs a value;"),
+        (["start", "-n", "many"], "-n takes a whole number, 1 or more, not many"),
+        (["start", "-n", "0"], "-n takes a whole number, 1 or more, not 0"),
+        (["start", "-n0"], "-n takes a whole number, 1 or more, not 0"),
+        (["start", "-n", ""], "-n takes a whole number, 1 or more, not ''"),
+        (["start", "--Start.n=0"], "-n takes a whole number, 1 or more, not 0"),
+        (["start", "--Start.fork=maybe"], "--Start.fork takes True or False, not maybe"),
+        (["start", "--Start.nn=1"], "there is no setting Start.nn (did you mean Start.n?)"),
+        (["start", "--port", "99999"], "--port takes a whole number from 1 to 65535, not 99999"),
+        (["start", "--restart", "yes"], "--restart takes never or on-death, not yes"),
+        (["start", "--log-level", "loud"], "--log-level takes DEBUG, INFO, WARN, ERROR or CRIT"),
+        (["logs", "--engine", "-1"], "--engine takes a whole number, 0 or more, not -1"),
+        (["stop", "--timeout", "soon"], "--timeout takes a number, 0 or more, not soon"),
         (["start", "--name", "a/b"], "'a/b' cannot name a fleet"),
-        (["start", "twice"], "start takes no argument 'twice'"),
-        (["list", "twice"], "list takes no argument 'twice'"),
         (["demo", "twice"], "demo takes no argument 'twice'"),
         (["stop", "a", "b"], "one fleet at most, not a b"),
     ],
@@ -63,12 +69,21 @@ def test_a_mistake_is_told_in_one_line_with_a_remedy(
     assert not out
 
 
-def test_a_bad_setting_in_the_configuration_file_is_a_mistake_too(cli: CLI, home: Path) -> None:
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("c.Start.n = 'many'", "c.Start.n takes a whole number, 1 or more, not many"),
+        ("c.Start.m = 4", "there is no setting Start.m"),
+    ],
+)
+def test_a_bad_setting_in_the_configuration_file_is_a_mistake_too(
+    cli: CLI, home: Path, line: str, complaint: str
+) -> None:
     (home / "config_dir").mkdir()
-    (home / "config_dir" / "jupyter_kernelfleet_config.py").write_text("c.Start.n = 'many'\n")
+    (home / "config_dir" / "jupyter_kernelfleet_config.py").write_text(f"{line}\n")
     code, _, err = cli("start", "--daemonize")
     assert code == 2
-    assert "expected an int, not the str 'many'" in err
+    assert complaint in err
 
 
 def test_a_configuration_file_that_does_not_load_is_a_mistake_too(cli: CLI, home: Path) -> None:
@@ -113,6 +128,18 @@ def test_one_generated_file_holds_the_settings_of_all_sub_commands(cli: CLI, hom
     assert file.read_text() == text
 
 
+def test_a_configuration_file_is_not_overwritten_where_nobody_can_answer(
+    cli: CLI, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = home / "mine.py"
+    file.write_text("# mine")
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    code, _, err = cli("--generate-config", "--config", str(file))
+    assert code == 2
+    assert f"{file} exists, and is kept; -y writes it anew" in err
+    assert file.read_text() == "# mine"
+
+
 def test_importing_a_command_does_not_import_what_its_help_can_do_without() -> None:
     code = "import sys, kernelfleet.cli.app, kernelfleet.cli.start; print(*sys.modules)"
     command = [sys.executable, "-c", code]
@@ -120,42 +147,3 @@ def test_importing_a_command_does_not_import_what_its_help_can_do_without() -> N
     assert {"zmq", "IPython", "jupyter_client", "rich", "psutil", "argcomplete"}.isdisjoint(
         run.stdout.split()
     )
-
-
-@pytest.mark.parametrize(
-    ("error", "code"),
-    [
-        (errors.FleetExists("x"), 10),
-        (errors.FleetNotFound("x"), 11),
-        (errors.CallTimeout("x"), 124),
-        (KeyboardInterrupt(), 130),
-        (errors.ControllerUnreachable("x"), 1),
-        (errors.StartError("x"), 1),
-    ],
-)
-def test_exit_codes_tell_scripts_what_went_wrong(error: BaseException, code: int) -> None:
-    assert exit_code_of(error) == code
-
-
-def test_a_complaint_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    complain("one\n  and another")
-    assert capsys.readouterr().err == "kernelfleet: one and another\n"
-
-
-def test_a_fleet_is_found_by_name_or_when_there_is_no_choice(
-    running: Callable[..., FleetFile],
-) -> None:
-    with pytest.raises(errors.FleetNotFound, match="there is none"):
-        find_fleet("sweep")
-    with pytest.raises(errors.FleetNotFound, match="no fleet is running"):
-        find_fleet(None)
-    running("sweep")
-    assert find_fleet("sweep").name == "sweep"
-    assert find_fleet(None).name == "sweep"
-    running("other")
-    with pytest.raises(errors.FleetNotFound, match="'other', 'sweep'"):
-        find_fleet(None)
-    with pytest.raises(errors.FleetNotFound, match="running: other, sweep"):
-        find_fleet("sweeep")
-    running("default")
-    assert find_fleet(None).name == "default"

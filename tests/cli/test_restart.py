@@ -72,8 +72,10 @@ def test_which_engines(
 def test_another_fleet_by_its_name(cli: CLI, running: Running, client: type[Client]) -> None:
     running()
     running("sweep")
-    assert cli("restart", "0", "--name", "sweep")[0] == 0
-    assert client.fleet == "sweep"
+    for words in (["0", "--name", "sweep"], ["sweep", "0"], ["0", "sweep"]):
+        client.fleet, client.restarted = "", None
+        assert cli("restart", *words)[0] == 0
+        assert (client.fleet, client.restarted) == ("sweep", 0)
 
 
 def test_no_fleet_is_told(cli: CLI) -> None:
@@ -83,7 +85,7 @@ def test_no_fleet_is_told(cli: CLI) -> None:
     assert "no fleet 'sweep' is running" in err
 
 
-@pytest.mark.parametrize("words", [["nonsense"], ["0", "2"]])
+@pytest.mark.parametrize("words", [["1:2:0"], ["0", "2"]])
 def test_what_is_no_target_is_refused(
     cli: CLI, running: Running, client: type[Client], words: list[str]
 ) -> None:

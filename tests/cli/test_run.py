@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kernelfleet.cli.base import UsageError
+from kernelfleet.cli.exits import UsageError
 from kernelfleet.cli.run import (
     RUN_SCRIPT,
     Job,

@@ -8,7 +8,14 @@ from collections.abc import Callable
 
 import pytest
 
-from kernelfleet.cli.status import cpu_percents, duration, engine_cells, engine_facts, refusals
+from kernelfleet.cli.status import (
+    cpu_percents,
+    duration,
+    engine_cells,
+    engine_facts,
+    fleet_cells,
+    refusals,
+)
 from kernelfleet.results import EngineInfo
 from kernelfleet.wire.connection import FleetFile
 
@@ -29,8 +36,8 @@ def test_the_list_has_a_row_per_fleet(cli: CLI, running: Running) -> None:
     code, out, _ = cli("list")
     header, _, first, second = [line.split() for line in out.splitlines()]
     assert code == 0
-    assert header[:3] == ["fleet", "pid", "up"]
-    assert first[:6] == ["default", str(os.getpid()), "1", "min", "5", "s"]
+    assert header[:4] == ["fleet", "engines", "pid", "up"]
+    assert first[:8] == ["default", "no", "answer", str(os.getpid()), "1", "min", "5", "s"]
     assert "127.0.0.1:10105" in first
     assert second[0] == "sweep"
     assert second[-2:] == ["-", str(file.path)]  # whole, however long
@@ -49,10 +56,18 @@ def test_the_list_as_json_has_a_version_and_no_secrets(cli: CLI, running: Runnin
                 "started": file.started,
                 "tcp": None,
                 "connection_file": str(file.path),
+                "engines": None,
+                "dead": None,
             }
         ],
     }
     assert "secret" not in out
+
+
+def test_the_list_tells_how_many_engines_live_and_how_many_are_dead() -> None:
+    facts = {"name": "a", "pid": 1, "started": time.time(), "tcp": None, "connection_file": "f"}
+    assert fleet_cells({**facts, "engines": 4, "dead": 0})[1] == "4"
+    assert fleet_cells({**facts, "engines": 3, "dead": 1})[1] == "3 (1 dead)"
 
 
 def test_a_row_of_status() -> None:

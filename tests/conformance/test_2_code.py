@@ -18,8 +18,10 @@ from kernelfleet import (
     NotAPendingResult,
     PendingResult,
     QueueCleared,
+    RemoteError,
     ResultList,
 )
+from kernelfleet.error_text import without_colours
 from kernelfleet.results import ExecutionResult
 from tests.conformance.expect import failing
 from tests.gate import Gate
@@ -166,6 +168,57 @@ def test_run_finds_a_bad_file_here(mec: MultiEngineClient, tmp_path: Path) -> No
         mec.run(script)
     assert caught.value.lineno == 2
     assert mec.execute("1")[0]["number"] == 1
+
+
+SCRIPT = """'What it does.'
+from __future__ import annotations
+import sys
+import neighbour_of_a_script
+def half(x: Nowhere):
+    return 1 / x
+print(__file__, sys.argv[1:], __doc__, neighbour_of_a_script.name)
+1 + 1
+if "fail" in sys.argv:
+    half(0)
+sys.exit({status})
+"""
+
+
+@promise("2: run(path) is as `kernelfleet run`: siblings, __file__, arguments, its own name")
+def test_a_script_runs_as_python_would_run_it(mec: MultiEngineClient, tmp_path: Path) -> None:
+    script = tmp_path / "folder" / "script.py"
+    script.parent.mkdir()
+    script.write_text(SCRIPT.format(status=0))
+    (tmp_path / "folder" / "neighbour_of_a_script.py").write_text("name = 'beside it'")
+    (result,) = mec.run(script, targets=0, args=["--steps", "3"])
+    assert result.stdout == f"{script} ['--steps', '3'] What it does. beside it\n"
+    assert not result.outputs[1:]  # the value of an expression is not shown
+    assert mec.keys(targets=0) == [["annotations", "sys", "neighbour_of_a_script", "half"]]
+    assert mec.execute("'script.py' in str(sys.argv)", targets=0)[0].value is False
+    with failing(ZeroDivisionError, engines=[0]) as failed:
+        mec.run(script, targets=0, args=["fail"])
+    traceback = without_colours("\n".join(failed.value.failures[0].traceback))
+    assert f"File {script}:6, in half" in traceback
+    assert "----> 6     return 1 / x" in traceback
+    assert "Cell" not in traceback
+    script.write_text(SCRIPT.format(status=3))
+    with failing(RemoteError, engines=[0]):
+        mec.run(script, targets=0)
+    with failing(NameError, engines=[0]):
+        mec.execute("def f(x: Nowhere): pass", targets=0)  # the script's future was its own
+
+
+@promise("2: run(path) says what it is in the queue, and takes texts as arguments")
+def test_a_script_in_the_queue(mec: MultiEngineClient, tmp_path: Path, gate: Gate) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(gate.code)
+    with pytest.raises(TypeError, match="args is a list of texts, not '--steps 3'"):
+        mec.run(script, args="--steps 3")
+    running = mec.run(script, targets=0, block=False)
+    gate.entered(1)
+    assert mec.queue_status(targets=0)[0][1]["pending"] == "run('script.py')"
+    gate.open()
+    assert len(running.r) == 1
 
 
 @promise("2: clear_queue() returns [None] * n and drops what waits; what runs goes on")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from kernelfleet import (
     QueueCleared,
     UnsupportedOperation,
 )
+from kernelfleet.error_text import without_colours
 from tests.conformance.expect import failing
 from tests.fleets import eventually
 from tests.gate import Gate
@@ -182,3 +184,20 @@ def test_targets_are_checked_first(mec: MultiEngineClient) -> None:
 def test_what_a_plain_kernel_cannot_do_is_said(mec: MultiEngineClient) -> None:
     with pytest.raises(UnsupportedOperation, match="cannot peek"):
         mec.peek("x")
+
+
+def test_a_script_runs_as_python_would_run_it(mec: MultiEngineClient, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\nimport beside_a_plain_script\nprint(__file__, sys.argv[1:])\n"
+        "if 'fail' in sys.argv:\n    1 / 0\nexit(0)\n"
+    )
+    (tmp_path / "beside_a_plain_script.py").touch()
+    (result,) = mec.run(script, targets=0, args=["--steps", "3"])
+    assert result.stdout == f"{script} ['--steps', '3']\n"
+    with failing(ZeroDivisionError, engines=[0]) as failed:
+        mec.run(script, targets=0, args=["fail"])
+    traceback = without_colours("\n".join(failed.value.failures[0].traceback))
+    assert f"File {script}:5" in traceback
+    assert "----> 5     1 / 0" in traceback
+    assert mec.execute("import sys; exit is sys.exit", targets=0).values() == [False]

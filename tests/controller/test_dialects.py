@@ -156,7 +156,7 @@ def test_an_expression_that_failed_is_an_error_by_name() -> None:
 
 def test_a_portable_execute_is_an_ordinary_one_that_aborts_nobody() -> None:
     session = make_session(b"key", "c")
-    _, frames = encode_portable(session, job(code="x").request, [])
+    _, frames = encode_portable(session, job(code="x").request, [], "bash")
     sent = decode(session, frames)
     assert sent.msg_type == "execute_request"
     assert sent.content["code"] == "x"
@@ -165,9 +165,25 @@ def test_a_portable_execute_is_an_ordinary_one_that_aborts_nobody() -> None:
     assert not sent.content["stop_on_error"]
 
 
+def test_a_script_is_wrapped_for_python_and_is_code_to_other_languages() -> None:
+    session = make_session(b"key", "c")
+    request = job(code="x").request
+    request.content.update(script_path="/there/tool.py", argv=["tool.py", "3"])
+
+    def code_for(language: str) -> str:
+        _, frames = encode_portable(session, request, [], language)
+        return str(decode(session, frames).content["code"])
+
+    script = code_for("python")
+    assert script.endswith("__kernelfleet_script__('x', '/there/tool.py', ['tool.py', '3'])")
+    assert code_for("bash") == "x"
+    request.content["script_path"] = "/there/tool.ipy"
+    assert code_for("python") == "x"
+
+
 def test_portable_data_travel_as_text_and_leave_no_history() -> None:
     session = make_session(b"key", "c")
-    _, frames = encode_portable(session, job("push").request, [b"\x00data"])
+    _, frames = encode_portable(session, job("push").request, [b"\x00data"], "python")
     content = decode(session, frames).content
     assert base64.b64encode(b"\x00data").decode() in content["user_expressions"]["r"]
     assert content["silent"]

@@ -2,11 +2,21 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from pathlib import Path
 
 import pytest
 
-from kernelfleet.controller.logs import open_log, trim
+from kernelfleet.controller.logs import (
+    KEPT_SECONDS,
+    engine_log,
+    forget_old_logs,
+    last_life,
+    open_log,
+    remove_engine_logs,
+    tells_a_crash,
+    trim,
+)
 
 
 def test_a_large_log_is_cut_down_to_its_last_part_and_can_be_appended_to(tmp_path: Path) -> None:
@@ -47,3 +57,68 @@ def test_a_log_that_leads_elsewhere_is_refused(tmp_path: Path) -> None:
     (tmp_path / "logs" / "name").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(PermissionError, match="is a link"):
         open_log(tmp_path / "logs" / "name", 0, logging.getLogger("kernelfleet"))
+
+
+LOG = logging.getLogger("kernelfleet")
+
+
+def write(directory: Path, engine_id: int, text: str) -> Path:
+    descriptor = open_log(directory, engine_id, LOG)
+    os.write(descriptor, text.encode())
+    os.close(descriptor)
+    return engine_log(directory, engine_id)
+
+
+def test_the_log_of_an_engine_goes_on_when_it_is_restarted(tmp_path: Path) -> None:
+    write(tmp_path / "a" / "b", 1, "Fatal Python error: Segmentation fault\n")
+    log = write(tmp_path / "a" / "b", 1, "a new life\n")
+    first, fatal, second, last = log.read_text().splitlines()
+    assert first.startswith("--- engine 1 started 20")
+    assert fatal == "Fatal Python error: Segmentation fault"
+    assert second.startswith("--- engine 1 started 20")
+    assert last == "a new life"
+    assert last_life(log.read_text()) == "a new life\n"
+    assert last_life("no heading\n") == "no heading\n"
+
+
+def test_only_a_crash_of_the_present_life_is_told(tmp_path: Path) -> None:
+    directory = tmp_path / "a" / "b"
+    log = write(directory, 0, "usual words\n")
+    assert not tells_a_crash(log)
+    write(directory, 0, "Fatal Python error: Aborted\n\nCurrent thread 0x01:\n")
+    assert tells_a_crash(log)
+    write(directory, 0, "")
+    assert not tells_a_crash(log)
+    assert not tells_a_crash(directory / "engine-7.log")
+
+
+def test_a_fleet_begins_without_the_engine_logs_of_its_predecessors(tmp_path: Path) -> None:
+    own = tmp_path / "logs" / "sweep"
+    write(own, 0, "old")
+    write(own, 7, "older")
+    (own / "controller.log").write_text("goes on")
+    forget_old_logs(own, lambda _: False)
+    assert [path.name for path in own.iterdir()] == ["controller.log"]
+
+
+def test_logs_of_fleets_that_ended_long_ago_are_removed(tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    for name in ("old", "runs", "recent", "sweep"):
+        path = write(logs / name, 0, "text")
+        if name != "recent":
+            for each in (path, path.parent):
+                os.utime(each, (0, time.time() - KEPT_SECONDS - 60))
+    forget_old_logs(logs / "sweep", lambda name: name == "runs")
+    assert sorted(path.name for path in logs.iterdir()) == ["recent", "runs"]
+    forget_old_logs(tmp_path / "nothing" / "here", lambda _: False)
+
+
+def test_engine_logs_go_with_their_directory_unless_something_else_is_there(tmp_path: Path) -> None:
+    write(tmp_path / "logs" / "a", 0, "text")
+    write(tmp_path / "logs" / "b", 0, "text")
+    (tmp_path / "logs" / "b" / "controller.log").touch()
+    remove_engine_logs(tmp_path / "logs" / "a")
+    remove_engine_logs(tmp_path / "logs" / "b")
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == [
+        "logs", "logs/b", "logs/b/controller.log",
+    ]  # fmt: skip

@@ -1,0 +1,77 @@
+"""How a command line says which fleet it is about: by a word, or by ``--name``."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from traitlets import Unicode
+
+from kernelfleet import errors
+from kernelfleet.cli import completion
+from kernelfleet.cli.base import Command
+from kernelfleet.cli.exits import UsageError
+from kernelfleet.wire import connection
+
+#: What the option that names a fleet says about itself.
+NAME_HELP = "The fleet's name, as the argument NAME (`default`, else the only one running)."
+
+
+class NamedCommand(Command):
+    """A command about one fleet: ``stop sweep`` and ``stop --name sweep`` are the same.
+
+    A subclass has ``"name": "Stop.fleet_name"`` among its aliases (with its own name, since
+    traitlets lets a setting of the subclass win over one of this class).
+    """
+
+    fleet_name = Unicode(None, allow_none=True, help=NAME_HELP).tag(
+        config=True, completer=completion.fleets
+    )
+    completes_arguments: ClassVar[Any] = completion.fleets
+
+    def given_name(self, words: list[str] | None = None) -> str | None:
+        """The fleet's name: the argument, else ``--name``, else what the configuration says.
+
+        Args:
+            words: The arguments that may be the name, if some of them are something else.
+
+        Raises:
+            UsageError: there are several, or it cannot name a fleet.
+        """
+        words = self.extra_args if words is None else words
+        if len(words) > 1:
+            raise UsageError(f"one fleet at most, not {' '.join(words)}")
+        option = self.cli_config.get(type(self).__name__, {}).get("fleet_name")
+        if words and option not in (None, words[0]):
+            raise UsageError(f"the fleet is named twice, {words[0]} and --name {option}")
+        name = words[0] if words else self.fleet_name
+        try:
+            return name if name is None else connection.check_name(name)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+
+
+def find_fleet(name: str | None, *, may_start: bool = True) -> connection.FleetFile:
+    """The running fleet called ``name``; without a name `default`, else the only one running.
+
+    Args:
+        name: Which.
+        may_start: Whether starting a fleet would help the user, who may have wanted to stop one.
+
+    Raises:
+        FleetNotFound: there is none.
+        SeveralFleets: there are several to choose from.
+    """
+    running = connection.find_fleets()
+    if name is None:
+        if not running and not may_start:
+            raise errors.FleetNotFound("no fleet is running")
+        return connection.find_default()
+    for fleet in running:
+        if fleet.name == name:
+            return fleet
+    others = ", ".join(fleet.name for fleet in running)
+    advice = f"; `kernelfleet start --name {name}` starts it" if may_start else ""
+    raise errors.FleetNotFound(
+        f"no fleet {name!r} is running ({f'running: {others}' if others else 'there is none'})"
+        + advice
+    )

@@ -1,0 +1,38 @@
+"""How far a long start is, on stderr: a line that redraws itself, or now and then a line."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TextIO
+
+#: How often a file, where lines stay, gets one.
+LINE_SECONDS = 5.0
+
+
+class StartProgress:
+    """Shows how many engines answer already; a start that takes no second is not talked about."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._redraws = self._stream.isatty()
+        self._drawn = False
+        self._next_line = 0.0
+
+    def show(self, ready: int, n: int) -> None:
+        """Tell that ``ready`` of ``n`` engines answer."""
+        text = f"starting: {ready} of {n} engine{'' if n == 1 else 's'} answer"
+        if self._redraws:
+            self._stream.write(f"\r{text}\x1b[K")
+            self._drawn = True
+        elif time.monotonic() >= self._next_line:
+            self._next_line = time.monotonic() + LINE_SECONDS
+            self._stream.write(f"{text}\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Take the line away: what comes next says how it ended."""
+        if self._drawn:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+            self._drawn = False

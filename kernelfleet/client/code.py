@@ -1,0 +1,146 @@
+"""Running code on engines: a cell, or a script of this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from kernelfleet.client import shell as shells
+from kernelfleet.client.base import BaseClient
+from kernelfleet.client.connection import OnOutput
+from kernelfleet.client.source import read_script
+from kernelfleet.client.targets import Targets, check_block
+
+
+class CodeVerbs(BaseClient):
+    """``execute`` and ``run``."""
+
+    def execute(
+        self,
+        code: str,
+        targets: Targets | None = None,
+        block: bool | None = None,
+        *,
+        timeout: float | None = None,
+        on_output: OnOutput | None = None,
+        progress: bool | None = None,
+    ) -> Any:
+        """Run code on engines as IPython would: magics, ``!shell``, top-level ``await``.
+
+        Args:
+            code: One cell.
+            targets: Which engines; None takes the client's.
+            block: Wait for the value, or return a PendingResult; None takes the client's.
+            timeout: Seconds to wait; None means no limit. The work goes on after it.
+            on_output: Called as ``on_output(engine_id, msg_type, content)`` with each Jupyter
+                output message as it comes, on kernelfleet's own thread.
+            progress: Show a bar if it takes long; None takes the client's.
+
+        Returns:
+            A ResultList of result dicts, in target order.
+
+        Raises:
+            CompositeError: it failed on one or more engines; it keeps the others' results.
+            CallTimeout: ``timeout`` expired.
+            InvalidEngineID: an engine is not there; nothing was sent.
+        """
+        if not isinstance(code, str):
+            raise TypeError(f"code must be a str, not {type(code).__name__}")
+        return self._execute(
+            {"code": code}, label(code), targets, block,
+            timeout=timeout, on_output=on_output, progress=progress,
+        )  # fmt: skip
+
+    def _execute(
+        self,
+        content: dict[str, Any],
+        label: str,
+        targets: Targets | None,
+        block: bool | None,
+        *,
+        timeout: float | None,
+        on_output: OnOutput | None,
+        progress: bool | None,
+    ) -> Any:
+        """Run a cell, or with ``script_path`` in the content a script."""
+        blocks, ids = self._blocks(block, timeout), self._resolve(targets)
+        if blocks and on_output is None and shells.shows_live():
+            shows = self.progress if progress is None else check_block(progress, "progress")
+            return shells.execute_live(self, content, label, ids, timeout, shows)
+        return self._run(
+            {"verb": "execute", "content": content, "label": label},
+            [], {"kind": "execute", "code": content["code"]},
+            targets=ids, blocks=blocks, timeout=timeout, on_output=on_output,
+            progress=progress,
+        )  # fmt: skip
+
+    def run(
+        self,
+        path: str | os.PathLike[str],
+        targets: Targets | None = None,
+        block: bool | None = None,
+        *,
+        args: Sequence[str] = (),
+        timeout: float | None = None,
+        on_output: OnOutput | None = None,
+        progress: bool | None = None,
+    ) -> Any:
+        """Run a local script on engines, as ``python script.py`` would, in their namespace.
+
+        It finds its ``__file__`` and its arguments, imports the modules beside it (where an engine
+        sees the folder), has its own name in tracebacks, and ends well with ``sys.exit(0)``. What
+        it defines stays on the engine. An ``.ipy`` file may hold IPython's syntax.
+
+        Args:
+            path: The script. It is read and compiled here; the engines need not see the file.
+            targets: Which engines; None takes the client's.
+            block: Wait for the value, or return a PendingResult; None takes the client's.
+            args: What the script finds in ``sys.argv`` behind its name.
+            timeout: Seconds to wait; None means no limit. The work goes on after it.
+            on_output: As for ``execute``.
+            progress: Show a bar if it takes long; None takes the client's.
+
+        Returns:
+            A ResultList of result dicts, in target order.
+
+        Raises:
+            OSError: the file cannot be read.
+            SyntaxError: it does not compile; nothing was sent.
+            CompositeError: it failed on one or more engines.
+
+        Example:
+            >>> mec.run("simulate.py", args=["--steps", "100"])  # doctest: +SKIP
+        """
+        if isinstance(args, str) or not all(isinstance(each, str) for each in args):
+            raise TypeError(f"args is a list of texts, not {args!r}")
+        script = Path(path)
+        return self._run_script(
+            read_script(script), str(script.resolve()), [os.fspath(path), *args], targets, block,
+            timeout=timeout, on_output=on_output, progress=progress,
+        )  # fmt: skip
+
+    def _run_script(
+        self,
+        code: str,
+        path: str,
+        argv: Sequence[str],
+        targets: Targets | None = None,
+        block: bool | None = None,
+        *,
+        timeout: float | None = None,
+        on_output: OnOutput | None = None,
+        progress: bool | None = None,
+    ) -> Any:
+        content = {"code": code, "script_path": path, "argv": list(argv)}
+        return self._execute(
+            content, f"run({Path(path).name!r})", targets, block,
+            timeout=timeout, on_output=on_output, progress=progress,
+        )  # fmt: skip
+
+
+def label(code: str) -> str:
+    """What ``queue_status`` shows of a command: ``execute('time.sleep(2)')``, cut to a line."""
+    text = repr(code)
+    return f"execute({text if len(text) <= 200 else text[:150] + '...' + text[-40:]})"
