@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterator
 
 import psutil
 
+from kernelfleet.controller.processes import all_processes
 from kernelfleet.wire import marks as words
 from kernelfleet.wire.platforms import HERE
 
@@ -41,7 +42,7 @@ async def end_all(marks: Collection[str]) -> None:
 def carriers(marks: Collection[str]) -> list[psutil.Process]:
     """The living processes that carry one of the marks; never this one."""
     found = []
-    for process in psutil.process_iter():
+    for process in all_processes():
         if process.pid == os.getpid():
             continue
         with contextlib.suppress(psutil.Error, OSError):  # somebody else's, or just gone

@@ -62,12 +62,17 @@ class Guardian:
             bufsize=0,
             start_new_session=True,
         )
+        if self._process.stdin is not None:  # one that is stopped must not stop us
+            os.set_blocking(self._process.stdin.fileno(), False)
         self._say("".join(f"+{pid}\n" for pid in self._guarded))
 
     def _say(self, text: str) -> None:
         if self._process is not None and self._process.stdin is not None:
             with contextlib.suppress(OSError):  # it was killed; the next kernel brings up another
-                self._process.stdin.write(text.encode())
+                if self._process.stdin.write(text.encode()) is None:
+                    # It was stopped for so long that the pipe is full, and would miss this.
+                    self._end()
+                    self._start()
 
     def _end(self) -> None:
         process, self._process = self._process, None

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import signal
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 import psutil
@@ -44,12 +45,32 @@ def open_pidfd(pid: int | None) -> int:
         return -1
 
 
+def all_processes() -> Iterator[psutil.Process]:
+    """Every process that can be seen; none where the system shows none (Linux without /proc)."""
+    with contextlib.suppress(IndexError):  # what psutil 7.2 makes of an empty table
+        yield from psutil.process_iter()
+
+
 def has_ended(pid: int) -> bool:
     """Whether the process is gone or a zombie."""
     try:
         return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
+        return _has_ended_unseen(pid)
+
+
+def _has_ended_unseen(pid: int) -> bool:
+    """The same of a process that is in no table, as there is none without /proc."""
+    if not hasattr(os, "waitid"):
         return True
+    try:
+        os.kill(pid, 0)
+        ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, ChildProcessError):
+        return False  # it is there, and no child of ours
+    return ended is not None
 
 
 def on_readable_once(
@@ -122,7 +143,15 @@ async def _poll_until_over(processes: Sequence[Watched]) -> None:
 
 def _is_over(process: Watched) -> bool:
     assert process.pid is not None, "an engine elsewhere is waited for through its provisioner"
+    if process.pidfd >= 0:
+        return _is_readable(process.pidfd)
     return has_ended(process.pid)
+
+
+def _is_readable(fd: int) -> bool:
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def terminate_group(pid: int | None) -> None:
@@ -159,7 +188,7 @@ def _signal_group(pid: int | None, signum: int) -> None:
 def descendants(roots: Iterable[int]) -> list[psutil.Process]:
     """Every process below ``roots``, those in sessions of their own too, in one look."""
     children: dict[int, list[psutil.Process]] = {}
-    for process in psutil.process_iter():
+    for process in all_processes():
         with contextlib.suppress(psutil.Error):
             children.setdefault(process.ppid(), []).append(process)
     found: list[psutil.Process] = []

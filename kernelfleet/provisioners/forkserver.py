@@ -25,7 +25,11 @@ from typing import Any
 from kernelfleet.provisioners.kinds import Kind, environment_of
 from kernelfleet.wire.safe_start import safely
 
+#: How long it may take to load what is preloaded, and then to fork.
 START_TIMEOUT = 30.0
+FORK_TIMEOUT = 5.0
+#: How often one that has not answered is told to go on, should somebody have stopped it.
+WAKE_SECONDS = 0.5
 #: A fork server has the size of a kernel: more kinds than this start their kernels without one.
 MAX_SERVERS = 4
 
@@ -70,6 +74,7 @@ class ForkedProcess:
 
     def _await_exit_code(self) -> None:
         """It has ended; the fork server is about to say how, or has died itself."""
+        self._server.wake()
         deadline = time.monotonic() + 1.0
         while self.returncode is None and time.monotonic() < deadline and self._server.alive:
             _is_readable(self._server.fileno(), 0.05)
@@ -203,7 +208,7 @@ class ForkServer:
         self._watch(loop)
         try:
             socket.send_fds(self._socket, [json.dumps(request).encode()], fds)
-            pid = await asyncio.wait_for(asyncio.wrap_future(answer), START_TIMEOUT)
+            pid = await self._answer_to(answer)
         except (OSError, TimeoutError) as error:
             self.pump()
             raise ForkServerError(f"the fork server does not answer: {error}") from error
@@ -211,6 +216,27 @@ class ForkServer:
             self._answers.pop(request_id, None)
             self._unwatch(loop)
         return self._adopt(pid)
+
+    async def _answer_to(self, answer: concurrent.futures.Future[int]) -> int:
+        """Wait for the pid.
+
+        Raises:
+            TimeoutError: it takes too long.
+        """
+        waiting = asyncio.wrap_future(answer)
+        begun = time.monotonic()
+        while True:
+            self.wake()
+            with contextlib.suppress(TimeoutError):
+                return await asyncio.wait_for(asyncio.shield(waiting), WAKE_SECONDS)
+            limit = FORK_TIMEOUT if self._ready else START_TIMEOUT
+            if time.monotonic() - begun > limit:
+                raise TimeoutError(f"not within {limit:g} s")
+
+    def wake(self) -> None:
+        """Let a fork server go on that somebody has stopped; one that runs takes no notice."""
+        with contextlib.suppress(OSError):
+            self._process.send_signal(signal.SIGCONT)
 
     def _adopt(self, pid: int) -> ForkedProcess:
         with self.lock:
@@ -304,6 +330,7 @@ class ForkServer:
 
     def close(self) -> None:
         """End the zygote, and with it kernels that still run."""
+        self.wake()
         self.pump()
         with self.lock:
             was_alive, self.alive = self.alive, False

@@ -11,12 +11,14 @@ death of a process        pidfd, at once    polled             polled
 what a kernel started     its group         its group          its descendants
 ========================  ================  =================  =================
 
-A Linux too old for one of these does without it like the others.
+A Linux too old for one of these does without it like the others, and so does one where a sandbox
+(seccomp) refuses the call: what counts is whether it works.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Container
 from dataclasses import dataclass
@@ -60,8 +62,29 @@ def platform_of(name: str, offers: Container[str]) -> Platform:
     )
 
 
+def _has_pidfds() -> bool:
+    """Whether the calls that are there work as well."""
+    try:
+        fd = os.pidfd_open(os.getpid())
+    except (OSError, AttributeError):
+        return False
+    try:
+        signal.pidfd_send_signal(fd, 0)
+    except (OSError, AttributeError):
+        return False
+    finally:
+        os.close(fd)
+    return True
+
+
+def offers() -> set[str]:
+    """Which of ``OFFERS`` work here."""
+    there = {name for name in OFFERS if hasattr(os, name)}
+    return there if _has_pidfds() else there - {"pidfd_open"}
+
+
 #: This system.
-HERE = platform_of(sys.platform, {name for name in OFFERS if hasattr(os, name)})
+HERE = platform_of(sys.platform, offers())
 
 
 def number_of_cores() -> int:

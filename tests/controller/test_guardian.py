@@ -85,6 +85,24 @@ def test_it_ends_with_the_last_process_it_guards_and_comes_again() -> None:
         child.wait()
 
 
+def test_a_guardian_that_is_stopped_does_not_stop_us_and_misses_nothing() -> None:
+    guardian = Guardian()
+    child = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    try:
+        guardian.watch(child.pid)
+        first = guardian._process
+        assert first is not None
+        os.kill(first.pid, signal.SIGSTOP)
+        while guardian._process is first:
+            guardian.watch(child.pid)
+        assert guardian._process is not None
+        assert first.poll() == -signal.SIGKILL
+    finally:
+        guardian.forget(child.pid)
+        child.kill()
+        child.wait()
+
+
 def test_a_guardian_that_was_killed_is_replaced_with_the_next_process() -> None:
     guardian = Guardian()
     children = [subprocess.Popen(["sleep", "600"], start_new_session=True) for _ in range(2)]

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import psutil
 import pytest
@@ -152,6 +153,21 @@ def test_a_zombie_and_a_number_that_nobody_has_have_ended(start: Start) -> None:
     process.kill()
     eventually(lambda: processes.has_ended(process.pid))
     assert processes.has_ended(2**22 + 1)
+
+
+def test_without_a_table_of_processes_deaths_are_seen_all_the_same(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = start()
+    stranger = psutil.Process().ppid()
+    monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path))
+    assert list(processes.all_processes()) == []
+    assert processes.descendants({os.getpid()}) == []
+    assert not processes.has_ended(mine.pid)
+    assert not processes.has_ended(stranger)
+    assert processes.has_ended(2**22 + 1)
+    mine.kill()
+    eventually(lambda: processes.has_ended(mine.pid))
 
 
 def test_no_descriptor_where_there_is_no_process(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""A fleet's fork server dies: engines go on, restart and scale bring up a new one."""
+"""A fleet's fork server dies or is stopped: engines go on, restart and scale have one in time."""
 
 from __future__ import annotations
 
@@ -62,3 +62,20 @@ def test_how_an_engine_ended_that_nobody_was_told_of_is_unknown(mec: MultiEngine
     assert isinstance(died, EngineDied)
     assert died.exit_code is None
     assert died.signal is None
+
+
+def test_one_that_is_stopped_delays_neither_a_restart_nor_the_end(
+    start_fleet: Callable[..., MultiEngineClient],
+) -> None:
+    mec = start_fleet(2)
+    zygote = parent_of(mec, 0)
+    for _ in range(2):
+        os.kill(zygote, signal.SIGSTOP)
+        mec.restart(0, timeout=10)
+    assert parent_of(mec, 0) == zygote
+    os.kill(zygote, signal.SIGSTOP)
+    with pytest.raises(CompositeError) as caught:
+        mec.execute("import os; os._exit(3)", targets=1, timeout=10)
+    (died,) = caught.value.exceptions
+    assert isinstance(died, EngineDied)
+    assert died.exit_code == 3

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -214,10 +215,57 @@ def test_a_kernel_that_nobody_waits_for_any_more_is_ended(server: ForkServer, mo
     )
 
 
+@pytest.mark.usefixtures("module")
+def test_a_server_that_was_stopped_goes_on_when_it_is_needed(server: ForkServer) -> None:
+    async def forks() -> None:
+        for _ in range(2):
+            os.kill(server.pid, signal.SIGSTOP)
+            process = await fork(server, "sys.exit(3)")
+        os.kill(server.pid, signal.SIGSTOP)
+        await until(lambda: process.poll() is not None)
+        assert process.returncode == 3
+
+    begun = time.monotonic()
+    asyncio.run(asyncio.wait_for(forks(), 20))
+    os.kill(server.pid, signal.SIGSTOP)
+    server.close()
+    assert time.monotonic() - begun < 5
+
+
+@pytest.mark.usefixtures("module")
+def test_a_server_that_is_stopped_while_it_is_asked_goes_on_soon(
+    server: ForkServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asleep = [True]  # the first signal comes before it is stopped
+    monkeypatch.setattr(server, "wake", lambda: asleep.pop() if asleep else ForkServer.wake(server))
+
+    async def forks() -> int | None:
+        os.kill(server.pid, signal.SIGSTOP)
+        return (await fork(server, "sys.exit(3)")).wait()
+
+    assert asyncio.run(asyncio.wait_for(forks(), 20)) == 3
+
+
+@pytest.mark.usefixtures("module")
+def test_a_server_that_does_not_answer_is_not_waited_for_as_long_as_one_that_loads(
+    server: ForkServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def forks() -> None:
+        await fork(server, "pass")
+        monkeypatch.setattr(server, "wake", lambda: None)
+        monkeypatch.setattr("kernelfleet.provisioners.forkserver.FORK_TIMEOUT", 0.1)
+        os.kill(server.pid, signal.SIGSTOP)
+        with pytest.raises(ForkServerError, match=r"does not answer: not within 0\.1 s"):
+            await fork(server, "pass")
+
+    asyncio.run(asyncio.wait_for(forks(), 10))
+
+
 def test_who_waits_for_a_kernel_is_told_when_the_server_is_ended(
-    server: ForkServer, module: str
+    server: ForkServer, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def end() -> None:
+        monkeypatch.setattr(server, "wake", lambda: None)
         os.kill(server.pid, signal.SIGSTOP)  # it will not answer
         asking = asyncio.ensure_future(fork(server, "pass"))
         await until(lambda: bool(server._answers))

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import sys
 
 import pytest
 
-from kernelfleet.wire.platforms import HERE, OFFERS, Platform, number_of_cores, platform_of
+from kernelfleet.wire.platforms import (
+    HERE,
+    OFFERS,
+    Platform,
+    number_of_cores,
+    offers,
+    platform_of,
+)
 
 UNIX = {"fork", "killpg"}
 
@@ -38,7 +47,7 @@ WINDOWS = Platform(
 
 
 @pytest.mark.parametrize(
-    ("name", "offers", "expected"),
+    ("name", "there", "expected"),
     [
         ("linux", set(OFFERS), LINUX),
         ("darwin", UNIX, MACOS),
@@ -50,13 +59,25 @@ WINDOWS = Platform(
         ("linux", UNIX, Platform(False, True, False, False, True, 107)),
     ],
 )
-def test_a_platform_gets_what_it_can_do(name: str, offers: set[str], expected: Platform) -> None:
-    assert platform_of(name, offers) == expected
+def test_a_platform_gets_what_it_can_do(name: str, there: set[str], expected: Platform) -> None:
+    assert platform_of(name, there) == expected
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="says what Linux offers")
 def test_this_linux_has_it_all() -> None:
     assert HERE == LINUX
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="refuses what Linux offers")
+@pytest.mark.parametrize("refused", ["pidfd_open", "pidfd_send_signal"])
+def test_a_call_that_a_sandbox_refuses_is_not_offered(
+    refused: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os if hasattr(os, refused) else signal, refused, refuse)
+    assert offers() == set(OFFERS) - {"pidfd_open"}
 
 
 def test_there_is_at_least_one_core(monkeypatch: pytest.MonkeyPatch) -> None:
