@@ -35,6 +35,8 @@ from kernelfleet.wire import connection as fleets
 
 JsonDict = dict[str, Any]
 Watch = Callable[[PendingResult, float | None], None]
+#: Starts a call; what it puts out goes to the function that is given.
+Begin = Callable[[OnOutput | None], PendingResult]
 Address = tuple[str, int] | str | os.PathLike[str] | None
 
 #: The attributes of a client that users may set.
@@ -239,6 +241,16 @@ class BaseClient:
             _settle(pending, interrupt)
             raise
         raise e.with_traceback(None)
+
+    def _wait_showing(self, begin: Begin, timeout: float | None, progress: bool | None) -> Any:
+        """Make a call whose result does not show what was printed, and wait for it.
+
+        In IPython its output is shown while it comes, and in its final form in the end.
+        """
+        shows_status = self.progress if progress is None else check_block(progress, "progress")
+        if shell.shows_output():
+            return shell.wait_showing(self, begin, timeout, progress=shows_status)
+        return self._wait(begin(None), timeout, self._watch(progress))
 
     def _remember(self, pending: PendingResult) -> None:
         """For ``barrier`` until it has ended, and for ``flush`` as long as somebody holds it."""

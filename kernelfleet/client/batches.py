@@ -78,11 +78,20 @@ class Printed:
 
     def add(self, engine: int, result: JsonDict) -> None:
         """Take over the outputs of a finished batch."""
-        if result.get("outputs"):
-            self.outputs.setdefault(engine, []).extend(result["outputs"])
+        for output in result.get("outputs") or ():
+            _append(self.outputs.setdefault(engine, []), output)
         for stream, texts in self.texts.items():
             if text := printed(result, stream):
                 texts[engine] = texts.get(engine, "") + text
+
+
+def _append(outputs: list[JsonDict], output: JsonDict) -> None:
+    """Add an output; text that goes on where the one before ended is one with it."""
+    last = outputs[-1] if outputs else {}
+    if output.get("output_type") == "stream" and last.get("name") == output.get("name"):
+        outputs[-1] = {**last, "text": last["text"] + output["text"]}
+    else:
+        outputs.append(output)
 
 
 class Backlog:

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kernelfleet.client.base import BaseClient
+from kernelfleet.client.connection import OnOutput
 from kernelfleet.client.partition import split
+from kernelfleet.client.pending import PendingResult
 from kernelfleet.client.targets import Targets, check_block
 from kernelfleet.errors import SerializationError
 from kernelfleet.wire.serialize import Frame, pack, pack_namespace
@@ -235,6 +237,8 @@ class DataVerbs(BaseClient):
     ) -> Any:
         """Call ``function(*args, **kwargs)`` on each engine; an ``async def`` is awaited there.
 
+        In IPython what it prints and displays is shown, by engine, while it comes.
+
         A function that itself has a parameter called ``targets``, ``block``, ``timeout`` or
         ``return_exceptions`` goes through ``functools.partial``.
 
@@ -255,10 +259,15 @@ class DataVerbs(BaseClient):
         if check_block(return_exceptions, "return_exceptions"):
             decode["return_exceptions"] = True
         head = {"verb": "apply", "payloads": [len(frames)], "label": f"apply({name})"}
-        return self._run(
-            head, frames, decode,
-            targets=ids, blocks=blocks, timeout=timeout,
-        )  # fmt: skip
+
+        def begin(on_output: OnOutput | None) -> PendingResult:
+            pending: PendingResult = self._run(
+                head, frames, decode,
+                targets=ids, blocks=False, timeout=None, on_output=on_output,
+            )  # fmt: skip
+            return pending
+
+        return self._wait_showing(begin, timeout, None) if blocks else begin(None)
 
     def keys(
         self,

@@ -21,7 +21,7 @@ from typing import Any
 
 from kernelfleet.client.batch_requests import BatchRequests
 from kernelfleet.client.batches import Backlog, Batch, Item, Outcome, Printed, Source
-from kernelfleet.client.connection import Connection, Reply, raise_if_refused
+from kernelfleet.client.connection import Connection, OnOutput, Reply, raise_if_refused
 from kernelfleet.client.decode import engine_error, unreadable
 from kernelfleet.client.outcomes import read_outcomes
 from kernelfleet.client.schedule import BUDGET_SECONDS, Assignment, BatchSizer
@@ -54,6 +54,8 @@ class Dispatcher:
         budget: Seconds after which a batch gives the rest of its items back; None is no limit.
         stop_on_error: A failing item ends the call on its engine.
         steal: Take waiting batches back when an engine idles.
+        keeps_output: Collect in ``printed`` what batches have put out.
+        on_output: Gets output messages as they come, on the loop thread.
     """
 
     def __init__(
@@ -71,9 +73,12 @@ class Dispatcher:
         budget: float | None = BUDGET_SECONDS,
         stop_on_error: bool = True,
         steal: bool = True,
+        keeps_output: bool = False,
+        on_output: OnOutput | None = None,
     ) -> None:
         now = list(engines())
         self.printed = Printed()
+        self._keeps_output, self._on_output = keeps_output, on_output
         self.assignment: Assignment[Batch] = Assignment(now)
         #: Held while a batch goes out, so that whoever holds it knows where each item is.
         self.sending = threading.RLock()
@@ -230,7 +235,9 @@ class Dispatcher:
             self._refuse_items(batch, error)
             return
         try:
-            future = self._connection.request(head, frames)
+            if self._on_output is not None:
+                head["stream"] = True
+            future = self._connection.request(head, frames, self._on_output)
         except MessageTooLarge as error:  # their own fault, not the connection's
             self._requests.not_sent(batch)
             self._fail(batch.items, error)
@@ -295,7 +302,8 @@ class Dispatcher:
     def _take_result(
         self, batch: Batch, result: JsonDict, frames: list[Any], was_first: bool
     ) -> None:
-        self.printed.add(batch.engine, result)
+        if self._keeps_output:
+            self.printed.add(batch.engine, result)
         if result["ok"]:
             self.assignment.occupied.discard(batch.engine)
             self._take_outcomes(batch, result, frames)

@@ -17,7 +17,7 @@ from concurrent.futures import CancelledError
 from typing import Any
 
 from kernelfleet.client.batches import Item, Outcome
-from kernelfleet.client.connection import Connection, Reply
+from kernelfleet.client.connection import Connection, OnOutput, Reply
 from kernelfleet.client.decode import Reader
 from kernelfleet.client.dispatch import Dispatcher
 from kernelfleet.client.future import Future
@@ -111,6 +111,7 @@ class MapRun:
         retries: int,
         label: str,
         return_exceptions: bool = False,
+        on_output: OnOutput | None = None,
     ) -> None:
         static = schedule == "static"
         self.total = len(items)
@@ -123,7 +124,8 @@ class MapRun:
             connection, present(connection, engines), source, self._settle,
             function=function, star=star, label=label, chunksize=chunksize,
             budget=None if static or chunksize is not None else BUDGET_SECONDS,
-            steal=not static, stop_on_error=not return_exceptions,
+            steal=not static, stop_on_error=not return_exceptions, keeps_output=True,
+            on_output=on_output,
         )  # fmt: skip
         self._return_exceptions = return_exceptions
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kernelfleet.client.base import BaseClient
+from kernelfleet.client.connection import OnOutput
 from kernelfleet.client.mapping import (
     MapResult,
     MapRun,
@@ -17,6 +18,7 @@ from kernelfleet.client.mapping import (
     present,
 )
 from kernelfleet.client.pairing import lazily_paired, paired
+from kernelfleet.client.pending import PendingResult
 from kernelfleet.client.targets import Targets, check_block, check_targets
 from kernelfleet.errors import NoEnginesRegistered
 
@@ -43,6 +45,8 @@ class MapVerbs(BaseClient):
         return_exceptions: bool = False,
     ) -> Any:
         """Like the builtin ``map``, over engines: the values as a list, in order.
+
+        In IPython what the items print and display is shown, by engine, while it comes.
 
         Items travel in batches that grow until one takes some tens of milliseconds; an engine
         that is done early takes over what waits behind another. An engine that dies loses
@@ -71,19 +75,34 @@ class MapVerbs(BaseClient):
         _check_function(function)
         check_options(schedule, chunksize, retries)
         ids, blocks = self._map_targets(targets), self._blocks(block, timeout)
+        check_block(return_exceptions, "return_exceptions")
         items, star = paired(sequences)
-        run = MapRun(
-            self._connection, ids, function, items,
+        begin = functools.partial(
+            self._begin_map, ids, function, items,
             star=star, schedule=schedule, chunksize=chunksize, retries=retries,
-            label=f"map({name_of(function)})",
-            return_exceptions=check_block(return_exceptions, "return_exceptions"),
+            return_exceptions=return_exceptions,
         )  # fmt: skip
-        pending = MapResult(self._connection, self._reader, run, ids)
-        run.start(pending)
         if not blocks:
+            pending = begin(None)
             self._remember(pending)
             return pending
-        return self._wait(pending, timeout, self._watch(progress))
+        return self._wait_showing(begin, timeout, progress)
+
+    def _begin_map(
+        self,
+        engines: list[int],
+        function: Function,
+        items: list[Any],
+        on_output: OnOutput | None,
+        **options: Any,
+    ) -> PendingResult:
+        label = f"map({name_of(function)})"
+        run = MapRun(
+            self._connection, engines, function, items, label=label, on_output=on_output, **options
+        )
+        pending = MapResult(self._connection, self._reader, run, engines)
+        run.start(pending)
+        return pending
 
     def imap(
         self,

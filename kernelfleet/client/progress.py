@@ -83,6 +83,17 @@ def _show(bar: Any, progress: dict[str, Any] | None) -> None:
     bar.refresh()
 
 
+def bar_line(method: str, progress: dict[str, Any], elapsed: float) -> str:
+    """The bar as a line of text, for where something else draws."""
+    from tqdm.std import tqdm
+
+    line = tqdm.format_meter(
+        progress["done"], progress["total"], elapsed, prefix=method, ncols=80,
+        unit=progress.get("unit", "engines"), bar_format=_FORMAT, postfix=laggards(progress),
+    )  # fmt: skip
+    return str(line).rstrip()
+
+
 def laggards(progress: dict[str, Any]) -> str:
     """``waiting for 1,3``, once some are done; or nothing."""
     left = progress.get("left", ())

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from kernelfleet.errors import FleetError
 
 if TYPE_CHECKING:
+    from kernelfleet.client.base import BaseClient, Begin
     from kernelfleet.client.client import MultiEngineClient
 
 
@@ -75,6 +76,27 @@ def shows_live() -> bool:
 
     in_main = threading.current_thread() is threading.main_thread()
     return Switch.live and in_main and somebody_watches()
+
+
+def shows_output() -> bool:
+    """Whether a blocking call whose result does not tell is to show what engines put out.
+
+    Also where nobody watches, as in a notebook that is executed: it would be lost otherwise.
+    """
+    if "IPython" not in sys.modules:
+        return False
+    shell = running_shell()
+    in_main = threading.current_thread() is threading.main_thread()
+    return shell is not None and in_main and (is_notebook(shell) or shows_live())
+
+
+def wait_showing(client: BaseClient, begin: Begin, timeout: float | None, *, progress: bool) -> Any:
+    """Wait for a call with its output shown; for where ``shows_output``."""
+    from kernelfleet.notebook import running
+
+    return running.wait_showing(
+        running_shell(), client, begin, timeout=timeout, status=progress, live=shows_live()
+    )
 
 
 def html() -> Any:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernelfleet.client import ctrl_c
 from kernelfleet.client.code import label
-from kernelfleet.client.progress import laggards
+from kernelfleet.client.progress import bar_line, laggards
 from kernelfleet.client.shell import is_notebook
 from kernelfleet.notebook import layout
 from kernelfleet.notebook.html import duration
@@ -31,6 +31,7 @@ from kernelfleet.notebook.screens import NoScreen, NotebookScreen, Screen, Termi
 from kernelfleet.notebook.transcript import Transcript
 
 if TYPE_CHECKING:
+    from kernelfleet.client.base import BaseClient, Begin
     from kernelfleet.client.client import MultiEngineClient
     from kernelfleet.client.pending import PendingResult
 
@@ -56,9 +57,7 @@ class View:
         collapse: Whether what is identical is shown once in the end.
     """
 
-    def __init__(
-        self, client: MultiEngineClient, screen: Screen, *, status: bool, collapse: bool
-    ) -> None:
+    def __init__(self, client: BaseClient, screen: Screen, *, status: bool, collapse: bool) -> None:
         self._client, self._screen = client, screen
         self._wants_status, self._collapse = status, collapse
         self._news: deque[tuple[int, str, JsonDict]] = deque()
@@ -158,11 +157,7 @@ class View:
     def _note_status(self, pending: PendingResult, elapsed: float) -> None:
         progress = pending.ask_progress()
         if progress is not None:
-            late = laggards(progress)
-            self._status = (
-                f"{progress['done']} of {progress['total']} engines done"
-                f"{', ' + late if late else ''} ({duration(elapsed)})"
-            )
+            self._status = _status(pending.method, progress, elapsed)
             self._dirty = True
 
     def _show(self) -> None:
@@ -226,6 +221,17 @@ class View:
             self._drain()
 
 
+def _status(method: str, progress: JsonDict, elapsed: float) -> str:
+    """How far a call is: its engines, or a bar where it has items."""
+    if progress.get("unit", "engines") != "engines":
+        return bar_line(method, progress, elapsed)
+    late = laggards(progress)
+    return (
+        f"{progress['done']} of {progress['total']} engines done"
+        f"{', ' + late if late else ''} ({duration(elapsed)})"
+    )
+
+
 def _prefixed(engine_id: int, lines: Sequence[Any]) -> list[str]:
     return [
         layout.prefix([engine_id], line.stream) + part
@@ -243,12 +249,7 @@ def execute_live(
 
     ``content`` and ``command`` are as for ``start``.
     """
-    screen: Screen = NoScreen()
-    if is_notebook(shell):
-        screen = NotebookScreen(shell, live=live)
-    elif live:
-        screen = TerminalScreen(permanent=False)
-    view = View(client, screen, status=status, collapse=collapse)
+    view = View(client, _screen(shell, live=live), status=status, collapse=collapse)
     pending = start(
         client, code, targets, view, allow_stdin=allow_stdin, content=content, command=command
     )
@@ -259,6 +260,26 @@ def execute_live(
     finally:
         view.finish(pending, show=not good)
     return value
+
+
+def wait_showing(
+    shell: Any, client: BaseClient, begin: Begin,
+    *, timeout: float | None, status: bool, live: bool,
+) -> Any:  # fmt: skip
+    """Make a call, show its output, live and then in its final form, and return its value."""
+    view = View(client, _screen(shell, live=live), status=status and live, collapse=True)
+    pending = begin(view.feed)
+    try:
+        return client._wait(pending, timeout, view.follow)
+    finally:
+        view.finish(pending)
+
+
+def _screen(shell: Any, *, live: bool) -> Screen:
+    """Where a blocking call is shown; without ``live`` only its final form is, in a notebook."""
+    if is_notebook(shell):
+        return NotebookScreen(shell, live=live)
+    return TerminalScreen(permanent=False) if live else NoScreen()
 
 
 def start(

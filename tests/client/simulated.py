@@ -68,7 +68,9 @@ class SimulatedFleet:
     def next_result_id(self) -> str:
         return f"id-{next(self._ids)}"
 
-    def request(self, head: JsonDict, frames: list[Any]) -> Future[Reply]:
+    def request(
+        self, head: JsonDict, frames: list[Any], _on_output: object = None
+    ) -> Future[Reply]:
         future: Future[Reply] = Future()
         if head["verb"] == "cancel":
             self._cancel(head["result_id"])

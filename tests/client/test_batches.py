@@ -50,4 +50,5 @@ def test_what_was_printed_is_collected_by_engine() -> None:
     printed.add(2, {})
     assert printed.texts["stdout"] == {0: "aa, and what was cleared"}
     assert printed.texts["stderr"] == {1: "a"}
-    assert {engine: len(outputs) for engine, outputs in printed.outputs.items()} == {0: 2, 1: 1}
+    assert printed.outputs == {0: [{**out, "text": "aa"}], 1: [{**out, "name": "stderr"}]}
+    assert out["text"] == "a"

@@ -94,6 +94,25 @@ def test_output_of_what_nobody_waits_for_stands_under_the_cell_that_started_it(
     assert texts(waited) == []
 
 
+def test_a_map_and_an_apply_leave_what_was_put_out_under_their_cell(go_on: Execute) -> None:
+    define, mapped, applied, quiet = go_on(
+        "def show(x):\n    import warnings\n    from IPython.display import HTML, display\n"
+        "    print('printed', x)\n    warnings.warn(f'careful {x}')\n"
+        "    display(HTML(f'<b>{x}</b>'))",
+        "r = mec.map(show, [1], targets=0)",
+        "r = mec.apply(show, 2)",
+        "r = mec.map(abs, range(100))",
+    )
+    assert texts(define) == texts(quiet) == []
+    for cell, who, x in ((mapped, "0", 1), (applied, "0-1", 2)):
+        shown = "\n".join(texts(cell))
+        assert f"[{who}] printed {x}" in shown
+        assert f"[{who} stderr]" in shown
+        assert f"UserWarning: careful {x}" in shown
+        html = [output.data.get("text/html") for output in cell.outputs]
+        assert f"<b>{x}</b>" in html
+
+
 def test_pictures_stand_in_a_grid_and_tables_below_their_label(go_on: Execute) -> None:
     pytest.importorskip("matplotlib")
     plot = "import matplotlib.pyplot as plt\nplt.figure(figsize=(1, 1))\nplt.plot([0, engine_id]);"

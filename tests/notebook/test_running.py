@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from kernelfleet import CallTimeout, MultiEngineClient
+from kernelfleet import CallTimeout, CompositeError, MultiEngineClient
+from kernelfleet.notebook import running
 from kernelfleet.notebook.layout import Block, Text
 from kernelfleet.notebook.running import View, start
 from tests.gate import Gate
@@ -108,3 +109,72 @@ def test_a_screen_for_good_gets_every_line_once(mec: MultiEngineClient, gate: Ga
             thread.join(20)
     assert screen.said == ["[0] a", "[0] bc", "[0] 42"]
     assert screen.final == []
+
+
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
+    """Where a blocking map or apply is shown, as if somebody watched."""
+    screen = Screen(wanted="items")
+    monkeypatch.setattr("kernelfleet.client.shell.shows_output", lambda: True)
+    monkeypatch.setattr("kernelfleet.client.shell.shows_live", lambda: True)
+    monkeypatch.setattr(running, "_screen", lambda *_, **__: screen)
+    return screen
+
+
+def speak(text: str) -> int:
+    import sys
+
+    print("said", text)
+    print("warned", text, file=sys.stderr)
+    return len(text)
+
+
+def final_lines(screen: Screen) -> list[str]:
+    """Sorted: which of two streams comes first is not told."""
+    assert screen.final is not None
+    return sorted(line for block in screen.final if isinstance(block, Text) for line in block.lines)
+
+
+def test_a_blocking_map_shows_what_its_items_put_out(
+    mec: MultiEngineClient, screen: Screen
+) -> None:
+    assert mec.map(speak, ["a", "bb"], targets=0) == [1, 2]
+    assert final_lines(screen) == [
+        "[0 stderr] warned a", "[0 stderr] warned bb", "[0] said a", "[0] said bb",
+    ]  # fmt: skip
+    assert mec.parallel(targets=0)(speak)(["c"]) == [1]
+    assert final_lines(screen) == ["[0 stderr] warned c", "[0] said c"]
+
+
+def test_a_blocking_apply_shows_what_its_function_puts_out(
+    mec: MultiEngineClient, screen: Screen
+) -> None:
+    assert mec.apply(speak, "a", targets=[0, 1]) == [1, 1]
+    assert final_lines(screen) == ["[0-1 stderr] warned a", "[0-1] said a"]
+    with pytest.raises(CompositeError):
+        mec.apply("{}".format, targets=0)
+    assert screen.final == []
+
+
+def test_calls_that_do_not_block_show_nothing_here(mec: MultiEngineClient, screen: Screen) -> None:
+    assert mec.map(speak, ["a"], block=False).r == [1]
+    assert mec.apply(speak, "a", targets=0, block=False).r == [1]
+    assert screen.final is None
+
+
+def test_a_running_map_shows_lines_and_how_far_it_is(
+    mec: MultiEngineClient, screen: Screen, gate: Gate
+) -> None:
+    def go_on() -> None:
+        assert screen.seen.wait(20)
+        gate.open()
+
+    other = threading.Thread(target=go_on)
+    other.start()
+    # (mapped as text: there is nothing of this module on an engine)
+    code = f"lambda i: (print('item', i, flush=True), i and {gate.code})[0]"
+    mec.map(code, [0, 1], targets=0, chunksize=1)
+    other.join(20)
+    assert screen.views[-1][:2] == ["[0] item 0", "[0] item 1"]
+    assert screen.views[-1][-1].startswith("map: 1/2 items")
+    assert screen.final == [Text(["[0] item 0", "[0] item 1"])]
