@@ -17,7 +17,8 @@ from zmq.utils.monitor import parse_monitor_message
 from kernelfleet.client.reachability import Phase
 from kernelfleet.wire.codec import BadMessage, Codec
 from kernelfleet.wire.connection import PROTOCOL_VERSION, FleetFile
-from kernelfleet.wire.handshake import line_codecs, new_nonce
+from kernelfleet.wire.handshake import PLAIN_USERNAME, line_codecs, new_nonce, plain_password
+from kernelfleet.wire.parts import OVERHEAD_BYTES, Incoming, Outgoing, frame_limit
 from kernelfleet.wire.pump import SocketPump
 
 JsonDict = dict[str, Any]
@@ -51,6 +52,9 @@ class LineUser(Protocol):
     def line_heard(self, line: Line, head: JsonDict, buffers: list[Any]) -> None:
         """A message that was signed for this line."""
 
+    def line_alive(self, line: Line) -> None:
+        """A part of a message has come, or word that one has arrived."""
+
     def line_doubted(self, line: Line, reason: str) -> None:
         """What is there may be no controller of ours, or the network is bad."""
 
@@ -70,6 +74,8 @@ class Line:
         self._nonce = new_nonce()
         #: Of the fleet until the challenge has come, then of this line.
         self._outgoing = self._incoming = Codec(self._key)
+        self._sender: Outgoing | None = None
+        self._joiner = Incoming()
         #: Whether it has its keys.
         self.is_ready = False
         socket = _socket(place)
@@ -81,8 +87,12 @@ class Line:
         self.send({**hello, "client": place.client_id, "nonce": self._nonce}, [])
 
     def send(self, head: JsonDict, frames: list[Any]) -> None:
-        """Send a message."""
-        self._pump.send(self._outgoing.encode(head, frames))
+        """Send a message; what follows a large one waits for it."""
+        message = self._outgoing.encode(head, frames)
+        if self._sender is None:
+            self._pump.send(message)
+        else:
+            self._sender.send(message)
 
     def close(self, linger: float = 0.0) -> None:
         """End it; the user hears nothing any more. Safe to call twice."""
@@ -95,6 +105,9 @@ class Line:
     def _on_frames(self, frames: list[Any]) -> None:
         try:
             head, buffers = self._incoming.decode(frames)
+            if head["type"] in ("part", "more") and self._sender is not None:
+                self._on_part(self._sender, head, buffers)
+                return
         except BadMessage as error:
             reason = f"what answers there is signed with another key ({error})"
             self._user.line_doubted(self, reason)
@@ -108,8 +121,22 @@ class Line:
                 self._key, self._place.client_id, self._nonce, str(head.get("challenge"))
             )
             self._outgoing, self._incoming = codecs.to_controller, codecs.to_client
+            limit = frame_limit(self._place.url)
+            self._sender = Outgoing(codecs.to_controller, self._pump.send, limit)
             self.is_ready = True
             self._user.line_ready(self)
+
+    def _on_part(self, sender: Outgoing, head: JsonDict, pieces: list[Any]) -> None:
+        if head["type"] == "more":
+            sender.confirmed(head)
+            self._user.line_alive(self)
+            return
+        whole = self._joiner.take(head, pieces)
+        sender.pass_by(self._outgoing.encode(self._joiner.confirmation))
+        if whole is None:
+            self._user.line_alive(self)
+        else:
+            self._user.line_heard(self, *self._incoming.decode(whole))
 
     def _on_monitor(self, frames: list[Any]) -> None:
         event = parse_monitor_message(frames)["event"]
@@ -133,13 +160,12 @@ _CLOSED_IN_HANDSHAKE = (
     "it has another server key, or is no kernelfleet controller: is the connection "
     "file that of this fleet?"
 )
-#: Without CURVE none of these comes.
 _REFUSALS: dict[int, str] = {
     zmq.EVENT_HANDSHAKE_FAILED_AUTH: (
-        "it refuses the client key: is the connection file that of this fleet?"
+        "it refuses our key: is the connection file that of this fleet?"
     ),
     zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: (
-        "what listens there is no kernelfleet controller (no CURVE)"
+        "what listens there is no kernelfleet controller, or one of another version"
     ),
 }
 
@@ -154,6 +180,8 @@ def _socket(place: Place) -> zmq.Socket[Any]:
     socket.sndhwm = socket.rcvhwm = 0
     # Not -1: ZMQ (4.3.5) would then drop what had arrived before the end and was not read yet.
     socket.setsockopt(zmq.RECONNECT_IVL, NEVER)
+    # Whoever listens there may be an impostor: libzmq holds a whole frame before it looks at keys.
+    socket.setsockopt(zmq.MAXMSGSIZE, frame_limit(place.url) + OVERHEAD_BYTES)
     # The system's keepalive, which a stopped or busy controller answers too. Not ZMQ's heartbeat:
     # its answer waits behind a large message, which a slow network could then never deliver.
     socket.setsockopt(zmq.TCP_MAXRT, DEAD_LINK_SECONDS * 1000)
@@ -161,12 +189,15 @@ def _socket(place: Place) -> zmq.Socket[Any]:
     socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, DEAD_LINK_SECONDS // 2)
     socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 2)
     socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, 3)
+    fleet = place.fleet
     if _encrypts(place.url):
-        fleet = place.fleet
         assert fleet.server_public_key is not None
         assert fleet.client_public_key is not None
         assert fleet.client_secret_key is not None
         socket.curve_serverkey = fleet.server_public_key.encode()
         socket.curve_publickey = fleet.client_public_key.encode()
         socket.curve_secretkey = fleet.client_secret_key.encode()
+    else:
+        socket.plain_username = PLAIN_USERNAME
+        socket.plain_password = plain_password(bytes.fromhex(fleet.key)).encode()
     return socket

@@ -182,6 +182,11 @@ class SocketTransport:
         else:
             line.send({**opening, **self._probe.fields()}, [])
 
+    def line_alive(self, line: Line) -> None:
+        """The controller sends or takes a large message: it is there."""
+        if line is self._line and self._reach.phase == "open":
+            self._reach.heard()
+
     def line_doubted(self, line: Line, reason: str) -> None:
         """Note it, for when we give up; soon, if it goes on like that from the beginning."""
         del line

@@ -6,8 +6,9 @@ session that outlives it: numbers, credit, and what to send again over the next 
 
 from __future__ import annotations
 
+import contextlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import zmq
@@ -17,6 +18,7 @@ from kernelfleet.controller.limits import Limits
 from kernelfleet.wire.blocks import frame_bytes, to_frames
 from kernelfleet.wire.codec import BadMessage
 from kernelfleet.wire.handshake import LineCodecs
+from kernelfleet.wire.parts import TCP_FRAME_BYTES, Incoming, Outgoing
 from kernelfleet.wire.pump import SocketPump
 from kernelfleet.wire.sequence import Sent, Sequence
 
@@ -34,28 +36,58 @@ class Line:
     identity: bytes
     client_id: str
     codecs: LineCodecs
+    #: The size of the largest frame that the socket of the other side takes.
+    frame_bytes: int = TCP_FRAME_BYTES
+    #: Buffers of a message that are larger in all are not kept; None keeps any.
+    most_bytes: int | None = None
     peer: WirePeer | None = None
+    _sender: Outgoing = field(init=False)
+    _joiner: Incoming = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._sender = Outgoing(self.codecs.to_client, self._transmit, self.frame_bytes)
+        self._joiner = Incoming(self.most_bytes, in_blocks=True)
 
     @property
     def key(self) -> tuple[SocketPump, bytes]:
         """Where its messages come from."""
         return self.pump, self.identity
 
-    def decode(self, frames: list[Any]) -> tuple[JsonDict, list[Any]]:
-        """A message that arrived on this line.
+    def decode(self, frames: list[Any]) -> tuple[JsonDict, list[Any]] | None:
+        """A message that arrived on this line; None if it was a part of one, or word of one.
 
         Raises:
             BadMessage: it is none, or was signed for another line.
         """
-        return self.codecs.to_controller.decode(frames)
+        head, buffers = self.codecs.to_controller.decode(frames)
+        if head["type"] == "more":
+            with contextlib.suppress(zmq.ZMQError):
+                self._sender.confirmed(head)
+            return None
+        if head["type"] != "part":
+            return head, buffers
+        whole = self._joiner.take(head, buffers)
+        self.pass_by(self._joiner.confirmation)
+        return None if whole is None else self.codecs.to_controller.decode(whole)
 
     def send(self, head: JsonDict, frames: list[Any]) -> bool:
-        """Send a message; False if the connection is not there any more."""
+        """Send a message, in parts if it is large; False if the connection has gone."""
         try:
-            self.pump.send([self.identity, *self.codecs.to_client.encode(head, frames)])
+            self._sender.send(self.codecs.to_client.encode(head, frames))
         except zmq.ZMQError:
             return False  # it is sent again when the client has opened another line
         return True
+
+    def pass_by(self, head: JsonDict) -> bool:
+        """Send a small message before what is on its way in parts; False as for ``send``."""
+        try:
+            self._sender.pass_by(self.codecs.to_client.encode(head))
+        except zmq.ZMQError:
+            return False
+        return True
+
+    def _transmit(self, frames: list[Any]) -> None:
+        self.pump.send([self.identity, *frames])
 
 
 class WirePeer:
@@ -150,7 +182,7 @@ class WirePeer:
     def pong(self, line: Line) -> bool:
         """Answer a ping where it came from; False if that connection is not there any more."""
         head = {"type": "pong", "ack": self.sequence.received, "bytes": self.under_way_bytes}
-        return line.send(head, [])
+        return line.pass_by(head)
 
     def is_connected(self) -> bool:
         """Whether one of its lines has a connection, be it one that nobody reads from."""

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from logging import Logger
 from pathlib import Path
 from typing import Any
@@ -30,11 +31,18 @@ from kernelfleet.controller.controller import Controller
 from kernelfleet.controller.heads import shown
 from kernelfleet.controller.limits import max_descriptors
 from kernelfleet.controller.peers import Line, WirePeer
-from kernelfleet.controller.strangers import Strangers, listen
-from kernelfleet.wire.blocks import LostBlock, from_frames, probe_succeeds
-from kernelfleet.wire.codec import MAX_HEAD_BYTES, BadMessage, Codec
+from kernelfleet.controller.strangers import Door, Strangers, listen
+from kernelfleet.wire.blocks import Block, LostBlock, from_frames, probe_succeeds
+from kernelfleet.wire.codec import BadMessage, Codec
 from kernelfleet.wire.connection import DEFAULT_PORT, PROTOCOL_VERSION, FleetFile
-from kernelfleet.wire.handshake import line_codecs, new_nonce, read_hello
+from kernelfleet.wire.handshake import (
+    PLAIN_USERNAME,
+    line_codecs,
+    new_nonce,
+    plain_password,
+    read_hello,
+)
+from kernelfleet.wire.parts import IPC_FRAME_BYTES, OVERHEAD_BYTES, TCP_FRAME_BYTES, Left
 from kernelfleet.wire.private import close_to_others
 from kernelfleet.wire.pump import SocketPump
 
@@ -73,10 +81,11 @@ class Server:
         self._peers: dict[str, WirePeer] = {}
         self._lines: dict[tuple[SocketPump, bytes], Line] = {}
         self._unopened: dict[tuple[SocketPump, bytes], None] = {}
-        self._pumps: list[SocketPump] = []
+        #: What listens, with its door and the size of the largest frame that it takes.
+        self._doors: dict[SocketPump, tuple[Door, int]] = {}
         self._authenticator: AsyncioAuthenticator | None = None
         self._timer = self._loop.call_later(CHECK_SECONDS, self._check_clients)
-        self._strangers = Strangers(log)
+        self._strangers = Strangers(log, max_descriptors())
         controller.count_refused = self._strangers.counts
 
     @property
@@ -84,15 +93,23 @@ class Server:
         """Messages that were malformed, not signed with our key, or captured on another line."""
         return self._strangers.messages
 
+    @property
+    def refused_connections(self) -> int:
+        """Connections that did not show a key."""
+        return self._strangers.connections
+
     # -- listening ------------------------------------------------------------------------------
 
     def listen_ipc(self, path: str) -> str:
         """Listen on a Unix socket in a private directory; returns the URL."""
-        socket = self._router()
-        url = f"ipc://{path}"
-        socket.bind(url)
+        passwords = {PLAIN_USERNAME.decode(): plain_password(self._key)}
+        self._authentication().configure_plain(domain=ZAP_DOMAIN, passwords=passwords)
+        socket = self._router(IPC_FRAME_BYTES)
+        socket.plain_server = True
+        door = self._strangers.watch(self._loop, self._context, socket)
+        url = door.bind_ipc(path)
         close_to_others(Path(path))
-        self._serve(socket)
+        self._serve(socket, door, IPC_FRAME_BYTES)
         return url
 
     def listen_tcp(self, fleet: FleetFile, port: int | None) -> str:
@@ -105,41 +122,37 @@ class Server:
         Raises:
             OSError: the port (or all that were tried) is in use.
         """
+        listener = _listen(port)
         server_public, server_secret = zmq.curve_keypair()
         client_public, client_secret = zmq.curve_keypair()
         fleet.server_public_key = server_public.decode()
         fleet.client_public_key = client_public.decode()
         fleet.client_secret_key = client_secret.decode()
-        self._authenticator = AsyncioAuthenticator(self._context)
-        self._authenticator.start()
-        self._authenticator.configure_curve_callback(
+        self._authentication().configure_curve_callback(
             domain=ZAP_DOMAIN, credentials_provider=_OnlyKey(client_public)
         )
-        socket = self._router()
+        socket = self._router(TCP_FRAME_BYTES)
         socket.curve_server = True
         socket.curve_secretkey = server_secret
         socket.curve_publickey = server_public
-        socket.zap_domain = ZAP_DOMAIN.encode()
-        self._strangers.watch(self._loop, self._context, socket)
-        ports = [port] if port is not None else range(DEFAULT_PORT, DEFAULT_PORT + PORTS_TRIED)
-        for candidate in ports:
-            try:
-                listener = listen(candidate)
-            except OSError as error:
-                last = error
-            else:
-                self._serve(socket)
-                return self._strangers.open_door(listener, max_descriptors())
-        self._strangers.stop_watching()
-        socket.close(linger=0)
-        raise OSError(f"cannot listen on 127.0.0.1:{ports[0]}: {last}")
+        door = self._strangers.watch(self._loop, self._context, socket)
+        self._serve(socket, door, TCP_FRAME_BYTES)
+        return door.bind_tcp(listener)
 
-    def _router(self) -> zmq.Socket[Any]:
+    def _authentication(self) -> AsyncioAuthenticator:
+        """Who looks at keys before libzmq hands on, or keeps, anything."""
+        if self._authenticator is None:
+            self._authenticator = AsyncioAuthenticator(self._context)
+            self._authenticator.start()
+        return self._authenticator
+
+    def _router(self, frame_bytes: int) -> zmq.Socket[Any]:
         socket: zmq.Socket[Any] = self._context.socket(zmq.ROUTER)
         socket.linger = 0
         socket.sndhwm = socket.rcvhwm = 0
-        if self._limits.message_bytes is not None:  # of a frame: it is not even received
-            socket.setsockopt(zmq.MAXMSGSIZE, max(self._limits.message_bytes, MAX_HEAD_BYTES))
+        # libzmq holds a whole frame before it looks at keys.
+        socket.setsockopt(zmq.MAXMSGSIZE, frame_bytes + OVERHEAD_BYTES)
+        socket.zap_domain = ZAP_DOMAIN.encode()
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         socket.setsockopt(zmq.TCP_MAXRT, DEAD_LINK_SECONDS * 1000)
         socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
@@ -148,9 +161,9 @@ class Server:
         socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, 4)
         return socket
 
-    def _serve(self, socket: zmq.Socket[Any]) -> None:
+    def _serve(self, socket: zmq.Socket[Any], door: Door, frame_bytes: int) -> None:
         pump = SocketPump(self._loop, socket, lambda frames: self._on_frames(pump, frames))
-        self._pumps.append(pump)
+        self._doors[pump] = door, frame_bytes
 
     # -- messages -------------------------------------------------------------------------------
 
@@ -159,9 +172,15 @@ class Server:
             identity = bytes(frames[0].bytes)
             line = self._lines.get((pump, identity))
             if line is None:
-                self._hello(pump, identity, self._codec.decode(frames[1:])[0])
+                head, _ = self._codec.decode(frames[1:])
+                self._doors[pump][0].let_in(frames[0])
+                self._hello(pump, identity, head)
             else:
-                self._take(line, *line.decode(frames[1:]))
+                message = line.decode(frames[1:])
+                if message is not None:
+                    self._take(line, *message)
+                elif line.peer is not None:
+                    line.peer.quiet_checks = 0
         except BadMessage as error:
             self._strangers.refuse(error)
 
@@ -207,9 +226,12 @@ class Server:
 
     def _why_not(self, peer: WirePeer, buffers: list[Any]) -> str:
         """Why a message is not taken from this client; empty if it is."""
-        limit, size = self._limits.message_bytes, sum(map(len, buffers))
+        limit, size = self._limits.message_bytes, sum(map(_socket_bytes, buffers))
         if limit is not None and size > limit:
             return f"a message of {size} bytes; Limits.message_bytes of this fleet is {limit}"
+        for buffer in buffers:
+            if isinstance(buffer, Left):
+                return f"a message of {size} bytes was not taken: {buffer.reason}"
         peer.refusals = 0 if peer.has_room else peer.refusals + 1
         if peer.refusals:
             return "this client has not read its earlier results: nothing new until it does"
@@ -229,7 +251,8 @@ class Server:
         client_id, nonce = read_hello(head)
         challenge = new_nonce()
         codecs = line_codecs(self._key, client_id, nonce, challenge)
-        line = Line(pump, identity, client_id, codecs)
+        frame_bytes = self._doors[pump][1]
+        line = Line(pump, identity, client_id, codecs, frame_bytes, self._limits.message_bytes)
         self._lines[line.key] = line
         self._unopened[line.key] = None
         if len(self._unopened) > MAX_UNOPENED:
@@ -306,10 +329,27 @@ class Server:
         for peer in self._peers.values():
             peer.deliver({"type": "event", "event": "stopped"}, [])
         self._strangers.close()
-        for pump in self._pumps:
+        for pump in self._doors:
             pump.close(linger=0.5)
         if self._authenticator is not None:
             self._authenticator.stop()
+
+
+def _listen(port: int | None) -> socket.socket:
+    """A listener on this port, or on the first free one from the default on."""
+    ports = [port] if port is not None else range(DEFAULT_PORT, DEFAULT_PORT + PORTS_TRIED)
+    last: OSError | None = None
+    for candidate in ports:
+        try:
+            return listen(candidate)
+        except OSError as error:
+            last = error
+    raise OSError(f"cannot listen on 127.0.0.1:{ports[0]}: {last}")
+
+
+def _socket_bytes(buffer: Any) -> int:
+    """The size of a buffer as it came through the socket."""
+    return buffer.nbytes if isinstance(buffer, (Left, Block)) else len(buffer)
 
 
 class _OnlyKey:

@@ -5,7 +5,7 @@ by the process it runs in: an engine registers with ``functions`` what makes it 
 
 Where things are::
 
-    between client and controller   connection (files)  handshake  codec  sequence  private
+    between client and controller   connection (files)  handshake  codec  parts  sequence  private
     between controller and kernel   jupyter  marks
     how a Python is started         safe_start
     objects as bytes                serialize  packable  blocks  printed

@@ -119,6 +119,34 @@ class Block:
         )
 
 
+class BlockWriter:
+    """A block that is written piece by piece as its bytes arrive.
+
+    Raises:
+        OSError: there is no descriptor for it.
+    """
+
+    def __init__(self, nbytes: int) -> None:
+        self._block = Block(os.memfd_create(_NAME, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), nbytes)
+        self._at = 0
+
+    def write(self, data: memoryview) -> None:
+        """Append bytes.
+
+        Raises:
+            OSError: there is no memory for them.
+        """
+        while data.nbytes:
+            written = os.pwrite(self._block._fd, data, self._at)
+            self._at += written
+            data = data[written:]
+
+    def finish(self) -> Block:
+        """The block, sealed."""
+        _add_seals(self._block._fd)
+        return self._block
+
+
 def _read_ticket(ticket: bytes) -> list[int]:
     """Process, descriptor and size, as integers and nothing else."""
     fields = loads(ticket[len(_MAGIC) :])
@@ -194,6 +222,8 @@ def from_frames(frames: Sequence[Any]) -> list[Any]:
 
 
 def _opened(frame: Any) -> Any:
+    if isinstance(frame, Block):
+        return frame  # it arrived as bytes and was put into shared memory here
     if len(frame) > _MAX_TICKET_BYTES:
         return frame
     raw = frame if isinstance(frame, bytes) else bytes(getattr(frame, "buffer", frame))

@@ -28,7 +28,7 @@ class Codec:
     def __init__(self, key: bytes) -> None:
         self._hmac = hmac.new(key, digestmod="sha256")
 
-    def _sign(self, head: bytes) -> bytes:
+    def _sign(self, head: bytes | bytearray) -> bytes:
         digest = self._hmac.copy()
         digest.update(head)
         return digest.digest()
@@ -48,14 +48,14 @@ class Codec:
         """Check the signature and unpack the head.
 
         Args:
-            frames: Bytes or pyzmq frames, without routing ids.
+            frames: Bytes, byte arrays or pyzmq frames, without routing ids.
 
         Raises:
             BadMessage: anything that is not a well-formed message signed with this key.
         """
         if len(frames) < 2:
             raise BadMessage(f"{len(frames)} frames, at least 2 needed")
-        signature, packed = _bytes(frames[0]), _bytes(frames[1])
+        signature, packed = _plain(frames[0]), _plain(frames[1])
         if len(packed) > MAX_HEAD_BYTES:
             raise BadMessage(f"a head of {len(packed)} bytes; the limit is {MAX_HEAD_BYTES}")
         if not hmac.compare_digest(signature, self._sign(packed)):
@@ -78,5 +78,5 @@ def _is_count(value: object) -> bool:
     return type(value) is int and value >= 0
 
 
-def _bytes(frame: Any) -> bytes:
-    return frame if isinstance(frame, bytes) else bytes(frame.bytes)
+def _plain(frame: Any) -> bytes | bytearray:
+    return frame if isinstance(frame, (bytes, bytearray)) else bytes(frame.bytes)

@@ -40,7 +40,7 @@ from kernelfleet.wire.private import (
     write_private,
 )
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 DEFAULT_NAME = "default"
 DEFAULT_PORT = 10105
 

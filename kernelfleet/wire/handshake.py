@@ -29,6 +29,8 @@ from kernelfleet.wire.codec import BadMessage, Codec
 
 JsonDict = dict[str, Any]
 
+#: Everybody's, at the Unix socket.
+PLAIN_USERNAME = b"kernelfleet"
 #: What a client may call itself, and a nonce be.
 MAX_NAME_CHARACTERS = 100
 
@@ -48,6 +50,14 @@ def line_codecs(key: bytes, client: str, nonce: str, challenge: str) -> LineCode
         return Codec(hmac.digest(key, context.encode(), hashlib.sha256))
 
     return LineCodecs(derived("to controller"), derived("to client"))
+
+
+def plain_password(key: bytes) -> str:
+    """What a client shows before a Unix socket hears anything of it (ZMQ's PLAIN).
+
+    Not the fleet's key itself: whoever has put a socket of his own there learns nothing from it.
+    """
+    return hmac.digest(key, b"kernelfleet unix socket", hashlib.sha256).hex()
 
 
 def new_nonce() -> str:

@@ -58,7 +58,7 @@ class SocketPump:
             self._waiting.append(frames)
             return
         # Without a copy each frame costs an object of its own, which pays for large ones only.
-        small = all(isinstance(frame, bytes) and len(frame) < COPIED_BYTES for frame in frames)
+        small = all(_is_small(frame) for frame in frames)
         try:
             self.socket.send_multipart(frames, zmq.NOBLOCK, copy=small)
         except zmq.Again:
@@ -128,3 +128,9 @@ class SocketPump:
             self._loop.call_exception_handler(
                 {"message": "a received message could not be handled", "exception": error}
             )
+
+
+def _is_small(frame: Any) -> bool:
+    if isinstance(frame, bytes):
+        return len(frame) < COPIED_BYTES
+    return isinstance(frame, memoryview) and frame.nbytes < COPIED_BYTES

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import zmq
+from zmq.auth.thread import ThreadAuthenticator
 
 from kernelfleet.client import loop
 from kernelfleet.client.line import Line, Place
@@ -18,7 +19,7 @@ from kernelfleet.client.loop import LoopThread
 from kernelfleet.client.reachability import Phase
 from kernelfleet.wire.codec import Codec
 from kernelfleet.wire.connection import PROTOCOL_VERSION, FleetFile
-from kernelfleet.wire.handshake import line_codecs
+from kernelfleet.wire.handshake import PLAIN_USERNAME, line_codecs, plain_password
 from tests.fleets import eventually
 
 KEY = b"\xab" * 32
@@ -40,6 +41,9 @@ class User:
     def line_heard(self, line: Line, head: dict[str, Any], buffers: list[Any]) -> None:
         self.told.put(("heard", head))
 
+    def line_alive(self, line: Line) -> None:
+        self.told.put(("alive",))
+
     def line_doubted(self, line: Line, reason: str) -> None:
         self.told.put(("doubted", reason))
 
@@ -57,7 +61,15 @@ class Door:
         self.socket = context.socket(zmq.ROUTER)
         self.socket.linger = 0
         self.socket.rcvtimeo = 10_000
+        self.socket.plain_server = True
+        self._authenticator = ThreadAuthenticator(context)
+        self._authenticator.start()
+        passwords = {PLAIN_USERNAME.decode(): plain_password(KEY)}
+        self._authenticator.configure_plain(passwords=passwords)
         self.socket.bind(url)
+
+    def close(self) -> None:
+        self._authenticator.stop()
 
     def receive(self, codec: Codec) -> tuple[bytes, dict[str, Any]]:
         identity, *frames = self.socket.recv_multipart()
@@ -82,7 +94,9 @@ def url(tmp_path: Path) -> str:
 @pytest.fixture
 def door(url: str) -> Iterator[Door]:
     context: zmq.Context[Any] = zmq.Context()
-    yield Door(context, url)
+    door = Door(context, url)
+    yield door
+    door.close()
     context.destroy(linger=0)
 
 

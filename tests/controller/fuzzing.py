@@ -63,11 +63,25 @@ TEMPLATES: list[JsonDict] = [
     {"verb": "clear_properties", "targets": [0]},
     {"verb": "shutdown"},
 ]
-TYPES = ["hello", "open", "ping", "bye", "resend", "ack", "void", "reply", "request", "event", ""]
+TYPES = [
+    "part",
+    "more",
+    "hello",
+    "open",
+    "ping",
+    "bye",
+    "resend",
+    "ack",
+    "void",
+    "reply",
+    "request",
+    "event",
+    "",
+]
 FIELDS = [
     *sorted({key for template in TEMPLATES for key in template}),
     "type", "n", "ack", "release", "result_id", "version", "probe", "secret", "session", "side",
-    "client", "nonce", "buffers", "keys", "of",
+    "client", "nonce", "buffers", "keys", "of", "at", "size", "frames", "received",
 ]  # fmt: skip
 
 

@@ -28,6 +28,7 @@ from kernelfleet.wire.codec import BadMessage, Codec
 from kernelfleet.wire.connection import PROTOCOL_VERSION, FleetFile
 from kernelfleet.wire.handshake import line_codecs
 from kernelfleet.wire.jupyter import make_session
+from kernelfleet.wire.parts import IPC_FRAME_BYTES, Incoming
 
 KEY = "ab" * 32
 JsonDict = dict[str, Any]
@@ -153,7 +154,7 @@ class SimulatedRoster(Roster):
 
 
 class Telephone:
-    """The pump of the door: what it sends goes to the client of that identity."""
+    """The pump of the door, and the door: what it sends goes to the client of that identity."""
 
     def __init__(self) -> None:
         self.clients: dict[bytes, SimulatedClient] = {}
@@ -165,6 +166,10 @@ class Telephone:
             self.to_nobody += 1
         else:
             client.hear([bytes(memoryview(frame)) for frame in frames[1:]])
+
+    def let_in(self, frame: zmq.Frame) -> None: ...
+
+    def close(self, linger: float = 0.0) -> None: ...
 
 
 class Fleet:
@@ -181,12 +186,15 @@ class Fleet:
         self.controller.roster = self.roster
         file = FleetFile(name="x", pid=1, host="here", started=0.0, key=KEY)
         self.server = Server(self.controller, zmq.Context.instance(), file, log)
-        self.telephone = Telephone()
+        telephone: Any = Telephone()
+        self.telephone: Telephone = telephone
+        self.server._doors[telephone] = telephone, IPC_FRAME_BYTES
 
     def say(self, identity: bytes, frames: list[bytes]) -> None:
         """Frames arrive at the door."""
         arrived = [zmq.Frame(frame) for frame in (identity, *frames)]
-        self.server._on_frames(self.telephone, arrived)  # type: ignore[arg-type]
+        pump: Any = self.telephone
+        self.server._on_frames(pump, arrived)
 
     async def settle(self, done: Callable[[], bool] = lambda: True) -> None:
         """Let everything that can end, end; what has to wait for a clock is given up on."""
@@ -229,6 +237,7 @@ class SimulatedClient:
         self.identity = self.name.encode()
         self._fleet.telephone.clients[self.identity] = self
         self.codec = self._hears = Codec(bytes.fromhex(KEY))
+        self.joiner = Incoming()
         self.n = self.received = 0
         self.replies: Counter[int] = Counter()
         self.heads: dict[int, JsonDict] = {}
@@ -261,9 +270,15 @@ class SimulatedClient:
 
     def hear(self, frames: list[bytes]) -> None:
         try:
-            head, _ = self._hears.decode(frames)
+            head, buffers = self._hears.decode(frames)
         except BadMessage as error:
             raise AssertionError(f"the controller sent what is no message: {error}") from error
+        if head["type"] == "part":
+            whole = self.joiner.take(head, buffers)
+            self._fleet.say(self.identity, self.codec.encode(self.joiner.confirmation))
+            if whole is not None:
+                self.hear(whole)
+            return
         if head["type"] == "challenge":
             self.challenge = head
         self.forgotten = head["type"] == "forgotten"

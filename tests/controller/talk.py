@@ -9,7 +9,13 @@ import zmq
 
 from kernelfleet.wire.codec import Codec
 from kernelfleet.wire.connection import PROTOCOL_VERSION
-from kernelfleet.wire.handshake import LineCodecs, line_codecs, new_nonce
+from kernelfleet.wire.handshake import (
+    PLAIN_USERNAME,
+    LineCodecs,
+    line_codecs,
+    new_nonce,
+    plain_password,
+)
 
 JsonDict = dict[str, Any]
 
@@ -22,6 +28,8 @@ class Talk:
     ) -> None:
         self.socket = context.socket(zmq.DEALER)
         self.socket.linger = 0
+        self.socket.plain_username = PLAIN_USERNAME
+        self.socket.plain_password = plain_password(key).encode()
         self.socket.connect(url)
         self.client_id, self.nonce = client_id, new_nonce()
         self.key, self._fleet = key, Codec(key)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 import zmq
 
-from kernelfleet.controller import server as server_module
 from kernelfleet.controller.limits import Limits
 from kernelfleet.controller.server import MAX_REFUSALS, Server
 from kernelfleet.wire.connection import FleetFile
+from kernelfleet.wire.parts import IPC_FRAME_BYTES, Outgoing
 from tests.controller.simulated import KEY, Fleet, SimulatedClient
+from tests.controller.talk import Talk
 from tests.fleets import until
 
 MB = 1024 * 1024
@@ -77,35 +78,46 @@ def test_who_reads_again_is_served_again() -> None:
     with_fleet(Limits(unread_bytes=2 * MB, credit_bytes=MB), test)
 
 
-def test_a_frame_beyond_every_limit_is_not_even_received(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(server_module, "MAX_HEAD_BYTES", MB)
-
+def test_a_large_frame_is_not_received_from_whom_nobody_knows(tmp_path: Path) -> None:
     async def test(fleet: Fleet) -> None:
         context: zmq.Context[Any] = zmq.Context()
         file = FleetFile(name="x", pid=1, host="here", started=0.0, key=KEY)
         server = Server(fleet.controller, context, file, logging.getLogger("test"))
-        url = server.listen_ipc(str(tmp_path / "s"))
-        sockets = [context.socket(zmq.DEALER) for _ in range(2)]
-        monitor = sockets[0].get_monitor_socket()
+        path = server.listen_ipc(str(tmp_path / "s")).removeprefix("ipc://")
         try:
-            for socket in sockets:
-                socket.linger = 0
-                socket.connect(url)
-            sockets[0].send_multipart([b"x", bytes(3 * MB)])
-            events = set()
-
-            def disconnected() -> bool:
-                if monitor.poll(0):
-                    events.add(int.from_bytes(monitor.recv_multipart()[0][:2], "little"))
-                return zmq.EVENT_DISCONNECTED in events
-
-            await until(disconnected)
-            sockets[1].send_multipart([b"x", b"y"])
-            await until(lambda: server.refused > 0)
-            assert server.refused == 1
+            reader, writer = await asyncio.open_unix_connection(path)
+            writer.write(b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"PLAIN".ljust(52, b"\0"))
+            await reader.readexactly(64)
+            writer.write(b"\x06" + (3 * MB).to_bytes(8, "big"))
+            with contextlib.suppress(ConnectionResetError):
+                assert len(await reader.read()) < 200  # until it is cut
+            writer.close()
+            await until(lambda: server.refused_connections == 1)
         finally:
+            server.close()
+            context.destroy(linger=0)
+
+    with_fleet(Limits(message_bytes=2 * MB), test)
+
+
+def test_a_message_beyond_the_limit_is_refused_and_not_kept(tmp_path: Path) -> None:
+    async def test(fleet: Fleet) -> None:
+        context: zmq.Context[Any] = zmq.Context()
+        file = FleetFile(name="x", pid=1, host="here", started=0.0, key=KEY)
+        server = Server(fleet.controller, context, file, logging.getLogger("test"))
+        talk = Talk(context, server.listen_ipc(str(tmp_path / "s")), bytes.fromhex(KEY))
+        try:
+            await talk.open()
+            assert talk.codecs is not None
+            outgoing = Outgoing(talk.codecs.to_controller, talk.say, IPC_FRAME_BYTES)
+            head = {"type": "request", "verb": "ping", "n": 1, "ack": 0}
+            outgoing.send(talk.codecs.to_controller.encode(head, [bytes(3 * MB)]))
+            refused = (await talk.receive("reply"))["refused"]["evalue"]
+            assert f"a message of {3 * MB} bytes; Limits.message_bytes of this" in refused
+            talk.send({**head, "n": 2})
+            assert "value" in await talk.receive("reply")
+        finally:
+            talk.socket.close()
             server.close()
             context.destroy(linger=0)
 

@@ -11,6 +11,7 @@ from kernelfleet.controller.limits import Limits
 from kernelfleet.controller.peers import Line, WirePeer
 from kernelfleet.wire import codec
 from kernelfleet.wire.handshake import line_codecs
+from kernelfleet.wire.parts import Incoming
 
 MB = 1024 * 1024
 CODECS = line_codecs(b"key", "me", "nonce", "challenge")
@@ -22,11 +23,22 @@ class RecordingPump:
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
         self.unreachable = False
+        self.joiner = Incoming()
+        #: Whether parts are confirmed as they come.
+        self.line: Line | None = None
 
     def send(self, frames: list[Any]) -> None:
         if self.unreachable:
             raise zmq.ZMQError(zmq.EHOSTUNREACH)
-        self.sent.append(CODECS.to_client.decode(frames[1:])[0])
+        head, buffers = CODECS.to_client.decode(frames[1:])
+        if head["type"] == "part":
+            whole = self.joiner.take(head, buffers)
+            if self.line is not None:
+                self.line.decode(CODECS.to_controller.encode(self.joiner.confirmation))
+            if whole is None:
+                return
+            head, _ = CODECS.to_client.decode(whole)
+        self.sent.append(head)
 
     @property
     def numbers(self) -> list[int]:
@@ -41,7 +53,8 @@ def pump() -> RecordingPump:
 @pytest.fixture
 def peer(pump: RecordingPump) -> WirePeer:
     limits = Limits(credit_bytes=MB, unread_bytes=2 * MB)
-    return WirePeer(Line(pump, b"id", "me", CODECS), limits)  # type: ignore[arg-type]
+    pump.line = Line(pump, b"id", "me", CODECS)  # type: ignore[arg-type]
+    return WirePeer(pump.line, limits)
 
 
 def test_messages_are_numbered_and_sent_at_once(peer: WirePeer, pump: RecordingPump) -> None:

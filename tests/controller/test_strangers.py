@@ -32,26 +32,27 @@ def context() -> Iterator[zmq.Context[Any]]:
     context.destroy(linger=0)
 
 
-class Door:
-    """A CURVE socket that is watched."""
+class Entrance:
+    """A CURVE socket that is watched, and whoever visits it."""
 
     def __init__(
         self, context: zmq.Context[Any], log: logging.Logger, descriptors: int | None
     ) -> None:
         self.context = context
-        self.strangers = Strangers(log)
+        self.strangers = Strangers(log, descriptors)
         self.socket = context.socket(zmq.ROUTER)
         self.socket.curve_server = True
         self.socket.curve_publickey, self.socket.curve_secretkey = SERVER
         self.socket.zap_domain = b"test"
-        self.strangers.watch(asyncio.get_running_loop(), context, self.socket)
+        self.socket.maxmsgsize = 1000
+        self.door = self.strangers.watch(asyncio.get_running_loop(), context, self.socket)
         self.visitors: list[zmq.Socket[Any]] = []
-        url = self.strangers.open_door(strangers_module.listen(0), descriptors)
+        url = self.door.bind_tcp(strangers_module.listen(0))
         self.port = int(url.rpartition(":")[2])
 
-    def visit(self, keys: tuple[bytes, bytes] | None, server: bytes = SERVER[0]) -> None:
+    def visit(self, keys: tuple[bytes, bytes] | None, server: bytes = SERVER[0]) -> zmq.Socket[Any]:
         """A visitor over ZMQ, who tries once."""
-        visitor = self.context.socket(zmq.DEALER)
+        visitor: zmq.Socket[Any] = self.context.socket(zmq.DEALER)
         self.visitors.append(visitor)
         visitor.linger = 0
         visitor.reconnect_ivl = -1
@@ -61,23 +62,28 @@ class Door:
         visitor.connect(f"tcp://127.0.0.1:{self.port}")
         with contextlib.suppress(zmq.Again):  # refused before it could
             visitor.send(b"hello", zmq.NOBLOCK)
+        return visitor
+
+    async def mute(self, n: int) -> list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        """Connections that say nothing."""
+        return [await asyncio.open_connection("127.0.0.1", self.port) for _ in range(n)]
 
 
 def run(
     context: zmq.Context[Any],
-    test: Callable[[Door], Coroutine[Any, Any, None]],
+    test: Callable[[Entrance], Coroutine[Any, Any, None]],
     descriptors: int | None = None,
-) -> tuple[Door, list[str]]:
+) -> tuple[Entrance, list[str]]:
     """Run a test with a door; gives back what was logged."""
     said: list[str] = []
     log = logging.Logger("door")
     log.addFilter(lambda record: bool(said.append(record.getMessage())))  # type: ignore[func-returns-value]
 
-    async def body() -> Door:
+    async def body() -> Entrance:
         authenticator = AsyncioAuthenticator(context)
         authenticator.start()
         authenticator.configure_curve_callback(domain="test", credentials_provider=OnlyClient())
-        door = Door(context, log, descriptors)
+        door = Entrance(context, log, descriptors)
         try:
             await test(door)
         finally:
@@ -91,15 +97,26 @@ def run(
     return asyncio.run(asyncio.wait_for(body(), 30)), said
 
 
-async def let_in(door: Door, n: int) -> None:
-    """Wait until ``n`` visitors with the right keys have been heard."""
+async def let_in(door: Entrance, n: int) -> bytes:
+    """Wait until ``n`` visitors with the right keys have been heard; the last one's identity."""
+    identity = b""
     for _ in range(n):
         await until(lambda: bool(door.socket.poll(0)))
-        door.socket.recv_multipart()
+        frames = door.socket.recv_multipart(copy=False)
+        door.door.let_in(frames[0])
+        identity = frames[0].bytes
+    return identity
+
+
+async def ended(reader: asyncio.StreamReader) -> bool:
+    """Wait until a connection is cut; whether it was told no more than ZMQ says to everybody."""
+    with contextlib.suppress(ConnectionResetError):
+        return len(await reader.read()) <= 64
+    return True
 
 
 def test_who_has_the_keys_is_no_stranger(context: zmq.Context[Any]) -> None:
-    async def test(door: Door) -> None:
+    async def test(door: Entrance) -> None:
         for _ in range(3):
             door.visit(CLIENT)
         await let_in(door, 3)
@@ -114,7 +131,7 @@ def test_who_has_the_keys_is_no_stranger(context: zmq.Context[Any]) -> None:
 def test_whoever_has_not_is_counted_whatever_it_tries(
     context: zmq.Context[Any], visitor: str
 ) -> None:
-    async def test(door: Door) -> None:
+    async def test(door: Entrance) -> None:
         with socket.socket() as raw:
             if visitor in ("garbage", "mute"):
                 raw.connect(("127.0.0.1", door.port))
@@ -131,7 +148,7 @@ def test_whoever_has_not_is_counted_whatever_it_tries(
 
     door, said = run(context, test)
     assert door.strangers.counts() == {"connections": 1, "messages": 0}
-    assert said == ["refused 1 TCP connections and 0 messages in all"]
+    assert said == ["refused 1 connections and 0 messages in all"]
 
 
 def test_the_log_hears_of_the_first_and_at_the_end_of_how_many(
@@ -139,7 +156,7 @@ def test_the_log_hears_of_the_first_and_at_the_end_of_how_many(
 ) -> None:
     monkeypatch.setattr(strangers_module, "HANDSHAKE_SECONDS", 0.05)
 
-    async def test(door: Door) -> None:
+    async def test(door: Entrance) -> None:
         for _ in range(3):
             door.visit(OTHER)
             await asyncio.sleep(0.1)  # the handshake's time, over and again
@@ -149,9 +166,9 @@ def test_the_log_hears_of_the_first_and_at_the_end_of_how_many(
 
     _, said = run(context, test)
     assert said == [
-        "refused a TCP connection without the fleet's keys: see status",
+        "refused a connection without the fleet's keys: see status",
         "refused a malformed or unsigned message: wrong signature",
-        "refused 3 TCP connections and 5 messages in all",
+        "refused 3 connections and 5 messages in all",
     ]
 
 
@@ -160,7 +177,7 @@ def test_a_silent_connection_is_closed_when_its_time_is_up(
 ) -> None:
     monkeypatch.setattr(strangers_module, "HANDSHAKE_SECONDS", 0.2)
 
-    async def test(door: Door) -> None:
+    async def test(door: Entrance) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
         greeting = await reader.read()  # until the end
         assert len(greeting) <= 64  # what ZMQ says to everybody
@@ -169,38 +186,76 @@ def test_a_silent_connection_is_closed_when_its_time_is_up(
     run(context, test)
 
 
-def test_too_many_connections_are_cut_and_the_door_opens_again(
-    context: zmq.Context[Any], monkeypatch: pytest.MonkeyPatch
+def test_with_too_many_that_wait_the_oldest_are_cut_and_who_was_let_in_stays(
+    context: zmq.Context[Any],
 ) -> None:
-    monkeypatch.setattr(strangers_module, "SHUT_SECONDS", 0.2)
+    async def test(door: Entrance) -> None:
+        client = door.visit(CLIENT)
+        identity = await let_in(door, 1)
+        mute = await door.mute(7)
+        for reader, _ in mute[:4]:
+            assert await ended(reader)
+        await until(lambda: len(door.door.waiting) == 3)
+        for reader, _ in mute[4:]:
+            assert len(await reader.readexactly(10)) == 10  # the greeting's beginning
+            assert not reader.at_eof()
+        later = door.visit(CLIENT)
+        await let_in(door, 1)  # one more of the mute had to go
+        door.socket.send_multipart([identity, b"still there"])
+        assert await answered(client) == b"still there"
+        assert not later.closed
+        for _, writer in mute:
+            writer.close()
+        await until(lambda: not door.door.waiting)
 
-    async def test(door: Door) -> None:
-        door.visit(CLIENT)
-        await let_in(door, 1)
-        for _ in range(2):
-            mute = [await asyncio.open_connection("127.0.0.1", door.port) for _ in range(2)]
-            for reader, writer in mute:
-                with contextlib.suppress(ConnectionResetError):
-                    assert len(await reader.read()) <= 64  # until it is cut
-                writer.close()
-            door.visit(CLIENT)  # it is shut, and the visitor waits
-            await let_in(door, 1)
+    _, said = run(context, test, descriptors=24)
+    assert said[0] == "more than 3 connections without a key at once: the oldest are cut"
+    assert [line for line in said[1:] if "at once" in line] == []
 
-    _, said = run(context, test, descriptors=12)
-    assert said[0] == "3 connections on TCP are too many: all are cut"
-    assert [line for line in said[1:] if "too many" in line] == []
+
+async def answered(visitor: zmq.Socket[Any]) -> bytes:
+    await until(lambda: bool(visitor.poll(0)))
+    return bytes(visitor.recv())
+
+
+def test_a_descriptor_that_is_another_connections_by_now_is_not_cut(
+    context: zmq.Context[Any],
+) -> None:
+    async def test(door: Entrance) -> None:
+        one, other = socket.socketpair()
+        with one, other:
+            door.door.waiting[one.fileno()] = ("what", "it was")
+            door.door.cut_oldest()
+            one.send(b"x")
+            assert other.recv(1) == b"x"
+        door.door.waiting[10**6] = ("there is", "no such")
+        door.door.cut_oldest()
+        assert not door.door.waiting
+
+    run(context, test)
 
 
 @pytest.mark.parametrize(
-    ("descriptors", "connections"), [(None, 1000), (1_000_000, 1000), (1024, 256), (0, 1)]
+    ("descriptors", "connections"), [(None, 64), (1_000_000, 64), (256, 32), (0, 1)]
 )
-def test_how_many_connections_there_may_be_depends_on_the_descriptors(
-    context: zmq.Context[Any], descriptors: int | None, connections: int
+def test_how_many_connections_may_wait_depends_on_the_descriptors(
+    descriptors: int | None, connections: int
 ) -> None:
-    async def test(door: Door) -> None:
-        assert door.strangers.max_connections == connections
+    assert strangers_module.max_waiting(descriptors) == connections
 
-    run(context, test, descriptors)
+
+def test_a_frame_that_is_too_large_ends_the_connection_before_it_is_held(
+    context: zmq.Context[Any],
+) -> None:
+    async def test(door: Entrance) -> None:
+        reader, writer = (await door.mute(1))[0]
+        writer.write(b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"CURVE".ljust(20, b"\0") + bytes(32))
+        assert len(await reader.readexactly(64)) == 64
+        writer.write(b"\x06" + (1 << 32).to_bytes(8, "big"))  # a command of 4 GiB
+        assert await ended(reader)
+        writer.close()
+
+    run(context, test)
 
 
 def test_a_port_that_is_taken_is_an_error() -> None:
@@ -209,7 +264,7 @@ def test_a_port_that_is_taken_is_an_error() -> None:
 
 
 def test_nothing_is_said_where_nobody_came(context: zmq.Context[Any]) -> None:
-    async def test(_: Door) -> None:
+    async def test(_: Entrance) -> None:
         return
 
     assert run(context, test)[1] == []

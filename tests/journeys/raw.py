@@ -12,9 +12,16 @@ import zmq
 from kernelfleet.wire import connection
 from kernelfleet.wire.codec import Codec
 from kernelfleet.wire.connection import PROTOCOL_VERSION
-from kernelfleet.wire.handshake import line_codecs
+from kernelfleet.wire.handshake import PLAIN_USERNAME, line_codecs, plain_password
+from kernelfleet.wire.parts import IPC_FRAME_BYTES, Incoming, Outgoing
 
 JsonDict = dict[str, Any]
+
+
+def show_password(socket: zmq.Socket[Any], key: bytes) -> None:
+    """Let a socket come in at the Unix socket of the fleet that has this key."""
+    socket.plain_username = PLAIN_USERNAME
+    socket.plain_password = plain_password(key).encode()
 
 
 class RawClient:
@@ -31,17 +38,24 @@ class RawClient:
         self.socket.linger = 0
         self.socket.sndhwm = self.socket.rcvhwm = 0
         self.socket.rcvtimeo = 20_000
+        show_password(self.socket, key)
         self.socket.connect(file.ipc)
         hello = {"type": "hello", "version": PROTOCOL_VERSION, "client": self.name, "nonce": "o"}
         self.socket.send_multipart(Codec(key).encode(hello))
         challenge, _ = Codec(key).decode(self.socket.recv_multipart())
         self._to, self._from = line_codecs(key, self.name, "o", challenge["challenge"])
+        self._outgoing = Outgoing(self._to, self._transmit, IPC_FRAME_BYTES)
+        self._incoming = Incoming()
         self.send({"type": "open"})
         self.welcome, _ = self.read()
         assert self.welcome["type"] == "welcome"
 
+    def _transmit(self, frames: list[Any]) -> None:
+        self.socket.send_multipart(frames)
+
     def send(self, head: JsonDict, buffers: Sequence[bytes] = ()) -> None:
-        self.socket.send_multipart(self._to.encode({**head, "ack": self.received}, buffers))
+        """Send a message; of a large one what there is room for, the rest with what is read."""
+        self._outgoing.send(self._to.encode({**head, "ack": self.received}, buffers))
 
     def ask(self, head: JsonDict, buffers: Sequence[bytes] = ()) -> int:
         """Send a request; its number."""
@@ -55,6 +69,15 @@ class RawClient:
         """The next message, and tell that it has been read."""
         while True:
             head, buffers = self._from.decode(self.socket.recv_multipart(copy=False))
+            if head["type"] == "more":
+                self._outgoing.confirmed(head)
+                continue
+            if head["type"] == "part":
+                whole = self._incoming.take(head, buffers)
+                self._outgoing.pass_by(self._to.encode(self._incoming.confirmation))
+                if whole is None:
+                    continue
+                head, buffers = self._from.decode(whole)
             if head.get("n", self.received + 1) > self.received:
                 break  # the others were sent again
         if "n" in head:

@@ -17,6 +17,7 @@ from kernelfleet.client.line import Line
 from kernelfleet.wire import connection
 from tests.fleets import NAME, SharedFleets, make_ready
 from tests.journeys.proxies import Proxy
+from tests.journeys.raw import show_password
 
 
 @pytest.fixture
@@ -53,13 +54,15 @@ def test_captured_messages_run_nothing_on_the_unix_socket(
     assert any(b"x += 1" in head for head in types)
     if left:
         client.close()
-    url = connection.read(NAME).ipc
+    file = connection.read(NAME)
+    url = file.ipc
     assert url is not None
     context: zmq.Context[Any] = zmq.Context()
     for routing_id in (client._connection.client_id.encode(), f"not {left}".encode()):
         with context.socket(zmq.DEALER) as thief:
             thief.linger = 0
             thief.setsockopt(zmq.ROUTING_ID, routing_id)
+            show_password(thief, bytes.fromhex(file.key))  # it was captured as well
             thief.connect(url)
             for frames in said:
                 thief.send_multipart(frames)

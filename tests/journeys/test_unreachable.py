@@ -19,6 +19,7 @@ from kernelfleet.wire import connection
 from kernelfleet.wire.codec import Codec
 from tests.fleets import SharedFleets
 from tests.journeys.daemons import OwnFleet
+from tests.journeys.raw import show_password
 
 PROMISED_SECONDS = 5.0
 
@@ -79,7 +80,7 @@ def test_nobody_at_a_tcp_address_is_told_with_what_to_do(changed: Callable[..., 
 def test_a_wrong_key_on_the_unix_socket_is_refused_with_a_hint(
     changed: Callable[..., Path],
 ) -> None:
-    with refused("key is wrong"):
+    with refused("refuses our key"):
         MultiEngineClient(changed(key="00" * 32))
 
 
@@ -91,7 +92,7 @@ def test_a_wrong_key_on_tcp_is_refused_with_a_hint(changed: Callable[..., Path])
 
 def test_an_unknown_client_key_is_refused_by_name(changed: Callable[..., Path]) -> None:
     public, secret = zmq.curve_keypair()
-    with refused("refuses the client key"):
+    with refused("refuses our key"):
         MultiEngineClient(
             changed(ipc=None, client_public_key=public.decode(), client_secret_key=secret.decode())
         )
@@ -138,12 +139,15 @@ def test_an_unauthenticated_tcp_peer_gets_nothing_even_with_the_fleets_key(
         context.destroy(linger=0)
 
 
+@pytest.mark.parametrize("password", [False, True], ids=["no password", "the password"])
 def test_garbage_on_the_unix_socket_disturbs_nobody_and_is_not_answered(
-    daemon_file: dict[str, Any], fleets: SharedFleets
+    daemon_file: dict[str, Any], fleets: SharedFleets, password: bool
 ) -> None:
     context: zmq.Context[Any] = zmq.Context()
     socket = context.socket(zmq.DEALER)
     socket.linger = 0
+    if password:
+        show_password(socket, bytes.fromhex(daemon_file["key"]))
     socket.connect(daemon_file["ipc"])
     try:
         for frames in ([b""], [b"x"] * 10, [b"", b"{}"], [b"\xff" * 32, b'{"type": "hello"}']):
