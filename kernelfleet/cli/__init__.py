@@ -6,4 +6,5 @@ Where things are::
     each command       start  stop  status  restart  logs  run  demo
     what they share    base  naming  parsing  completion  help  exits
     beside a start     progress  controller_log
+    beside a run       job
 """

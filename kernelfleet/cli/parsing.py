@@ -82,6 +82,11 @@ class Loader(KVArgParseConfigLoader):
             raise UsageError(str(error)) from error
 
 
+def listed(text: str) -> list[str]:
+    """What stands between commas: ``numpy, pandas``."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
 def flat(options: Mapping[Any, Any]) -> Iterator[str]:
     """Every name in a table of aliases or flags."""
     for names in options:

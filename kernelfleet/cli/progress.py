@@ -11,9 +11,15 @@ LINE_SECONDS = 5.0
 
 
 class StartProgress:
-    """Shows how many engines answer already; a start that takes no second is not talked about."""
+    """Shows how many engines answer already; a start that is quick is not talked about.
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    Args:
+        stream: Where; stderr if None.
+        to_files: Whether a stream that is no terminal gets lines, which stay there.
+    """
+
+    def __init__(self, stream: TextIO | None = None, *, to_files: bool = True) -> None:
+        self._to_files = to_files
         self._stream = stream or sys.stderr
         self._redraws = self._stream.isatty()
         self._drawn = False
@@ -25,7 +31,7 @@ class StartProgress:
         if self._redraws:
             self._stream.write(f"\r{text}\x1b[K")
             self._drawn = True
-        elif time.monotonic() >= self._next_line:
+        elif self._to_files and time.monotonic() >= self._next_line:
             self._next_line = time.monotonic() + LINE_SECONDS
             self._stream.write(f"{text}\n")
         self._stream.flush()

@@ -1,4 +1,4 @@
-"""``kernelfleet run``: a script, or some code, on every engine of a fleet that lives as long.
+"""``kernelfleet run``: a script, a module or code on every engine of a fleet that lives as long.
 
 SPMD: the script finds ``engine_id``, ``n_engines`` and ``sys.argv``. Its output appears line by
 line behind the engine's id, as it comes.
@@ -11,17 +11,18 @@ import re
 import sys
 import time
 from collections.abc import Generator, Iterable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import closing, suppress
 from queue import Empty, SimpleQueue
-from textwrap import dedent
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
-from traitlets import Integer, default
+from traitlets import Integer, Unicode, default
 
+from kernelfleet.cli import completion
 from kernelfleet.cli.base import Command, ignore_signals, unwind_on_signals
 from kernelfleet.cli.exits import EXIT_FAILED, EXIT_OK, UsageError, complain
+from kernelfleet.cli.job import OUR_FRAMES, Job, Start, prepare, split_argv
+from kernelfleet.cli.parsing import listed
+from kernelfleet.cli.progress import StartProgress
 from kernelfleet.error_text import format_ids, shows_colours, without_colours
 from kernelfleet.errors import CompositeError, FleetError, RemoteError, error_text
 from kernelfleet.wire.platforms import number_of_cores
@@ -34,23 +35,6 @@ if TYPE_CHECKING:
 #: How long scripts may take to clean up after a Ctrl-C; another one ends them at once.
 WIND_DOWN_SECONDS = 10.0
 
-#: How a script is run; the frame of a traceback in which this stands is ours, not the user's.
-RUN_SCRIPT = "exec(compile(pathlib.Path(__file__).read_bytes(), __file__, 'exec'))"
-
-AS_PYTHON = """
-import sys, warnings
-exit = quit = sys.exit  # these would end the kernel instead of the script
-warnings.filterwarnings('ignore', 'To exit: use')  # IPython 9 on SystemExit
-""".strip()
-
-SCRIPT_CELL = f"""
-try:
-    {RUN_SCRIPT}
-except SystemExit as status:
-    if status.code:  # exit() and exit(0) are success
-        raise
-""".strip()
-
 
 class Output(NamedTuple):
     """A piece of what an engine printed, of any length."""
@@ -60,41 +44,43 @@ class Output(NamedTuple):
     text: str
 
 
-@dataclass(frozen=True)
-class Job:
-    """What to run: a script, or with ``code`` what followed ``-c``."""
-
-    argv: tuple[str, ...]
-    code: str | None = None
-
-    def cells(self) -> tuple[str, str]:
-        """What an engine executes: the preparation, then the job itself.
-
-        Two cells, so that the lines of ``-c CODE`` count from 1 in a traceback.
-        """
-        argv = f"{AS_PYTHON}\nsys.argv = {list(self.argv)!r}"
-        if self.code is not None:
-            return argv, self.code
-        return f"{argv}\n{script_preparation(Path(self.argv[0]))}", SCRIPT_CELL
-
-
 class Run(Command):
     """``kernelfleet run``."""
 
     name = "kernelfleet-run"
-    usage = "kernelfleet run [-n N] (SCRIPT | -c CODE) [arguments]"
+    usage = "kernelfleet run [options] (SCRIPT | -m MODULE | -c CODE | -) [arguments]"
     description = """
-        Start a fleet, run a script or code on every engine, show what they print, and stop the
-        fleet. The script finds `engine_id`, `n_engines` and its arguments in `sys.argv`. The exit
-        code is 0 if it succeeded everywhere.
+        Start a fleet, run a script (.py, or .ipy with IPython's syntax), a module, code, or what
+        comes on standard input (-) on every engine, show what they print, and stop the fleet. It
+        finds `engine_id`, `n_engines` and its arguments in `sys.argv`. The exit code is 0 if it
+        succeeded everywhere.
     """
     examples = """
         kernelfleet run -n 4 simulate.py --steps 100
+        kernelfleet run -n 4 -m package.tool --steps 100
         kernelfleet run -n 4 -c "print(engine_id, n_engines)"
+        kernelfleet run -n 4 - < simulate.py
     """
 
     n = Integer(1, min=1, help="How many engines (the number of cores).").tag(config=True)
-    aliases = {("n", "engines"): "Run.n", **Command.aliases}
+    kernel = Unicode(
+        None, allow_none=True, help="The kernelspec of the engines (kernelfleet's own Python)."
+    ).tag(config=True, completer=completion.kernelspecs)
+    on_start = Unicode(
+        None, allow_none=True, help="Code that every engine runs before the script."
+    ).tag(config=True)
+    preload = Unicode(
+        "",
+        help="Modules (numpy,pandas) loaded once for all engines; none that start threads.",
+    ).tag(config=True)
+    completes_arguments = None  # files
+    aliases = {
+        ("n", "engines"): "Run.n",
+        "kernel": "Run.kernel",
+        "on-start": "Run.on_start",
+        "preload": "Run.preload",
+        **Command.aliases,
+    }
 
     job: Job | None = None
 
@@ -111,69 +97,42 @@ class Run(Command):
     def work(self) -> int:
         """Run the job, and leave no fleet behind whatever happens."""
         if self.job is None:
-            raise UsageError("run what? Name a script, or give code with -c")
-        self.job.cells()  # a script that cannot run is refused before anything is started
+            raise UsageError("run what? Name a script, or a module with -m, or give code with -c")
+        start = prepare(self.job, python=speaks_python(self.kernel))
         unwind_on_signals()
         logging.getLogger("kernelfleet").setLevel(logging.CRITICAL)  # deaths are in the report
         from kernelfleet.client.fleet import Fleet
 
         printer = LinePrinter(len(str(self.n - 1)))
-        with Fleet(n=self.n) as mec:
-            error = printer.print_all(run_everywhere(mec, self.job))
+        fleet = Fleet(
+            n=self.n, kernel=self.kernel, on_start=self.on_start, preload=listed(self.preload)
+        )
+        try:
+            with closing(StartProgress(to_files=False)) as progress:
+                mec = fleet.start(on_progress=progress.show)
+            error = printer.print_all(run_everywhere(mec, start))
+        finally:
+            fleet.stop()
         return report(error) if error else EXIT_OK
 
 
-def split_argv(argv: list[str], with_value: set[str]) -> tuple[list[str], Job | None]:
-    """Cut the command line behind our own options.
+def speaks_python(kernel: str | None) -> bool:
+    """Whether the engines of a kernelspec are Python's; one that is not there is told later."""
+    if kernel is None:
+        return True
+    from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 
-    Args:
-        argv: What follows ``run``.
-        with_value: Our options that take the next argument as their value, as in ``-n 4``.
-    """
-    i = 0
-    while i < len(argv):
-        option = argv[i]
-        if option == "-c":
-            if i + 1 == len(argv):
-                raise UsageError("-c needs code")
-            return argv[:i], Job(("-c", *argv[i + 2 :]), argv[i + 1])
-        if option == "--":
-            return argv[:i], Job(tuple(argv[i + 1 :])) if argv[i + 1 :] else None
-        if not option.startswith("-"):
-            return argv[:i], Job(tuple(argv[i:]))
-        i += 2 if option in with_value or (option.startswith("--") and _sets_trait(option)) else 1
-    return argv, None
-
-
-def _sets_trait(option: str) -> bool:
-    """``--Run.n 4``, but not ``--Run.n=4``."""
-    return "." in option and "=" not in option
-
-
-def script_preparation(path: Path) -> str:
-    """Let an engine see the script as ``python script.py`` would.
-
-    Raises:
-        UsageError: The script cannot be read, or is not Python.
-    """
     try:
-        compile(path.read_bytes(), str(path), "exec")
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from None
-    except SyntaxError as error:
-        raise UsageError(f"{path}:{error.lineno}: SyntaxError: {error.msg}") from None
-    full = path.resolve()
-    return dedent(f"""
-        import pathlib
-        sys.path.insert(0, {str(full.parent)!r})
-        __file__ = {str(full)!r}
-    """).strip()
+        language = KernelSpecManager().get_kernel_spec(kernel).language
+    except NoSuchKernel:
+        return True
+    return str(language).lower() == "python"
 
 
 def run_everywhere(
-    mec: MultiEngineClient, job: Job
+    mec: MultiEngineClient, start: Start
 ) -> Generator[Output, None, CompositeError | None]:
-    """Execute on all engines, yielding what they print as it comes; the one source of output.
+    """Run a job on all engines, yielding what they print as it comes; the one source of output.
 
     Returns:
         The error of the call, None if all is well (as the value of the generator).
@@ -185,9 +144,10 @@ def run_everywhere(
         if output:
             coming.put(output)
 
-    preparation, cell = job.cells()
-    mec.execute(preparation)
-    pending = mec.execute(cell, block=False, on_output=note)
+    try:
+        pending = start(mec, note)
+    except CompositeError as unprepared:  # there is no such module
+        return unprepared
     pending.add_done_callback(lambda _: coming.put(None))
     try:
         while (output := coming.get()) is not None:
@@ -316,4 +276,4 @@ def _exited_well(failure: Failure) -> bool:
 
 def _is_ours(frame: str) -> bool:
     """Whether this part of a traceback is the cell around the script, or IPython's dashes."""
-    return RUN_SCRIPT in frame or not frame.strip("-")
+    return any(each in frame for each in OUR_FRAMES) or not frame.strip("-")

@@ -32,6 +32,7 @@ from kernelfleet.cli.exits import (
     exit_code_of,
 )
 from kernelfleet.cli.naming import NamedCommand
+from kernelfleet.cli.parsing import listed
 from kernelfleet.cli.progress import StartProgress
 from kernelfleet.controller.limits import Limits
 from kernelfleet.wire import connection
@@ -171,7 +172,7 @@ def _serve(start: Start, name: str, say: Teller, *, to_stderr: bool) -> int:
         port=start.port,
         on_start=start.on_start,
         restart=start.restart,
-        preload=tuple(name.strip() for name in start.preload.split(",") if name.strip()),
+        preload=tuple(listed(start.preload)),
         fork=start.fork,
         insecure_kernel=start.insecure_kernel,
         limits=_limits(start),

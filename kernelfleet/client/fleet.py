@@ -106,22 +106,35 @@ class Fleet:
         """Whether it has been started and not stopped."""
         return self._host is not None
 
-    def start(self) -> MultiEngineClient:
-        """Start the engines and return a client when they answer."""
+    def start(
+        self, *, on_progress: Callable[[int, int], object] | None = None
+    ) -> MultiEngineClient:
+        """Start the engines and return a client when they answer.
+
+        Args:
+            on_progress: Called as ``on_progress(3, 64)`` every two seconds, on kernelfleet's own
+                thread, while so many of so many engines answer.
+
+        Raises:
+            StartError: an engine did not come up; the others are ended again.
+        """
         if self._host is not None:
             raise FleetError("this fleet is running already: take another client with .client()")
         self._thread = loop_thread.acquire()
         try:
-            self._thread.run(self._launch(self._thread))
+            self._thread.run(self._launch(self._thread, on_progress))
             self._mec = self.client()
         except BaseException:
             self.stop()  # Ctrl-C may come when the engines are there already
             raise
         return self._mec
 
-    async def _launch(self, thread: loop_thread.LoopThread) -> None:
+    async def _launch(
+        self, thread: loop_thread.LoopThread, on_progress: Callable[[int, int], object] | None
+    ) -> None:
         """On the loop thread: start the engines; stop when a client asks the controller to."""
-        options = replace(self._options, name=f"embedded-{os.getpid()}-{next(_names)}")
+        name = f"embedded-{os.getpid()}-{next(_names)}"
+        options = replace(self._options, name=name, on_progress=on_progress)
         host = await FleetHost.launch(options, thread.context, _logger())
 
         async def stop_when_asked() -> None:

@@ -22,5 +22,17 @@ def read_script(path: Path) -> str:
         from IPython.core.inputtransformer2 import TransformerManager
 
         plain = TransformerManager().transform_cell(source)  # type: ignore[no-untyped-call]
-    compile(plain, str(path), "exec", dont_inherit=True)
+    check_source(plain, str(path))
     return source
+
+
+def check_source(source: str, name: str) -> None:
+    """Compile Python source once.
+
+    Raises:
+        SyntaxError: it does not compile; the error names ``name``.
+    """
+    try:
+        compile(source, name, "exec", dont_inherit=True)
+    except ValueError as error:  # "source code string cannot contain null bytes" (Python 3.11)
+        raise SyntaxError(str(error)) from None

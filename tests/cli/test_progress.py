@@ -36,3 +36,9 @@ def test_a_file_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> Non
     progress.show(1, 1)
     progress.close()
     assert file.getvalue() == "starting: 0 of 1 engine answer\nstarting: 1 of 1 engine answer\n"
+
+
+def test_a_file_that_is_for_somebody_elses_words_gets_none() -> None:
+    file = io.StringIO()
+    StartProgress(file, to_files=False).show(0, 1)
+    assert file.getvalue() == ""

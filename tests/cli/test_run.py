@@ -2,110 +2,23 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Generator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from kernelfleet.cli.exits import UsageError
+from kernelfleet.cli.job import OUR_FRAMES
 from kernelfleet.cli.run import (
-    RUN_SCRIPT,
-    Job,
     LinePrinter,
     Output,
     output_of,
     report,
     run_everywhere,
-    split_argv,
+    speaks_python,
 )
 from kernelfleet.errors import CompositeError, EngineDied, Failure, RemoteError
 
 CLI = Callable[..., tuple[int, str, str]]
-JOB = Job(("-c",), "code")
-WITH_VALUE = {"-n", "--engines", "--config"}
-
-
-@pytest.mark.parametrize(
-    ("line", "own", "job"),
-    [
-        ("a.py", "", Job(("a.py",))),
-        ("-n 4 a.py -n 5 --help", "-n 4", Job(("a.py", "-n", "5", "--help"))),
-        ("-n4 --engines=3 a.py x", "-n4 --engines=3", Job(("a.py", "x"))),
-        ("--Run.n 4 a.py", "--Run.n 4", Job(("a.py",))),
-        ("--Run.n=4 a.py", "--Run.n=4", Job(("a.py",))),
-        ("--debug a.py", "--debug", Job(("a.py",))),
-        ("-c 1+1 -n 4", "", Job(("-c", "-n", "4"), "1+1")),
-        ("-n 2 -- -odd.py x", "-n 2", Job(("-odd.py", "x"))),
-        ("--help", "--help", None),
-        ("-n 2 --", "-n 2", None),
-        ("", "", None),
-    ],
-)
-def test_what_comes_after_the_script_belongs_to_it(line: str, own: str, job: Job | None) -> None:
-    assert split_argv(line.split(), WITH_VALUE) == (own.split(), job)
-
-
-def test_no_job_and_no_code_are_mistakes(cli: CLI) -> None:
-    assert "Name a script, or give code with -c" in cli("run", "-n", "2")[2]
-    assert "-c needs code" in cli("run", "-c")[2]
-
-
-def test_code_finds_its_arguments_and_stands_alone_in_its_cell(engine: dict[str, Any]) -> None:
-    preparation, cell = Job(("-c", "x"), "seen = sys.argv").cells()
-    exec(preparation, engine)
-    exec(cell, engine)
-    assert engine["seen"] == ["-c", "x"]
-    assert cell == "seen = sys.argv"
-
-
-@pytest.fixture
-def script(tmp_path: Path) -> Path:
-    return tmp_path / "it's a script.py"
-
-
-@pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """A namespace in which a cell runs as on an engine, leaving this process as it was."""
-    monkeypatch.setattr("sys.argv", [])
-    monkeypatch.setattr("sys.path", [])
-    return {"engine_id": 1, "n_engines": 2, "__name__": "__main__"}
-
-
-def test_a_script_runs_as_python_runs_it(script: Path, engine: dict[str, Any]) -> None:
-    script.write_text(
-        "import sys\nseen = sys.argv, sys.path[0], __name__, __file__, engine_id, n_engines\nexit()"
-    )
-    for cell in Job((str(script), "--steps", "3")).cells():
-        exec(cell, engine)
-    assert engine["seen"] == (
-        [str(script), "--steps", "3"],
-        str(script.parent),
-        "__main__",
-        str(script),
-        1,
-        2,
-    )
-
-
-@pytest.mark.parametrize("status", ["3", "'went wrong'"])
-def test_a_script_that_exits_badly_fails(script: Path, engine: dict[str, Any], status: str) -> None:
-    script.write_text(f"import sys; sys.exit({status})")
-    preparation, cell = Job((str(script),)).cells()
-    exec(preparation, engine)
-    with pytest.raises(SystemExit):
-        exec(cell, engine)
-
-
-def test_a_script_is_read_and_compiled_before_anything_starts(cli: CLI, script: Path) -> None:
-    with pytest.raises(UsageError, match=r"cannot read .*: No such file"):
-        Job((str(script),)).cells()
-    script.write_text("a = 1\nb = = 2\n")
-    code, _, err = cli("run", str(script))
-    assert code == 2
-    assert f"{script}:2: SyntaxError: invalid syntax" in err
-    script.write_bytes(b"a = '\xff'\n")
-    assert "SyntaxError" in cli("run", str(script))[2]
 
 
 def test_streams_and_values_are_shown_and_errors_are_left_to_the_result() -> None:
@@ -162,17 +75,31 @@ class FakePending:
 
 
 def fake_client(error: Exception | None) -> Any:
-    def execute(
-        code: str, block: bool = True, on_output: Callable[..., None] | None = None
-    ) -> FakePending | None:
-        if block:
-            return None  # the preparation
-        assert on_output
+    def execute(code: str, on_output: Callable[..., None]) -> FakePending:
         on_output(0, "stream", {"name": "stdout", "text": code})
         on_output(1, "error", {})
         return FakePending(error)
 
     return SimpleNamespace(execute=execute)
+
+
+def start(mec: Any, on_output: Callable[..., None]) -> Any:
+    return mec.execute("code", on_output)
+
+
+def test_what_could_not_be_prepared_is_an_error_of_the_engines() -> None:
+    failed = CompositeError.collect("execute", [Failure(0, RemoteError("SystemExit", "no x"))])
+
+    def refuse(*_: Any) -> Any:
+        raise failed
+
+    assert LinePrinter(1).print_all(run_everywhere(fake_client(None), refuse)) is failed
+
+
+def test_the_kernelspec_tells_the_language() -> None:
+    assert speaks_python(None)
+    assert speaks_python("python3")
+    assert speaks_python("there-is-no-such-kernel")  # which the start tells better
 
 
 def test_code_that_exits_with_nothing_or_zero_ends_well() -> None:
@@ -211,16 +138,16 @@ def test_output_comes_before_the_error(streams: tuple[io.StringIO, io.StringIO])
     failed = CompositeError.collect("execute", [division(0)])
     for error in (None, failed):
         printer = LinePrinter(1, *streams)
-        assert printer.print_all(run_everywhere(fake_client(error), JOB)) is error
+        assert printer.print_all(run_everywhere(fake_client(error), start)) is error
     assert streams[0].getvalue() == "[0] code\n[0] code\n"
     with pytest.raises(ConnectionError):
-        LinePrinter(1, *streams).print_all(run_everywhere(fake_client(ConnectionError()), JOB))
+        LinePrinter(1, *streams).print_all(run_everywhere(fake_client(ConnectionError()), start))
 
 
 def test_identical_tracebacks_are_shown_once_without_our_own_frame(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    ours = f"Cell In[1], line 5\n----> 5 {RUN_SCRIPT}\n"
+    ours = f"Cell In[1], line 5\n----> 5 {OUR_FRAMES[0]}\n"
     theirs = "\x1b[31mFile a.py:3\x1b[0m\n----> 3 1/0\n"
     out = io.StringIO()
     error = CompositeError.collect(

@@ -39,9 +39,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def cli(home: Path) -> CLI:
-    def run(*argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def run(*argv: str, check: bool = True, stdin: str = "") -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [*COMMAND, *argv], capture_output=True, text=True, timeout=60, check=False, cwd=home
+            [*COMMAND, *argv],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            cwd=home,
         )
         assert done.returncode == 0 or not check, done.stderr
         assert "Traceback (most recent call last):\n  File" not in done.stderr
@@ -247,6 +253,20 @@ def test_a_script_runs_on_every_engine_and_its_lines_tell_where(cli: CLI, home: 
     done = cli("run", "-n", "3", "script.py", "--steps", "7")
     assert sorted(done.stdout.splitlines()) == [f"[{i}] {i} 3 ['--steps', '7']" for i in range(3)]
     assert sorted(done.stderr.splitlines()) == ["[0] e", "[1] e", "[2] e"]
+
+
+def test_modules_standard_input_and_ipythons_language_run_as_well(cli: CLI, home: Path) -> None:
+    (home / "tool.py").write_text("import sys\nprint(__name__, sys.argv[1:], loaded)\n")
+    done = cli("run", "-n1", "--on-start", "loaded = 1", "--preload", "json", "-m", "tool", "x")
+    assert done.stdout == "[0] __main__ ['x'] 1\n"
+    assert cli("run", "-n1", "-", "x", stdin="import sys; print(sys.argv)").stdout == (
+        "[0] ['-', 'x']\n"
+    )
+    (home / "tool.ipy").write_text("here = !echo $((1 + 1))\nprint(here)\n")
+    assert cli("run", "-n1", "--kernel", "python3", "tool.ipy").stdout == "[0] ['2']\n"
+    missing = cli("run", "-n1", "-m", "no_such_module", check=False)
+    assert missing.returncode == 1
+    assert missing.stderr.startswith("[0] there is no module named no_such_module\n")
 
 
 def test_lines_come_while_the_script_runs(home: Path) -> None:
