@@ -358,10 +358,11 @@ def test_after_ctrl_c_a_script_may_clean_up_until_the_next_one(home: Path, patie
 
 
 def test_the_demo_shows_the_main_job_and_how_to_go_on(cli: CLI) -> None:
-    out = cli("demo", "-n", "2", "--Demo.matrices=20").stdout
-    assert "Out[2]: [0, 1]" in out
-    assert "Out[9]: True" in out  # the engines' words are those of one process
-    assert out.count("# engines: ") == 2
+    out = cli("demo", "-n", "2", "--Demo.seconds=0.05").stdout
+    assert "[1] Out[1]: engine 1 of 2 is process" in out
+    assert "Out[8]: True" in out  # one engine has counted the same
+    assert "Out[14]: True" in out  # and found the same eigenvalues
+    assert out.count("# 2 engines: ") == 2
     assert "fleet.stop()" in out
     assert "MultiEngineClient()" in out
 
