@@ -189,6 +189,8 @@ class EngineInfo:
         pid: Its process; None where there is no process of this kind.
         host: The machine it runs on.
         kernel_name: The kernelspec it was started from.
+        python: The version of Python it runs (``3.11.7``); None for another language.
+        executable: The interpreter it runs.
         connection_file: What ``jupyter console --existing`` takes.
         transport: How the controller talks to it: ``ipc`` (a Unix socket), ``tcp+curve``
             (encrypted) or, for kernels that know neither, ``tcp`` (signed, but not encrypted).
@@ -203,6 +205,8 @@ class EngineInfo:
     pid: int | None = None
     host: str | None = None
     kernel_name: str | None = None
+    python: str | None = None
+    executable: str | None = None
     connection_file: str | None = None
     transport: str | None = None
     memory_bytes: int | None = None

@@ -56,7 +56,7 @@ NO_TEST_FILE = {
     "client/code.py": "held by tests/conformance",
     "client/client.py": "held by tests/conformance",
     "client/data.py": "held by tests/conformance",
-    "controller/bootstrap.py": "held by tests/journeys/test_foreign_kernels.py",
+    "controller/bootstrap.py": "held by tests/engine/test_portable.py and tests/journeys",
     "controller/calls.py": "held by tests/conformance",
     "controller/controller.py": "held by tests/conformance and tests/journeys",
     "controller/daemon.py": "held by tests/journeys",

@@ -32,6 +32,7 @@ from kernelfleet.client.targets import (
 from kernelfleet.client.transport import SocketTransport, Transport
 from kernelfleet.errors import CallTimeout, CompositeError, FleetNotFound, SerializationError
 from kernelfleet.wire import connection as fleets
+from kernelfleet.wire import pythons
 
 JsonDict = dict[str, Any]
 Watch = Callable[[PendingResult, float | None], None]
@@ -199,6 +200,9 @@ class BaseClient:
         }  # fmt: skip
         if on_output is not None:
             head["stream"] = True
+        if self._connection.roster.others(targets):
+            # They are to send back nothing that this Python could not run.
+            head["content"] = {**head.get("content", {}), "python": pythons.VERSION}
         pending = PendingResult(
             self._connection,
             self._reader,

@@ -5,9 +5,11 @@ The function of a call travels once to each engine, with the first batch; later 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from kernelfleet.client.batches import Batch, Item
+from kernelfleet.wire import pythons
 from kernelfleet.wire.serialize import EngineFunction, pack, pack_nested, total_bytes
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ class BatchRequests:
     Args:
         connection: Where they go.
         function: What is called with each item, or its source text.
+        engines: Those that are to call it.
         star: Items are tuples of arguments.
         label: What ``queue_status`` shows.
         verb: ``map`` or ``task``.
@@ -35,6 +38,7 @@ class BatchRequests:
         self,
         connection: Connection,
         function: Any,
+        engines: Sequence[int],
         *,
         star: bool,
         label: str,
@@ -44,7 +48,9 @@ class BatchRequests:
     ) -> None:
         self._connection, self._label, self._verb = connection, label, verb
         self._options = (star, budget, stop_on_error)
-        self._function_frames = pack_nested(function)
+        self._function_frames = pack_nested(
+            function, other_pythons=connection.roster.others(engines)
+        )
         self._function_id = connection.next_result_id()
         #: The engines that have the function, or will have it before the next batch.
         self._knowing: set[int] = set()
@@ -69,11 +75,15 @@ class BatchRequests:
 
         Raises:
             SerializationError: one of its items cannot be pickled.
+            UnsupportedOperation: one holds code, and the engine runs another Python.
         """
+        others = self._connection.roster.others([batch.engine])
         function = self._function_frames if batch.with_function else None
         payloads = [item.payload for item in batch.items]
-        arguments = (self._function_id, function, payloads, *self._options)
-        frames = pack((_RUN_BATCH, arguments, {}), shared=self._connection.shares_memory)
+        asker = pythons.VERSION if others else None
+        arguments = (self._function_id, function, payloads, *self._options, asker)
+        shared = self._connection.shares_memory
+        frames = pack((_RUN_BATCH, arguments, {}), shared=shared, other_pythons=others)
         batch.size_bytes = total_bytes(frames)
         head = {
             "type": "request",

@@ -12,7 +12,7 @@ import threading
 import uuid
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from kernelfleet.client.future import Future
 from kernelfleet.client.transport import Transport
 from kernelfleet.errors import ControllerUnreachable, FleetError, MessageTooLarge
 from kernelfleet.wire.blocks import Block, frame_bytes
+from kernelfleet.wire.pythons import NONE, OtherPythons, differs
 
 JsonDict = dict[str, Any]
 OnOutput = Callable[[int, str, JsonDict], None]
@@ -57,6 +58,15 @@ class Roster:
     ids: list[int] = field(default_factory=list)
     dead: dict[int, str] = field(default_factory=dict)
     total: int = 0
+    #: Which engines run another Python than this process, as to code, and which.
+    other_pythons: dict[int, str] = field(default_factory=dict)
+
+    def others(self, engines: Iterable[int]) -> OtherPythons:
+        """What ``pack`` is to know of the Pythons of these engines."""
+        if not self.other_pythons:
+            return NONE  # the usual case, at no cost
+        others = self.other_pythons
+        return {f"engine {each}": others[each] for each in engines if each in others}
 
 
 class Connection:
@@ -130,7 +140,9 @@ class Connection:
 
     def _take_roster(self, roster: JsonDict) -> None:
         dead = {int(engine_id): how for engine_id, how in roster["dead"].items()}
-        self.roster = Roster(list(roster["ids"]), dead, roster["total"])
+        told = roster.get("pythons", {}).items()
+        others = {int(engine): version for engine, version in told if differs(version)}
+        self.roster = Roster(list(roster["ids"]), dead, roster["total"], others)
         self._tell_change()
 
     def away(self, reason: str) -> None:

@@ -87,7 +87,8 @@ class DataVerbs(BaseClient):
         names = [_checked_name(name) for name in namespace]
         ids, blocks = self._resolve(targets), self._blocks(block, timeout)
         shared = self._connection.shares_memory
-        frames = pack_namespace(namespace, snapshot=not blocks, shared=shared)
+        others = self._connection.roster.others(ids)
+        frames = pack_namespace(namespace, snapshot=not blocks, shared=shared, other_pythons=others)
         head = {"verb": "push", "payloads": [len(frames)], "label": _label(method, names)}
         return self._run(
             head, frames, {"kind": "none", "method": method},
@@ -207,9 +208,12 @@ class DataVerbs(BaseClient):
         shared = self._connection.shares_memory
         parts = split(seq, len(ids), flatten=flatten) if ids else []
         payloads: list[list[Frame]] = []
-        for part in parts:
+        for each, part in zip(ids, parts, strict=True):
+            others = self._connection.roster.others([each])
             try:
-                payloads.append(pack({name: part}, snapshot=not blocks, shared=shared))
+                payloads.append(
+                    pack({name: part}, snapshot=not blocks, shared=shared, other_pythons=others)
+                )
             except SerializationError as error:
                 raise SerializationError(f"{name!r}: {error}", name=name) from error.__cause__
         head = {
@@ -253,7 +257,9 @@ class DataVerbs(BaseClient):
             raise TypeError(f"apply calls a function, not {type(function).__name__}")
         ids, blocks = self._resolve(targets), self._blocks(block, timeout)
         shared = self._connection.shares_memory
-        frames = pack((function, args, kwargs), snapshot=not blocks, shared=shared)
+        others = self._connection.roster.others(ids)
+        call = (function, args, kwargs)
+        frames = pack(call, snapshot=not blocks, shared=shared, other_pythons=others)
         name = getattr(function, "__qualname__", type(function).__name__)
         decode: JsonDict = {"kind": "apply", "method": "apply"}
         if check_block(return_exceptions, "return_exceptions"):

@@ -23,6 +23,7 @@ from kernelfleet.errors import (
     FleetStopped,
     QueueCleared,
     SerializationError,
+    UnsupportedOperation,
     restore_error,
 )
 from kernelfleet.results import ExecutionResult, ResultList
@@ -41,6 +42,7 @@ _ENGINE_ERRORS: dict[str, type[FleetError]] = {
     "EngineError": EngineError,
     "QueueCleared": QueueCleared,
     "FleetStopped": FleetStopped,
+    "UnsupportedOperation": UnsupportedOperation,
 }
 
 
@@ -182,9 +184,10 @@ def engine_error(info: JsonDict, frames: list[Any]) -> Exception:
     if is_foreign_class(type(exception)):
         exception = None  # rebuilt from its pickle: nobody here can name it in an except clause
     if info.get("kind") == "serialization":
-        return (
-            exception if isinstance(exception, SerializationError) else SerializationError(evalue)
-        )
+        if isinstance(exception, SerializationError | UnsupportedOperation):
+            return exception
+        refused = ename == "UnsupportedOperation"
+        return UnsupportedOperation(evalue) if refused else SerializationError(evalue)
     if exception is None and not frames:
         exception = _builtin_error(ename, evalue)
     return restore_error(info, exception)
@@ -213,8 +216,10 @@ def error_of_item(described: JsonDict, engine: int) -> Exception:
     return engine_error({**described, "engine_id": engine}, list(frames or ()))
 
 
-def unreadable(engine: int, error: Exception, what: str = "result") -> SerializationError:
+def unreadable(engine: int, error: Exception, what: str = "result") -> FleetError:
     """What came from an engine, and fails when it is unpickled in this process."""
+    if isinstance(error, UnsupportedOperation):
+        return error  # it is for another Python, and says so
     wrapped = SerializationError(
         f"the {what} of engine {engine} cannot be unpickled here: {type(error).__name__}: {error}"
     )

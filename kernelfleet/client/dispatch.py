@@ -32,6 +32,7 @@ from kernelfleet.errors import (
     InvalidEngineID,
     MessageTooLarge,
     SerializationError,
+    UnsupportedOperation,
 )
 from kernelfleet.wire.serialize import pack
 
@@ -88,7 +89,7 @@ class Dispatcher:
         self._engines, self._present = engines, now
         self._any_engine = now[0] if now else 0
         self._requests = BatchRequests(
-            connection, function, star=star, label=label, verb=verb, budget=budget,
+            connection, function, now, star=star, label=label, verb=verb, budget=budget,
             stop_on_error=stop_on_error,
         )  # fmt: skip
         self._steal = steal
@@ -231,7 +232,7 @@ class Dispatcher:
     def _send(self, batch: Batch) -> None:
         try:
             head, frames = self._requests.encode(batch)
-        except SerializationError as error:
+        except (SerializationError, UnsupportedOperation) as error:
             self._refuse_items(batch, error)
             return
         try:
@@ -248,16 +249,17 @@ class Dispatcher:
         self.assignment.add(batch.engine, batch)
         future.add_done_callback(lambda done: self._events.put((batch, done)))
 
-    def _refuse_items(self, batch: Batch, error: SerializationError) -> None:
-        """An item cannot be pickled: fail those that cannot, send the others."""
+    def _refuse_items(self, batch: Batch, error: Exception) -> None:
+        """An item cannot be pickled, or not for this engine: fail those, send the others."""
         self._requests.not_sent(batch)
         if len(batch.items) == 1:
             self._fail(batch.items, error)
             return
+        others = self._connection.roster.others([batch.engine])
         for item in batch.items:
             try:
-                pack(item.payload)
-            except SerializationError as own:
+                pack(item.payload, other_pythons=others)
+            except (SerializationError, UnsupportedOperation) as own:
                 self._fail([item], own)
             else:
                 self._put_back([item])

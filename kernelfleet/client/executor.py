@@ -25,7 +25,12 @@ from kernelfleet.client.shell import running_shell
 from kernelfleet.client.targets import check_block
 from kernelfleet.client.tasks import TaskFuture, TaskOptions, TaskPlace, Tasks, options_among
 from kernelfleet.composite import Failure
-from kernelfleet.errors import EngineError, FleetError, SerializationError
+from kernelfleet.errors import (
+    EngineError,
+    FleetError,
+    SerializationError,
+    UnsupportedOperation,
+)
 from kernelfleet.wire.serialize import EngineFunction, pack_nested
 
 if TYPE_CHECKING:
@@ -131,7 +136,7 @@ class _Work:
 
     def _settle(self, outcome: Outcome) -> None:
         item, error = outcome.item, outcome.error
-        final = (EngineError, CancelledError, SerializationError)
+        final = (EngineError, CancelledError, SerializationError, UnsupportedOperation)
         if error is not None and self.dispatcher.lost is None and not isinstance(error, final):
             item.failures += 1
             if item.failures <= item.retries and not item.unwanted:
@@ -190,6 +195,7 @@ class FleetExecutor(Executor):
 
         Raises:
             SerializationError: the call cannot be pickled.
+            UnsupportedOperation: it holds code, and an engine runs another Python.
             FleetError: no engine has the required properties.
             RuntimeError: the executor was shut down.
             BrokenExecutor: there are no engines, or the client was closed.
@@ -222,7 +228,9 @@ class FleetExecutor(Executor):
         self._client._connection.check_process()
         given = {"retries": retries, "timeout": timeout, "require": require}
         options = self._options.updated(given)
-        payload = pack_nested((function, tuple(args), dict(kwargs or {})), snapshot=True)
+        others = self._client._connection.roster.others(self._engines())
+        call = (function, tuple(args), dict(kwargs or {}))
+        payload = pack_nested(call, snapshot=True, other_pythons=others)
         if self._client._connection.is_open and not self._tasks.closed:
             if not self._engines():
                 raise BrokenExecutor("the executor has no engines: mec.restart brings dead ones up")

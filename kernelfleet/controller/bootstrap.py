@@ -1,115 +1,43 @@
-"""The code that makes a plain Python kernel answer push, pull, apply, keys and reset.
+"""The code that makes a Python kernel of any environment answer like an engine.
 
-Sent once, as an ordinary ``execute_request``. It uses what the kernel's own environment has:
-kernelfleet and cloudpickle if they are there, plain pickle otherwise. Only text in here; it runs
-in the kernel, never in the controller.
+Sent once, as an ordinary ``execute_request``. It is ``engine/portable.py``, and beside it the
+sources of the modules that the kernel's environment may not have: kernelfleet's own, of this very
+version, and cloudpickle. Here they are text only: nothing of it is imported, as a controller never
+unpickles anything.
 """
 
 from __future__ import annotations
 
+import base64
+import json
+import zlib
 from collections.abc import Sequence
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import kernelfleet
+
+#: Folders of kernelfleet whose modules an engine may need.
+_ROOMS = (".", "wire", "engine")
 
 _CODE = """
-def __kernelfleet_bootstrap__(engine_id, n_engines):
-    import asyncio, base64, builtins, inspect, json, pickle, sys, time
-    from IPython import get_ipython
-    shell = get_ipython()
+def __kernelfleet_bootstrap__(packed, *arguments):
+    import sys
     folder = sys.path.index("") if "" in sys.path else None
     if folder is not None:
         del sys.path[folder]  # what lies there is not meant by these imports
     try:
-        from kernelfleet.wire.serialize import pack, unpack
-        from kernelfleet.engine.namespace import Namespace
-        from kernelfleet.wire.functions import set_namespace_provider
-        set_namespace_provider(Namespace(shell))  # functions see the variables of the shell
-    except ImportError:
-        try:
-            import cloudpickle as pickler
-        except ImportError:
-            pickler = pickle
-        def pack(obj):
-            return [pickler.dumps(obj)]
-        def unpack(frames):
-            return pickle.loads(frames[0], buffers=frames[1:])
+        import base64, json, types, zlib
+        texts = json.loads(zlib.decompress(base64.b64decode(packed)))
+        module = types.ModuleType("kernelfleet_portable")
+        code = compile(texts["kernelfleet.engine.portable"][1], "<kernelfleet>", "exec")
+        exec(code, vars(module))
+        module.install(*arguments, texts)
     finally:
         if folder is not None:
             sys.path.insert(folder, "")
-
-    class Answer:
-        def __init__(self, answer, frames=()):
-            coded = [base64.b64encode(frame).decode() for frame in frames]
-            self.text = json.dumps({**answer, "frames": coded})
-        def __repr__(self):
-            return "<kernelfleet answer>"
-        def _repr_mimebundle_(self, include=None, exclude=None):
-            return {"application/x-kernelfleet": self.text}
-
-    def set_identity():
-        for name, value in (("engine_id", engine_id), ("n_engines", n_engines)):
-            shell.user_ns[name] = shell.user_ns_hidden[name] = value
-
-    def look_up(name):
-        first, *attributes = [name] if name in shell.user_ns else name.split(".")
-        if first not in shell.user_ns:
-            raise NameError("name %r is not defined" % first)
-        value = shell.user_ns[first]
-        for attribute in attributes:
-            value = getattr(value, attribute)
-        return value
-
-    def push(variables):
-        dotted = [name.rpartition(".") for name in variables if "." in name]
-        owners = [look_up(path) for path, _, _ in dotted]
-        for owner, (path, dot, name) in zip(owners, dotted):
-            setattr(owner, name, variables[path + dot + name])
-        shell.user_ns.update((k, v) for k, v in variables.items() if "." not in k)
-
-    def keys():
-        hidden = shell.user_ns_hidden
-        return [name for name, value in shell.user_ns.items()
-                if not name.startswith("_") and value is not hidden.get(name, hidden)]
-
-    def awaited(value):
-        if not inspect.iscoroutine(value):
-            return value
-        from concurrent.futures import ThreadPoolExecutor
-        with ThreadPoolExecutor(1) as pool:  # this thread's loop is running
-            return pool.submit(asyncio.run, value).result()
-
-    def run(verb, content, frames):
-        if verb == "push":
-            push(unpack(frames))
-            return {}, []
-        if verb == "pull":
-            return {}, pack([look_up(name) for name in content["names"]])
-        if verb == "apply":
-            function, args, kwargs = unpack(frames)
-            return {}, pack(awaited(function(*args, **kwargs)))
-        if verb == "keys":
-            return {"keys": keys()}, []
-        shell.reset(new_session=True)
-        set_identity()
-        return {}, []
-
-    def answer(request):
-        verb, content, coded = json.loads(request)
-        started = time.time()
-        try:
-            extra, frames = run(verb, content, [base64.b64decode(item) for item in coded])
-            result = {"ok": True, **extra}
-        except BaseException as error:
-            result = {"ok": False, "error": {
-                "ename": type(error).__name__, "evalue": str(error), "kind": "user",
-                "traceback": shell.InteractiveTB.structured_traceback(
-                    *sys.exc_info(), tb_offset=2)}}
-            try:
-                frames = pack(error)
-            except Exception:
-                frames = []
-        return Answer({**result, "started": started, "completed": time.time()}, frames)
-
-    builtins.__kernelfleet__ = answer
-    set_identity()
 """
 
 #: Runs a script in a Python kernel that is not ours; what engine/scripts.py does in one that is.
@@ -145,7 +73,40 @@ def script_code(code: str, path: str, argv: Sequence[str]) -> str:
     return f"{_SCRIPT}__kernelfleet_script__({code!r}, {path!r}, {list(argv)!r})"
 
 
-def bootstrap_code(engine_id: int, n_engines: int) -> str:
-    """The code that installs the verbs in one kernel."""
-    call = f"__kernelfleet_bootstrap__({engine_id}, {n_engines})\ndel __kernelfleet_bootstrap__\n"
-    return _CODE + call
+def bootstrap_request(engine_id: int, n_engines: int) -> dict[str, Any]:
+    """The content of the request that installs the verbs in one kernel and asks for its facts."""
+    arguments = f"{_packed()!r}, {engine_id}, {n_engines}, {kernelfleet.__version__!r}"
+    call = f"__kernelfleet_bootstrap__({arguments})\ndel __kernelfleet_bootstrap__\n"
+    return {
+        "code": _CODE + call,
+        "silent": True,
+        "store_history": False,
+        "user_expressions": expressions("facts", {}),
+    }
+
+
+def expressions(verb: str, content: dict[str, Any], data: list[str] | None = None) -> Any:
+    """The ``user_expressions`` of an ``execute_request`` that ask for something."""
+    request = json.dumps([verb, content, data or []])
+    return {"r": f"__import__('builtins').__kernelfleet__({request!r})"}
+
+
+@lru_cache(1)
+def _packed() -> str:
+    """The sources of all modules, as text."""
+    texts = {**_texts("kernelfleet", _ROOMS), **_texts("cloudpickle", (".",))}
+    return base64.b64encode(zlib.compress(json.dumps(texts).encode(), 9)).decode()
+
+
+def _texts(package: str, rooms: tuple[str, ...]) -> dict[str, tuple[str, str]]:
+    """Full name -> path within its package, and text; the package is not imported."""
+    spec = find_spec(package)
+    found: dict[str, tuple[str, str]] = {}
+    for location in (spec.submodule_search_locations or ()) if spec is not None else ():
+        for room in rooms:
+            for file in sorted(Path(location, room).glob("*.py")):
+                path = file.relative_to(location).as_posix()
+                parts = [package, *path.removesuffix(".py").split("/")]
+                name = ".".join(parts).removesuffix(".__init__")
+                found[name] = (path, file.read_text(encoding="utf-8"))
+    return found

@@ -105,6 +105,7 @@ class Controller:
             "ids": self.roster.ids,
             "dead": {str(engine_id): cause for engine_id, cause in self.roster.dead.items()},
             "total": len(engines),
+            "pythons": {str(e.id): e.python for e in engines if e.python and e.registered},
         }
 
     def roster_changed(self) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from jupyter_client.session import Session
 
-from kernelfleet.controller.bootstrap import script_code
+from kernelfleet.controller.bootstrap import expressions, script_code
 from kernelfleet.controller.outputs import OutputFolder
 from kernelfleet.controller.replies import (
     FORMS,
@@ -206,10 +206,7 @@ def encode_portable(
         content.update(code=code, silent=False, store_history=True)
     else:
         data = [base64.b64encode(_buffer(frame)).decode() for frame in payload]
-        arguments = json.dumps([spoken_verb(request.verb), request.content, data])
-        content["user_expressions"] = {
-            "r": f"__import__('builtins').__kernelfleet__({arguments!r})"
-        }
+        content["user_expressions"] = expressions(spoken_verb(request.verb), request.content, data)
     return encode(session, "execute_request", content)
 
 
@@ -259,21 +256,38 @@ class PortableRun(Run):
         published = [o for o in self.folder.outputs() if o["output_type"] == "error"]
         return error_of(published[-1] if published else content)
 
-    def _data(self, expressions: Any) -> tuple[JsonDict, list[Any]]:
-        expression = expressions.get("r") if isinstance(expressions, dict) else None
-        if not isinstance(expression, dict):
+    def _data(self, values: Any) -> tuple[JsonDict, list[Any]]:
+        expression, answer = answered(values)
+        if expression is None:
             expression = {"evalue": f"engine {self.job.engine_id} sent no data with its reply"}
         try:
-            answer = json.loads(expression["data"][DATA_MIME])
             frames = [base64.b64decode(frame) for frame in answer.pop("frames")]
             kept = ("keys", "started", "completed")
             result = {key: answer[key] for key in kept if FORMS[key](answer.get(key))}
             result["ok"] = answer["ok"] is True
             if not result["ok"]:
                 result["error"] = error_of(answer["error"])
+                if answer["error"].get("kind") == "serialization":
+                    result["error"]["kind"] = "serialization"
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
             return self._with_outputs({"ok": False, "error": error_of(expression)}), []
         return self._with_outputs(result), frames
+
+
+def answered(values: Any) -> tuple[JsonDict | None, JsonDict]:
+    """The values of ``user_expressions`` in a reply, from a kernel that may be broken.
+
+    Returns:
+        The value as the kernel told it, None if it is none, and the answer in it, empty if none.
+    """
+    expression = values.get("r") if isinstance(values, dict) else None
+    if not isinstance(expression, dict):
+        return None, {}
+    try:
+        answer = json.loads(expression["data"][DATA_MIME])
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return expression, {}
+    return expression, answer if isinstance(answer, dict) else {}
 
 
 def _buffer(frame: Any) -> Any:

@@ -100,6 +100,12 @@ class Engine:
         """Whether 'all' includes it."""
         return self.state == "up"
 
+    @property
+    def python(self) -> str | None:
+        """The Python it runs; None where it does not answer yet, or is of another language."""
+        version = self.info.get("python")
+        return version if isinstance(version, str) else None
+
     def attach(self, incarnation: Incarnation, links: Links) -> None:
         """Take a new incarnation; it is not ready for work yet."""
         self.incarnation, self.links = incarnation, links
@@ -170,6 +176,8 @@ class Engine:
             "pid": incarnation.pid if incarnation else None,
             "host": self.info.get("host", ""),
             "kernel_name": self.kernel_name or "kernelfleet",
+            "python": self.python,
+            "executable": self.info.get("executable"),
             "connection_file": incarnation.connection_file if incarnation else None,
             "transport": incarnation.transport if incarnation else None,
             "queue": len(status["queue"]),
@@ -190,7 +198,8 @@ class Engine:
             return None
         able = PORTABLE_PYTHON_VERBS if self.language == "python" else PORTABLE_VERBS
         if verb in able:
-            return None
+            reason = self.info.get("no_functions") if verb in ("map", "task") else None
+            return f"engine {self.id} cannot {verb}: {reason}" if reason else None
         return (
             f"engine {self.id} runs the kernel {self.kernel_name!r} ({self.language}), "
             f"which cannot {verb}: only {', '.join(sorted(able))}"

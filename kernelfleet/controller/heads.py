@@ -91,7 +91,8 @@ CONTENTS: Mapping[str, Mapping[str, Kind]] = {
         "script_path": TEXT,
         "argv": TEXTS,  # of a script: mec.run
     },
-    "pull": {"names": TEXTS},
+    "pull": {"names": TEXTS, "python": TEXT},
+    "apply": {"python": TEXT},
 }
 
 #: The fields of verbs beside the queues; all are needed but those of ``MAY_BE_MISSING``.
@@ -142,6 +143,7 @@ _FIELDS: Mapping[str, tuple[Mapping[str, Kind], list[str]]] = {
 _CONTENT_FIELDS: Mapping[str, tuple[Mapping[str, Kind], list[str]]] = {
     "execute": (CONTENTS["execute"], ["code"]),
     "pull": (CONTENTS["pull"], ["names"]),
+    "apply": (CONTENTS["apply"], []),
 }
 
 

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 from pathlib import Path
 
-from kernelfleet.controller.bootstrap import bootstrap_code
+from kernelfleet.controller.bootstrap import bootstrap_request
+from kernelfleet.controller.dialects import answered
 from kernelfleet.controller.engine import Engine
 from kernelfleet.controller.limits import meaning
 from kernelfleet.controller.logs import last_life
@@ -16,6 +17,8 @@ from kernelfleet.wire.jupyter import KernelMessage
 
 #: How long to listen for what a kernel publishes before asking it something again.
 HEARING_SECONDS = 0.1
+#: What a Python kernel of any environment tells of itself.
+FACTS = ("python", "executable", "host", "no_functions")
 #: How much of a log is shown.
 TAIL_CHARACTERS = 2000
 
@@ -51,8 +54,11 @@ async def introduce(engine: Engine, n_engines: int, on_start: str | None) -> Non
     language = reply.content.get("language_info")
     engine.language = str(language.get("name")) if isinstance(language, dict) else "unknown"
     if engine.language == "python":
-        request = {"code": bootstrap_code(engine.id, n_engines), "silent": True}
-        _check(await engine.ask("shell", "execute_request", request), "bootstrap")
+        request = bootstrap_request(engine.id, n_engines)
+        reply = await engine.ask("shell", "execute_request", request)
+        _check(reply, "bootstrap")
+        _, facts = answered(reply.content.get("user_expressions"))
+        engine.info.update({key: facts[key] for key in FACTS if isinstance(facts.get(key), str)})
     if on_start:
         request = {"code": on_start, "silent": True, "store_history": False}
         _check(await engine.ask("shell", "execute_request", request), "on_start")

@@ -17,6 +17,7 @@ import zmq
 from jupyter_client.session import Session
 
 from kernelfleet.controller.blas_threads import thread_environment
+from kernelfleet.controller.bootstrap import expressions
 from kernelfleet.controller.dialects import Run
 from kernelfleet.controller.engine import Engine
 from kernelfleet.controller.interrupting import interrupt
@@ -365,6 +366,12 @@ class Roster:
                 # is asked from now on.
                 engine.tell("control", "fleet_identity_request", identity)
                 engine.tell("shell", "fleet_identity_request", identity)
+            elif engine.registered and engine.python and engine.info.get("n_engines") != count:
+                engine.info["n_engines"] = count
+                identity = {"engine_id": engine.id, "n_engines": count}
+                asked = {"code": "", "silent": True, "store_history": False}
+                values = expressions("identity", identity)
+                engine.tell("shell", "execute_request", {**asked, "user_expressions": values})
         self._on_change()
 
     def _spawn(self, coroutine: Any) -> None:

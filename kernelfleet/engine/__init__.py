@@ -9,4 +9,5 @@ Where things are::
     beside the work    peek  debugging  history
     its end            departure
     where its parts are found   own_libraries
+    in kernels that are not ours   portable
 """

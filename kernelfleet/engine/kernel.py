@@ -12,11 +12,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-import platform
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import zmq
@@ -30,9 +29,10 @@ from kernelfleet.engine.peek import Peeker
 from kernelfleet.engine.requests import Answer, Request, error_answer, parse, reply
 from kernelfleet.engine.scripts import Script
 from kernelfleet.engine.tracebacks import render, show_causes_where_they_were_raised
-from kernelfleet.errors import SerializationError
+from kernelfleet.errors import SerializationError, UnsupportedOperation
 from kernelfleet.wire import functions
 from kernelfleet.wire.blocks import Block, LostBlock, from_frames, probe_succeeds
+from kernelfleet.wire.pythons import VERSION, asker
 from kernelfleet.wire.serialize import pack, pack_namespace, unpack
 
 Handler = Callable[[Request], Answer | Awaitable[Answer]]
@@ -197,7 +197,8 @@ class EngineKernel(IPythonKernel):
         answer.content.update(
             shares_memory=self._shares_memory,
             pid=os.getpid(),
-            python=platform.python_version(),
+            python=VERSION,
+            executable=sys.executable,
             host=socket.gethostname(),
         )
         return answer
@@ -235,15 +236,22 @@ class EngineKernel(IPythonKernel):
         function, args, kwargs = interrupts.run_interruptible(lambda: unpack(request.buffers))
         value = call(function, args, kwargs)
         if inspect.iscoroutine(value):
-            return self._answer_with(value)
-        return Answer({"status": "ok"}, self._pack(value))
+            return self._answer_with(request, value)
+        return self._packed(request, value)
 
-    async def _answer_with(self, value: Awaitable[Any]) -> Answer:
-        return Answer({"status": "ok"}, self._pack(await value))
+    async def _answer_with(self, request: Request, value: Awaitable[Any]) -> Answer:
+        return self._packed(request, await value)
 
-    def _pack(self, value: Any) -> Sequence[Any]:
-        """The frames of a reply, large buffers in shared memory where that is shared."""
-        return interrupts.run_interruptible(lambda: pack(value, shared=self._shares_memory))
+    def _packed(self, request: Request, value: Any) -> Answer:
+        """Reply with a value, its large buffers in shared memory where that is shared."""
+        others = asker(request.content.get("python"))
+        try:
+            frames = interrupts.run_interruptible(
+                lambda: pack(value, shared=self._shares_memory, other_pythons=others)
+            )
+        except UnsupportedOperation as refused:
+            return error_answer(refused, kind="serialization")
+        return Answer({"status": "ok"}, frames)
 
     def _push(self, request: Request) -> Answer:
         self.namespace.push(interrupts.run_interruptible(lambda: unpack(request.buffers)))
@@ -253,7 +261,7 @@ class EngineKernel(IPythonKernel):
         names = request.content["names"]
         values = self.namespace.pull(names)
         try:
-            return Answer({"status": "ok"}, self._pack(values))
+            return self._packed(request, values)
         except SerializationError:
             pack_namespace(dict(zip(names, values, strict=True)))  # to name the culprit
             raise

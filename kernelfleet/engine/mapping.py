@@ -20,7 +20,8 @@ from types import CoroutineType
 from typing import Any
 
 from kernelfleet.error_text import text_of
-from kernelfleet.errors import SerializationError
+from kernelfleet.errors import SerializationError, UnsupportedOperation
+from kernelfleet.wire.pythons import OtherPythons, asker
 from kernelfleet.wire.serialize import pack, pack_nested, unpack
 
 #: Functions kept for later batches of the same call; a map uses one.
@@ -45,6 +46,7 @@ def run_batch(
     star: bool,
     budget: float | None,
     stop_on_error: bool,
+    python: str | None = None,
 ) -> Any:
     """Call a function on items, in order.
 
@@ -57,6 +59,7 @@ def run_batch(
             reached are simply not in the answer.
         stop_on_error: Stop after the first item that fails: of this batch, and of those of the
             same call that wait behind it.
+        python: That of the client, where it is another one.
 
     Returns:
         Frames of a list of outcomes and of where each item's prints end, or a coroutine of them
@@ -66,7 +69,7 @@ def run_batch(
         UnknownFunction: nothing was run.
     """
     function = _find(function_id, function_frames)
-    batch = _Batch(star, budget, function_id if stop_on_error else None)
+    batch = _Batch(star, budget, function_id if stop_on_error else None, asker(python))
     if function_id in _failed:
         return batch.packed()
     if inspect.iscoroutinefunction(function):
@@ -115,8 +118,11 @@ def _interrupt_or(error: asyncio.CancelledError) -> BaseException:
 class _Batch:
     """The outcomes so far, what was printed for each, and whether that is enough."""
 
-    def __init__(self, star: bool, budget: float | None, stops: str | None) -> None:
+    def __init__(
+        self, star: bool, budget: float | None, stops: str | None, others: OtherPythons
+    ) -> None:
         self.star = star
+        self._others = others
         self.over = False
         self.counters: dict[str, _Counter] = {}
         self.displays = _Displays()
@@ -147,10 +153,12 @@ class _Batch:
         """Frames of the outcomes; a value that cannot be pickled fails its own item only."""
         counters: dict[str, _Counter | _Displays] = {**self.counters, "display": self.displays}
         printed = {name: counter.ends for name, counter in counters.items() if counter.total}
+        others = self._others
         try:
-            return pack_nested((self._outcomes, printed))
-        except SerializationError:
-            return pack_nested(([_checked(outcome) for outcome in self._outcomes], printed))
+            return pack_nested((self._outcomes, printed), other_pythons=others)
+        except (SerializationError, UnsupportedOperation):
+            checked = [_checked(outcome, others) for outcome in self._outcomes]
+            return pack_nested((checked, printed), other_pythons=others)
 
 
 class _Counter:
@@ -266,13 +274,13 @@ def _from_source(source: str) -> Callable[..., Any]:
     return function  # type: ignore[no-any-return]
 
 
-def _checked(outcome: Outcome) -> Outcome:
+def _checked(outcome: Outcome, others: OtherPythons) -> Outcome:
     try:
-        pack(outcome)
-    except SerializationError as error:
+        pack(outcome, other_pythons=others)
+    except (SerializationError, UnsupportedOperation) as error:
         return "error", {
-            "ename": "SerializationError",
-            "evalue": f"the result {error}",
+            "ename": type(error).__name__,
+            "evalue": f"the result: {error}",
             "traceback": [],
             "kind": "serialization",
             "exception": None,

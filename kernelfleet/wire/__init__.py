@@ -9,6 +9,6 @@ Where things are::
     between controller and kernel   jupyter  marks
     how a Python is started         safe_start
     objects as bytes                serialize  packable  blocks  printed
-    functions and classes           functions  sources  cloudpickling
+    functions and classes           functions  sources  cloudpickling  pythons
     below                           pump  platforms
 """

@@ -30,7 +30,7 @@ from typing import IO, Any, ClassVar, Protocol
 
 from kernelfleet.exception_pickling import reduce_exception
 from kernelfleet.wire import cloudpickling as cp
-from kernelfleet.wire import sources
+from kernelfleet.wire import pythons, sources
 
 _MAIN = ("__main__", "__mp_main__")
 _INSTALLED = ("site-packages", "dist-packages")
@@ -117,6 +117,8 @@ class FleetPickler(cp.Pickler):  # type: ignore[misc]
 
     #: Whether exceptions take along what caused them.
     with_causes = True
+    #: Who will load this and runs another Python: nothing that holds code can go there.
+    other_pythons: pythons.OtherPythons = pythons.NONE
 
     def __init__(
         self,
@@ -135,6 +137,8 @@ class FleetPickler(cp.Pickler):  # type: ignore[misc]
                 return self._reduce_function(obj)
             return NotImplemented
         if kind is types.CodeType:
+            if self.other_pythons:
+                raise pythons.refusal(f"the code of {obj.co_name!r}", self.other_pythons)
             return sources.reduce_code(obj)
         if kind is functools._lru_cache_wrapper:
             if module_travels_by_value(obj.__module__):
@@ -153,11 +157,13 @@ class FleetPickler(cp.Pickler):  # type: ignore[misc]
         """A value pickled by itself, for what must not spoil the rest if it fails."""
         stream = io.BytesIO()
         pickler = type(self)(stream)
-        pickler.with_causes = False
+        pickler.with_causes, pickler.other_pythons = False, self.other_pythons
         pickler.dump(value)
         return stream.getvalue()
 
     def _reduce_function(self, func: types.FunctionType) -> tuple[Any, ...]:
+        if self.other_pythons:
+            raise pythons.refusal(f"the function {func.__qualname__!r}", self.other_pythons)
         where = self._globals.get(id(func.__globals__))
         if where is None:
             where = self._globals[id(func.__globals__)] = _Globals(func)

@@ -17,9 +17,10 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
-from kernelfleet.errors import SerializationError
+from kernelfleet.errors import SerializationError, UnsupportedOperation
 from kernelfleet.wire.blocks import BLOCK_BYTES, Block, frame_bytes
 from kernelfleet.wire.functions import FleetPickler, load
+from kernelfleet.wire.pythons import NONE, OtherPythons
 
 Frame = bytes | bytearray | memoryview | Block
 
@@ -64,7 +65,13 @@ def _writable_alias(numpy: Any, array: Any) -> Any:
     return numpy.ndarray(array.shape, array.dtype, buffer=memory, order=order)
 
 
-def pack(obj: object, *, snapshot: bool = False, shared: bool = False) -> list[Frame]:
+def pack(
+    obj: object,
+    *,
+    snapshot: bool = False,
+    shared: bool = False,
+    other_pythons: OtherPythons = NONE,
+) -> list[Frame]:
     r"""Pickle ``obj`` into one frame and its large buffers into frames of their own.
 
     Args:
@@ -73,9 +80,11 @@ def pack(obj: object, *, snapshot: bool = False, shared: bool = False) -> list[F
             Without it the frames are views of the caller's memory.
         shared: Write buffers of 1 MiB and more into shared memory, as ``Block``\ s. Where there
             is no memory for one it stays a frame.
+        other_pythons: Who will load it and runs another Python.
 
     Raises:
         SerializationError: ``obj`` cannot be pickled; the cause is chained.
+        UnsupportedOperation: it holds code that the other Python cannot run.
     """
     buffers: list[Frame] = []
 
@@ -87,15 +96,19 @@ def pack(obj: object, *, snapshot: bool = False, shared: bool = False) -> list[F
         buffers.append(block or (bytes(view) if snapshot else view))
         return False
 
-    pickled = _dump(obj, keep_small_in_band)
+    pickled = _dump(obj, keep_small_in_band, other_pythons)
     return [(_block_of(memoryview(pickled)) if shared else None) or pickled, *buffers]
 
 
-def _dump(obj: object, keep_in_band: Callable[[pickle.PickleBuffer], bool]) -> bytes:
+def _dump(
+    obj: object, keep_in_band: Callable[[pickle.PickleBuffer], bool], other_pythons: OtherPythons
+) -> bytes:
     stream = io.BytesIO()
+    pickler = _Pickler(stream, keep_in_band)
+    pickler.other_pythons = other_pythons
     try:
-        _Pickler(stream, keep_in_band).dump(obj)
-    except SerializationError:
+        pickler.dump(obj)
+    except (SerializationError, UnsupportedOperation):
         raise  # it says already what cannot travel
     except Exception as error:
         raise SerializationError(
@@ -116,7 +129,9 @@ def _block_of(view: memoryview) -> Block | None:
         return None
 
 
-def pack_nested(obj: object, *, snapshot: bool = False) -> list[pickle.PickleBuffer]:
+def pack_nested(
+    obj: object, *, snapshot: bool = False, other_pythons: OtherPythons = NONE
+) -> list[pickle.PickleBuffer]:
     """Pack an object for inclusion in another pickle, whose buffers its buffers become."""
     buffers: list[pickle.PickleBuffer] = []
 
@@ -129,11 +144,15 @@ def pack_nested(obj: object, *, snapshot: bool = False) -> list[pickle.PickleBuf
 
     # Never a PickleBuffer of a memoryview: when both are garbage of a cycle (a traceback will do),
     # clearing the view first makes the release of the buffer crash (seen in CPython 3.11).
-    return [pickle.PickleBuffer(_dump(obj, keep_small_in_band)), *buffers]
+    return [pickle.PickleBuffer(_dump(obj, keep_small_in_band, other_pythons)), *buffers]
 
 
 def pack_namespace(
-    namespace: Mapping[str, object], *, snapshot: bool = False, shared: bool = False
+    namespace: Mapping[str, object],
+    *,
+    snapshot: bool = False,
+    shared: bool = False,
+    other_pythons: OtherPythons = NONE,
 ) -> list[Frame]:
     """Pack a dict of variables, and name the one that cannot be pickled.
 
@@ -141,9 +160,10 @@ def pack_namespace(
 
     Raises:
         SerializationError: with ``.name`` set to the first variable that cannot be pickled.
+        UnsupportedOperation: one holds code that the other Python cannot run.
     """
     try:
-        return pack(dict(namespace), snapshot=snapshot, shared=shared)
+        return pack(dict(namespace), snapshot=snapshot, shared=shared, other_pythons=other_pythons)
     except SerializationError as error:
         failed = error
     # Out of the except clause: a traceback would show every attempt as an error during another.

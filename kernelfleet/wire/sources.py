@@ -15,6 +15,8 @@ import linecache
 import types
 from typing import Any
 
+from kernelfleet.wire import pythons
+
 #: Longer source texts stay at home; tracebacks then show no lines.
 LIMIT_BYTES = 64 * 1024
 #: Names whose lines this process keeps for code that came from elsewhere.
@@ -29,8 +31,9 @@ _kept: dict[str, None] = {}
 
 
 def reduce_code(code: types.CodeType) -> tuple[Any, ...]:
-    """How a code object is pickled: with its file name, as its nested code is."""
-    return types.CodeType, (
+    """How a code object is pickled: with its file name, as its nested code is, for this Python."""
+    return pythons.make_code, (
+        pythons.series(pythons.VERSION),
         code.co_argcount,
         code.co_posonlyargcount,
         code.co_kwonlyargcount,

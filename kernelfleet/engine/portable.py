@@ -1,0 +1,372 @@
+"""What a Python kernel that is not ours runs, to answer push, pull, apply, keys, reset and map.
+
+The text of this file is sent to the kernel, once (``controller/bootstrap.py``). Its environment is
+not ours either: kernelfleet may be missing there or be of another version, cloudpickle may be
+missing, Python may be older. So the file is written for Python 3.8 on and imports nothing but the
+standard library and IPython, and it brings what it needs along: the sources of kernelfleet's own
+modules and of cloudpickle, from which ``Shipped`` imports what the environment does not have. Where
+even they do not run, values and functions that can be imported there still travel, by pickle alone,
+and what does not is refused with the reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import builtins
+import importlib
+import importlib.abc
+import importlib.util
+import inspect
+import io
+import json
+import os
+import pickle
+import platform
+import socket
+import sys
+import time
+import types
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Callable, Dict, Mapping, Sequence, Tuple  # noqa: UP035
+
+#: By full name: whether it is a package, the name of its file, and its text.
+Sources = Dict[str, Tuple[bool, str, str]]  # noqa: UP006 (evaluated, in an old Python too)
+
+#: The MIME type under which answers travel.
+MIME = "application/x-kernelfleet"
+
+
+class Unsupported(Exception):
+    """What this kernel's environment cannot do; the client raises it as UnsupportedOperation."""
+
+
+# -- modules that the environment does not have -------------------------------------------------
+
+
+class Shipped(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Imports modules from sources in memory."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        """Find a module that was shipped."""
+        del path, target
+        if name not in self._sources:
+            return None
+        is_package, file, _ = self._sources[name]
+        return importlib.util.spec_from_loader(name, self, origin=file, is_package=is_package)
+
+    def create_module(self, spec: Any) -> None:
+        """Leave it to Python."""
+        del spec
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """Run the module's text."""
+        _, file, text = self._sources[module.__name__]
+        module.__file__ = file
+        exec(compile(text, file, "exec", dont_inherit=True), module.__dict__)
+
+    def get_source(self, name: str) -> str:
+        """What tracebacks show."""
+        return self._sources[name][2]
+
+
+def provide(version: str, sources: Sources) -> None:
+    """See to it that kernelfleet of this version, and cloudpickle, can be imported."""
+    lacking = []
+    try:
+        found = getattr(importlib.import_module("kernelfleet"), "__version__", None)
+    except ImportError:
+        found = None
+    if found != version:
+        lacking.append("kernelfleet")
+        _forget("kernelfleet")
+    try:
+        importlib.import_module("cloudpickle")
+    except ImportError:
+        lacking.append("cloudpickle")
+    chosen = {name: each for name, each in sources.items() if name.split(".")[0] in lacking}
+    if chosen:
+        sys.meta_path.insert(0, Shipped(chosen))
+
+
+def take_back() -> None:
+    """Undo ``provide``: what was provided does not run here."""
+    sys.meta_path[:] = [each for each in sys.meta_path if not isinstance(each, Shipped)]
+    _forget("kernelfleet")
+
+
+def _forget(package: str) -> None:
+    for name in [each for each in sys.modules if each.split(".")[0] == package]:
+        del sys.modules[name]
+
+
+# -- with and without kernelfleet's own modules -------------------------------------------------
+
+
+class FullTools:
+    """Objects travel by kernelfleet's own modules; everything works."""
+
+    #: Why functions cannot travel by value; empty if they can.
+    reason = ""
+
+    def __init__(self, shell: Any) -> None:
+        self._serialize: Any = importlib.import_module("kernelfleet.wire.serialize")
+        self._pythons: Any = importlib.import_module("kernelfleet.wire.pythons")
+        tracebacks: Any = importlib.import_module("kernelfleet.engine.tracebacks")
+        namespace: Any = importlib.import_module("kernelfleet.engine.namespace")
+        functions: Any = importlib.import_module("kernelfleet.wire.functions")
+        importlib.import_module("kernelfleet.engine.mapping")  # it would be missed by the first map
+        self.unpack: Callable[[Sequence[Any]], Any] = self._serialize.unpack
+        self.render: Callable[[Any, BaseException], list[str]] = tracebacks.render
+        self.namespace = namespace.Namespace(shell)
+        functions.set_namespace_provider(self.namespace)  # functions see the shell's variables
+
+    def pack(self, value: Any, client: str | None) -> Sequence[Any]:
+        """The frames of a value for a client that runs this Python."""
+        return self._serialize.pack(value, other_pythons=self._pythons.asker(client))  # type: ignore[no-any-return]
+
+
+class PlainTools:
+    """Objects travel by pickle: values, and what can be imported on both sides."""
+
+    def __init__(self, shell: Any, reason: str) -> None:
+        self.reason = reason
+        self.namespace = PlainNamespace(shell)
+
+    def pack(self, value: Any, client: str | None) -> Sequence[Any]:
+        """The pickle of a value."""
+        del client
+        stream = io.BytesIO()
+        PlainPickler(stream, self.reason).dump(value)
+        return [stream.getvalue()]
+
+    def unpack(self, frames: Sequence[Any]) -> Any:
+        """The value of a pickle that needs nothing of kernelfleet's."""
+        try:
+            return pickle.loads(frames[0], buffers=frames[1:])
+        except ImportError as error:
+            if (error.name or "").split(".")[0] in ("kernelfleet", "cloudpickle"):
+                raise Unsupported(self.reason) from None
+            raise
+
+    def render(self, shell: Any, error: BaseException) -> list[str]:
+        """The traceback, from the user's first frame on."""
+        at = error.__traceback__
+        while at is not None and at.tb_frame.f_globals is globals():
+            at = at.tb_next
+        lines = shell.InteractiveTB.structured_traceback(type(error), error, at)
+        return [str(line) for line in lines]
+
+
+class PlainPickler(pickle.Pickler):
+    """Refuses what is of ``__main__``: by name it would be another one where it arrives."""
+
+    def __init__(self, stream: Any, reason: str) -> None:
+        super().__init__(stream, protocol=5)
+        self._reason = reason
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Look at functions and classes."""
+        if isinstance(obj, (types.FunctionType, type)) and obj.__module__ == "__main__":
+            raise Unsupported(f"{obj.__qualname__!r} cannot travel: {self._reason}")
+        return NotImplemented
+
+
+class PlainNamespace:
+    """The user's variables; as ``engine/namespace.py``, for functions that come by name only."""
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+        self._identity: dict[str, int] = {}
+        self._empty = shell.reset
+        shell.reset = self._empty_but_for_ours
+
+    def set_identity(self, engine_id: int, n_engines: int) -> None:
+        """Tell the user's code which engine this is."""
+        self._identity = {"engine_id": engine_id, "n_engines": n_engines}
+        self._shell.user_ns.update(self._identity)
+        self._shell.user_ns_hidden.update(self._identity)
+
+    def push(self, variables: Mapping[str, Any]) -> None:
+        """Set variables, or attributes of what a dotted name leads to; all or none."""
+        dotted = [name.rpartition(".") for name in variables if "." in name]
+        owners = [self._look_up(path) for path, _, _ in dotted]
+        for owner, (path, dot, name) in zip(owners, dotted):  # noqa: B905 (Python 3.10)
+            setattr(owner, name, variables[path + dot + name])
+        self._shell.user_ns.update({k: v for k, v in variables.items() if "." not in k})
+
+    def pull(self, names: Sequence[str]) -> list[Any]:
+        """Look the names up."""
+        return [self._look_up(name) for name in names]
+
+    def _look_up(self, name: str) -> Any:
+        user_ns = self._shell.user_ns
+        first, *attributes = [name] if name in user_ns else name.split(".")
+        if first not in user_ns:
+            raise NameError(f"name {first!r} is not defined")
+        value = user_ns[first]
+        for attribute in attributes:
+            value = getattr(value, attribute)
+        return value
+
+    def keys(self) -> list[str]:
+        """The names that the user put here."""
+        hidden = self._shell.user_ns_hidden
+        return [
+            name
+            for name, value in self._shell.user_ns.items()
+            if not name.startswith("_") and value is not hidden.get(name, hidden)
+        ]
+
+    def reset(self) -> None:
+        """Empty the namespace."""
+        self._shell.reset(new_session=True)
+
+    def _empty_but_for_ours(self, *args: Any, **options: Any) -> None:
+        self._empty(*args, **options)
+        self.set_identity(**self._identity)
+
+
+def tools_of(shell: Any, version: str, sources: Sources) -> Any:
+    """The best there is in this environment."""
+    try:
+        provide(version, sources)
+        return FullTools(shell)
+    except Exception as error:  # noqa: BLE001 (whatever an old environment does)
+        take_back()
+        old = sys.version_info < (3, 11)
+        why = "they are for Python 3.11 on" if old else f"{type(error).__name__}: {error}"
+        return PlainTools(
+            shell,
+            "maps, and functions and classes of a notebook, need modules of kernelfleet that do "
+            f"not run in this kernel (Python {platform.python_version()} at {sys.executable}): "
+            f"{why}",
+        )
+
+
+# -- requests -----------------------------------------------------------------------------------
+
+
+class Answer:
+    """What a request evaluates to, in a form that a kernel sends as it is."""
+
+    def __init__(self, answer: dict[str, Any], frames: Sequence[Any] = ()) -> None:
+        coded = [base64.b64encode(frame).decode() for frame in frames]
+        self._text = json.dumps({**answer, "frames": coded})
+
+    def __repr__(self) -> str:
+        return "<kernelfleet answer>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return {MIME: self._text}
+
+
+class Server:
+    """Answers the requests of ``controller/dialects.py``."""
+
+    def __init__(self, shell: Any, tools: Any) -> None:
+        self._shell, self._tools = shell, tools
+
+    def answer(self, request: str) -> Answer:
+        """Answer a request, whatever happens: ``[verb, content, frames]`` as JSON."""
+        verb, content, coded = json.loads(request)
+        started = time.time()
+        frames: Sequence[Any] = []
+        try:
+            extra, frames = self._run(verb, content, [base64.b64decode(each) for each in coded])
+            result: dict[str, Any] = {"ok": True, **extra}
+        except Unsupported as error:
+            result = _failed("UnsupportedOperation", error, kind="serialization")
+        except BaseException as error:  # noqa: BLE001 (goes to the asker)
+            result, frames = self._error(error)
+        return Answer({**result, "started": started, "completed": time.time()}, frames)
+
+    def _error(self, error: BaseException) -> tuple[dict[str, Any], Sequence[Any]]:
+        name = type(error).__name__
+        if name in ("SerializationError", "UnsupportedOperation") and self._is_ours(error):
+            return _failed(name, error, kind="serialization"), []
+        result = _failed(name, error)
+        result["error"]["traceback"] = self._tools.render(self._shell, error)
+        try:
+            return result, self._tools.pack(error, None)
+        except Exception:  # noqa: BLE001 (the user's class takes part)
+            return result, []
+
+    def _is_ours(self, error: BaseException) -> bool:
+        return type(error).__module__ == "kernelfleet.errors"
+
+    def _run(
+        self, verb: str, content: dict[str, Any], frames: Sequence[Any]
+    ) -> tuple[dict[str, Any], Sequence[Any]]:
+        tools, namespace, client = self._tools, self._tools.namespace, content.get("python")
+        if verb == "push":
+            namespace.push(tools.unpack(frames))
+        elif verb == "pull":
+            return {}, tools.pack(namespace.pull(content["names"]), client)
+        elif verb == "apply":
+            function, args, kwargs = tools.unpack(frames)
+            return {}, tools.pack(_awaited(function(*args, **kwargs)), client)
+        elif verb == "keys":
+            return {"keys": namespace.keys()}, []
+        elif verb == "reset":
+            namespace.reset()
+        elif verb == "identity":
+            namespace.set_identity(content["engine_id"], content["n_engines"])
+        elif verb == "facts":
+            return facts(tools.reason), []
+        return {}, []
+
+
+def _failed(ename: str, error: BaseException, kind: str = "user") -> dict[str, Any]:
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 (the user's class)
+        text = f"<{ename} whose __str__ fails>"
+    return {
+        "ok": False,
+        "error": {"ename": ename, "evalue": text, "kind": kind, "traceback": []},
+    }
+
+
+def facts(reason: str) -> dict[str, Any]:
+    """What the controller tells of this engine."""
+    name = platform.python_implementation()
+    version = platform.python_version()
+    return {
+        "python": version if name == "CPython" else f"{name} {version}",
+        "executable": sys.executable,
+        "host": socket.gethostname(),
+        "no_functions": reason,
+    }
+
+
+def _awaited(value: Any) -> Any:
+    if not inspect.iscoroutine(value):
+        return value
+    with ThreadPoolExecutor(1) as pool:  # this thread's loop is running
+        return pool.submit(asyncio.run, value).result()
+
+
+def install(engine_id: int, n_engines: int, version: str, texts: dict[str, list[str]]) -> None:
+    """Make this kernel answer.
+
+    Args:
+        engine_id: Which engine of the fleet it is.
+        n_engines: Of how many.
+        version: That of kernelfleet in the controller.
+        texts: Sources of modules: full name -> ``[path within its package, text]``.
+    """
+    from IPython import get_ipython
+
+    root = os.path.join(os.path.abspath(os.sep), f"<kernelfleet {version}>")
+    sources = {
+        name: (path.endswith("__init__.py"), os.path.join(root, *path.split("/")), text)
+        for name, (path, text) in texts.items()
+    }
+    shell = get_ipython()
+    tools = tools_of(shell, version, sources)
+    tools.namespace.set_identity(engine_id, n_engines)
+    vars(builtins)["__kernelfleet__"] = Server(shell, tools).answer
