@@ -76,7 +76,7 @@ class SimulatedFleet:
             self._cancel(head["result_id"])
             return future
         (engine,) = head["targets"]
-        _, (function_id, function, payloads, _, budget, _), _ = unpack(frames)
+        _, (function_id, function, payloads, _, budget, _, _), _ = unpack(frames)
         if self.refusal is not None:
             future.set_result(Reply({"refused": self.refusal}, []))
         elif engine not in self.roster.ids:
