@@ -9,7 +9,8 @@ import pytest
 
 from kernelfleet.client.batch_requests import BatchRequests
 from kernelfleet.client.batches import Item
-from kernelfleet.errors import SerializationError
+from kernelfleet.errors import SerializationError, UnsupportedOperation
+from kernelfleet.wire.pythons import VERSION
 from kernelfleet.wire.serialize import unpack
 from tests.client.simulated import SimulatedFleet
 
@@ -17,7 +18,7 @@ from tests.client.simulated import SimulatedFleet
 def make() -> BatchRequests:
     options: dict[str, Any] = {"star": True, "budget": 0.5, "stop_on_error": False}
     return BatchRequests(
-        SimulatedFleet(2).connection, abs, label="map(abs)", verb="task", **options
+        SimulatedFleet(2).connection, abs, [0, 1], label="map(abs)", verb="task", **options
     )
 
 
@@ -25,7 +26,8 @@ def test_a_request_says_what_is_called_with_what() -> None:
     requests = make()
     batch = requests.batch(1, [Item(0, (3,), timeout=2.0), Item(1, (4,))])
     head, frames = requests.encode(batch)
-    _, (_, function, payloads, star, budget, stop_on_error), _ = unpack(frames)
+    _, (_, function, payloads, star, budget, stop_on_error, python), _ = unpack(frames)
+    assert python is None
     assert unpack(function) is abs
     assert (payloads, star, budget, stop_on_error) == ([(3,), (4,)], True, 0.5, False)
     assert batch.size_bytes > 0
@@ -55,3 +57,24 @@ def test_what_cannot_be_pickled_is_refused() -> None:
     requests = make()
     with pytest.raises(SerializationError):
         requests.encode(requests.batch(0, [Item(0, (threading.Lock(),))]))
+
+
+def test_values_are_asked_for_the_python_of_the_client_where_the_engine_runs_another() -> None:
+    fleet = SimulatedFleet(2)
+    fleet.roster.other_pythons[1] = "3.99.1"
+    requests = BatchRequests(
+        fleet.connection, abs, [0, 1], label="", verb="map", star=False, budget=None,
+        stop_on_error=True,
+    )  # fmt: skip
+    pythons_asked = [
+        unpack(requests.encode(requests.batch(engine, [Item(0, 1)]))[1])[1][-1] for engine in (0, 1)
+    ]
+    assert pythons_asked == [None, VERSION]
+    with pytest.raises(UnsupportedOperation, match="'make'.*engine 1"):
+        requests.encode(requests.batch(1, [Item(0, make)]))
+    assert requests.encode(requests.batch(0, [Item(0, make)]))
+    with pytest.raises(UnsupportedOperation):
+        BatchRequests(
+            fleet.connection, make, [0, 1], label="", verb="map", star=False, budget=None,
+            stop_on_error=True,
+        )  # fmt: skip
