@@ -70,7 +70,7 @@ def test_values_are_asked_for_the_python_of_the_client_where_the_engine_runs_ano
         unpack(requests.encode(requests.batch(engine, [Item(0, 1)]))[1])[1][-1] for engine in (0, 1)
     ]
     assert pythons_asked == [None, VERSION]
-    with pytest.raises(UnsupportedOperation, match="'make'.*engine 1"):
+    with pytest.raises(UnsupportedOperation, match=r"'make'.*engine 1"):
         requests.encode(requests.batch(1, [Item(0, make)]))
     assert requests.encode(requests.batch(0, [Item(0, make)]))
     with pytest.raises(UnsupportedOperation):
