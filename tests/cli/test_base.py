@@ -121,7 +121,7 @@ def test_one_generated_file_holds_the_settings_of_all_sub_commands(cli: CLI, hom
     assert code == 0
     assert str(file) in out
     text = file.read_text()
-    settings = ["Start.n", "Start.fleet_name", "Stop.timeout", "Run.n", "Demo.matrices"]
+    settings = ["Start.n", "Start.fleet_name", "Stop.timeout", "Run.n", "Demo.seconds"]
     for setting in [*settings, "Limits.queue_length"]:
         assert f"# c.{setting} = " in text
     cli("start", "--generate-config", "-y")
