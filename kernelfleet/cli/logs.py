@@ -15,6 +15,7 @@ from kernelfleet.cli import completion
 from kernelfleet.cli.exits import EXIT_OK
 from kernelfleet.cli.naming import NamedCommand
 from kernelfleet.wire import connection
+from kernelfleet.wire.private import open_any
 
 POLL_SECONDS = 0.2
 
@@ -76,7 +77,7 @@ def log_file(name: str | None, engine: int | None) -> Path:
 def follow(path: Path, poll: float = POLL_SECONDS) -> Iterator[bytes]:
     """Yield what is in the file and then what comes, also when it is rotated or written anew."""
     while True:
-        with path.open("rb") as file:
+        with os.fdopen(open_any(path), "rb") as file:
             inode = os.fstat(file.fileno()).st_ino
             while True:
                 if text := file.read():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from pathlib import Path
 
 from kernelfleet.controller.bootstrap import bootstrap_request
@@ -14,6 +15,7 @@ from kernelfleet.controller.logs import last_life
 from kernelfleet.errors import StartError
 from kernelfleet.wire.blocks import Probe
 from kernelfleet.wire.jupyter import KernelMessage
+from kernelfleet.wire.private import open_any
 
 #: How long to listen for what a kernel publishes before asking it something again.
 HEARING_SECONDS = 0.1
@@ -97,7 +99,8 @@ def why_it_failed(
 
 def _tail(log: Path) -> str:
     try:
-        text = log.read_text(errors="replace")
+        with os.fdopen(open_any(log), errors="replace") as file:
+            text = file.read()
     except OSError:
         return ""
     text = last_life(text)

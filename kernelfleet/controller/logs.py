@@ -15,7 +15,7 @@ from collections.abc import Callable
 from logging import Logger
 from pathlib import Path
 
-from kernelfleet.wire.private import open_private, private_dir
+from kernelfleet.wire.private import open_any, open_private, private_dir
 
 #: A log that has grown beyond this is cut down to its last part.
 MAX_LOG_BYTES = 4 * 1024 * 1024
@@ -68,7 +68,7 @@ def last_life(text: str) -> str:
 
 def tells_a_crash(path: Path) -> bool:
     """Whether the log says where an engine was when it crashed in this life."""
-    with contextlib.suppress(OSError), path.open("rb") as file:
+    with contextlib.suppress(OSError), os.fdopen(open_any(path), "rb") as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - KEPT_BYTES))
         _, _, life = file.read().rpartition(HEADING.partition("%")[0].encode())
         return any(crash in life for crash in CRASHES)
@@ -104,7 +104,7 @@ def trim(path: Path, max_bytes: int = MAX_LOG_BYTES, kept_bytes: int = KEPT_BYTE
 
     The kernel goes on writing: it has opened the file for appending.
     """
-    with contextlib.suppress(OSError), path.open("r+b") as file:
+    with contextlib.suppress(OSError), os.fdopen(open_private(path, os.O_RDWR), "r+b") as file:
         size = os.fstat(file.fileno()).st_size
         if size > max_bytes:
             file.seek(size - kept_bytes)

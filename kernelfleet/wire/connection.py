@@ -33,6 +33,7 @@ from kernelfleet.wire.private import (
     is_ours,
     open_private,
     private_dir,
+    read_any,
     read_own,
     refuse_shared,
     telling_what_to_set,
@@ -144,15 +145,14 @@ class FleetDir:
             else:
                 short = "/tmp" if Path("/tmp").is_dir() else tempfile.gettempdir()  # noqa: S108
                 self._sockets = Path(tempfile.mkdtemp(prefix="kf-", dir=short))
-                write_private(self.path / "sockets_dir", str(self._sockets))
+                write_private(self.path / "sockets_dir", str(self._sockets), above=2)
         return self._sockets
 
     def write(self, info: FleetFile) -> Path:
         """Put the connection file in place, complete or not at all."""
         self._info = info
-        target = self.path / "fleet.json"
-        temporary = self.path / ".fleet.json"
-        fd = open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        target, temporary = self.path / "fleet.json", self.path / ".fleet.json"
+        fd = open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, above=2)
         try:
             with os.fdopen(fd, "w") as file:
                 json.dump(asdict(info), file, indent=1)
@@ -177,7 +177,7 @@ class FleetDir:
             self._lock = lock
         if self._sockets is not None and self._sockets != self.path:
             private_dir(self._sockets)
-            write_private(self.path / "sockets_dir", str(self._sockets))
+            write_private(self.path / "sockets_dir", str(self._sockets), above=2)
         if self._info is not None:
             self.write(self._info)
         for call in self.when_restored:
@@ -208,7 +208,7 @@ def _take(name: str) -> tuple[Path, int]:
     for _ in range(100):
         private_dir(path)
         try:
-            lock = open_private(path / "lock", os.O_RDWR | os.O_CREAT)
+            lock = open_private(path / "lock", os.O_RDWR | os.O_CREAT, above=2)
         except FileNotFoundError:  # somebody is cleaning up
             continue
         if not try_lock(lock):
@@ -259,7 +259,7 @@ def _remove(path: Path) -> None:
 def _remove_short_dir(note: Path) -> None:
     """Remove the short socket directory that ``note`` names, if it is one of ours."""
     with contextlib.suppress(OSError):
-        short = Path(read_own(note))
+        short = Path(read_own(note, above=2))
         info = short.lstat()
         if short.name.startswith("kf-") and stat.S_ISDIR(info.st_mode) and is_ours(info):
             shutil.rmtree(short, ignore_errors=True)
@@ -275,7 +275,7 @@ def _remove_tree(path: Path) -> None:
 def is_running(name: str) -> bool:
     """Whether a controller holds the lock of this fleet."""
     try:
-        lock = open_private(fleet_dir(name) / "lock", os.O_RDWR)
+        lock = open_private(fleet_dir(name) / "lock", os.O_RDWR, above=2)
     except OSError:
         return False
     try:
@@ -291,7 +291,7 @@ def remove_stale() -> list[str]:
         for path in fleets_dir().iterdir():
             lock_path = path / "lock"
             try:
-                lock = open_private(lock_path, os.O_RDWR)
+                lock = open_private(lock_path, os.O_RDWR, above=2)
             except OSError:
                 continue
             if try_lock(lock) and _is_still(lock_path, lock):
@@ -315,7 +315,7 @@ def read(name_or_path: str | os.PathLike[str]) -> FleetFile:
     path = Path(text) if by_path else fleet_dir(text) / "fleet.json"
     try:
         # By name, it must be ours: its controller sends us pickles. A path is the caller's word.
-        data: dict[str, Any] = json.loads(path.read_text() if by_path else read_own(path))
+        data: dict[str, Any] = json.loads(read_any(path) if by_path else read_own(path, above=2))
         known = {key: data[key] for key in FleetFile.__dataclass_fields__ if key in data}
         if lacking := [name for name in _REQUIRED if name not in known]:
             raise ValueError(f"it says nothing of {', '.join(lacking)}")

@@ -1,7 +1,10 @@
 """Directories and files that nobody else can look into, replace, or lead us away from.
 
 A directory of ours has 0700 and a file 0600 whatever the umask; a symbolic link in their place,
-or another owner, is refused. On Windows a user's own folders are private by themselves.
+or another owner, is refused. So is a fifo, which would block whoever opens it, and all else that is
+no file. What has been opened is looked at first, and only then changed: permissions and contents
+of a file that we were led to stay as they are. On Windows a user's own folders are private by
+themselves.
 """
 
 from __future__ import annotations
@@ -17,6 +20,11 @@ from jupyter_core.paths import jupyter_data_dir
 
 #: Where links are followed by the system itself (Windows), the folders are the user's own.
 _NOFOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
+#: Without it, opening a fifo waits until somebody opens its other end.
+_NONBLOCK: int = getattr(os, "O_NONBLOCK", 0)
+_CLOEXEC: int = getattr(os, "O_CLOEXEC", 0)
+#: A directory that is only passed through need not be readable (Linux).
+_PASS: int = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | _CLOEXEC
 
 
 def private_dir(path: Path) -> Path:
@@ -34,10 +42,21 @@ def private_dir(path: Path) -> Path:
         each.mkdir(mode=0o700, exist_ok=True)
     info = path.lstat()
     if not stat.S_ISDIR(info.st_mode) or not is_ours(info):
-        raise PermissionError(f"{path} is a link or belongs to another user; remove it")
+        raise PermissionError(_refusal(path))
     if stat.S_IMODE(info.st_mode) & 0o077:
-        path.chmod(0o700)
+        if _NOFOLLOW:
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | _NOFOLLOW | _CLOEXEC)
+            try:
+                os.fchmod(fd, 0o700)
+            finally:
+                os.close(fd)
+        else:
+            path.chmod(0o700)
     return path
+
+
+def _refusal(path: Path) -> str:
+    return f"{path} is a link or belongs to another user; remove it"
 
 
 @contextmanager
@@ -84,41 +103,118 @@ def refuse_shared(path: Path) -> None:
         )
 
 
-def open_private(path: Path | str, flags: int) -> int:
+def open_private(path: Path | str, flags: int, above: int = 1) -> int:
     """Open a file of ours, made if ``flags`` say so; returns the descriptor.
 
+    Args:
+        path: The file.
+        flags: As for ``os.open``. Only with ``O_CREAT`` are others' permissions taken away.
+        above: How many of the directories above it must be ours alone as well.
+
     Raises:
-        OSError: it is a link, is not there, or belongs to somebody else.
+        OSError: it is a link, a fifo or no file at all, is not there, or belongs to somebody else.
     """
-    fd = os.open(path, flags | _NOFOLLOW | getattr(os, "O_CLOEXEC", 0), 0o600)
+    truncate = flags & os.O_TRUNC
+    fd = _open(Path(path), (flags & ~truncate) | _NOFOLLOW, above)
     try:
-        info = os.fstat(fd)
+        info = _look(fd, path)
         if not is_ours(info):
             raise PermissionError(f"{path} belongs to another user; remove it")
-        if os.name == "posix" and stat.S_IMODE(info.st_mode) & 0o077:
+        if flags & os.O_CREAT and os.name == "posix" and stat.S_IMODE(info.st_mode) & 0o077:
             os.fchmod(fd, 0o600)
+        if truncate:
+            os.ftruncate(fd, 0)
     except BaseException:
         os.close(fd)
         raise
     return fd
 
 
-def write_private(path: Path, text: str) -> None:
-    """Write a file that is new, or ours."""
-    with os.fdopen(open_private(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "w") as file:
+def _open(path: Path, flags: int, above: int) -> int:
+    """Open a file below directories that are ours, without waiting for a fifo's other end."""
+    flags |= _NONBLOCK | _CLOEXEC
+    if above == 0 or os.open not in os.supports_dir_fd:
+        return os.open(path, flags, 0o600)
+    path = path.absolute()
+    directory = os.open(path.parents[above], _PASS)
+    try:
+        for level in range(above - 1, -1, -1):
+            outer, directory = directory, _step(path.parents[level], directory)
+            os.close(outer)
+        return os.open(path.name, flags, 0o600, dir_fd=directory)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a fifo that nobody reads
+            raise PermissionError(f"{path} is no file; remove it") from None
+        if error.errno is not None and error.filename == path.name:
+            error.filename = str(path)
+        raise
+    finally:
+        os.close(directory)
+
+
+def _step(path: Path, outer: int) -> int:
+    """Enter a directory that must be ours, and writable for nobody else."""
+    try:
+        fd = os.open(path.name, _PASS | _NOFOLLOW, dir_fd=outer)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        raise PermissionError(_refusal(path)) from None
+    info = os.fstat(fd)
+    if is_ours(info) and not info.st_mode & 0o022:
+        return fd
+    os.close(fd)
+    why = "others may write to it" if is_ours(info) else "it belongs to another user"
+    raise PermissionError(f"{path} is not ours alone: {why}")
+
+
+def _look(fd: int, path: Path | str) -> os.stat_result:
+    """What has been opened; it must be a file."""
+    info = os.fstat(fd)
+    if not stat.S_ISREG(info.st_mode):
+        raise PermissionError(f"{path} is no file; remove it")
+    if _NONBLOCK:
+        os.set_blocking(fd, True)  # whoever inherits it expects that
+    return info
+
+
+def write_private(path: Path, text: str, above: int = 1) -> None:
+    """Write a file that is new, or ours; ``above`` is as for ``open_private``."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    with os.fdopen(open_private(path, flags, above), "w") as file:
         file.write(text)
 
 
-def read_own(path: Path) -> str:
-    """Read a file that we have written ourselves.
+def read_own(path: Path, above: int = 1) -> str:
+    """Read a file that we have written ourselves; ``above`` is as for ``open_private``.
 
     Raises:
-        OSError: it is a link, is not there, or somebody else has or could have written it.
+        OSError: it is a link, no file, is not there, or somebody else has or could have written it.
     """
-    with os.fdopen(os.open(path, os.O_RDONLY | _NOFOLLOW)) as file:
-        info = os.fstat(file.fileno())
-        if not is_ours(info) or (os.name == "posix" and info.st_mode & 0o022):
+    with os.fdopen(open_private(path, os.O_RDONLY, above)) as file:
+        if os.name == "posix" and os.fstat(file.fileno()).st_mode & 0o022:
             raise PermissionError("another user has written it, or could have")
+        return file.read()
+
+
+def open_any(path: Path) -> int:
+    """Open a file that somebody has named, to read it; links are followed, fifos are refused.
+
+    Raises:
+        OSError: it is not there, or no file.
+    """
+    fd = _open(path, os.O_RDONLY, 0)
+    try:
+        _look(fd, path)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def read_any(path: Path) -> str:
+    """Read a file that somebody has named; raises as ``open_any``."""
+    with os.fdopen(open_any(path)) as file:
         return file.read()
 
 

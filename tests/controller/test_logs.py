@@ -51,6 +51,18 @@ def test_where_no_log_can_be_made_a_kernel_writes_to_the_null_device(
     assert str(tmp_path) in caplog.text
 
 
+def test_a_log_that_was_replaced_is_neither_followed_nor_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_bytes(b"x" * 1000)
+    (tmp_path / "engine-0.log").symlink_to(tmp_path / "precious")
+    assert not trim(tmp_path / "engine-0.log", max_bytes=100, kept_bytes=10)
+    assert (tmp_path / "precious").read_bytes() == b"x" * 1000
+    os.mkfifo(tmp_path / "engine-1.log")
+    assert not trim(tmp_path / "engine-1.log")
+    assert not tells_a_crash(tmp_path / "engine-1.log")
+    with pytest.raises(PermissionError, match="is no file"):
+        open_log(tmp_path, 1, logging.getLogger("kernelfleet"))
+
+
 def test_a_log_that_leads_elsewhere_is_refused(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "logs").mkdir()

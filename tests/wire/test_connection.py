@@ -255,6 +255,35 @@ def test_a_link_in_the_place_of_all_fleets_is_refused(runtime: Path, tmp_path: P
         FleetDir("one")
 
 
+@pytest.mark.parametrize("by_path", [False, True], ids=["by name", "by path"])
+def test_a_fifo_in_the_place_of_a_connection_file_hangs_nobody(
+    take: Callable[[str], FleetDir], by_path: bool
+) -> None:
+    path = take("one").path / "fleet.json"
+    os.mkfifo(path)
+    with pytest.raises(FleetNotFound, match="is no file"):
+        connection.read(path if by_path else "one")
+    assert connection.find_fleets() == []
+
+
+def test_fleets_are_not_looked_for_where_a_link_leads(runtime: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    (home / "one").mkdir(parents=True)
+    for name in ("lock", "fleet.json"):
+        (home / "one" / name).write_text("{}")
+        (home / "one" / name).chmod(0o644)
+    runtime.mkdir()
+    (runtime / "kernelfleet").symlink_to(home)
+    assert not connection.is_running("one")
+    assert connection.find_fleets() == []
+    assert connection.remove_stale() == []
+    with pytest.raises(FleetNotFound, match="is a link"):
+        connection.read("one")
+    for name in ("lock", "fleet.json"):
+        assert (home / "one" / name).read_text() == "{}"
+        assert (home / "one" / name).stat().st_mode & 0o777 == 0o644
+
+
 def test_a_link_cannot_redirect_the_connection_file(
     take: Callable[[str], FleetDir], tmp_path: Path
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -157,3 +159,127 @@ def test_a_lock_is_one_process_s_and_ends_with_it(tmp_path: Path) -> None:
         holder.wait()
         assert private.try_lock(fd)
     os.close(fd)
+
+
+# -- what is no file, and where links lead ------------------------------------------------------
+
+
+@pytest.fixture
+def alarm() -> Iterator[None]:
+    """A test that waits for the other end of a fifo fails instead."""
+
+    def too_long(*_: object) -> None:
+        raise AssertionError("it waits")
+
+    before = signal.signal(signal.SIGALRM, too_long)
+    signal.setitimer(signal.ITIMER_REAL, 10)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.usefixtures("alarm")
+@pytest.mark.parametrize("read_by", [False, True], ids=["alone", "with a reader"])
+@pytest.mark.parametrize(
+    "flags",
+    [os.O_RDONLY, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, os.O_WRONLY | os.O_APPEND, os.O_RDWR],
+)
+def test_a_fifo_is_refused_and_not_waited_for(tmp_path: Path, flags: int, read_by: bool) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo, 0o644)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK) if read_by else None
+    try:
+        with pytest.raises(PermissionError, match="is no file; remove it"):
+            private.open_private(fifo, flags)
+        for read in (private.read_own, private.open_any):
+            with pytest.raises(PermissionError, match="is no file"):
+                read(fifo)
+    finally:
+        if reader is not None:
+            os.close(reader)
+    assert mode(fifo) == 0o644
+
+
+def test_a_directory_and_a_socket_are_no_files(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(str(tmp_path / "socket"))
+        for name in ("folder", "socket"):
+            for read in (private.read_own, private.open_any):
+                with pytest.raises(OSError, match=r"is no file|[Nn]o such device"):
+                    read(tmp_path / name)
+
+
+@pytest.mark.parametrize("level", [0, 1])
+@pytest.mark.parametrize("flags", [os.O_RDWR, os.O_RDWR | os.O_CREAT | os.O_TRUNC])
+def test_a_link_above_is_not_followed_and_the_file_it_leads_to_stays_as_it_is(
+    tmp_path: Path, level: int, flags: int
+) -> None:
+    """Once, looking whether a fleet runs took permissions from a file that others' links led to."""
+    home = tmp_path / "home"
+    (home / "one").mkdir(parents=True)
+    (home / "one" / "lock").write_text("precious")
+    (home / "one" / "lock").chmod(0o644)
+    (tmp_path / "fleets").mkdir()
+    if level:
+        (tmp_path / "fleets" / "one").symlink_to(home / "one")
+        path = tmp_path / "fleets" / "one" / "lock"
+    else:
+        (tmp_path / "linked").symlink_to(home)
+        path = tmp_path / "linked" / "one" / "lock"
+    with pytest.raises(PermissionError, match="is a link or belongs to another user"):
+        private.open_private(path, flags, above=2)
+    assert mode(home / "one" / "lock") == 0o644
+    assert (home / "one" / "lock").read_text() == "precious"
+
+
+def test_a_directory_that_others_may_write_to_is_no_place_for_what_is_ours(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "lock").touch()
+    (tmp_path / "one").chmod(0o777)
+    with pytest.raises(PermissionError, match="not ours alone: others may write to it"):
+        private.open_private(tmp_path / "one" / "lock", os.O_RDWR)
+
+
+@needs_root
+@pytest.mark.parametrize("whose", ["folder", "file"])
+def test_what_is_somebody_elses_is_neither_changed_nor_cut(tmp_path: Path, whose: str) -> None:
+    folder = tmp_path / "one"
+    folder.mkdir()
+    (folder / "file").write_text("theirs")
+    (folder / "file").chmod(0o644)
+    os.chown(folder if whose == "folder" else folder / "file", STRANGER, STRANGER)
+    with pytest.raises(PermissionError, match="another user"):
+        private.write_private(folder / "file", "ours")
+    assert (folder / "file").read_text() == "theirs"
+    assert mode(folder / "file") == 0o644
+
+
+def test_a_look_at_a_file_takes_no_permissions(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "file").chmod(0o644)
+    os.close(private.open_private(tmp_path / "file", os.O_RDWR))
+    assert mode(tmp_path / "file") == 0o644
+    os.close(private.open_private(tmp_path / "file", os.O_RDWR | os.O_CREAT))
+    assert mode(tmp_path / "file") == 0o600
+
+
+def test_what_is_opened_blocks_as_files_do(tmp_path: Path) -> None:
+    fd = private.open_private(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
+    assert os.get_blocking(fd)
+    os.close(fd)
+
+
+@pytest.mark.parametrize("above", [0, 1, 2])
+def test_what_is_not_there_is_told_by_its_path(tmp_path: Path, above: int) -> None:
+    with pytest.raises(FileNotFoundError) as raised:
+        private.read_own(tmp_path / "gone", above)
+    assert raised.value.filename == str(tmp_path / "gone")
+
+
+def test_systems_without_descriptors_of_directories_do_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "supports_dir_fd", set())
+    private.write_private(tmp_path / "file", "text")
+    assert private.read_own(tmp_path / "file") == "text"
