@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from kernelfleet.errors import StartError as StartError
     from kernelfleet.errors import UnsupportedOperation as UnsupportedOperation
     from kernelfleet.results import EngineInfo as EngineInfo
+    from kernelfleet.results import EngineList as EngineList
     from kernelfleet.results import ExecutionResult as ExecutionResult
     from kernelfleet.results import ResultList as ResultList
 
@@ -52,6 +53,7 @@ __all__ = [
     "EngineDied",
     "EngineError",
     "EngineInfo",
+    "EngineList",
     "ExecutionResult",
     "Fleet",
     "FleetError",
@@ -89,6 +91,7 @@ _MODULE_OF = {  # what is not here is an error
     "ResultList": "kernelfleet.results",
     "ExecutionResult": "kernelfleet.results",
     "EngineInfo": "kernelfleet.results",
+    "EngineList": "kernelfleet.results",
 }
 
 

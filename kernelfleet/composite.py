@@ -24,8 +24,9 @@ from kernelfleet.error_text import (
 from kernelfleet.errors import EngineError, RemoteError, error_text
 from kernelfleet.exception_pickling import FrozenError, freeze_error, thaw_error
 
-#: How many failing engines are listed one by one below a displayed traceback.
-LISTED_ONE_BY_ONE = 16
+#: How many failing engines are listed one by one below a displayed traceback; of more, those that
+#: failed alike are one line. ``str`` always has a line for each.
+LISTED_ONE_BY_ONE = 8
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,13 @@ class CompositeError(ExceptionGroup[Exception]):
         tagged = [replace(each, method=each.method or method) for each in failures]
         return cls(message, tagged, results)
 
+    def grouped_lines(self) -> list[str]:
+        """A line for each distinct failure: ``[0-15:execute]: ZeroDivisionError: ...``."""
+        return [
+            f"{_group_tag(alike)}: {error_text(alike[0].exception)}"
+            for alike in _distinct(self.failures)
+        ]
+
     def __str__(self) -> str:
         return "\n".join([self.message, *(failure.line for failure in self.failures)])
 
@@ -206,7 +214,7 @@ class CompositeError(ExceptionGroup[Exception]):
         return _thaw_composite, arguments, state
 
     def _repr_html_(self) -> str:
-        from kernelfleet.notebook import html
+        from kernelfleet.display import html
 
         return html.error(self)
 
@@ -221,7 +229,7 @@ class CompositeError(ExceptionGroup[Exception]):
             lines += [line for text in alike[0].traceback for line in text.split("\n")] + [""]
         listed = [failure.line for failure in self.failures]
         if len(listed) > LISTED_ONE_BY_ONE:
-            listed = [f"{_group_tag(each)}: {error_text(each[0].exception)}" for each in groups]
+            listed = self.grouped_lines()
         return [*lines, f"{type(self).__name__}: {self.message}", *listed]
 
 

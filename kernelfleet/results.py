@@ -143,7 +143,7 @@ class ResultList(list[ExecutionResult]):
         return "<Results List>\n" + "".join(map(_as_text, self))
 
     def _repr_html_(self) -> str:
-        from kernelfleet.notebook import html
+        from kernelfleet.display import html
 
         return html.results(self)
 
@@ -152,13 +152,26 @@ def _as_text(result: ExecutionResult) -> str:
     """One result as ResultList shows it."""
     where, number = f"[{result['id']}]", result["number"]
     parts = [f"{where} In [{number}]: {result['input']['raw']}\n"]
-    if shown := _out_text(result.stdout, result.outputs):
+    if shown := _out_text(_left_of(result, "stdout"), result.outputs):
         parts.append(f"{where} Out[{number}]: {shown}\n")
-    if result.stderr:
-        parts.append(f"{where} Err[{number}]: {_ended(result.stderr)}")
+    if stderr := _left_of(result, "stderr"):
+        parts.append(f"{where} Err[{number}]: {_ended(stderr)}")
     if result.error is not None:
         parts.append(f"{where} Err[{number}]: {_ended(error_text(result.error))}")
     return "".join(parts)
+
+
+def _left_of(result: ExecutionResult, name: str) -> str:
+    """What a stream shows in the end: a loop that clears its output leaves its last frame.
+
+    ``result.stdout`` has all that was printed. Where all of it was cleared, it is shown.
+    """
+    left = [
+        text if isinstance(text := output.get("text", ""), str) else "".join(text)
+        for output in result.outputs
+        if output.get("output_type") == "stream" and output.get("name", "stdout") == name
+    ]
+    return "".join(left) if left else str(result.get(name, ""))
 
 
 def _out_text(stdout: str, outputs: Sequence[Mapping[str, Any]]) -> str:
@@ -196,8 +209,15 @@ class EngineInfo:
             (encrypted) or, for kernels that know neither, ``tcp`` (signed, but not encrypted).
         memory_bytes: Its memory; None if not known.
         queue: How many requests wait for it.
-        executed: How many commands it has executed.
+        executed: How many commands it has executed since it was started.
         started: When it was started, in seconds since the epoch.
+        cpu_seconds: How much processor time it has used; None if not known.
+        cpu_percent: How busy it was just now, 100 being one processor; None unless
+            ``mec.engines(cpu=True)`` has measured it.
+        running: What it runs, as ``queue_status`` shows it; None if nothing.
+        running_since: Since when it does, in seconds since the epoch.
+        result_id: With it ``mec.pending_result`` and ``%fleet attach`` find what it runs; None if
+            nothing, or if that ends with the client that asked for it (a map, an executor's task).
     """
 
     id: int
@@ -213,8 +233,63 @@ class EngineInfo:
     queue: int = 0
     executed: int = 0
     started: float | None = None
+    cpu_seconds: float | None = None
+    cpu_percent: float | None = None
+    running: str | None = None
+    running_since: float | None = None
+    result_id: str | None = None
 
     @classmethod
     def from_wire(cls, row: Mapping[str, Any]) -> Self:
         """From the controller's message; what a newer controller adds is left out."""
         return cls(**{each.name: row[each.name] for each in fields(cls) if each.name in row})
+
+
+class EngineList(list[EngineInfo]):
+    """The engines of a fleet, as ``mec.engines()`` gives them: a list that shows as a table."""
+
+    @overload
+    def __getitem__(self, index: SupportsIndex, /) -> EngineInfo: ...
+    @overload
+    def __getitem__(self, index: slice, /) -> EngineList: ...
+    def __getitem__(self, index: SupportsIndex | slice, /) -> EngineInfo | EngineList:
+        """One engine, or an EngineList of a slice."""
+        if isinstance(index, slice):
+            return EngineList(super().__getitem__(index))
+        return super().__getitem__(index)
+
+    def __repr__(self) -> str:
+        from kernelfleet.display import tables
+
+        shown = tables.engine_table(self)
+        return tables.as_text(shown.columns, shown.rows)
+
+    def _repr_html_(self) -> str:
+        from kernelfleet.display import html
+
+        return html.engines(self)
+
+
+class QueueEntry(str):
+    """What waits or runs in an engine's queue: the text, and with which id it is found again.
+
+    It is the text that ``queue_status`` has always shown, and equal to it; its repr adds the id.
+
+    Attributes:
+        result_id: What ``mec.pending_result`` takes; None for what ends with its client.
+    """
+
+    result_id: str | None
+
+    def __new__(cls, text: str, result_id: str | None = None) -> Self:
+        """The entry of a text."""
+        self = super().__new__(cls, text)
+        self.result_id = result_id
+        return self
+
+    def __repr__(self) -> str:
+        shown = str.__repr__(self)
+        return f"{shown} <{self.result_id}>" if self.result_id else shown
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.result_id)

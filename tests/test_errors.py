@@ -403,11 +403,14 @@ def test_a_display_shows_each_traceback_that_differs() -> None:
     assert sum("Cell In[" in line for line in lines) == 2
 
 
-def test_a_display_of_very_many_failures_lists_them_in_groups() -> None:
-    error = CompositeError.collect("execute", divided(*range(64)))
-    assert error._render_traceback_()[-1] == ("[0-63:execute]: ZeroDivisionError: division by zero")
+@pytest.mark.parametrize("count", [9, 16, 64])
+def test_a_display_of_many_equal_failures_is_one_line_and_str_has_one_for_each(count: int) -> None:
+    error = CompositeError.collect("execute", divided(*range(count)))
+    *_, above, last = error._render_traceback_()
+    assert above == "CompositeError: one or more exceptions from call to method: execute"
+    assert last == f"[0-{count - 1}:execute]: ZeroDivisionError: division by zero"
     assert len(error._render_traceback_()) < 12
-    assert len(str(error).splitlines()) == 65
+    assert len(str(error).splitlines()) == count + 1
 
 
 def test_an_uncaught_error_shows_each_distinct_traceback_once() -> None:

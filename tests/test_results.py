@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from kernelfleet.errors import QueueCleared, RemoteError, UnsupportedOperation
-from kernelfleet.results import EngineInfo, ExecutionResult, ResultList
+from kernelfleet.results import EngineInfo, ExecutionResult, QueueEntry, ResultList
 
 
 def value_output(text: str | list[str]) -> dict[str, Any]:
@@ -215,3 +215,24 @@ def test_engine_info_ignores_what_it_does_not_know() -> None:
 def test_an_error_that_never_ran_is_shown_as_well() -> None:
     result = ExecutionResult(0, 5, "x", error=QueueCleared("cleared"))
     assert "[0] Err[5]: QueueCleared: cleared\n" in repr(ResultList([result]))
+
+
+def test_an_entry_of_a_queue_is_its_text_and_its_repr_has_the_id() -> None:
+    entry = QueueEntry("execute('a')", "abc-1")
+    assert entry == "execute('a')"
+    assert str(entry) == "execute('a')"
+    assert repr(entry) == "\"execute('a')\" <abc-1>"
+    assert repr(QueueEntry("map(f)")) == "'map(f)'"
+    again = pickle.loads(pickle.dumps(entry))
+    assert (again, again.result_id) == ("execute('a')", "abc-1")
+
+
+def test_what_was_cleared_is_in_the_result_and_not_in_its_text() -> None:
+    left = {"output_type": "stream", "name": "stdout", "text": "frame 2\n"}
+    everything = "frame 0\nframe 1\nframe 2\n"
+    cleared = ExecutionResult(0, 1, "animate()", stdout=everything, outputs=[left])
+    assert cleared.stdout == everything
+    assert repr(ResultList([cleared])) == (
+        "<Results List>\n[0] In [1]: animate()\n[0] Out[1]: frame 2\n\n"
+    )
+    assert "frame 1" in repr(ResultList([ExecutionResult(0, 1, "x", stdout=everything)]))

@@ -6,26 +6,20 @@ The JSON has a ``version`` that changes when a key goes or changes its meaning.
 from __future__ import annotations
 
 import json
-import platform
-import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from traitlets import Bool
 
 from kernelfleet import errors
 from kernelfleet.cli.exits import EXIT_OK
 from kernelfleet.cli.naming import NamedCommand, find_fleet
+from kernelfleet.display import tables
 from kernelfleet.wire import connection
 
-if TYPE_CHECKING:
-    from kernelfleet.results import EngineInfo
-
 JSON_VERSION = 1
-CPU_SECONDS = 0.2
 ASK_SECONDS = 30.0
 
 
@@ -57,12 +51,14 @@ class Status(Report):
 
         with MultiEngineClient(fleet.name) as mec:
             refused = mec._connection.call("ping", ASK_SECONDS).head["value"].get("refused", {})
-            engines = engine_facts(mec.engines())
+            engines = mec.engines(cpu=True)
         if self.json:
-            _print_json(fleet=fleet_facts(fleet), engines=engines, refused=refused)
+            facts = [asdict(engine) for engine in engines]
+            _print_json(fleet=fleet_facts(fleet), engines=facts, refused=refused)
         else:
             print(_head(fleet))
-            print_table(ENGINE_COLUMNS, map(engine_cells, engines))
+            shown = tables.engine_table(engines)
+            print_table(shown.columns, shown.rows)
             if any(refused.values()):
                 print(refusals(refused))
         return EXIT_OK
@@ -94,50 +90,6 @@ class ListFleets(Report):
         return EXIT_OK
 
 
-ENGINE_COLUMNS = ("engine", "state", "pid", "queue", "executed", "memory", "CPU", "up")
-
-
-def engine_facts(engines: Sequence[EngineInfo]) -> list[dict[str, Any]]:
-    """What the controller says of the engines, and what their processors are doing."""
-    busy = cpu_percents([engine.pid for engine in engines if engine.host == platform.node()])
-    return [{**asdict(engine), "cpu_percent": busy.get(engine.pid)} for engine in engines]
-
-
-def cpu_percents(
-    pids: Iterable[int | None], seconds: float = CPU_SECONDS
-) -> dict[int | None, float]:
-    """How busy processes of this machine are, measured for ``seconds``; without those that end."""
-    import psutil
-
-    before: dict[int, float] = {}
-    began = time.monotonic()
-    for pid in filter(None, pids):
-        with suppress(psutil.Error):
-            before[pid] = sum(psutil.Process(pid).cpu_times()[:2])
-    time.sleep(seconds)
-    busy: dict[int | None, float] = {}
-    for pid, spent in before.items():
-        with suppress(psutil.Error):
-            now = sum(psutil.Process(pid).cpu_times()[:2])
-            busy[pid] = 100 * (now - spent) / (time.monotonic() - began)
-    return busy
-
-
-def engine_cells(facts: dict[str, Any]) -> tuple[str, ...]:
-    """A row of ``status``."""
-    memory, cpu, started = facts["memory_bytes"], facts["cpu_percent"], facts["started"]
-    return (
-        str(facts["id"]),
-        facts["state"],
-        "-" if facts["pid"] is None else str(facts["pid"]),
-        str(facts["queue"]),
-        str(facts["executed"]),
-        "-" if memory is None else f"{memory / 2**20:.0f} MiB",
-        "-" if cpu is None else f"{cpu:.0f} %",
-        "-" if started is None else duration(time.time() - started),
-    )
-
-
 def fleet_facts(fleet: connection.FleetFile) -> dict[str, Any]:
     """What can be told about a fleet without asking it; no secrets."""
     return {
@@ -152,7 +104,7 @@ def fleet_facts(fleet: connection.FleetFile) -> dict[str, Any]:
 
 def fleet_cells(facts: dict[str, Any]) -> tuple[str, ...]:
     """A row of ``list``."""
-    up = duration(time.time() - facts["started"])
+    up = tables.since(facts["started"])
     engines = "no answer" if facts["engines"] is None else str(facts["engines"])
     if facts["dead"]:
         engines += f" ({facts['dead']} dead)"
@@ -193,20 +145,6 @@ def refusals(counts: dict[str, int]) -> str:
     return f"Refused so far: {', '.join(said)} without the keys of this fleet."
 
 
-def duration(seconds: float) -> str:
-    """Seconds as people write them: ``9 s``, ``2 min 5 s``, ``3 h 20 min``, ``4 d 1 h``."""
-    whole = max(0, int(seconds))
-    for unit, size, below, smaller in (
-        ("d", 86400, "h", 3600),
-        ("h", 3600, "min", 60),
-        ("min", 60, "s", 1),
-    ):
-        if whole >= size:
-            rest = whole % size // smaller
-            return f"{whole // size} {unit}" + (f" {rest} {below}" if rest else "")
-    return f"{whole} s"
-
-
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table, neat on a terminal and easy to cut in a pipe."""
     from rich import box  # imported late: --help need not wait for it
@@ -224,7 +162,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def _head(fleet: connection.FleetFile) -> str:
-    up = duration(time.time() - fleet.started)
+    up = tables.since(fleet.started)
     tcp = f", {fleet.tcp}" if fleet.tcp else ""
     return f"Fleet {fleet.name!r}: controller pid {fleet.pid}, up {up}{tcp}"
 

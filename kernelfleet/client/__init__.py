@@ -5,7 +5,7 @@ Like the package itself it imports a name when it is first asked for.
 Where things are::
 
     the interface      client  base  code  data  maps  properties  targets  grammar  source
-    and beside it      registration
+    and beside it      registration  usage
     results            pending  future  waiting  decode  progress
     map and executor   mapping  executor  tasks  pairing
     beneath them       dispatch  batches  batch_requests  outcomes  schedule  partition

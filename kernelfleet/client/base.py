@@ -284,7 +284,7 @@ def _settle(pending: PendingResult, interrupt: KeyboardInterrupt) -> None:
     interrupt.pending_result = pending  # type: ignore[attr-defined]
     engines = pending.settle_after_interrupt()
     where = ", ".join(map(str, engines)) or "none (nothing was running)"
-    interrupt.add_note(f"engines interrupted: {where}; this error's .pending_result has what came")
+    interrupt.add_note(f"engines interrupted: {where}; sys.last_value.pending_result has what came")
     progress = None if pending.done() else pending.ask_progress()
     if progress is not None and (left := progress.get("left")):
         interrupt.add_note(

@@ -14,14 +14,16 @@ from typing import Any, SupportsIndex
 
 from kernelfleet.client import shell as shells
 from kernelfleet.client.code import CodeVerbs
+from kernelfleet.client.connection import OnOutput
 from kernelfleet.client.data import DataVerbs
 from kernelfleet.client.maps import MapVerbs
 from kernelfleet.client.pending import PendingResult
 from kernelfleet.client.properties import PropertyVerbs
 from kernelfleet.client.registration import wait_for_engines
 from kernelfleet.client.targets import Targets, check_timeout
+from kernelfleet.client.usage import measured
 from kernelfleet.errors import CallTimeout, NotAPendingResult
-from kernelfleet.results import EngineInfo
+from kernelfleet.results import EngineInfo, EngineList
 
 #: How long questions to the controller may take.
 ASK_SECONDS = 30.0
@@ -96,10 +98,20 @@ class MultiEngineClient(CodeVerbs, DataVerbs, MapVerbs, PropertyVerbs):
         """
         wait_for_engines(self._connection, n, timeout)
 
-    def engines(self) -> list[EngineInfo]:
-        """What is known of each engine: state, process, memory, queue. Dead ones too."""
+    def engines(self, *, cpu: bool = False) -> EngineList:
+        """What is known of each engine: state, process, memory, queue. Dead ones too.
+
+        Args:
+            cpu: Also measure how busy each is (``cpu_percent``), which takes 0.2 s.
+
+        Returns:
+            A list of ``EngineInfo``, in the order of the ids, that shows as a table.
+        """
+        return measured(self._ask_engines) if cpu else self._ask_engines()
+
+    def _ask_engines(self) -> EngineList:
         rows = self._connection.call("engines", ASK_SECONDS).head["value"]
-        return [EngineInfo.from_wire(row) for row in rows]
+        return EngineList(map(EngineInfo.from_wire, rows))
 
     def queue_status(
         self,
@@ -108,8 +120,12 @@ class MultiEngineClient(CodeVerbs, DataVerbs, MapVerbs, PropertyVerbs):
         *,
         timeout: float | None = None,
     ) -> Any:
-        """``[(id, {'queue': [...], 'pending': ... or None}), ...]``, at once."""
-        return self._control("queue_status", targets, block, timeout, kind="pairs")
+        """``[(id, {'queue': [...], 'pending': ... or None}), ...]``, at once.
+
+        Each entry is a text, such as ``execute('time.sleep(2)')``, with a ``result_id``, which its
+        repr shows: ``mec.pending_result`` and ``%fleet attach`` take it.
+        """
+        return self._control("queue_status", targets, block, timeout, kind="queue")
 
     def clear_queue(
         self,
@@ -207,7 +223,12 @@ class MultiEngineClient(CodeVerbs, DataVerbs, MapVerbs, PropertyVerbs):
         shells.activate(self, suffix, shell)
 
     def _repr_html_(self) -> str:
-        return str(shells.html().client(self))
+        from kernelfleet.display import html
+
+        if not self._connection.is_open:
+            return html.plain(repr(self))
+        engines, fleet = self.engines(cpu=True), self._connection.fleet.get("name", "?")
+        return html.fleet(fleet, engines, f"targets={self.targets}, block={self.block}")
 
     # -- pending results ------------------------------------------------------------------------
 
@@ -219,12 +240,21 @@ class MultiEngineClient(CodeVerbs, DataVerbs, MapVerbs, PropertyVerbs):
         """
         if not isinstance(result_id, str):
             raise TypeError(f"a result id is a str, not {type(result_id).__name__}")
+        return self._attach(result_id, None)
+
+    def _attach(self, result_id: str, on_output: OnOutput | None) -> PendingResult:
+        """A result by its id; ``on_output`` gets what it has shown so far and what it shows on."""
+        asked = self._connection.call("progress", ASK_SECONDS, result_id=result_id, brief=True)
+        describe = asked.head.get("describe") or {}
         pending = PendingResult(
             self._connection, self._reader,
-            result_id=result_id, method="result", targets=[], decode=None,
+            result_id=result_id, method=str(describe.get("verb", "result")),
+            targets=list(describe.get("targets") or ()), decode=None,
         )  # fmt: skip
-        head = {"type": "request", "verb": "attach", "of": result_id}
-        self._connection.request(head, [], future=pending)
+        head: dict[str, Any] = {"type": "request", "verb": "attach", "of": result_id}
+        if on_output is not None:
+            head["stream"] = True
+        self._connection.request(head, [], on_output, future=pending)
         return pending
 
     def barrier(

@@ -210,8 +210,11 @@ class Connection:
         return bool(self.fleet.get("shares_memory"))
 
     def next_result_id(self) -> str:
-        """A fresh id; ``mec.pending_result(id)`` finds the result with it, also from elsewhere."""
-        return f"{self.client_id}-{next(self._numbers)}"
+        """A fresh id; ``mec.pending_result(id)`` finds the result with it, also from elsewhere.
+
+        People read it in tables and type it, so it is short: 48 random bits and a number.
+        """
+        return f"{self.client_id[:12]}-{next(self._numbers)}"
 
     def request(
         self,

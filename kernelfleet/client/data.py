@@ -11,10 +11,13 @@ from kernelfleet.client.connection import OnOutput
 from kernelfleet.client.partition import split
 from kernelfleet.client.pending import PendingResult
 from kernelfleet.client.targets import Targets, check_block
-from kernelfleet.errors import SerializationError
+from kernelfleet.errors import FleetError, SerializationError
 from kernelfleet.wire.serialize import Frame, pack, pack_namespace
 
 JsonDict = dict[str, Any]
+
+#: How long somebody who types ``mec['`` and Tab may be kept waiting.
+NAMES_SECONDS = 2.0
 
 
 class DataVerbs(BaseClient):
@@ -340,8 +343,15 @@ class DataVerbs(BaseClient):
         return all(key in names for names in self.keys(block=True))
 
     def _ipython_key_completions_(self) -> list[str]:
-        """Names for completion after ``mec['``."""
-        return sorted({name for names in self.keys(block=True, timeout=1.0) for name in names})
+        """Names for completion after ``mec['``: those of all engines that answer.
+
+        Asked beside the queue: whoever types is not kept waiting behind what runs.
+        """
+        try:
+            asked = self._connection.call("names", NAMES_SECONDS, targets=self._resolve(None))
+        except (TimeoutError, FleetError):
+            return []
+        return sorted({str(name) for names in asked.head["value"] for name in names})
 
 
 def _checked_name(name: object) -> str:

@@ -26,7 +26,7 @@ from kernelfleet.errors import (
     UnsupportedOperation,
     restore_error,
 )
-from kernelfleet.results import ExecutionResult, ResultList
+from kernelfleet.results import ExecutionResult, QueueEntry, ResultList
 from kernelfleet.wire.functions import is_foreign_class
 from kernelfleet.wire.printed import printed
 from kernelfleet.wire.serialize import unpack
@@ -97,8 +97,13 @@ class Reader:
     def _value(self, result: JsonDict, _frames: list[Any], _decode: JsonDict) -> Any:
         return result["value"]
 
-    def _pairs(self, result: JsonDict, _frames: list[Any], _decode: JsonDict) -> Any:
-        return tuple(result["value"])
+    def _queue(self, result: JsonDict, _frames: list[Any], _decode: JsonDict) -> Any:
+        engine_id, status, ids = result["value"]
+        pending = status["pending"]
+        return engine_id, {
+            "queue": list(map(QueueEntry, status["queue"], ids["queue"])),
+            "pending": None if pending is None else QueueEntry(pending, ids["pending"]),
+        }
 
     def _keys(self, result: JsonDict, _frames: list[Any], _decode: JsonDict) -> Any:
         return result["keys"]

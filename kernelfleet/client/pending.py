@@ -97,7 +97,8 @@ class PendingResult(interruptible.Future[Any]):
     def __repr__(self) -> str:
         state = "done" if self.done() else "pending"
         where = ",".join(map(str, self._targets[:8])) + (",..." if len(self._targets) > 8 else "")
-        return f"<PendingResult {self._method} on engines [{where}]: {state}>"
+        found_by = f", result id {self.result_id}" if self.result_id else ""
+        return f"<PendingResult {self._method} on engines [{where}]: {state}{found_by}>"
 
     def __del__(self) -> None:
         connection = getattr(self, "_connection", None)
@@ -362,9 +363,10 @@ class PendingResult(interruptible.Future[Any]):
         return done
 
     def _repr_html_(self) -> str:
-        from kernelfleet.client.shell import html
+        from kernelfleet.display import html
 
-        return str(html().pending(self))
+        state = "failed" if self.failed() else "done" if self.done() else "running"
+        return html.pending(self, state, None if self.done() else self.progress)
 
     def flush(self) -> None:
         """Forget the result if it has not been fetched; the work goes on."""

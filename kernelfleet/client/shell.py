@@ -34,10 +34,10 @@ def greet_shell() -> None:
     """A client was made: inside IPython its errors are to be shown as what they are."""
     shell = running_shell()
     if shell is not None:
-        from kernelfleet.notebook import failures, html
+        from kernelfleet.notebook import failures, long_results
 
         failures.install(shell)
-        html.install(shell)
+        long_results.install(shell)
 
 
 def activate(client: MultiEngineClient, suffix: str, shell: Any) -> None:
@@ -97,13 +97,6 @@ def wait_showing(client: BaseClient, begin: Begin, timeout: float | None, *, pro
     return running.wait_showing(
         running_shell(), client, begin, timeout=timeout, status=progress, live=shows_live()
     )
-
-
-def html() -> Any:
-    """The module that shows things as HTML."""
-    from kernelfleet.notebook import html
-
-    return html
 
 
 def display_file(shell: Any) -> Any:

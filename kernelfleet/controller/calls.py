@@ -18,6 +18,7 @@ from kernelfleet.wire.printed import printed
 if TYPE_CHECKING:
     from kernelfleet.controller.controller import Controller
     from kernelfleet.controller.engine import Engine
+    from kernelfleet.controller.requests import Request
 
 JsonDict = dict[str, Any]
 Answer = tuple[JsonDict, list[Any]]
@@ -25,8 +26,10 @@ Call = Callable[["Controller", str, JsonDict], "Answer | Awaitable[Answer | None
 
 #: How long a busy engine may take to show a variable.
 PEEK_SECONDS = 5.0
+#: How long engines may take to tell the names of their variables.
+NAMES_SECONDS = 1.0
 PEEK_LIMIT_BYTES = 64 * 1024 * 1024
-#: How long an idle engine may take to complete or inspect (its first time it imports jedi).
+#: How long an idle engine may take to complete or inspect.
 ASK_IDLE_SECONDS = 2.0
 
 MAX_ENGINES = 4096
@@ -60,8 +63,17 @@ def engines(controller: Controller, _client: str, _head: JsonDict) -> Answer:
 
 
 def queue_status(controller: Controller, _client: str, head: JsonDict) -> Answer:
-    """What runs and what waits."""
-    return _each(controller.find_engines(head["targets"]), lambda e: [e.id, e.queue.status()])
+    """What runs and what waits, as labels, and the ids under which each can be asked for."""
+
+    def ids(engine: Engine) -> JsonDict:
+        running = engine.queue.running
+        return {
+            "queue": [job.request.public_id for job in engine.queue.waiting],
+            "pending": None if running is None else running.request.public_id,
+        }
+
+    found = controller.find_engines(head["targets"])
+    return _each(found, lambda e: [e.id, e.queue.status(), ids(e)])
 
 
 def clear_queue(controller: Controller, _client: str, head: JsonDict) -> Answer:
@@ -167,23 +179,34 @@ async def scale(controller: Controller, client: str, head: JsonDict) -> Answer:
 
 
 def attach(controller: Controller, client: str, head: JsonDict) -> None:
-    """Send an earlier result, now or when it is there."""
-    controller.reattach(client, head["n"], head["of"])
+    """Send an earlier result, now or when it is there; with ``stream`` its outputs as well."""
+    controller.reattach(client, head["n"], head["of"], stream=head.get("stream", False))
 
 
-def progress(controller: Controller, _client: str, head: JsonDict) -> Answer:
-    """How far a running request is, and (not if ``brief``) what its engines have printed so far."""
+def progress(controller: Controller, client: str, head: JsonDict) -> Answer:
+    """How far a running request is, and (not if ``brief``) what its engines have printed so far.
+
+    ``describe`` says what it is, also of one that has ended and is kept.
+    """
     request = controller.running.get(head["result_id"])
     if request is None:
-        return {"value": None}, []
+        kept = controller.results.get(head["result_id"])
+        return {"value": None, "describe": kept.head.get("describe") if kept else None}, []
+    describe = {"verb": request.verb, "targets": request.targets}
     total = len(request.targets)
     left = [i for i, result in zip(request.targets, request.results, strict=True) if result is None]
     engines = controller.roster.engines.values()
     runs = [e.run for e in engines if e.run is not None and e.run.job.request is request]
     begun = bool(runs) or any(each is not None and _has_run(each) for each in request.results)
-    value = {"done": total - request.remaining, "total": total, "left": left, "begun": begun}
+    value = {
+        "done": total - request.remaining,
+        "total": total,
+        "left": left,
+        "begun": begun,
+        "behind": _behind(controller, client, request, left),
+    }
     if head.get("brief"):
-        return {"value": value}, []
+        return {"value": value, "describe": describe}, []
     for stream in ("stdout", "stderr"):
         texts: dict[str, str] = {}
         for result in request.results:  # an engine that was named twice has two
@@ -194,7 +217,21 @@ def progress(controller: Controller, _client: str, head: JsonDict) -> Answer:
             key = str(run.job.engine_id)
             texts[key] = texts.get(key, "") + run.folder.text(stream)
         value[stream] = texts
-    return {"value": value}, []
+    return {"value": value, "describe": describe}, []
+
+
+def _behind(
+    controller: Controller, client: str, request: Request, left: list[int]
+) -> list[JsonDict]:
+    """Where a request has not begun: what its engine runs instead, and whether for this client."""
+    behind = []
+    for engine_id in dict.fromkeys(left):
+        engine = controller.roster.engines.get(engine_id)
+        if engine is not None and engine.run is not None and engine.run.job.request is not request:
+            other = engine.run.job
+            mine = other.client == client
+            behind.append({"engine": engine_id, "running": other.label, "mine": mine})
+    return behind
 
 
 def _has_run(result: JsonDict) -> bool:
@@ -213,6 +250,24 @@ async def peek(controller: Controller, _client: str, head: JsonDict) -> Answer:
     request = {"names": head["names"], "limit_bytes": PEEK_LIMIT_BYTES}
     answers = await asyncio.gather(*(_peek_one(engine, request) for engine in found))
     return {"results": [result for result, _ in answers]}, [f for _, b in answers for f in b]
+
+
+async def names(controller: Controller, _client: str, head: JsonDict) -> Answer:
+    """The names of the user's variables, at once and from busy engines too.
+
+    For whoever completes what is being typed: an engine that does not answer soon is left out.
+    """
+    found = [engine for engine in controller.find_engines(head["targets"]) if engine.native]
+    asked = [engine.ask("control", "fleet_peek_request", {"keys": True}) for engine in found]
+    if asked:
+        await asyncio.wait(asked, timeout=NAMES_SECONDS)
+    told = []
+    for future in asked:
+        if not future.done():
+            future.cancel()
+        elif not future.cancelled() and future.exception() is None:
+            told.append(future.result().content.get("keys"))
+    return {"value": [each for each in told if isinstance(each, list)]}, []
 
 
 async def _peek_one(engine: Engine, request: JsonDict) -> Answer:
@@ -331,7 +386,7 @@ CALLS: dict[str, Call] = {
     call.__name__: call
     for call in (
         ping, engines, queue_status, clear_queue, get_result, cancel, interrupt, restart, kill,
-        scale, attach, progress, peek, complete, inspect, input_reply, set_properties,
+        scale, attach, progress, peek, names, complete, inspect, input_reply, set_properties,
         get_properties, has_properties, del_properties, clear_properties, shutdown,
     )
 }  # fmt: skip

@@ -257,8 +257,11 @@ class Controller:
             )
             run.job.fail("TimeoutError", text)
 
-    def reattach(self, client_id: str, seq: int, result_id: str) -> None:
+    def reattach(self, client_id: str, seq: int, result_id: str, *, stream: bool) -> None:
         """Send an earlier client's result, now or when it is there.
+
+        With ``stream`` the outputs of what still runs are sent as well: what it has shown so far,
+        and then what it shows from now on.
 
         Raises:
             CallError: nobody knows the id.
@@ -269,11 +272,39 @@ class Controller:
                 "InvalidDeferredID",
                 f"no result {result_id!r}: it was flushed, dropped, or never was",
             )
+        if kept is None and self.running[result_id].public_id is None:
+            raise CallError(
+                "InvalidDeferredID",
+                f"{result_id!r} is part of a map or a task of an executor, whose results only "
+                "the client gets that has asked for them",
+            )
         self.results.hold(result_id, client_id)
         if kept is not None:
             self.clients.answer(client_id, {**kept.head, "to": seq}, kept.buffers)
-        else:
-            self._waiting_for.setdefault(result_id, []).append((client_id, seq))
+            return
+        if stream:
+            self._stream_also_to(client_id, seq, self.running[result_id])
+        self._waiting_for.setdefault(result_id, []).append((client_id, seq))
+
+    def _stream_also_to(self, client_id: str, seq: int, request: Request) -> None:
+        send = self.clients.stream_to(client_id, seq)
+        so_far = {
+            engine.id: engine.run.folder.outputs()
+            for engine in self.roster.engines.values()
+            if engine.run is not None and engine.run.job.request is request
+        }
+        for result in filter(None, request.results):
+            so_far[result["id"]] = result.get("outputs", [])
+        for engine_id, outputs in so_far.items():
+            for output in outputs:
+                content = {key: value for key, value in output.items() if key != "output_type"}
+                send(request, engine_id, output["output_type"], content)
+
+        def also(request: Request, engine_id: int, msg_type: str, content: JsonDict) -> None:
+            if msg_type != "input_request":  # whoever has sent the command is asked
+                send(request, engine_id, msg_type, content)
+
+        request.listen(also)
 
     # -- calls beside the queues ----------------------------------------------------------------
 

@@ -13,6 +13,7 @@ what the messages mean in ``dialects.py``, processes in ``launcher.py``.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from logging import Logger
 from typing import Any
@@ -72,6 +73,8 @@ class Engine:
         self.death = ""
         self.queue: EngineQueue[Job] = EngineQueue()
         self.run: Run | None = None
+        #: When ``run`` was sent, in seconds since the epoch.
+        self._run_since = 0.0
         self._last_msg_id = ""
         self.incarnation: Incarnation | None = None
         self.links: Links | None = None
@@ -110,7 +113,7 @@ class Engine:
         """Take a new incarnation; it is not ready for work yet."""
         self.incarnation, self.links = incarnation, links
         self.state, self.death = "starting", ""
-        self.info = {}
+        self.info, self.executed = {}, 0
         self.welcome = asyncio.get_running_loop().create_future()
         self.heard.clear()
         links.connect(incarnation.identity, incarnation.endpoints)
@@ -183,6 +186,8 @@ class Engine:
             "queue": len(status["queue"]),
             "executed": self.executed,
             "started": incarnation.started if incarnation else None,
+            "running_since": self._run_since if self.run else None,
+            **(self.run.job.row() if self.run else {}),
             **resource_usage(incarnation.pid if incarnation else None),
         }
 
@@ -225,6 +230,7 @@ class Engine:
             assert self.incarnation is not None
             assert self.links is not None
             self.run = (NativeRun if self.native else PortableRun)(job, msg_id)
+            self._run_since = time.time()
             self.links.send("shell", self.incarnation.identity, frames)
             job.request.on_start(self.id)
             return

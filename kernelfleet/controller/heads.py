@@ -107,9 +107,10 @@ CALLS: Mapping[str, Mapping[str, Kind]] = {
     "restart": {"targets": TARGETS},
     "kill": {"targets": TARGETS},
     "scale": {"engines": ANYTHING},  # the call itself says what a fleet can be
-    "attach": {"of": TEXT},
+    "attach": {"of": TEXT, "stream": FLAG},
     "progress": {"result_id": TEXT, "brief": FLAG},
     "peek": {"targets": TARGETS, "names": TEXTS},
+    "names": {"targets": TARGETS},
     "complete": {"engine": INTEGER, "code": TEXT, "cursor_pos": SIZE},
     "inspect": {"engine": INTEGER, "code": TEXT, "cursor_pos": SIZE, "detail_level": SIZE},
     "input_reply": {"engine": INTEGER, "result_id": TEXT, "value": TEXT},
@@ -120,7 +121,7 @@ CALLS: Mapping[str, Mapping[str, Kind]] = {
     "clear_properties": {"targets": TARGETS},
     "shutdown": {},
 }
-MAY_BE_MISSING = frozenset({"number", "interrupt", "brief", "detail_level"})
+MAY_BE_MISSING = frozenset({"number", "interrupt", "brief", "detail_level", "stream"})
 MAY_BE_MISSING_OF = {("get_properties", "keys")}
 
 #: Verbs that go through the engines' queues.

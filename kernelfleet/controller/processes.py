@@ -216,6 +216,9 @@ def resource_usage(pid: int | None) -> dict[str, Any]:
         process = psutil.Process(pid)
         with process.oneshot():
             times = process.cpu_times()
-            return {"memory_bytes": process.memory_info().rss, "cpu": times.user + times.system}
+            return {
+                "memory_bytes": process.memory_info().rss,
+                "cpu_seconds": times.user + times.system,
+            }
     except psutil.Error:
         return {}

@@ -9,7 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from kernelfleet.controller.engine_queue import INDEPENDENT
+
 JsonDict = dict[str, Any]
+OnOutput = Callable[["Request", int, str, JsonDict], None]
 
 #: A kernel drops what it has queued when another frontend's cell fails; not as often as this.
 MAX_ABORTED = 100
@@ -32,7 +35,7 @@ class Request:
     payloads: list[list[Any]]
     assign: list[int]
     on_done: Callable[[Request], None]
-    on_output: Callable[[Request, int, str, JsonDict], None] | None = None
+    on_output: OnOutput | None = None
     #: Told the engine's id when a job is sent to its kernel.
     on_start: Callable[[int], object] = lambda _: None
     results: list[JsonDict | None] = field(default_factory=list)
@@ -67,6 +70,24 @@ class Request:
             self.on_done(self)
 
     @property
+    def public_id(self) -> str | None:
+        """The id under which others can ask for it; None for what ends with its client."""
+        return None if self.verb in INDEPENDENT else self.result_id
+
+    def listen(self, listener: OnOutput) -> None:
+        """Also tell ``listener`` of outputs, from now on."""
+        first = self.on_output
+        if first is None:
+            self.on_output = listener
+            return
+
+        def both(request: Request, engine_id: int, msg_type: str, content: JsonDict) -> None:
+            first(request, engine_id, msg_type, content)
+            listener(request, engine_id, msg_type, content)
+
+        self.on_output = both
+
+    @property
     def payload_frames(self) -> list[Any]:
         """All result frames, in target order."""
         return [frame for group in self.buffers for frame in group]
@@ -98,6 +119,10 @@ class Job:
     def label(self) -> str:
         """What ``queue_status`` shows."""
         return self.request.label
+
+    def row(self) -> JsonDict:
+        """What ``engines()`` says of the job that runs."""
+        return {"running": self.label, "result_id": self.request.public_id}
 
     @property
     def payload(self) -> list[Any]:

@@ -105,7 +105,8 @@ class Namespace:
 
     def keys(self) -> list[str]:
         """Return the names the user put here, in the order in which they came."""
-        return [name for name, value in self._shell.user_ns.items() if self._is_users(name, value)]
+        items = list(self._shell.user_ns.items())  # a peek looks while a command binds names
+        return [name for name, value in items if self._is_users(name, value)]
 
     def _is_users(self, name: str, value: object) -> bool:
         if name in _MACHINERY or self.is_brought(name) or _is_history(name):

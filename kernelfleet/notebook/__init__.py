@@ -5,6 +5,7 @@ imported before a shell asks for it.
 
 Where things are::
 
-    what is typed        extension  magics  fleet_magic  autopx  options  completion
-    what is shown        running  screens  transcript  layout  html  failures  status
+    what is typed        extension  magics  fleet_magic  autopx  options  completion  words
+    what runs            attach
+    what is shown        running  screens  discarded  failures  status  long_results
 """

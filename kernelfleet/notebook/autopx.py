@@ -63,12 +63,12 @@ class AutoPx:
         return len(code) == 1 and re.fullmatch(bare, first) is not None
 
     def _compiles(self, text: str) -> bool:
-        if _is_python(TransformerManager().transform_cell(text)):  # type: ignore[no-untyped-call]
+        if is_python(TransformerManager().transform_cell(text)):  # type: ignore[no-untyped-call]
             return True
         if len(text.strip().splitlines()) != 1:
             return False
         # ``cd x`` and the like, which IPython understands without a percent sign
-        return _is_python(self.desk.shell.prefilter_manager.prefilter_lines(text.strip()))
+        return is_python(self.desk.shell.prefilter_manager.prefilter_lines(text.strip()))
 
     @no_var_expand
     def send(self, line: str, cell: str) -> Any:
@@ -131,7 +131,8 @@ def _without_end(text: str, suffix: str) -> tuple[str, list[str]]:
     return text, []
 
 
-def _is_python(text: str) -> bool:
+def is_python(text: str) -> bool:
+    """Whether a text is Python that could be run as a cell."""
     flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT | ast.PyCF_ONLY_AST
     try:
         compile(text, "<cell>", "exec", flags=flags, dont_inherit=True)

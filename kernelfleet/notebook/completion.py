@@ -1,5 +1,7 @@
 """Completion and inspection inside ``%%px``, ``%px`` and ``%autopx`` code, by an engine.
 
+The words of the magics themselves, options and names, are completed by ``words.py``.
+
 The first target answers, if it is idle. What it offers stands alone: names that exist only here
 would not work there. A busy engine is left alone, and this process offers what it knows.
 """
@@ -16,7 +18,8 @@ from IPython.core.error import UsageError
 
 from kernelfleet.client.grammar import parse_targets
 from kernelfleet.errors import FleetError
-from kernelfleet.notebook.options import cell_options
+from kernelfleet.notebook import words
+from kernelfleet.notebook.options import HelpAsked, cell_options
 
 if TYPE_CHECKING:
     from kernelfleet.client.client import MultiEngineClient
@@ -63,7 +66,7 @@ def question(desk: Desk, text: str, cursor: int) -> Question | None:
         wanted = cell_options(line).targets
         targets = parse_targets(wanted, client._connection.roster.ids) if wanted else None
         ids = client._resolve(targets)
-    except (UsageError, ValueError, FleetError):
+    except (UsageError, HelpAsked, ValueError, FleetError):
         return None
     return Question(client, ids[0], code, position) if ids else None
 
@@ -90,6 +93,11 @@ def _match(desk: Desk, context: Any) -> dict[str, Any]:
     lines = context.full_text.split("\n")
     before = lines[: context.cursor_line]
     cursor = sum(len(line) + 1 for line in before) + context.cursor_position
+    own = words.complete(desk, context.full_text[:cursor])
+    if own is not None:
+        begun, offered = own
+        found = [SimpleCompletion(text=word, type="magic") for word in offered]
+        return {"completions": found, "suppress": True, "matched_fragment": begun}
     asked = question(desk, context.full_text, cursor)
     if asked is None:
         return {"completions": [], "suppress": False}
@@ -102,6 +110,10 @@ def _match(desk: Desk, context: Any) -> dict[str, Any]:
         SimpleCompletion(text=text, type=kinds.get(text)) for text in answer.get("matches", ())
     ]
     fragment = asked.code[answer.get("cursor_start", asked.cursor) : asked.cursor]
+    if fragment.startswith(".") and all(each.text.startswith(".") for each in completions):
+        # Without jedi IPython (9.18) repeats the dot, which frontends would show.
+        fragment = fragment[1:]
+        completions = [SimpleCompletion(text=each.text[1:], type=each.type) for each in completions]
     return {"completions": completions, "suppress": True, "matched_fragment": fragment}
 
 

@@ -13,7 +13,7 @@ from traitlets import Bool
 from traitlets.config import Configurable
 
 from kernelfleet.client.progress import Switch
-from kernelfleet.notebook import failures, html
+from kernelfleet.notebook import failures, long_results
 
 if TYPE_CHECKING:
     from kernelfleet.client.client import MultiEngineClient
@@ -65,7 +65,7 @@ def desk_of(shell: Any) -> Desk:
         desk = _desks[shell] = Desk(shell)
         shell.configurables.append(desk.settings)
         failures.install(shell)
-        html.install(shell)
+        long_results.install(shell)
         from kernelfleet.notebook import completion, fleet_magic
 
         completion.install(desk)

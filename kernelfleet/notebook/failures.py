@@ -162,6 +162,6 @@ def hints(error: CompositeError, here: dict[str, Any]) -> list[str]:
 def summary(error: CompositeError) -> str:
     """``2 engines failed: [0-1:execute]: ZeroDivisionError: division by zero``."""
     count = len({failure.engine_id for failure in error.failures})
-    first = error.failures[0]
-    more = "" if count == 1 else f", and {count - 1} more"
-    return f"{'1 engine' if count == 1 else f'{count} engines'} failed: {first.line}{more}"
+    first, *others = error.grouped_lines()
+    more = f", and {len(others)} other error{'s' if len(others) > 1 else ''}" if others else ""
+    return f"{'1 engine' if count == 1 else f'{count} engines'} failed: {first}{more}"

@@ -12,9 +12,12 @@ from IPython.core.error import UsageError
 from kernelfleet.client.client import MultiEngineClient
 from kernelfleet.client.grammar import as_text, parse_targets
 from kernelfleet.client.shell import is_notebook
-from kernelfleet.errors import FleetError, FleetNotFound
+from kernelfleet.errors import FleetError
+from kernelfleet.notebook.attach import choose, follow
 from kernelfleet.notebook.extension import NO_CLIENT, Desk, activate
-from kernelfleet.notebook.options import Parser
+from kernelfleet.notebook.options import HelpAsked, Parser, name_of_variable
+from kernelfleet.notebook.running import View
+from kernelfleet.notebook.screens import NotebookScreen, Screen, TerminalScreen
 from kernelfleet.wire.connection import DEFAULT_NAME
 
 if TYPE_CHECKING:
@@ -26,22 +29,50 @@ NAME = "fleet"
 START_SECONDS = 120.0
 
 
-def _parser() -> Parser:
-    parser = Parser(prog="%fleet", add_help=False, allow_abbrev=False)
-    verbs = parser.add_subparsers(dest="verb", metavar="start|status|stop|connect|use|restart")
-    start = verbs.add_parser("start", add_help=False, allow_abbrev=False, prog="%fleet start")
-    start.add_argument("-n", "--engines", dest="n", type=int, metavar="N")
-    start.add_argument("--daemon", action="store_true")
-    start.add_argument("--name", default=DEFAULT_NAME)
-    connect = verbs.add_parser("connect", add_help=False, prog="%fleet connect")
-    connect.add_argument("address", nargs="?")
+#: The sub-commands, and what ``%fleet --help`` says of each.
+VERBS = {
+    "start": "start engines",
+    "connect": "use a running fleet",
+    "status": "what the engines do",
+    "attach": "follow the output of what runs",
+    "use": "have magics and calls go to these engines",
+    "restart": "start engines afresh under their ids",
+    "stop": "end the fleet",
+}
+
+
+def fleet_parser() -> Parser:
+    """The parser of ``%fleet``."""
+    parser = Parser(prog="%fleet", description="Start, find and manage fleets of engines.")
+    verbs = parser.add_subparsers(dest="verb", metavar="|".join(VERBS), title="what it does")
+    parsers = {
+        verb: verbs.add_parser(verb, prog=f"%fleet {verb}", description=f"{text}.", help=text)
+        for verb, text in VERBS.items()
+    }
+    start, connect, attach = parsers["start"], parsers["connect"], parsers["attach"]
+    start.add_argument(
+        "-n", "--engines", dest="n", type=int, metavar="N", help="how many (one per processor)"
+    )
+    start.add_argument(
+        "--daemon", action="store_true", help="in a process of their own, which outlives this one"
+    )
+    start.add_argument("--name", default=DEFAULT_NAME, help="that of a daemon (%(default)s)")
+    connect.add_argument(
+        "address", nargs="?", metavar="NAME", help="its name, or the path of its connection file"
+    )
     for each in (start, connect):
-        each.add_argument("--as", dest="variable", metavar="NAME", default="mec")
-    for verb in ("status", "stop"):
-        verbs.add_parser(verb, add_help=False, prog=f"%fleet {verb}")
-    for verb in ("use", "restart"):
-        chosen = verbs.add_parser(verb, add_help=False, prog=f"%fleet {verb}")
-        chosen.add_argument("chosen", nargs="+" if verb == "use" else "*", metavar="TARGETS")
+        each.add_argument(
+            "--as", dest="variable", metavar="VARIABLE", default="mec",
+            help="where to leave the client (%(default)s)",
+        )  # fmt: skip
+    attach.add_argument(
+        "result_id", nargs="?", metavar="RESULT_ID", help="of what (the only call that runs)"
+    )
+    attach.add_argument(
+        "-o", "--out", type=name_of_variable, metavar="NAME", help="bind its result"
+    )
+    parsers["use"].add_argument("chosen", nargs="+", metavar="TARGETS", help="all, 0,2, 1:4, -1:")
+    parsers["restart"].add_argument("chosen", nargs="*", metavar="TARGETS", help="which (all)")
     return parser
 
 
@@ -60,6 +91,7 @@ class FleetMagic:
             %fleet start -n 4 --daemon     in a process of their own, which outlives it
             %fleet connect [NAME]          use a running fleet, such as `kernelfleet start` makes
             %fleet status                  what the engines do
+            %fleet attach [RESULT_ID]      follow the output of what runs, after a restart too
             %fleet use 0,2                 have magics and calls go to these engines
             %fleet restart [2]             start engines afresh (all)
             %fleet stop                    end the fleet
@@ -69,9 +101,12 @@ class FleetMagic:
         """
         words = line.split()
         # a target such as -1: is no option
-        if words[:1] in (["use"], ["restart"]):
+        if words[:1] in (["use"], ["restart"]) and not {"-h", "--help"} & set(words):
             words.insert(1, "--")
-        options = _parser().parse_args(words)
+        try:
+            options = fleet_parser().parse_args(words)
+        except HelpAsked as help_asked:
+            return _say(str(help_asked))
         if options.verb is None:
             return self._status(options)
         return getattr(self, f"_{options.verb}")(options)
@@ -133,17 +168,28 @@ class FleetMagic:
     def _client(self) -> MultiEngineClient:
         client = self._desk.clients.get("")
         if client is None:
-            raise FleetNotFound(NO_CLIENT)
+            raise UsageError(NO_CLIENT)
         return client
 
     def _status(self, _: argparse.Namespace) -> Any:
-        client = self._desk.clients.get("")
-        if client is None:
-            _say(NO_CLIENT)
-            return None
         from kernelfleet.notebook.status import Status
 
-        return Status(client)
+        return Status(self._client())
+
+    def _attach(self, options: argparse.Namespace) -> None:
+        client = self._client()
+        result_id = choose(client, options.result_id)
+        if result_id is None:
+            _say("Nothing runs on these engines that could be followed.")
+            return
+        screen: Screen = TerminalScreen(permanent=True)
+        if is_notebook(self._desk.shell):
+            screen = NotebookScreen(self._desk.shell)
+        settings = self._desk.settings
+        view = View(client, screen, status=client.progress, collapse=bool(settings.collapse))
+        value = follow(client, result_id, view)
+        if options.out:
+            self._desk.shell.push({options.out: value})
 
     def _use(self, options: argparse.Namespace) -> None:
         client = self._client()

@@ -14,10 +14,19 @@ from kernelfleet.client.grammar import as_text, parse_targets
 from kernelfleet.client.shell import is_notebook, somebody_watches
 from kernelfleet.errors import CompositeError
 from kernelfleet.notebook import autopx, failures
+from kernelfleet.notebook.attach import line_of, running_on
+from kernelfleet.notebook.discarded import show, value_is_discarded
 from kernelfleet.notebook.extension import NO_CLIENT, Desk
-from kernelfleet.notebook.options import CellOptions, cell_options
+from kernelfleet.notebook.options import (
+    CellOptions,
+    HelpAsked,
+    cell_options,
+    cell_parser,
+    is_option,
+)
 from kernelfleet.notebook.running import View, execute_live, start
 from kernelfleet.notebook.screens import NotebookScreen, Screen, TerminalScreen
+from kernelfleet.results import ResultList
 
 if TYPE_CHECKING:
     from kernelfleet.client.client import MultiEngineClient
@@ -44,10 +53,10 @@ class ParallelMagics:
     def _shell(self) -> Any:
         return self._desk.shell
 
-    def _client(self) -> MultiEngineClient | None:
+    def _client(self) -> MultiEngineClient:
         client = self._desk.clients.get(self._suffix)
         if client is None:
-            say(NO_CLIENT)
+            raise UsageError(NO_CLIENT)
         return client
 
     # -- px -------------------------------------------------------------------------------------
@@ -69,23 +78,47 @@ class ParallelMagics:
             --no-collapse           show each engine's output, also where it is the same
             --on-error WHAT         raise; show the error and go on; keep it for --out NAME
             --no-progress           do not say how many engines are done
+
+        In these options ``{name}`` and ``$name`` stand for the value of a variable of yours; in
+        the code, which belongs to the engines, they do not.
         """
+        if line.strip() == "--help":
+            return say(cell_parser().format_help().rstrip())
         client = self._client()
-        if client is None:
-            return None
         if cell is None:
-            if not line.strip():
-                raise UsageError("%px needs code to run; %%px takes a cell")
+            self._check_line(line)
             say(f"Parallel execution on engines: {as_text(client.targets)}")
             return self.run_shown_by_result(line)
-        self._run_cell(client, cell_options(line), cell.removesuffix("\n"))
+        # IPython expands what a magic does not ask it to leave alone; the code is to be left
+        # alone, so the options are expanded here, in the frame that has called run_cell_magic.
+        try:
+            options = cell_options(self._shell.var_expand(line, depth=2))
+        except HelpAsked as help_asked:
+            return say(str(help_asked))
+        self._run_cell(client, options, cell.removesuffix("\n"))
         return None
 
+    @staticmethod
+    def _check_line(line: str) -> None:
+        if not line.strip():
+            raise UsageError("%px needs code to run; %%px takes a cell")
+        first = line.split(maxsplit=1)[0]
+        # ``%px -x`` is code if ``-x`` is; ``-t 0`` never is.
+        if is_option(first) and not autopx.is_python(line.strip()):
+            raise UsageError(
+                f"%px takes code and no options ({first}): `%%px {first} ...` has options, above "
+                "a cell"
+            )
+
     def run_shown_by_result(self, code: str) -> Any:
-        """Run code and return what ``execute`` returns, which the shell shows."""
+        """Run code and return what ``execute`` returns, shown here if the shell does not do so."""
+        value = self._run_line(code)
+        if value_is_discarded():
+            show(self._shell, value)
+        return value
+
+    def _run_line(self, code: str) -> Any:
         client = self._client()
-        if client is None:
-            return None
         ids = client._resolve(None)
         if not client.block:
             return self._start_detached(client, code, ids, collapse=self._desk.settings.collapse)
@@ -93,7 +126,7 @@ class ParallelMagics:
         return execute_live(
             self._shell, client, code, ids,
             timeout=None, status=client.progress, collapse=settings.collapse,
-            live=settings.live, allow_stdin=self._takes_input(),
+            live=self._shows_live(), allow_stdin=self._takes_input(),
         )  # fmt: skip
 
     def _run_cell(self, client: MultiEngineClient, options: CellOptions, cell: str) -> None:
@@ -155,7 +188,7 @@ class ParallelMagics:
     def _view(self, client: MultiEngineClient, options: CellOptions) -> View:
         screen: Screen = TerminalScreen(permanent=True)
         if is_notebook(self._shell):
-            screen = NotebookScreen(self._shell, live=self._desk.settings.live)
+            screen = NotebookScreen(self._shell, live=self._shows_live())
         progress = client.progress if options.progress is None else options.progress
         return View(client, screen, status=progress, collapse=self._collapses(options))
 
@@ -163,6 +196,10 @@ class ParallelMagics:
         if options.collapse is None:
             return bool(self._desk.settings.collapse)
         return options.collapse
+
+    def _shows_live(self) -> bool:
+        """Whether there is somebody to see in a notebook what is shown only for a while."""
+        return bool(self._desk.settings.live) and self._takes_input()
 
     def _takes_input(self) -> bool:
         return somebody_watches() or not is_notebook(self._shell)
@@ -192,16 +229,24 @@ class ParallelMagics:
     def result(self, line: str) -> Any:
         """Show command number ``i`` of each engine, or its latest one: ``%result [i]``.
 
-        A shortcut to ``mec.get_result``; a failed command is shown, not raised.
+        A shortcut to ``mec.get_result``; a failed command is shown, not raised. What still runs is
+        told, with the id by which ``%fleet attach`` shows its output on.
         """
         client = self._client()
-        if client is None:
-            return None
         try:
             number = int(line) if line.strip() else None
         except ValueError:
             raise UsageError(f"%result takes the number of a command, not {line!r}") from None
-        return client.get_result(number, block=True)
+        calls = running_on(client, client._resolve(None))
+        for engines in calls:
+            say(line_of(engines))
+        try:
+            return client.get_result(number, block=True)
+        except CompositeError as error:
+            nothing_yet = all(isinstance(each, IndexError) for each in error.exceptions)
+            if calls and number is None and nothing_yet:
+                return ResultList(error.results.values()) or None
+            raise
 
     def autopx(self, line: str) -> None:
         """Send every cell to the engines, until ``%autopx`` is said again."""
@@ -210,7 +255,8 @@ class ParallelMagics:
         if self._desk.autopx is not None:
             autopx.disable(self._desk)
             say("Auto Parallel Disabled")
-        elif self._client() is not None:
+        else:
+            self._client()
             autopx.enable(self._desk, self._suffix, self.run_shown_by_result)
             say(f"Auto Parallel Enabled\nType %autopx{self._suffix} to disable")
 
@@ -220,8 +266,6 @@ class ParallelMagics:
         Returns a dict of engine id and value (of several names, a list of values).
         """
         client = self._client()
-        if client is None:
-            return None
         names = line.replace(",", " ").split()
         if not names or not all(name.isidentifier() for name in names):
             raise UsageError("%pxpeek NAME [NAME ...]: which variables?")
@@ -234,8 +278,6 @@ class ParallelMagics:
         It is post-mortem ipdb; without an engine, that of the first that has failed.
         """
         client = self._client()
-        if client is None:
-            return
         try:
             engine_id = int(line) if line.strip() else self._failed_engine(client)
         except ValueError:

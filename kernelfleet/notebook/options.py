@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -26,8 +27,48 @@ class CellOptions:
     progress: bool | None = None
 
 
+class HelpAsked(Exception):
+    """``--help`` was among the options; the text is what to print."""
+
+
+class _Help(argparse.Action):
+    """``-h`` and ``--help``, without ending the process as argparse does."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:  # noqa: A002
+        super().__init__(option_strings, dest, nargs=0, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        raise HelpAsked(parser.format_help().rstrip())
+
+
 class Parser(argparse.ArgumentParser):
-    """Reads the line of a magic; what is wrong with it is a UsageError."""
+    """Reads the line of a magic; what is wrong with it is a UsageError.
+
+    Every parser, those of sub-commands too, knows ``-h`` and ``--help``.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        options = {"formatter_class": argparse.RawDescriptionHelpFormatter, **options}
+        super().__init__(**{**options, "add_help": False, "allow_abbrev": False})
+        self.add_argument("-h", "--help", action=_Help, dest="help", help="show this")
+
+    def option_words(self) -> list[str]:
+        """Everything with a dash that it knows, as completion offers it."""
+        return sorted(self._option_string_actions)
+
+    def of_verb(self, verb: str) -> Parser:
+        """The parser of one of its sub-commands."""
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                found = action.choices[verb]
+                assert isinstance(found, Parser)
+                return found
+        raise KeyError(verb)
+
+    def choices_of(self, option: str) -> list[str]:
+        """The values that an option may have; none if that is not fixed."""
+        action = self._option_string_actions.get(option)
+        return [] if action is None or action.choices is None else list(action.choices)
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of ending the process."""
@@ -38,6 +79,7 @@ class Parser(argparse.ArgumentParser):
 
         Raises:
             UsageError: they make no sense.
+            HelpAsked: it is the help that is wanted.
         """
         try:
             words = shlex.split(line)
@@ -60,11 +102,12 @@ def _joined(words: list[str]) -> list[str]:
 def _names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     for name in names:
-        _name(name)
+        name_of_variable(name)
     return names
 
 
-def _name(text: str) -> str:
+def name_of_variable(text: str) -> str:
+    """The name of a variable, checked."""
     if not text.isidentifier():
         raise argparse.ArgumentTypeError(f"{text!r} cannot name a variable")
     return text
@@ -80,22 +123,46 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _cell_parser() -> Parser:
-    parser = Parser(prog="%%px", add_help=False, allow_abbrev=False)
+def cell_parser() -> Parser:
+    """The parser of the line of ``%%px``."""
+    parser = Parser(
+        prog="%%px",
+        usage="%(prog)s [options]   (code below)",
+        description="Run a cell on the engines and show its output.",
+    )
     add = parser.add_argument
-    add("-t", "--targets", metavar="TARGETS")
+    add("-t", "--targets", metavar="TARGETS", help="all, 0, 0,2, 1:4, ::2, -1: (the client's)")
     waiting = parser.add_mutually_exclusive_group()
-    waiting.add_argument("-b", "--block", action="store_true", default=None)
-    waiting.add_argument("-a", "--noblock", dest="block", action="store_false")
-    add("--timeout", type=_seconds, metavar="SECONDS")
-    add("-o", "--out", type=_name, metavar="NAME")
-    add("--push", type=_names, default=[], metavar="NAMES")
-    add("--pull", type=_names, default=[], metavar="NAMES")
-    add("--local", action="store_true")
-    add("--collapse", action=argparse.BooleanOptionalAction, default=None)
-    add("--on-error", choices=("raise", "keep", "show"), default="raise")
-    add("--progress", action=argparse.BooleanOptionalAction, default=None)
+    waiting.add_argument("-b", "--block", action="store_true", default=None, help="wait")
+    waiting.add_argument(
+        "-a", "--noblock", dest="block", action="store_false", help="do not wait for the end"
+    )
+    add("--timeout", type=_seconds, metavar="SECONDS", help="wait no longer; the work goes on")
+    add(
+        "-o", "--out", type=name_of_variable, metavar="NAME",
+        help="bind the results, with --noblock the PendingResult",
+    )  # fmt: skip
+    add("--push", type=_names, default=[], metavar="NAMES", help="first copy these to the engines")
+    add("--pull", type=_names, default=[], metavar="NAMES", help="then bind the engines' values")
+    add("--local", action="store_true", help="run the cell here as well")
+    add(
+        "--collapse", action=argparse.BooleanOptionalAction, default=None,
+        help="show what is identical on several engines once",
+    )  # fmt: skip
+    add(
+        "--on-error", choices=("raise", "keep", "show"), default="raise",
+        help="raise; keep it for --out NAME; show it and go on",
+    )  # fmt: skip
+    add(
+        "--progress", action=argparse.BooleanOptionalAction, default=None,
+        help="say how many engines are done",
+    )  # fmt: skip
     return parser
+
+
+def is_option(word: str) -> bool:
+    """Whether a word is an option of ``%%px``, perhaps with its value behind ``=``."""
+    return word.partition("=")[0] in cell_parser().option_words()
 
 
 def cell_options(line: str) -> CellOptions:
@@ -103,6 +170,8 @@ def cell_options(line: str) -> CellOptions:
 
     Raises:
         UsageError: they make no sense.
+        HelpAsked: it is the help that is wanted.
     """
-    found: dict[str, Any] = vars(_cell_parser().read(line))
+    found: dict[str, Any] = vars(cell_parser().read(line))
+    found.pop("help", None)
     return CellOptions(**found)

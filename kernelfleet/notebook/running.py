@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING, Any
 
 from kernelfleet.client import ctrl_c
 from kernelfleet.client.code import label
-from kernelfleet.client.progress import bar_line, laggards
+from kernelfleet.client.progress import bar_line, laggards, summary, waiting_behind
 from kernelfleet.client.shell import is_notebook
-from kernelfleet.notebook import layout
-from kernelfleet.notebook.html import duration
+from kernelfleet.display import layout
+from kernelfleet.display.tables import duration
+from kernelfleet.display.transcript import Line, Transcript
 from kernelfleet.notebook.screens import NoScreen, NotebookScreen, Screen, TerminalScreen
-from kernelfleet.notebook.transcript import Transcript
 
 if TYPE_CHECKING:
     from kernelfleet.client.base import BaseClient, Begin
@@ -63,16 +63,21 @@ class View:
         self._news: deque[tuple[int, str, JsonDict]] = deque()
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._over = False
+        self._started = time.monotonic()
         self._transcripts: dict[int, Transcript] = {}
         self._questions: deque[tuple[int, JsonDict]] = deque()
         self._status = ""
         self._begun = False
         self._dirty = False
+        self._is_finished = False
+        self._unit = "engines"
         #: Whether something was asked: then what came before stands above the question for good.
         self._talking = False
 
     def feed(self, engine_id: int, msg_type: str, content: JsonDict) -> None:
         """Take an output message; called on kernelfleet's own thread."""
+        if self._is_finished:  # whoever followed it does so no more, and it goes on
+            return
         self._news.append((engine_id, msg_type, content))
         if msg_type == "input_request":
             self._wake.put(None)
@@ -116,6 +121,7 @@ class View:
 
     def follow_alone(self, pending: PendingResult) -> None:
         """Show a call that nobody waits for, from a thread of its own."""
+        self._begun = True
 
         def work() -> None:
             self.follow(pending, None)
@@ -130,18 +136,24 @@ class View:
             pending: The call; where it has not ended, what has come so far stays.
             show: Whether its outputs are to be seen here; False if its result shows them.
         """
+        self._is_finished = True
         self._drain()
         self._status = ""
+        blocks: list[layout.Block] = []
         if self._screen.permanent and self._begun:
             self._screen.say(self._finished_lines(last=True))
-            self._screen.finish([])
-        elif not show:
-            self._screen.finish([])
-        elif pending.done() and not self._talking:
-            self._screen.finish(layout.arrange(pending.outputs, collapse=self._collapse))
-        else:
-            lines = self._tail(layout.MAX_LINES)
-            self._screen.finish([layout.Text(lines)] if lines else [])
+        elif show and pending.done() and not self._talking:
+            blocks = layout.arrange(pending.outputs, collapse=self._collapse)
+        elif show and (lines := self._tail(layout.MAX_LINES)):
+            blocks = [layout.Text(lines)]
+        self._screen.finish(blocks, self._summary(pending))
+
+    def _summary(self, pending: PendingResult) -> str:
+        """What is left of a view that has no final form."""
+        if not self._begun and not self._talking:
+            return ""  # nothing was shown that would have to be replaced
+        elapsed = time.monotonic() - self._started
+        return summary(pending.method, *pending.progress, self._unit, elapsed)
 
     def _drain(self) -> None:
         while self._news:
@@ -157,6 +169,7 @@ class View:
     def _note_status(self, pending: PendingResult, elapsed: float) -> None:
         progress = pending.ask_progress()
         if progress is not None:
+            self._unit = progress.get("unit", "engines")
             self._status = _status(pending.method, progress, elapsed)
             self._dirty = True
 
@@ -166,7 +179,8 @@ class View:
         self._begun, self._dirty = True, False
         if self._screen.permanent:
             self._screen.say(self._finished_lines())
-            self._screen.live([self._status] if self._status else [])
+            lines = self._held_lines(self._screen.height - 1)
+            self._screen.live([*lines, self._status] if self._status else lines)
         else:
             lines = self._tail(self._screen.height)
             self._screen.live([*lines, self._status] if self._status else lines)
@@ -183,10 +197,18 @@ class View:
             shown += _prefixed(engine_id, lines)
         return shown
 
+    def _held_lines(self, height: int) -> list[str]:
+        """The last lines of engines that clear what they show: not for good before the end."""
+        shown = []
+        for engine_id, transcript in sorted(self._transcripts.items()):
+            if transcript.clears and height > 0:
+                shown += _prefixed(engine_id, transcript.tail(height))
+        return shown[-height:] if height > 0 else []
+
     def _finished_lines(self, *, last: bool = False) -> list[str]:
         lines = []
         for engine_id, transcript in sorted(self._transcripts.items()):
-            lines += _prefixed(engine_id, transcript.take_finished())
+            lines += _prefixed(engine_id, transcript.take_finished(last=last))
             if last:
                 lines += _prefixed(engine_id, transcript.take_open())
         return lines
@@ -225,19 +247,26 @@ def _status(method: str, progress: JsonDict, elapsed: float) -> str:
     """How far a call is: its engines, or a bar where it has items."""
     if progress.get("unit", "engines") != "engines":
         return bar_line(method, progress, elapsed)
-    late = laggards(progress)
+    said = [text for text in (laggards(progress), waiting_behind(progress)) if text]
     return (
         f"{progress['done']} of {progress['total']} engines done"
-        f"{', ' + late if late else ''} ({duration(elapsed)})"
+        f"{''.join(', ' + text for text in said)} ({duration(elapsed)})"
     )
 
 
-def _prefixed(engine_id: int, lines: Sequence[Any]) -> list[str]:
+def _prefixed(engine_id: int, lines: Sequence[Line]) -> list[str]:
     return [
-        layout.prefix([engine_id], line.stream) + part
-        for line in lines
-        for part in line.text.split("\n")
+        layout.prefix([engine_id], line.stream) + part for line in lines for part in _as_parts(line)
     ]
+
+
+def _as_parts(line: Line) -> list[str]:
+    """The lines of a printed line or of a display; a value is told from what was printed."""
+    first, *rest = line.text.split("\n")
+    if line.stream != "value":
+        return [first, *rest]
+    label = "Out:" if line.number is None else f"Out[{line.number}]:"
+    return [label, first, *rest] if rest else [f"{label} {first}"]
 
 
 def execute_live(

@@ -11,13 +11,17 @@ from __future__ import annotations
 import shutil
 import sys
 import uuid
+import weakref
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from kernelfleet.notebook import html, layout
-from kernelfleet.notebook.layout import Block, Grid, Rich, Text
+from kernelfleet.display import html, layout
+from kernelfleet.display.layout import Block, Grid, Rich, Text
 
 Bundle = tuple[dict[str, Any], dict[str, Any]]
+
+#: By shell: the cell and the display id of a view that has left nothing but its summary.
+_spares: weakref.WeakKeyDictionary[Any, tuple[str | None, str]] = weakref.WeakKeyDictionary()
 
 #: Lines of a live view in a notebook, and in a terminal.
 NOTEBOOK_LINES = 40
@@ -38,8 +42,13 @@ class Screen(Protocol):
     def say(self, lines: Sequence[str]) -> None:
         """Print lines for good."""
 
-    def finish(self, blocks: Sequence[Block]) -> None:
-        """Put the final form in the place of the live view."""
+    def finish(self, blocks: Sequence[Block], summary: str = "") -> None:
+        """Put the final form in the place of the live view.
+
+        Args:
+            blocks: The final form.
+            summary: What to leave where there is no final form and a view cannot be taken back.
+        """
 
 
 class NoScreen:
@@ -54,7 +63,7 @@ class NoScreen:
     def say(self, lines: Sequence[str]) -> None:
         """Say nothing."""
 
-    def finish(self, blocks: Sequence[Block]) -> None:
+    def finish(self, blocks: Sequence[Block], summary: str = "") -> None:
         """Show nothing."""
 
 
@@ -70,40 +79,70 @@ class NotebookScreen:
     def __init__(self, shell: Any, *, detached: bool = False, live: bool = True) -> None:
         self.height = NOTEBOOK_LINES if live else 0
         self._publish = shell.display_pub.publish
-        self._detached = detached
+        self._shell, self._detached = shell, detached
         self._display_id = uuid.uuid4().hex
         self._shown: dict[str, Any] | None = None
+        self._is_again = False
 
     def live(self, lines: Sequence[str]) -> None:
         """Make or update the display."""
+        if self._shown is None:
+            self._take_spare()
         self._put(({"text/plain": "\n".join(lines)}, {}))
 
     def say(self, lines: Sequence[str]) -> None:
         """Not here: nothing is for good before the end."""
 
-    def finish(self, blocks: Sequence[Block]) -> None:
-        """Replace the view by the first block, and show the others below; the next view is new."""
+    def finish(self, blocks: Sequence[Block], summary: str = "") -> None:
+        """Replace the view by the first block, and show the others below; the next view is new.
+
+        A display cannot be taken back, and an empty one would stay in the saved notebook: without
+        blocks the summary takes its place.
+        """
         if self._detached:
             bundles = [_together(blocks)] if blocks else []
         else:
             bundles = [bundle_of(block) for block in blocks]
         if self._shown is not None:
-            self._put(bundles.pop(0) if bundles else ({"text/plain": ""}, {}))
+            self._spare = None if bundles or self._detached else (self._cell, self._display_id)
+            self._put(bundles.pop(0) if bundles else ({"text/plain": summary or "done"}, {}))
         for data, metadata in bundles:
             self._publish(data, metadata)
-        self._display_id, self._shown = uuid.uuid4().hex, None
+        self._display_id, self._shown, self._is_again = uuid.uuid4().hex, None, False
+
+    # A loop of slow calls would leave a display for each: a view that left nothing but its summary
+    # lends its display to the next view of the same cell.
 
     @property
-    def is_shown(self) -> bool:
-        """Whether there is a display yet."""
-        return self._shown is not None
+    def _spare(self) -> tuple[str | None, str] | None:
+        return _spares.get(self._shell)
+
+    @_spare.setter
+    def _spare(self, value: tuple[str | None, str] | None) -> None:
+        _spares.pop(self._shell, None)
+        if value is not None and value[0] is not None:
+            _spares[self._shell] = value
+
+    @property
+    def _cell(self) -> str | None:
+        """The id of the request that runs the present cell; None where that cannot be told."""
+        get_parent = getattr(self._shell, "get_parent", None)
+        parent = get_parent() if get_parent is not None else {}
+        cell = (parent or {}).get("header", {}).get("msg_id")
+        return None if cell is None else str(cell)
+
+    def _take_spare(self) -> None:
+        if not self._detached and self._spare is not None and self._spare[0] == self._cell:
+            self._display_id, self._is_again = self._spare[1], True
+            self._spare = None
 
     def _put(self, bundle: Bundle) -> None:
         data, metadata = bundle
         if data == self._shown:
             return
         transient = {"display_id": self._display_id}
-        self._publish(data, metadata, transient=transient, update=self._shown is not None)
+        update = self._shown is not None or self._is_again
+        self._publish(data, metadata, transient=transient, update=update)
         self._shown = data
 
 
@@ -160,7 +199,7 @@ class TerminalScreen:
         sys.stdout.write("".join(line + "\n" for line in lines))
         sys.stdout.flush()
 
-    def finish(self, blocks: Sequence[Block]) -> None:
+    def finish(self, blocks: Sequence[Block], summary: str = "") -> None:
         """Print the blocks; what was said before is not among them."""
         self._wipe()
         for block in blocks:
@@ -175,16 +214,20 @@ class TerminalScreen:
 
 
 class DisplayFile:
-    """A file for a progress bar: its last line is a display that is updated, then emptied."""
+    """A file for a progress bar: its last line is a display that is updated."""
 
     def __init__(self, shell: Any) -> None:
         self._screen = NotebookScreen(shell)
 
     def write(self, text: str) -> None:
-        """Show the last line."""
+        """Show the last line; what a bar writes to wipe itself is not shown."""
         line = text.rsplit("\r", 1)[-1].strip()
-        if line or self._screen.is_shown:
+        if line:
             self._screen.live([line])
+
+    def finish(self, summary: str) -> None:
+        """Leave this line."""
+        self._screen.finish([], summary)
 
     def flush(self) -> None:
         """Nothing is held back."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kernelfleet.notebook import html
+from kernelfleet.display import html
 
 if TYPE_CHECKING:
     from kernelfleet.client.client import MultiEngineClient
@@ -14,16 +14,12 @@ class Status:
     """The engines when it was made."""
 
     def __init__(self, client: MultiEngineClient) -> None:
-        self._html = html.client(client)
-        rows = [html.COLUMNS, *map(html.engine_row, client.engines())]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        self._text = "\n".join(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        )
+        self._engines = client.engines(cpu=True)
+        self._name = str(client._connection.fleet.get("name", "?"))
+        self._defaults = f"targets={client.targets}, block={client.block}"
 
     def __repr__(self) -> str:
-        return self._text
+        return repr(self._engines)
 
     def _repr_html_(self) -> str:
-        return self._html
+        return html.fleet(self._name, self._engines, self._defaults)

@@ -2,21 +2,10 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import time
 from collections.abc import Callable
 
-import pytest
-
-from kernelfleet.cli.status import (
-    cpu_percents,
-    duration,
-    engine_cells,
-    engine_facts,
-    fleet_cells,
-    refusals,
-)
-from kernelfleet.results import EngineInfo
+from kernelfleet.cli.status import fleet_cells, refusals
 from kernelfleet.wire.connection import FleetFile
 
 CLI = Callable[..., tuple[int, str, str]]
@@ -70,52 +59,8 @@ def test_the_list_tells_how_many_engines_live_and_how_many_are_dead() -> None:
     assert fleet_cells({**facts, "engines": 3, "dead": 1})[1] == "3 (1 dead)"
 
 
-def test_a_row_of_status() -> None:
-    info = EngineInfo(
-        id=3,
-        state="busy",
-        pid=77,
-        host="elsewhere",
-        memory_bytes=50 << 20,
-        queue=2,
-        executed=9,
-        started=time.time() - 61,
-    )
-    (facts,) = engine_facts([info])
-    assert facts["cpu_percent"] is None
-    assert engine_cells(facts) == ("3", "busy", "77", "2", "9", "50 MiB", "-", "1 min 1 s")
-    unknown = engine_cells({**facts, "pid": None, "memory_bytes": None, "started": None})
-    assert unknown == ("3", "busy", "-", "2", "9", "-", "-", "-")
-
-
 def test_what_was_refused_is_told_in_numbers() -> None:
     assert refusals({"connections": 3, "messages": 0}) == (
         "Refused so far: 3 connections without the keys of this fleet."
     )
     assert "1 connection, 12 messages " in refusals({"connections": 1, "messages": 12})
-
-
-def test_cpu_is_measured_for_engines_of_this_machine() -> None:
-    here = EngineInfo(id=0, state="idle", pid=os.getpid(), host=platform.node())
-    (facts,) = engine_facts([here])
-    assert facts["cpu_percent"] >= 0
-    assert engine_cells(facts)[6].endswith(" %")
-
-
-def test_a_process_that_is_gone_has_no_cpu() -> None:
-    assert cpu_percents([None, 2**22 + 1], seconds=0) == {}
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (-1, "0 s"),
-        (9.9, "9 s"),
-        (60, "1 min"),
-        (125, "2 min 5 s"),
-        (12000, "3 h 20 min"),
-        (4 * 86400 + 3600, "4 d 1 h"),
-    ],
-)
-def test_durations_read_as_people_write_them(seconds: float, text: str) -> None:
-    assert duration(seconds) == text

@@ -123,6 +123,51 @@ def test_the_switch_is_a_bool(mec: MultiEngineClient, value: object) -> None:
         mec.progress = value  # type: ignore[assignment]
 
 
+def test_a_bar_never_says_nothing_of_nothing(
+    mec: MultiEngineClient, gate: Gate, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", terminal)
+    terminal.awaits, terminal.opens = "map: 0/4 items", gate.open
+    mec.map(f"lambda x: {gate.code}", range(4), chunksize=1, timeout=30)
+    assert "0/0" not in terminal.getvalue()
+    assert "?" not in terminal.getvalue()
+
+
+def test_what_waits_behind_other_work_says_so(
+    mec: MultiEngineClient,
+    connect: Callable[[], MultiEngineClient],
+    gate: Gate,
+    terminal: Terminal,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    other = connect()
+    before = other.execute(gate.code, targets=[1, 2], block=False)
+    gate.entered(2)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    terminal.awaits, terminal.opens = "of another client", gate.open
+    mec.push({"x": 1}, timeout=30)
+    assert "push: 2/4 engines" in terminal.getvalue()
+    assert "1-2 wait for execute(" in terminal.getvalue()
+    before.wait(30)
+
+
+def test_whose_work_is_waited_for_is_told() -> None:
+    behind = [
+        {"engine": 0, "running": "execute('a')", "mine": True},
+        {"engine": 2, "running": "map(f)", "mine": False},
+        {"engine": 3, "running": "map(f)", "mine": False},
+    ]
+    assert progress.waiting_behind({"behind": behind}) == (
+        "0 waits for execute('a') of this client, 2-3 wait for map(f) of another client"
+    )
+    assert progress.waiting_behind({"done": 0}) == ""
+
+
+def test_a_summary_is_a_line_with_its_units() -> None:
+    assert progress.summary("map", 3, 48, "items", 61) == "map: 3 of 48 items done after 1 min 1 s"
+    assert progress.summary("push", 1, 1, "engines", 2.6) == "push: 1 of 1 engine done after 2 s"
+
+
 @pytest.mark.parametrize(
     ("state", "text"),
     [

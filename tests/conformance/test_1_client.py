@@ -311,6 +311,13 @@ def test_engines_lists_what_is_known(mec: MultiEngineClient) -> None:
         assert os.path.exists(engine.connection_file)
         assert engine.memory_bytes is not None
         assert engine.memory_bytes > 1_000_000
+        assert engine.cpu_percent is None
+    for engine in mec.engines(cpu=True):
+        assert engine.cpu_percent is not None
+        assert engine.cpu_percent >= 0
+    assert isinstance(engines, list)
+    assert repr(engines).splitlines()[0].split()[:3] == ["engine", "state", "pid"]
+    assert engines._repr_html_().count("<tr>") == 5
 
 
 @promise("1: timeout= ends the wait with a TimeoutError that has .pending_result; the work goes on")

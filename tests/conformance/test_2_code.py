@@ -351,6 +351,7 @@ def test_restart_starts_afresh_under_the_same_id(mec: MultiEngineClient, gate: G
     assert mec.keys() == [["x"], [], ["x"], ["x"]]
     assert mec.get_properties(targets=1) == [{}]
     assert mec.pull(("engine_id", "n_engines"), targets=1) == [[1, 4]]
+    assert mec.engines()[1].executed == 0
     assert mec.execute("1", targets=1)[0]["number"] == 1
 
 

@@ -298,10 +298,11 @@ def test_what_a_client_holds_stays_in_the_history(mec: MultiEngineClient, connec
 @promise("4: repr says the verb, the engines and whether it is done")
 def test_repr_says_what_it_is(mec: MultiEngineClient, gate: Gate) -> None:
     pending = mec.execute(gate.code, targets=[2, 0], block=False)
-    assert repr(pending) == "<PendingResult execute on engines [2,0]: pending>"
+    found_by = f"result id {pending.result_id}"
+    assert repr(pending) == f"<PendingResult execute on engines [2,0]: pending, {found_by}>"
     gate.open()
     mec.barrier(pending)
-    assert repr(pending) == "<PendingResult execute on engines [2,0]: done>"
+    assert repr(pending) == f"<PendingResult execute on engines [2,0]: done, {found_by}>"
 
 
 @promise("4: running() is True once an engine has begun; a timeout <= 0 is a look, never a wait")
@@ -387,3 +388,47 @@ def test_what_was_cleared_was_printed(mec: MultiEngineClient) -> None:
     mapped = mec.map("lambda i: print(i, file=sys.stderr)", [7], targets=1, block=False)
     mec.barrier(mapped)
     assert (mapped.stdout, mapped.stderr) == ({}, {1: "7\n"})
+
+
+@promise("4: queue_status, engines() and reprs show the id under which running work is found")
+def test_running_work_is_found_by_a_client_that_comes_later(
+    mec: MultiEngineClient, connect: Any, gate: Gate
+) -> None:
+    running = mec.execute(gate.code, targets=[1], block=False)
+    waiting = mec.execute("found = 1", targets=[1], block=False)
+    gate.entered()
+    later = connect()
+    ((_, status),) = later.queue_status(targets=1)
+    assert status["pending"].result_id == running.result_id
+    assert [entry.result_id for entry in status["queue"]] == [waiting.result_id]
+    assert f"<{waiting.result_id}>" in repr(status)
+    engines = later.engines()
+    assert [engine.result_id for engine in engines] == [None, running.result_id, None, None]
+    assert running.result_id in repr(engines)
+    assert engines[1].running == status["pending"]
+    found = later.pending_result(waiting.result_id)
+    assert repr(found) == repr(waiting)
+    assert found.targets == [1]
+    gate.open()
+    assert found.r == waiting.r
+    found = later.pending_result(running.result_id)
+    assert found.r == running.r
+    assert repr(found) == repr(running)
+    assert [engine.running for engine in later.engines()] == [None] * 4
+
+
+@promise("4: what a map runs has no id: it ends with its client")
+def test_the_work_of_a_map_has_no_id(mec: MultiEngineClient, gate: Gate) -> None:
+    body = gate.code
+
+    def enter(_: int) -> None:
+        exec(body)
+
+    mapped = mec.map(enter, range(1), targets=[2], block=False)
+    gate.entered()
+    ((_, status),) = mec.queue_status(targets=2)
+    assert status["pending"].startswith("map(")
+    assert status["pending"].result_id is None
+    assert mec.engines()[2].result_id is None
+    gate.open()
+    mapped.r  # noqa: B018 (waits)

@@ -106,7 +106,12 @@ def test_a_summary_is_one_line(mec: MultiEngineClient) -> None:
     with pytest.raises(CompositeError) as raised:
         mec.execute("1/0")
     assert failures.summary(raised.value) == (
-        "4 engines failed: [0:execute]: ZeroDivisionError: division by zero, and 3 more"
+        "4 engines failed: [0-3:execute]: ZeroDivisionError: division by zero"
+    )
+    with pytest.raises(CompositeError) as raised:
+        mec.execute("eval(['1/0', 'int(\\'x\\')', '{}[0]', '1'][engine_id])")
+    assert failures.summary(raised.value) == (
+        "3 engines failed: [0:execute]: ZeroDivisionError: division by zero, and 2 other errors"
     )
 
 

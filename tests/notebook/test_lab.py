@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -22,7 +23,10 @@ import pytest
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome-headless-shell")
+BROWSERS = (
+    "chromium", "chromium-browser", "google-chrome", "chrome-headless-shell",
+    "chromium-headless-shell",
+)  # fmt: skip
 
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -83,6 +87,15 @@ OUTPUT = """() => {
     const cells = jupyterapp.shell.currentWidget.content.widgets;
     return cells[cells.length - 2].outputArea.node.innerText;
 }"""
+
+
+#: What README.md says that JupyterLab shows.
+AS_IN_THE_README = (
+    (Path(__file__).parents[2] / "README.md")
+    .read_text()
+    .partition("<!-- as JupyterLab shows it -->\n```text\n")[2]
+    .partition("\n```")[0]
+)
 
 
 def needed(name: str) -> Any:
@@ -192,9 +205,20 @@ def lab(server: str, tmp_path: Path) -> Iterator[Lab]:
 def test_a_session_in_jupyterlab(lab: Lab) -> None:
     assert lab.run("%load_ext kernelfleet") == ""
     assert "4 engines ready after" in lab.run("%fleet start -n 4")
-    assert "executed" in lab.run("mec")
+    shown = lab.run("mec")
+    assert all(word in shown for word in ("executed", "MiB", "CPU", "up"))
     assert lab.count("table") == 1
+    assert "MiB" in lab.run("mec.engines()")
+    assert lab.count("table") == 2
     lab.picture("1-start")
+
+    lab.run("mec.execute('a = 10 * engine_id')")
+    shown = lab.run("mec.execute('print(a)', targets=[0, 2])")
+    assert shown.partition("]:")[2].split() == AS_IN_THE_README.split() != []
+    lines = lab.run("%px print('once')\nfor i in range(2):\n    %px print('turn')")
+    assert re.findall(r"^\[0-3\] (?!In$)\w+$", lines, re.MULTILINE) == [
+        "[0-3] once", "[0-3] turn", "[0-3] turn",
+    ]  # fmt: skip
 
     lab.start("%%px\nimport time\nfor i in range(12):\n    print('step', i)\n    time.sleep(0.25)")
     lab.see("[3] step 5")
@@ -235,5 +259,5 @@ def test_a_session_in_jupyterlab(lab: Lab) -> None:
     lab.start("mec.map(lambda x: time.sleep(0.2), range(48)) and None")
     lab.see("items")
     lab.picture("8-progress")
-    assert lab.done().strip() == ""
+    assert re.fullmatch(r"map: 48 of 48 items done after \d s", lab.done().strip())
     assert "The fleet has ended" in lab.run("%fleet stop")

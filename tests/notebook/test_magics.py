@@ -13,6 +13,7 @@ from kernelfleet.error_text import without_colours
 from kernelfleet.notebook import magics
 from tests.gate import Gate
 from tests.notebook.conftest import Shell
+from tests.promises import promise
 
 
 def test_px_says_where_it_runs_and_returns_what_execute_returns(shell: Shell) -> None:
@@ -54,15 +55,82 @@ def test_px_without_code_is_a_usage_error(shell: Shell) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["%px 1", "%%px\n1", "%result", "%autopx", "%pxpeek a", "%pxdebug", "%fleet status"],
-)
-def test_without_a_client_one_line_says_what_to_do(bare: Shell, line: str) -> None:
+    [
+        "%px 1", "%%px\n1", "%result", "%autopx", "%pxpeek a", "%pxdebug", "%fleet status",
+        "%fleet use 0", "%fleet restart", "%fleet attach",
+    ],
+)  # fmt: skip
+@promise("8: without an active client a magic is a UsageError of one line that says what to do")
+def test_without_a_client_one_line_says_what_to_do_and_the_run_stops(
+    bare: Shell, line: str
+) -> None:
     assert bare.run("%load_ext kernelfleet") == ""
     out = bare.run(line)
     assert len(out.splitlines()) == 1
     assert "No active client" in out
     assert "%fleet start" in out
-    assert bare.error is None
+    assert isinstance(bare.error, UsageError)
+
+
+@promise("8: a %px line shows its result wherever it stands, once")
+def test_every_px_line_of_a_cell_shows_its_result_once(shell: Shell) -> None:
+    def shown(cell: str) -> list[str]:
+        out = shell.run(cell)
+        assert shell.error is None
+        lines = [line for line in out.splitlines() if line.startswith("[0] Out[")]
+        return [line.partition("]: ")[2] for line in lines]
+
+    assert shown("%px print('first')\n%px print('second')") == ["first", "second"]
+    assert shown("for i in range(3):\n    %px print('turn')") == ["turn"] * 3
+    assert shown("if True:\n    %px print('branch')\nx = 1") == ["branch"]
+    assert shown("%px print('before')\nx = 1") == ["before"]
+    assert shown("def f():\n    %px print('inside')\n    return 1\nf()\nNone") == ["inside"]
+    assert shown("%px print('last')") == ["last"]
+    assert shown("%px print('quiet');") == ["quiet"]
+    assert shown("r = get_ipython().run_line_magic('px', 'print(1)')") == []
+    assert shown("get_ipython().run_line_magic('px', 'print(2)') and None") == []
+    mode = shell.ip.ast_node_interactivity
+    shell.ip.ast_node_interactivity = "all"
+    assert shown("%px print('one')\n%px print('two')") == ["one", "two"]
+    shell.ip.ast_node_interactivity = mode
+
+
+def test_a_px_line_that_fails_stops_the_cell(shell: Shell) -> None:
+    out = shell.run("%px print('first')\n%px 1/0\n%px print('never')")
+    assert "[0] Out[1]: first" in out
+    assert "never" not in out
+    assert isinstance(shell.error, CompositeError)
+
+
+def test_options_on_a_line_of_px_are_told_where_they_belong(shell: Shell) -> None:
+    for line in ("-t 0 print(1)", "--targets=0 print(1)", "--noblock x = 1", "-o r 5"):
+        assert "%px takes code and no options" in shell.run(f"%px {line}")
+        assert isinstance(shell.error, UsageError)
+    shell.run("%px t = 5")
+    assert "[0] Out[2]: -5" in shell.run("%px -t")
+
+
+@pytest.mark.parametrize("line", ["-o {name}", "--out $name", "-t {which} -o {name}"])
+@promise("8: the options of %%px expand {name} and $name, its code does not")
+def test_variables_in_the_options_of_a_cell_are_expanded(shell: Shell, line: str) -> None:
+    shell.run("which, name, there = '1', 'res', 'client'")
+    shell.run(f"%%px {line}\nthere = 5\ny = f'{{1 + 1}} {{there}} $name'")
+    assert shell["res"][0]["id"] == ("{which}" in line)
+    assert shell["mec"].pull("y", targets=1) == ["2 5 $name"]
+
+
+def test_a_local_variable_of_a_function_is_expanded_too(shell: Shell) -> None:
+    shell.run("def f(where):\n    get_ipython().run_cell_magic('px', '-o found -t {where}', '1')")
+    shell.run("f(2)")
+    assert shell["found"][0]["id"] == 2
+
+
+@pytest.mark.parametrize("line", ["%%px --help\n1/0", "%%px -h\n1/0", "%px --help"])
+def test_help_is_printed_and_nothing_runs(shell: Shell, line: str) -> None:
+    out = shell.run(line)
+    assert out.startswith("usage: %%px [options]")
+    assert "--on-error {raise,keep,show}" in out
+    assert shell.error is None
 
 
 # -- %%px --------------------------------------------------------------------------------
@@ -196,6 +264,27 @@ def test_result_shows_a_failed_command_and_waits_also_without_block(
     out = shell.run("%result")
     assert shell.error is None
     assert "[0] Err[1]: ZeroDivisionError: division by zero" in out
+
+
+@promise("4: %result says what still runs")
+def test_result_tells_what_still_runs(shell: Shell, gate: Gate) -> None:
+    shell.run("%px -1")
+    pending = shell["mec"].execute(gate.code, targets=[1, 2], block=False)
+    gate.entered(2)
+    out = shell.run("%result")
+    assert out.startswith("[1-2] still runs execute(")
+    assert f"`%fleet attach {pending.result_id}` shows its output" in out
+    assert "[1] Out[1]: -1" in out
+    shell["mec"].restart(0)
+    fresh = shell["mec"].execute(gate.code, targets=0, block=False)
+    gate.entered()
+    shell["mec"].targets = 0
+    out = shell.run("%result")
+    assert out.count("\n") == 1
+    assert out.startswith("[0] still runs execute(")
+    assert shell.error is None
+    gate.open()
+    shell["mec"].barrier([pending, fresh])
 
 
 def test_result_wants_a_number(shell: Shell) -> None:

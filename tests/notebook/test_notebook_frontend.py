@@ -77,8 +77,8 @@ def test_live_lines_are_replaced_by_the_final_form(go_on: Execute) -> None:
     loop = "import time\nfor i in range(5):\n    print('tick', i)\n    time.sleep(0.2)"
     *_, px, line = go_on(f"%%px\n{loop}", "%px print('once'); time.sleep(0.7)")
     assert texts(px) == ["\n".join(f"[0-1] tick {i}" for i in range(5))]
-    said, view, result = texts(line)
-    assert (said, view) == ("Parallel execution on engines: all\n", "")
+    said, result = texts(line)
+    assert said == "Parallel execution on engines: all\n"
     assert result.count("once") == 4  # in the code and in the output, of two engines
 
 
@@ -161,7 +161,43 @@ display({'application/vnd.jupyter.widget-view+json': {'model_id': 'x'}, 'text/pl
         raw=True)
 """
     *_, px = go_on(code)
-    assert texts(px) == ["[0-1] 'second'\n[0-1 stderr] 999\n[0-1] Slider()"]
+    assert texts(px) == [
+        "[0-1] 'second'\n[0-1 stderr] 999\n[0-1] Slider()\n"
+        "(widgets of engines are shown as text here: they are not live)"
+    ]
+
+
+def test_no_display_of_a_notebook_is_empty(go_on: Execute) -> None:
+    quiet = "import time; time.sleep(1.3)"
+    cells = go_on(
+        f"%%px\n{quiet}", f"%%px --noblock --out pr\n{quiet}", "pr.r", f"mec.execute({quiet!r});",
+        f"%px {quiet}", "mec.map('lambda x: __import__(\"time\").sleep(0.4)', range(8)) and None",
+        "import threading\n"
+        "for t in threading.enumerate():\n    if t.name == 'kernelfleet-view': t.join()",
+    )  # fmt: skip
+    shown = [text for cell in cells for text in texts(cell)]
+    assert "" not in shown
+    assert "execute: 2 of 2 engines done after 1 s" in shown  # what nobody waited for
+
+
+CLEARS = """%%px
+import time
+from IPython.display import clear_output
+for i in range(8):
+    clear_output(wait=True)
+    print('frame', i, flush=True)
+    time.sleep(0.1)
+"""
+
+
+def test_a_loop_that_clears_its_output_leaves_its_last_frame(go_on: Execute) -> None:
+    code = CLEARS.partition("\n")[2]
+    *_, cell, line = go_on(CLEARS, f"mec.execute({code!r})")
+    assert texts(cell) == ["[0-1] frame 7"]
+    shown = line.outputs[-1].data
+    for text in (shown["text/html"], shown["text/plain"]):
+        assert "frame 7" in text
+        assert "frame 3" not in text
 
 
 def test_a_long_output_is_bounded_in_the_notebook_and_whole_in_the_result(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from kernelfleet import CallTimeout, CompositeError, MultiEngineClient
+from kernelfleet.display.layout import Block, Text
 from kernelfleet.notebook import running
-from kernelfleet.notebook.layout import Block, Text
 from kernelfleet.notebook.running import View, start
 from tests.gate import Gate
 
@@ -32,8 +33,8 @@ class Screen:
     def say(self, lines: Sequence[str]) -> None:
         self.said.extend(lines)
 
-    def finish(self, blocks: Sequence[Block]) -> None:
-        self.final = blocks
+    def finish(self, blocks: Sequence[Block], summary: str = "") -> None:
+        self.final, self.summary = blocks, summary
 
 
 def test_a_short_call_has_no_live_view(mec: MultiEngineClient) -> None:
@@ -56,6 +57,59 @@ def test_lines_and_state_are_shown_while_it_runs(mec: MultiEngineClient, gate: G
     assert screen.views[0][:2] == ["[0] hello 0", "[1] hello 1"]
     gate.open()
     pending.result(20)
+
+
+def test_a_cell_that_waits_behind_another_clients_work_says_so(
+    mec: MultiEngineClient, connect: Callable[[], MultiEngineClient], gate: Gate
+) -> None:
+    before = connect().execute(gate.code, targets=[0, 1], block=False)
+    gate.entered(2)
+    screen = Screen(wanted="of another client")
+    view = View(mec, screen, status=True, collapse=True)
+    pending = start(mec, "1", [0, 1, 2], view, allow_stdin=False)
+    view.follow_alone(pending)
+    assert screen.seen.wait(20)
+    assert screen.views[-1][-1].startswith(
+        "1 of 3 engines done, waiting for 0-1, 0-1 wait for execute("
+    )
+    gate.open()
+    pending.result(20)
+    before.wait(20)
+
+
+def test_frames_of_an_engine_that_clears_its_output_are_not_printed_for_good(
+    mec: MultiEngineClient, gate: Gate
+) -> None:
+    screen = Screen(permanent=True, wanted="frame 2")
+    view = View(mec, screen, status=False, collapse=True)
+    code = (
+        "from IPython.display import clear_output\n"
+        "for i in range(3):\n    clear_output(wait=True)\n    print('frame', i, flush=True)\n"
+        f"{gate.code}"
+    )
+    pending = start(mec, code, [0], view, allow_stdin=False)
+    view.follow_alone(pending)
+    assert screen.seen.wait(20)
+    assert screen.said == []
+    assert screen.views[-1] == ["[0] frame 2"]
+    gate.open()
+    pending.result(20)
+    for thread in threading.enumerate():
+        if thread.name == "kernelfleet-view":
+            thread.join(20)
+    assert screen.said == ["[0] frame 2"]
+
+
+def test_a_view_without_final_form_leaves_a_summary(mec: MultiEngineClient, gate: Gate) -> None:
+    screen = Screen(wanted="0 of 2 engines done")
+    view = View(mec, screen, status=True, collapse=True)
+    pending = start(mec, gate.code, [0, 1], view, allow_stdin=False)
+    gate.entered(2)
+    threading.Timer(1.3, gate.open).start()
+    mec._wait(pending, None, view.follow)
+    view.finish(pending)
+    assert screen.final == []
+    assert re.fullmatch(r"execute: 2 of 2 engines done after \d+ s", screen.summary)
 
 
 def test_a_chatty_engine_is_shown_by_its_last_lines(mec: MultiEngineClient, gate: Gate) -> None:
@@ -107,7 +161,7 @@ def test_a_screen_for_good_gets_every_line_once(mec: MultiEngineClient, gate: Ga
     for thread in threading.enumerate():
         if thread.name == "kernelfleet-view":
             thread.join(20)
-    assert screen.said == ["[0] a", "[0] bc", "[0] 42"]
+    assert screen.said == ["[0] a", "[0] bc", "[0] Out[1]: 42"]
     assert screen.final == []
 
 

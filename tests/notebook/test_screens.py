@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kernelfleet.notebook.layout import Grid, Picture, Rich, Text
+from kernelfleet.display.layout import Grid, Picture, Rich, Text
 from kernelfleet.notebook.screens import DisplayFile, NoScreen, NotebookScreen, TerminalScreen
 
 PICTURE = Picture([1], "image/png", "AAAA", "<Figure>", {})
@@ -20,6 +20,10 @@ class Page:
         self.display_pub = self
         self.outputs: dict[str, Any] = {}
         self.updates = 0
+        self.parent: Any = {}
+
+    def get_parent(self) -> Any:
+        return self.parent
 
     def publish(
         self, data: Any, metadata: Any = None, *, transient: Any = None, update: bool = False
@@ -45,14 +49,35 @@ def test_the_final_form_takes_the_place_of_the_live_view() -> None:
     assert page.texts == ["[0-1] a", "[1] <Figure>"]
 
 
-def test_a_call_that_shows_nothing_leaves_the_view_empty_or_none_at_all() -> None:
+def test_a_call_that_shows_nothing_leaves_a_summary_of_its_view_or_nothing_at_all() -> None:
     page = Page()
     screen = NotebookScreen(page)
-    screen.finish([])
+    screen.finish([], "never shown")
     assert page.texts == []
     screen.live(["x"])
-    screen.finish([])
-    assert page.texts == [""]
+    screen.finish([], "2 of 2 engines done")
+    assert page.texts == ["2 of 2 engines done"]
+
+
+def test_a_loop_of_calls_that_show_nothing_leaves_one_summary_for_each_cell() -> None:
+    page = Page()
+    for cell in ("first", "second"):
+        page.parent = {"header": {"msg_id": cell}}
+        for turn in range(3):
+            screen = NotebookScreen(page)
+            screen.live(["x"])
+            screen.finish([], f"{cell} {turn}")
+    assert page.texts == ["first 2", "second 2"]
+
+
+def test_a_view_with_a_final_form_is_not_used_again() -> None:
+    page = Page()
+    page.parent = {"header": {"msg_id": "cell"}}
+    for turn in range(2):
+        screen = NotebookScreen(page)
+        screen.live(["x"])
+        screen.finish([Text([f"[0] {turn}"])])
+    assert page.texts == ["[0] 0", "[0] 1"]
 
 
 def test_what_ends_in_another_cell_is_all_in_one_display() -> None:
@@ -67,7 +92,7 @@ def test_what_ends_in_another_cell_is_all_in_one_display() -> None:
     assert "<img" in data["text/html"]
 
 
-def test_a_file_for_a_bar_shows_its_last_line_and_is_empty_in_the_end() -> None:
+def test_a_file_for_a_bar_shows_its_last_line_and_a_summary_in_the_end() -> None:
     page = Page()
     file = DisplayFile(page)
     file.write("")
@@ -75,7 +100,9 @@ def test_a_file_for_a_bar_shows_its_last_line_and_is_empty_in_the_end() -> None:
     for text in ("\rmap: 1/2", "\rmap: 2/2", "\r          \r"):
         file.write(text)
         file.flush()
-    assert page.texts == [""]
+    assert page.texts == ["map: 2/2"]
+    file.finish("map: 2 of 2 items done after 1 s")
+    assert page.texts == ["map: 2 of 2 items done after 1 s"]
 
 
 class Tty(io.StringIO):

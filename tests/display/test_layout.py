@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kernelfleet.notebook.layout import Grid, Rich, Text, arrange, bounded, printable
+from kernelfleet.display.layout import Grid, Rich, Text, arrange, bounded, printable
 
 Output = dict[str, Any]
 
@@ -88,7 +88,30 @@ def test_a_widget_is_its_text() -> None:
         "application/vnd.jupyter.widget-view+json": {"m": 1},
     }
     output = {"output_type": "display_data", "data": view, "metadata": {}}
-    assert lines((0, [output])) == ["[0] IntSlider(value=0)"]
+    dead_data = {key: each for key, each in view.items() if key != "text/plain"}
+    dead = {"output_type": "display_data", "data": dead_data, "metadata": {}}
+    last = "(widgets of engines are shown as text here: they are not live)"
+    assert lines((0, [output]), (1, [output])) == ["[0-1] IntSlider(value=0)", last]
+    assert lines((0, [output, stream("x\n"), dead])) == [
+        "[0] IntSlider(value=0)", "[0] x", "[0] (a widget)", last,
+    ]  # fmt: skip
+
+
+def test_stderr_that_comes_at_a_moment_of_its_own_does_not_prevent_collapsing() -> None:
+    err, first, second = stream("warning\n", "stderr"), stream("a\n"), stream("b\n")
+    both = stream("a\nb\n")
+    outputs = [(0, [first, err, second]), (1, [err, both]), (2, [both, err])]
+    assert lines(*outputs) == ["[0-2] a", "[0-2] b", "[0-2 stderr] warning"]
+    pieces = [stream("war", "stderr"), both, stream("ning\n", "stderr")]
+    assert lines(*outputs, (3, pieces))[-1] == "[0-3 stderr] warning"
+
+
+def test_where_streams_are_interleaved_alike_their_order_is_kept() -> None:
+    outputs = [stream("a\n"), stream("warning\n", "stderr"), stream("b\n")]
+    assert lines((0, outputs), (1, outputs)) == ["[0-1] a", "[0-1 stderr] warning", "[0-1] b"]
+    assert lines((0, outputs), (1, [stream("other\n")])) == [
+        "[0] a", "[1] other", "[0 stderr] warning", "[0] b",
+    ]  # fmt: skip
 
 
 def test_a_long_text_has_head_and_tail_and_says_what_is_left_out() -> None:

@@ -9,19 +9,15 @@ from __future__ import annotations
 
 import base64
 import re
-import time
 from collections.abc import Iterable, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
-from kernelfleet.client.shell import is_notebook
+from kernelfleet.display import layout, tables
 from kernelfleet.error_text import format_ids
-from kernelfleet.notebook import layout
 
 if TYPE_CHECKING:
-    from kernelfleet.client.client import MultiEngineClient
-    from kernelfleet.client.pending import PendingResult
     from kernelfleet.errors import CompositeError
     from kernelfleet.results import EngineInfo, ResultList
 
@@ -31,14 +27,6 @@ _FONT = "font-family:var(--jp-code-font-family,monospace);font-size:var(--jp-cod
 _PRE = f"margin:0;padding:0;background:none;white-space:pre-wrap;{_FONT}"
 _ID = f"{_FONT};font-weight:bold"
 
-#: Lines of the text of results that a notebook keeps.
-MAX_TEXT_LINES = 1000
-
-#: The columns of the table of engines.
-COLUMNS: Sequence[str] = (
-    "engine", "state", "pid", "memory", "queue", "executed", "age", "kernel",
-)  # fmt: skip
-
 #: How many engines of a long list are shown.
 MAX_ROWS = 64
 
@@ -46,34 +34,33 @@ _SGR = re.compile(r"\x1b\[([0-9;]*)m")
 _COLOURS = ("#555", "#c0392b", "#1e8449", "#9a7d0a", "#2471a3", "#884ea0", "#148f77", "inherit")
 
 
-def client(mec: MultiEngineClient) -> str:
-    """A table of the engines: state, process, memory, queue."""
-    if not mec._connection.is_open:
-        return f"<div>{escape(repr(mec))}</div>"
-    rows = mec.engines()
-    name = escape(str(mec._connection.fleet.get("name", "?")))
-    defaults = escape(f"targets={mec.targets}, block={mec.block}")
-    head = (
-        f"<div><b>{len(mec._connection.roster.ids)} engines</b> of fleet <code>{name}</code>"
-        f" <span style='{_MUTED}'>{defaults}</span></div>"
+def engines(rows: Sequence[EngineInfo], *, head: str = "") -> str:
+    """A table of engines.
+
+    Args:
+        rows: What is known of each.
+        head: HTML that stands above the table.
+    """
+    shown = tables.engine_table(rows[:MAX_ROWS])
+    return head + table(shown.columns, shown.rows, len(rows))
+
+
+def fleet(name: str, found: Sequence[EngineInfo], defaults: str) -> str:
+    """The engines of a fleet, under its name and a client's defaults."""
+    count = sum(engine.state != "dead" for engine in found)
+    engines_of = "1 engine" if count == 1 else f"{count} engines"
+    return engines(
+        found,
+        head=(
+            f"<div><b>{engines_of}</b> of fleet <code>{escape(str(name))}</code>"
+            f" <span style='{_MUTED}'>{escape(defaults)}</span></div>"
+        ),
     )
-    return head + table(COLUMNS, (engine_row(each) for each in rows[:MAX_ROWS]), len(rows))
 
 
-def engine_row(engine: EngineInfo) -> Sequence[str]:
-    """What the table says of an engine."""
-    memory = "" if engine.memory_bytes is None else f"{engine.memory_bytes / 1e6:,.0f} MB"
-    age = "" if engine.started is None else duration(time.time() - engine.started)
-    pid = "" if engine.pid is None else str(engine.pid)
-    numbers = [str(engine.queue), str(engine.executed)]
-    return [str(engine.id), engine.state, pid, memory, *numbers, age, engine.kernel_name or ""]
-
-
-def duration(seconds: float) -> str:
-    """``4 s``, ``3 min``, ``2.5 h``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+def plain(text: str) -> str:
+    """A text that has no other form."""
+    return f"<div>{escape(text)}</div>"
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], total: int) -> str:
@@ -107,22 +94,6 @@ def results(found: ResultList) -> str:
         if each.error is not None:
             parts.append(_line(f"[{each['id']}] Err [{each['number']}]", error_text(each.error)))
     return f"<div>{''.join(parts)}</div>"
-
-
-def install(shell: Any) -> None:
-    """Have a notebook keep head and tail of the text of long results; ``repr`` stays whole."""
-    if is_notebook(shell):
-        from kernelfleet.results import ResultList
-
-        plain = shell.display_formatter.formatters["text/plain"]
-        plain.for_type(ResultList, lambda found, printer, _: printer.text(_bounded(repr(found))))
-
-
-def _bounded(text: str) -> str:
-    lines = text.split("\n")
-    if len(lines) <= MAX_TEXT_LINES and len(text) <= layout.MAX_CHARACTERS:
-        return text
-    return "\n".join(layout.bounded(lines, MAX_TEXT_LINES))
 
 
 def _with_lost_text(result: Any) -> list[dict[str, Any]]:
@@ -184,14 +155,30 @@ def _data_uri(picture: layout.Picture) -> str:
     return f"data:{picture.mime};base64,{raw}"
 
 
-def pending(result: PendingResult) -> str:
-    """State, engines and progress of a call under way."""
-    done, total = (len(result.targets),) * 2 if result.done() else result.progress
-    state = "failed" if result.failed() else "done" if result.done() else "running"
-    where = escape(format_ids(result.targets))
+class Pending(Protocol):
+    """What is shown of a call under way."""
+
+    @property
+    def method(self) -> str:
+        """The verb."""
+
+    @property
+    def targets(self) -> list[int]:
+        """The engines."""
+
+    @property
+    def result_id(self) -> str | None:
+        """The id that finds it again; None if nothing does."""
+
+
+def pending(call: Pending, state: str, progress: tuple[int, int] | None) -> str:
+    """State, engines and progress of a call under way, and the id that finds it again."""
+    how_far = "" if progress is None else f", {progress[0]} of {progress[1]} done"
+    found_by = f", result id <code>{escape(call.result_id)}</code>" if call.result_id else ""
+    ids = escape(format_ids(call.targets))
+    where = f" on engines <code>{ids}</code>" if ids else ""
     return (
-        f"<div><b>{escape(result.method)}</b> on engines <code>{where}</code>: {state}"
-        f"{'' if result.done() else f', {done} of {total} done'}"
+        f"<div><b>{escape(call.method)}</b>{where}: {escape(state)}{how_far}{found_by}"
         f" <span style='{_MUTED}'>get it with .r or .result()</span></div>"
     )
 

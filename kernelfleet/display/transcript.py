@@ -22,9 +22,11 @@ MAX_LINE_CHARACTERS = 20_000
 class Line:
     """One line, and where the next character goes."""
 
-    stream: str  # 'stdout', 'stderr' or 'display'
+    stream: str  # 'stdout', 'stderr', 'display' or 'value'
     text: str = ""
     column: int = 0
+    #: Of a value: the number of its command.
+    number: int | None = None
 
     def write(self, piece: str) -> None:
         """Put a piece without line ends where the cursor is."""
@@ -52,6 +54,8 @@ class Transcript:
         self._finished: deque[Line] = deque()
         #: How many lines there have been, kept or not.
         self.total = 0
+        #: Whether it has cleared its output: then no line is for good before the end.
+        self.clears = False
 
     def add(self, msg_type: str, content: Mapping[str, Any]) -> None:
         """Take one output message."""
@@ -59,7 +63,7 @@ class Transcript:
             self._clear_if_due()
             self._write(str(content.get("name", "stdout")), str(content.get("text", "")))
         elif msg_type == "clear_output":
-            self._clear_before_next = True
+            self._clear_before_next = self.clears = True
             if not content.get("wait"):
                 self._clear_if_due()
         elif msg_type in ("display_data", "execute_result", "update_display_data"):
@@ -69,8 +73,14 @@ class Transcript:
         """The last lines."""
         return list(self._lines)[-count:]
 
-    def take_finished(self) -> list[Line]:
-        """The complete lines that were not taken before."""
+    def take_finished(self, *, last: bool = False) -> list[Line]:
+        """The complete lines that were not taken before.
+
+        Of an engine that clears its output only the ``last`` taking has any: each frame of an
+        animation would be printed below the one before.
+        """
+        if self.clears and not last:
+            return []
         taken = list(self._finished)
         self._finished.clear()
         return taken
@@ -108,8 +118,8 @@ class Transcript:
         if msg_type == "update_display_data":
             return
         self._clear_if_due()
-        line = self._new("display")
-        line.text = text
+        line = self._new("value" if msg_type == "execute_result" else "display")
+        line.text, line.number = text, content.get("execution_count")
         self._finish(line)
         if key is not None:
             self._displays[key] = line
@@ -124,6 +134,8 @@ class Transcript:
         if self._clear_before_next:
             self._clear_before_next = False
             self._lines.clear()
+            self._finished.clear()
+            self.total = 0
             self._open.clear()
             self._displays.clear()
 

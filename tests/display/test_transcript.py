@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kernelfleet.notebook.transcript import KEPT_LINES, Transcript, fold_returns
+from kernelfleet.display.transcript import KEPT_LINES, Transcript, fold_returns
 
 
 def texts(transcript: Transcript) -> list[str]:
@@ -55,6 +55,26 @@ def test_complete_lines_are_taken_once_and_all_of_them() -> None:
     assert [line.text for line in transcript.take_finished()] == [str(i) for i in range(1000)]
     assert transcript.take_finished() == []
     assert [line.text for line in transcript.take_open()] == ["rest"]
+
+
+def test_whoever_clears_its_output_has_no_line_for_good_before_the_end() -> None:
+    transcript = Transcript(collect=True)
+    for frame in range(3):
+        transcript.add("clear_output", {"wait": True})
+        transcript.add("stream", {"name": "stdout", "text": f"frame {frame}\nof 3\n"})
+        assert transcript.take_finished() == []
+    assert [line.text for line in transcript.tail(9)] == ["frame 2", "of 3"]
+    assert [line.text for line in transcript.take_finished(last=True)] == ["frame 2", "of 3"]
+    assert transcript.total == 2
+
+
+def test_a_value_is_told_from_what_was_printed() -> None:
+    transcript = Transcript()
+    transcript.add("stream", {"name": "stdout", "text": "5\n"})
+    transcript.add("execute_result", {"data": {"text/plain": "5"}, "execution_count": 2})
+    transcript.add("display_data", {"data": {"text/plain": "5"}})
+    shown = [(line.stream, line.text, line.number) for line in transcript.tail(9)]
+    assert shown == [("stdout", "5", None), ("value", "5", 2), ("display", "5", None)]
 
 
 def test_clear_output_clears_at_once_or_with_the_next_output() -> None:

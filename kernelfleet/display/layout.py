@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from kernelfleet.display.transcript import fold_returns
 from kernelfleet.error_text import format_ids, without_colours
-from kernelfleet.notebook.transcript import fold_returns
 
 Output = dict[str, Any]
 
@@ -34,6 +34,11 @@ _LIVE_ONLY = (
     "application/vnd.jupyter.widget-state+json",
 )
 
+
+#: What stands under the text of widgets.
+WIDGETS_ARE_NOT_LIVE = "(widgets of engines are shown as text here: they are not live)"
+
+_STREAMS = ("stdout", "stderr")
 
 _CONTROLS = dict.fromkeys((*range(32), 127))
 
@@ -84,6 +89,7 @@ class _Item:
     data: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
     number: int | None = None
+    is_live: bool = False
     ids: list[int] = field(default_factory=list)
 
     @property
@@ -109,7 +115,7 @@ def arrange(
         collapse: Show what is exactly identical on several engines once.
     """
     targets = [(engine_id, _items(each)) for engine_id, each in outputs]
-    targets = [(engine_id, items) for engine_id, items in targets if items]
+    targets = _with_equal_streams([(engine_id, items) for engine_id, items in targets if items])
     columns = _columns([items for _, items in targets])
     if collapse and columns is not None:
         for target in targets:
@@ -120,7 +126,42 @@ def arrange(
     else:
         ordered = [item for target in targets for item in _tagged(*target)]
     limit = max(MIN_LINES, min(MAX_LINES, MAX_LINES_TOGETHER // max(1, len(ordered))))
-    return _blocks(ordered, limit)
+    blocks = _blocks(ordered, limit)
+    if any(item.is_live for item in ordered):
+        _add_lines(blocks, [WIDGETS_ARE_NOT_LIVE])
+    return blocks
+
+
+def _with_equal_streams(targets: list[tuple[int, list[_Item]]]) -> list[tuple[int, list[_Item]]]:
+    """The same items, but engines that have printed the same things have the same items.
+
+    What a child process writes arrives in pieces, and at moments, of its own, so that stdout and
+    stderr are interleaved differently on each engine. Where only that differs between two engines,
+    all that was printed between two other outputs is one text of stdout and one of stderr.
+    """
+    forms: dict[str, set[str]] = {}
+    merged = [_merged(items) for _, items in targets]
+    keys = [json.dumps([item.key for item in items]) for items in merged]
+    for key, (_, items) in zip(keys, targets, strict=True):
+        forms.setdefault(key, set()).add(json.dumps([item.key for item in items]))
+    return [
+        (engine_id, together if len(forms[key]) > 1 else items)
+        for (engine_id, items), together, key in zip(targets, merged, keys, strict=True)
+    ]
+
+
+def _merged(items: Iterable[_Item]) -> list[_Item]:
+    """Neighbouring texts of the streams as one each, stdout first."""
+    merged: list[_Item] = []
+    for is_stream, run in itertools.groupby(items, lambda item: item.kind in _STREAMS):
+        if not is_stream:
+            merged += run
+            continue
+        texts = dict.fromkeys(_STREAMS, "")
+        for item in run:
+            texts[item.kind] += item.text
+        merged += [_Item(kind, text) for kind, text in texts.items() if text]
+    return merged
 
 
 def _columns(rows: Sequence[list[_Item]]) -> list[list[_Item]] | None:
@@ -145,14 +186,18 @@ def _items(outputs: Iterable[Output]) -> list[_Item]:
             if text.strip("\n"):
                 items.append(_Item(str(output.get("name", "stdout")), text))
         elif kind in ("display_data", "execute_result"):
-            data = {k: v for k, v in output.get("data", {}).items() if k not in _LIVE_ONLY}
+            whole = output.get("data", {})
+            data = {k: v for k, v in whole.items() if k not in _LIVE_ONLY}
+            is_live = len(data) < len(whole)
+            if is_live and not data:
+                data = {"text/plain": "(a widget)"}
             if data:
                 text = joined(data.get("text/plain", ""))
                 items.append(
                     _Item(
                         "value" if kind == "execute_result" else "display",
                         text, data, dict(output.get("metadata") or {}),
-                        output.get("execution_count"),
+                        output.get("execution_count"), is_live,
                     )
                 )  # fmt: skip
     return items

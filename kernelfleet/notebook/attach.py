@@ -1,0 +1,75 @@
+"""What runs on engines: told by ``%result``, and followed by ``%fleet attach``.
+
+After a restart of a notebook's kernel the work it had started with ``--noblock`` goes on in a
+fleet that is a daemon. Its id is found here, and its output comes under the cell that attaches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+
+from kernelfleet.display.tables import cut, since
+from kernelfleet.error_text import format_ids
+
+if TYPE_CHECKING:
+    from kernelfleet.client.client import MultiEngineClient
+    from kernelfleet.notebook.running import View
+    from kernelfleet.results import EngineInfo
+
+
+def running_on(client: MultiEngineClient, ids: Iterable[int]) -> list[list[EngineInfo]]:
+    """The engines that are at work, those together that work for one call."""
+    wanted = set(ids)
+    calls: dict[tuple[str | None, str], list[EngineInfo]] = {}
+    for engine in client.engines():
+        if engine.id in wanted and engine.running is not None:
+            calls.setdefault((engine.result_id, engine.running), []).append(engine)
+    return list(calls.values())
+
+
+def line_of(engines: list[EngineInfo]) -> str:
+    """``[0-1] still runs execute('f()') for 5 s; ...``."""
+    first = engines[0]
+    where = format_ids(engine.id for engine in engines)
+    begun = min((each.running_since for each in engines if each.running_since), default=None)
+    text = f"[{where}] still runs {cut(str(first.running))} for {since(begun)}"
+    if first.result_id is None:
+        return text
+    return f"{text}; `%fleet attach {first.result_id}` shows its output"
+
+
+def choose(client: MultiEngineClient, result_id: str | None) -> str | None:
+    """The result id to follow: the one that is named, or the only one that runs; None if none.
+
+    Raises:
+        UsageError: several run, and which is meant was not said.
+    """
+    if result_id is not None:
+        return result_id
+    calls = [each for each in running_on(client, client._resolve(None)) if each[0].result_id]
+    if len(calls) > 1:
+        lines = "\n".join(map(line_of, calls))
+        raise UsageError(f"%fleet attach: several calls run, name one of them\n{lines}")
+    return calls[0][0].result_id if calls else None
+
+
+def follow(client: MultiEngineClient, result_id: str, view: View) -> Any:
+    """Show the output of a call until it ends; its result.
+
+    A Ctrl-C ends the following and not the work, which others may wait for.
+    """
+    pending = client._attach(result_id, view.feed)
+    try:
+        return pending.watched(view.follow, None)
+    except KeyboardInterrupt as interrupt:
+        interrupt.pending_result = pending  # type: ignore[attr-defined]
+        interrupt.add_note(
+            f"the work goes on: `%fleet attach {result_id}` follows it again, "
+            f"mec.pending_result({result_id!r}) is its result, mec.interrupt() stops it"
+        )
+        raise
+    finally:
+        view.finish(pending)

@@ -1,0 +1,100 @@
+"""Completion of the magics' own words: their options, sub-commands, and the names that they take.
+
+``%%px --tar``, ``%fleet st``, ``%pxpeek lon``. What stands before the cursor is read as words, and
+the last of them, perhaps empty, is completed. Code for engines is completed by an engine; see
+``completion.py``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from kernelfleet.notebook.fleet_magic import VERBS, fleet_parser
+from kernelfleet.notebook.options import Parser, cell_parser
+from kernelfleet.wire import connection
+
+if TYPE_CHECKING:
+    from kernelfleet.notebook.extension import Desk
+
+
+def complete(desk: Desk, before: str) -> tuple[str, list[str]] | None:
+    """What may stand in the place of the last word before the cursor.
+
+    Args:
+        desk: What the shell has: clients, suffixes, variables.
+        before: The cell up to the cursor.
+
+    Returns:
+        The beginning that was typed, and everything that it may become; None where the cursor is
+        not on the line of one of our magics.
+    """
+    line = before.rpartition("\n")[2]
+    suffixes = "|".join(map(re.escape, sorted(desk.suffixes, reverse=True)))
+    found = re.match(rf"\s*(%%px|%?pxpeek|%?fleet|%?result)({suffixes})?[ \t]+(.*)", line)
+    if found is None:
+        return None
+    magic, suffix, rest = found[1].lstrip("%"), found[2] or "", found[3]
+    *words, begun = re.split(r"[ \t]+", rest)
+    if magic == "fleet":
+        offered = _of_fleet(desk, words, begun)
+    elif magic == "pxpeek":
+        words_begun = begun.rpartition(",")
+        begun = words_begun[2]
+        offered = _names_there(desk, suffix)
+    elif magic == "px":
+        offered, begun = _of_cell(desk, words, begun)
+    else:
+        return None
+    return begun, [word for word in offered if word.startswith(begun)]
+
+
+def _of_cell(desk: Desk, words: list[str], begun: str) -> tuple[list[str], str]:
+    """Options of ``%%px``, or the value of the option before."""
+    option, equals, value = begun.partition("=")
+    if equals:
+        begun = value
+    else:
+        option = words[-1] if words else ""
+    if option == "--push":
+        return _names_here(desk), begun.rpartition(",")[2]
+    if option in ("-t", "--targets"):
+        return ["all"], begun
+    parser = cell_parser()
+    return parser.choices_of(option) or _unused(parser, words), begun
+
+
+def _of_fleet(desk: Desk, words: list[str], begun: str) -> Iterable[str]:
+    if not words:
+        return ["--help"] if begun.startswith("-") else list(VERBS)
+    verb = words[0]
+    if verb not in VERBS:
+        return []
+    if begun.startswith("-"):
+        return _unused(fleet_parser().of_verb(verb), words)
+    if verb == "connect":
+        return [fleet.name for fleet in connection.find_fleets()]
+    if verb == "attach":
+        client = desk.clients.get("")
+        engines = [] if client is None else client.engines()
+        return dict.fromkeys(each.result_id for each in engines if each.result_id)
+    return ["all"] if verb in ("use", "restart") else []
+
+
+def _unused(parser: Parser, words: list[str]) -> list[str]:
+    return [option for option in parser.option_words() if option not in words]
+
+
+def _names_there(desk: Desk, suffix: str) -> list[str]:
+    client = desk.clients.get(suffix)
+    return [] if client is None else client._ipython_key_completions_()
+
+
+def _names_here(desk: Desk) -> list[str]:
+    hidden = desk.shell.user_ns_hidden
+    return sorted(
+        name
+        for name, value in desk.shell.user_ns.items()
+        if not name.startswith("_") and not (name in hidden and hidden[name] is value)
+    )
