@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from kernelfleet.controller.interrupting import over
+from kernelfleet.controller.rows import engine_row
 from kernelfleet.error_text import format_ids
 from kernelfleet.errors import StartError
 from kernelfleet.wire.printed import printed
@@ -58,7 +59,7 @@ def ping(controller: Controller, _client: str, _head: JsonDict) -> Answer:
 
 def engines(controller: Controller, _client: str, _head: JsonDict) -> Answer:
     """A row per engine, dead ones too."""
-    rows = [engine.row() for _, engine in sorted(controller.roster.engines.items())]
+    rows = [engine_row(engine) for _, engine in sorted(controller.roster.engines.items())]
     return {"value": rows}, []
 
 

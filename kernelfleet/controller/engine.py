@@ -33,7 +33,6 @@ from kernelfleet.controller.dialects import (
 from kernelfleet.controller.engine_queue import EngineQueue
 from kernelfleet.controller.launcher import Incarnation
 from kernelfleet.controller.links import Links
-from kernelfleet.controller.processes import is_stopped, resource_usage
 from kernelfleet.controller.requests import Job
 from kernelfleet.controller.revival import Revival
 from kernelfleet.wire.blocks import Block, to_frames
@@ -74,7 +73,7 @@ class Engine:
         self.queue: EngineQueue[Job] = EngineQueue()
         self.run: Run | None = None
         #: When ``run`` was sent, in seconds since the epoch.
-        self._run_since = 0.0
+        self.run_since = 0.0
         self._last_msg_id = ""
         self.incarnation: Incarnation | None = None
         self.links: Links | None = None
@@ -169,34 +168,6 @@ class Engine:
             self.links.disconnect(self.incarnation.endpoints)
         self.incarnation = None
 
-    def row(self) -> JsonDict:
-        """What ``engines()`` shows."""
-        status = self.queue.status()
-        incarnation = self.incarnation
-        return {
-            "id": self.id,
-            "state": self._state_now(),
-            "pid": incarnation.pid if incarnation else None,
-            "host": self.info.get("host", ""),
-            "kernel_name": self.kernel_name or "kernelfleet",
-            "python": self.python,
-            "executable": self.info.get("executable"),
-            "connection_file": incarnation.connection_file if incarnation else None,
-            "transport": incarnation.transport if incarnation else None,
-            "queue": len(status["queue"]),
-            "executed": self.executed,
-            "started": incarnation.started if incarnation else None,
-            "running_since": self._run_since if self.run else None,
-            **(self.run.job.row() if self.run else {}),
-            **resource_usage(incarnation.pid if incarnation else None),
-        }
-
-    def _state_now(self) -> str:
-        """The state in the words users see; looks at the process."""
-        if is_stopped(self.incarnation.pid if self.incarnation else None):
-            return "stopped"
-        return self.state if self.state != "up" else "busy" if self.run else "idle"
-
     def unsupported(self, verb: str) -> str | None:
         """Why this kernel cannot do a verb; None if it can."""
         if self.native:
@@ -230,7 +201,7 @@ class Engine:
             assert self.incarnation is not None
             assert self.links is not None
             self.run = (NativeRun if self.native else PortableRun)(job, msg_id)
-            self._run_since = time.time()
+            self.run_since = time.time()
             self.links.send("shell", self.incarnation.identity, frames)
             job.request.on_start(self.id)
             return

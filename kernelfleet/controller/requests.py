@@ -120,10 +120,6 @@ class Job:
         """What ``queue_status`` shows."""
         return self.request.label
 
-    def row(self) -> JsonDict:
-        """What ``engines()`` says of the job that runs."""
-        return {"running": self.label, "result_id": self.request.public_id}
-
     @property
     def payload(self) -> list[Any]:
         """The frames for this target."""

@@ -94,6 +94,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("CPU", lambda engine: percent(engine.cpu_percent), optional=True),
     Column("up", lambda engine: since(engine.started)),
     Column("kernel", lambda engine: _known(engine.kernel_name)),
+    Column("Python", lambda engine: _known(engine.python)),
+    Column("executable", lambda engine: _known(engine.executable)),
     Column("result id", lambda engine: _known(engine.result_id)),
     Column("running", lambda engine: cut(_known(engine.running))),
 )

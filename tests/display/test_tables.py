@@ -16,6 +16,8 @@ BUSY = EngineInfo(
     pid=77,
     host="elsewhere",
     kernel_name="kernelfleet",
+    python="3.11.7",
+    executable="bin/python",
     memory_bytes=50 << 20,
     queue=2,
     executed=9,
@@ -37,6 +39,8 @@ def test_a_row_has_the_words_and_units_of_all_tables() -> None:
         "CPU": "97 %",
         "up": "1 min 1 s",
         "kernel": "kernelfleet",
+        "Python": "3.11.7",
+        "executable": "bin/python",
         "result id": "abc-1",
         "running": "execute('f()')",
     }
@@ -45,7 +49,7 @@ def test_a_row_has_the_words_and_units_of_all_tables() -> None:
 def test_what_is_not_known_is_a_dash_and_cpu_that_was_not_measured_has_no_column() -> None:
     shown = tables.engine_table([EngineInfo(id=0, state="dead")])
     assert "CPU" not in shown.columns
-    assert shown.rows == [("0", "dead", "-", "0", "0", "-", "-", "-", "-", "-")]
+    assert shown.rows == [("0", "dead", "-", "0", "0", "-", "-", "-", "-", "-", "-", "-")]
     mixed = tables.engine_table([BUSY, EngineInfo(id=4, state="dead")])
     assert [row[mixed.columns.index("CPU")] for row in mixed.rows] == ["97 %", "-"]
 

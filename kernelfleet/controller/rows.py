@@ -1,0 +1,51 @@
+"""What ``engines()`` says of an engine, in the words that users see.
+
+Only this looks at processes for it: whether one is stopped, what memory and processor time it has
+used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kernelfleet.controller.processes import is_stopped, resource_usage
+
+if TYPE_CHECKING:
+    from kernelfleet.controller.engine import Engine
+
+JsonDict = dict[str, Any]
+
+
+def engine_row(engine: Engine) -> JsonDict:
+    """The fields of an ``EngineInfo``."""
+    incarnation, run = engine.incarnation, engine.run
+    pid = incarnation.pid if incarnation else None
+    row = {
+        "id": engine.id,
+        "state": _state(engine, pid),
+        "pid": pid,
+        "host": engine.info.get("host", ""),
+        "kernel_name": engine.kernel_name or "kernelfleet",
+        "python": engine.python,
+        "executable": engine.info.get("executable"),
+        "queue": len(engine.queue),
+        "executed": engine.executed,
+        **resource_usage(pid),
+    }
+    if incarnation is not None:
+        row["connection_file"] = incarnation.connection_file
+        row["transport"] = incarnation.transport
+        row["started"] = incarnation.started
+    if run is not None:
+        row["running"] = run.job.label
+        row["running_since"] = engine.run_since
+        row["result_id"] = run.job.request.public_id
+    return row
+
+
+def _state(engine: Engine, pid: int | None) -> str:
+    if is_stopped(pid):
+        return "stopped"
+    if engine.state != "up":
+        return engine.state
+    return "busy" if engine.run else "idle"
