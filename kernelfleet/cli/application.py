@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from difflib import get_close_matches
 
 from jupyter_core.application import NoStart
 
@@ -36,8 +37,10 @@ class KernelFleet(Command):
     def work(self) -> int:
         """Without a sub-command, or with one that does not exist."""
         if self.extra_args:
+            close = get_close_matches(self.extra_args[0], COMMANDS, n=1)
+            hint = f" (did you mean {close[0]}?)" if close else ""
             raise UsageError(
-                f"there is no sub-command {self.extra_args[0]!r}, only {', '.join(COMMANDS)}"
+                f"there is no sub-command {self.extra_args[0]!r}{hint}, only {', '.join(COMMANDS)}"
             )
         self.print_help()
         return EXIT_USAGE

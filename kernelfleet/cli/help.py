@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from textwrap import dedent, indent
+import shutil
+from textwrap import dedent, indent, wrap
 from typing import TYPE_CHECKING
 
 from kernelfleet.cli.parsing import choices, option_names
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
 
 Row = tuple[str, str]
 
+#: An option whose names are longer has its text on the next line.
+MAX_LEFT = 28
+
 
 def help_lines(app: Command, common: type[Command]) -> list[str]:
     """The page of one command.
@@ -20,19 +24,35 @@ def help_lines(app: Command, common: type[Command]) -> list[str]:
         app: The command.
         common: The class whose options all commands have; they stand last.
     """
-    lines = [f"Usage: {app.usage}", "", dedent(str(app.description)).strip()]
+    columns = max(60, min(100, shutil.get_terminal_size().columns))
+    lines = [f"Usage: {app.usage}"]
+    for paragraph in dedent(str(app.description)).strip().split("\n\n"):
+        lines += ["", *wrap(paragraph, columns)]
     if app.subcommands:
         width = max(map(len, app.subcommands))
         lines += ["", "Sub-commands:"]
         lines += [f"  {name:<{width}}  {text}" for name, (_, text) in app.subcommands.items()]
     own, everybodys = _option_rows(app, common)
     rows = [*own, *everybodys, ("-h, --help", "Show this."), ("--version", "Show the version.")]
-    width = max(len(left) for left, _ in rows)
-    lines += ["", "Options:"]
-    lines += [f"  {left:<{width}}  {text}" for left, text in rows]
+    lines += ["", "Options:", *_two_columns(rows, columns)]
     if app.examples:
-        lines += ["", "Examples:", indent(dedent(str(app.examples)).strip(), "  ")]
+        examples = indent(dedent(str(app.examples)).strip(), "  ")
+        lines += ["", "Examples:", *examples.splitlines()]
     return [*lines, "", "`--help-all` shows every setting that a configuration file can hold."]
+
+
+def _two_columns(rows: list[Row], columns: int) -> list[str]:
+    """Names on the left, texts on the right, wrapped to the terminal."""
+    left_column = min(MAX_LEFT, max(len(left) for left, _ in rows)) + 4
+    lines = []
+    for left, text in rows:
+        wrapped = wrap(text, columns - left_column)
+        if len(left) > MAX_LEFT:
+            lines.append(f"  {left}")
+        else:
+            lines.append(f"  {left:<{left_column - 2}}{wrapped.pop(0)}")
+        lines += [" " * left_column + line for line in wrapped]
+    return lines
 
 
 def _option_rows(app: Command, common: type[Command]) -> tuple[list[Row], list[Row]]:

@@ -183,7 +183,7 @@ def _serve(start: Start, name: str, say: Teller, *, to_stderr: bool) -> int:
 
         def on_ready(fleet: connection.FleetFile) -> None:
             file.begin()
-            log.info("started fleet %r: %d engines, pid %d", fleet.name, start.n, fleet.pid)
+            log.info("started fleet %r: %s, pid %d", fleet.name, engines(start.n), fleet.pid)
             say.ready(announcement(fleet, start.n))
 
         _hang_up_is_sigterm()
@@ -208,9 +208,13 @@ def announcement(fleet: connection.FleetFile, n: int) -> str:
         ("TCP", f"{fleet.tcp} (encrypted)" if fleet.tcp else "off"),
         ("stop", "kernelfleet stop" + ("" if default else f" {fleet.name}")),
     ]
-    engines = "1 engine" if n == 1 else f"{n} engines"
-    head = f"Fleet {fleet.name!r} is ready: {engines}, controller pid {fleet.pid}"
+    head = f"Fleet {fleet.name!r} is ready: {engines(n)}, controller pid {fleet.pid}"
     return "\n".join([head, *(f"  {what:<16} {text}" for what, text in rows)])
+
+
+def engines(n: int) -> str:
+    """``1 engine``, ``4 engines``."""
+    return "1 engine" if n == 1 else f"{n} engines"
 
 
 class Terminal:

@@ -141,7 +141,7 @@ async def restart(controller: Controller, client: str, head: JsonDict) -> Answer
         if engine not in found:
             found.append(engine)
     ids = format_ids(engine.id for engine in found)
-    controller.log.info("restart of engines %s requested by client %s", ids, client)
+    controller.log.info("restart of engines %s requested by client %s", ids, client[:8])
     try:
         await controller.roster.restart(found)
     except StartError as error:
@@ -156,7 +156,7 @@ async def kill(controller: Controller, client: str, head: JsonDict) -> Answer:
     found = controller.find_engines(head["targets"])
     answer = _each(found, lambda _: None)
     ids = format_ids(engine.id for engine in found)
-    controller.log.info("engines %s are killed, as requested by client %s", ids, client)
+    controller.log.info("engines %s are killed, as requested by client %s", ids, client[:8])
     await controller.roster.remove(list(dict.fromkeys(found)))
     for engine in found:
         controller.commands.pop(engine.id, None)
@@ -168,14 +168,14 @@ async def scale(controller: Controller, client: str, head: JsonDict) -> Answer:
     n = head["engines"]
     if isinstance(n, bool) or not isinstance(n, int) or not 0 < n <= MAX_ENGINES:
         raise CallError("ValueError", f"a fleet has 1 to {MAX_ENGINES} engines, not {n!r}")
-    before = len(controller.roster.ids)
-    controller.log.info("scaling from %d to %d engines requested by client %s", before, n, client)
+    before, log = len(controller.roster.ids), controller.log
+    log.info("scaling from %d to %d engines requested by client %s", before, n, client[:8])
     try:
         await controller.roster.scale(n, controller.kernel_name)
     except StartError as error:
-        controller.log.error("scaling failed: %s", error)
+        log.error("scaling failed: %s", error)
         raise CallError("StartError", str(error)) from error
-    controller.log.info("the fleet has %d engines now", len(controller.roster.ids))
+    log.info("the fleet has %d engines now", len(controller.roster.ids))
     return {"value": controller.roster.ids}, []
 
 
@@ -378,7 +378,7 @@ def clear_properties(controller: Controller, _client: str, head: JsonDict) -> An
 
 def shutdown(controller: Controller, client: str, _head: JsonDict) -> Answer:
     """End the fleet; the reply goes out first."""
-    controller.log.info("stop requested by client %s", client)
+    controller.log.info("stop requested by client %s", client[:8])
     controller.request_stop()
     return {"value": None}, []
 

@@ -37,7 +37,7 @@ def test_without_a_sub_command_there_is_help_and_an_exit_code(cli: CLI) -> None:
 def test_an_unknown_sub_command_is_told_which_there_are(cli: CLI) -> None:
     code, _, err = cli("strat")
     assert code == 2
-    assert "no sub-command 'strat', only start, stop" in err
+    assert "no sub-command 'strat' (did you mean start?), only start, stop" in err
 
 
 @pytest.mark.parametrize("argv", [["--version"], ["start", "--version"]])
