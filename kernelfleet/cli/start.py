@@ -34,6 +34,7 @@ from kernelfleet.cli.exits import (
 from kernelfleet.cli.naming import NamedCommand
 from kernelfleet.cli.parsing import listed
 from kernelfleet.cli.progress import StartProgress
+from kernelfleet.client import ctrl_c
 from kernelfleet.controller.limits import Limits
 from kernelfleet.wire import connection
 from kernelfleet.wire.platforms import HERE, number_of_cores
@@ -239,22 +240,22 @@ def _start_detached(argv: list[str]) -> int:
     """Run the same command line in a session of its own; return when it is ready or has failed."""
     read_fd, write_fd = os.pipe()
     with tempfile.TemporaryFile() as output, open(read_fd, "rb") as reports:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "kernelfleet.cli", "start", *argv],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            pass_fds=[write_fd],
-            start_new_session=True,
-            env={**os.environ, READY_FD: str(write_fd)},
-        )
-        os.close(write_fd)
-        try:
-            message = _hear(reports)
-        except KeyboardInterrupt:
-            process.terminate()
-            process.wait()
-            raise
+        with ctrl_c.held() as hold:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "kernelfleet.cli", "start", *argv],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=[write_fd],
+                start_new_session=True,
+                env={**os.environ, READY_FD: str(write_fd)},
+            )
+            os.close(write_fd)
+            with hold.giving_up(process.terminate):
+                message = _hear(reports)
+            if hold.pressed:
+                process.wait()
+                raise KeyboardInterrupt
         if "ready" in message:
             print(message["ready"])
             process.returncode = 0  # not ours any more: let Popen forget it

@@ -16,8 +16,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NoReturn, Self
 
+from kernelfleet.client import ctrl_c, shell
 from kernelfleet.client import loop as loop_thread
-from kernelfleet.client import shell
 from kernelfleet.client.connection import Connection, OnOutput, close_when_collected
 from kernelfleet.client.decode import Reader
 from kernelfleet.client.line import Place
@@ -59,14 +59,18 @@ class BaseClient:
     def __init__(self, address: Address = None) -> None:
         fleet, url = _find(address)
         source = address if isinstance(address, str | os.PathLike) else fleet.name
-        thread = loop_thread.acquire()
 
         def make(client_id: str, connection: Connection) -> Transport:
             place = Place(thread.loop, thread.context, fleet, url, client_id)
             return SocketTransport(place, connection, partial(fleets.successor, source, fleet))
 
-        self._take(Connection(thread, make, url))
-        close_when_collected(self, self._connection)
+        with ctrl_c.held() as hold:
+            thread = loop_thread.acquire()
+            connection = Connection(thread, make, url)
+            self._take(connection)
+            close_when_collected(self, connection)
+            if hold.pressed:
+                connection.close()  # nobody will get it
 
     @classmethod
     def _of(cls, connection: Connection) -> Self:

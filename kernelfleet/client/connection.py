@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kernelfleet import errors
+from kernelfleet.client import ctrl_c
 from kernelfleet.client import loop as loop_thread
 from kernelfleet.client.future import Future
 from kernelfleet.client.transport import Transport
@@ -94,15 +95,16 @@ class Connection:
         self._released: deque[str] = deque()
         self._close_lock = threading.Lock()
         self._listeners: list[Callable[[], None]] = []
-        thread.call(self._open, make_transport)
-        try:
-            self._welcomed.result(CONNECT_TIMEOUT)
-        except TimeoutError:
-            self.close()
-            raise ControllerUnreachable(self._unreachable("no answer")) from None
-        except BaseException:
-            self.close()
-            raise
+        with ctrl_c.held(lambda: thread.call(self._refuse)):
+            thread.call(self._open, make_transport)
+            try:
+                self._welcomed.result(CONNECT_TIMEOUT)
+            except TimeoutError:
+                self.close()
+                raise ControllerUnreachable(self._unreachable("no answer")) from None
+            except BaseException:
+                self.close()
+                raise
 
     # -- on the loop thread ---------------------------------------------------------------------
 
@@ -112,6 +114,11 @@ class Connection:
         except Exception as error:  # noqa: BLE001 (raised in the caller's thread)
             if not self._welcomed.done():
                 self._welcomed.set_exception(error)
+
+    def _refuse(self) -> None:
+        """Nobody wants to wait for the welcome any longer."""
+        if not self._welcomed.done():
+            self._welcomed.set_exception(KeyboardInterrupt())
 
     def receive(self, head: JsonDict, buffers: list[Any]) -> None:
         """A message of the controller."""
@@ -303,16 +310,17 @@ class Connection:
 
     def close(self) -> None:
         """End the client, not the fleet. What still waits fails. Safe to call twice."""
-        with self._close_lock:
-            if self._closed:
-                return
-            self._closed = True
-        with contextlib.suppress(FleetError):
-            if self._thread.is_current:
-                self._close_on_loop()
-            else:
-                self._thread.run(self._close_soon())
-        loop_thread.release(self._thread)
+        with ctrl_c.held():
+            with self._close_lock:
+                if self._closed:
+                    return
+                self._closed = True
+            with contextlib.suppress(FleetError):
+                if self._thread.is_current:
+                    self._close_on_loop()
+                else:
+                    self._thread.run(self._close_soon(), finish=True)
+            loop_thread.release(self._thread)
 
     async def _close_soon(self) -> None:
         self._close_on_loop()

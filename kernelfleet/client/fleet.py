@@ -18,6 +18,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from kernelfleet.client import ctrl_c
 from kernelfleet.client import loop as loop_thread
 from kernelfleet.client.client import MultiEngineClient
 from kernelfleet.client.connection import Connection, close_when_collected
@@ -93,6 +94,11 @@ class Fleet:
         )
         self._thread: loop_thread.LoopThread | None = None
         self._host: FleetHost | None = None
+        #: Ending; kept until it has ended.
+        self._ending: FleetHost | None = None
+        #: Where the engines are being started.
+        self._launching: asyncio.Task[None] | None = None
+        self._letting_go = threading.Lock()
         self._watcher: asyncio.Task[None] | None = None
         self._mec: MultiEngineClient | None = None
         self._clients: weakref.WeakSet[MultiEngineClient] = weakref.WeakSet()
@@ -118,21 +124,26 @@ class Fleet:
         Raises:
             StartError: an engine did not come up; the others are ended again.
         """
-        if self._host is not None:
+        if self._thread is not None and self._thread.pid == os.getpid():
             raise FleetError("this fleet is running already: take another client with .client()")
-        self._thread = loop_thread.acquire()
-        try:
-            self._thread.run(self._launch(self._thread, on_progress))
-            self._mec = self.client()
-        except BaseException:
-            self.stop()  # Ctrl-C may come when the engines are there already
-            raise
+        with ctrl_c.held() as hold:
+            self._thread = loop_thread.acquire()
+            _running.add(self)
+            try:
+                self._thread.run(self._launch(self._thread, on_progress))
+                self._mec = self.client()
+                if hold.pressed:  # when the engines were there already
+                    raise KeyboardInterrupt
+            except BaseException:
+                self.stop()
+                raise
         return self._mec
 
     async def _launch(
         self, thread: loop_thread.LoopThread, on_progress: Callable[[int, int], object] | None
     ) -> None:
         """On the loop thread: start the engines; stop when a client asks the controller to."""
+        self._launching = asyncio.current_task()
         name = f"embedded-{os.getpid()}-{next(_names)}"
         options = replace(self._options, name=name, on_progress=on_progress)
         host = await FleetHost.launch(options, thread.context, _logger())
@@ -143,22 +154,24 @@ class Fleet:
 
         self._watcher = asyncio.get_running_loop().create_task(stop_when_asked())
         self._host = host
-        _running.add(self)
 
     def client(self) -> MultiEngineClient:
         """Another client of this fleet."""
         host, thread = self._host, self._thread
         if host is None or thread is None:
             raise FleetError("this fleet is not running: start it first")
-        loop_thread.acquire()
 
         def make(client_id: str, connection: Connection) -> Transport:
             return EmbeddedTransport(host.controller, client_id, connection)
 
-        connection = Connection(thread, make, "this process")
-        client = MultiEngineClient._of(connection)
-        close_when_collected(client, connection)
-        self._clients.add(client)
+        with ctrl_c.held() as hold:
+            loop_thread.acquire()
+            connection = Connection(thread, make, "this process")
+            client = MultiEngineClient._of(connection)
+            close_when_collected(client, connection)
+            self._clients.add(client)
+            if hold.pressed:
+                client.close()  # nobody will get it
         return client
 
     def owns(self, client: MultiEngineClient) -> bool:
@@ -166,23 +179,42 @@ class Fleet:
         return client in self._clients
 
     def stop(self) -> None:
-        """End the engines and close the clients. Safe to call twice."""
-        host, self._host = self._host, None
-        thread, self._thread = self._thread, None
-        if thread is None or thread.pid != os.getpid():
-            return
-        _running.discard(self)
-        if host is not None:
-            thread.run(self._stop(host), finish=True)
-        for client in list(self._clients):
-            client.close()
-        self._mec = None
-        loop_thread.release(thread)
+        """End the engines and close the clients. Safe to call twice; returns when all has ended.
 
-    async def _stop(self, host: FleetHost) -> None:
+        Ctrl-C comes through when that is done. Should it break off an end that takes more than ten
+        seconds, the next call goes on with it, or the end of the process.
+        """
+        thread = self._thread
+        if thread is None:
+            return
+        if thread.pid != os.getpid():
+            self._host = self._ending = self._thread = None  # the fleet is the parent's
+            return
+        with ctrl_c.held():
+            thread.run(self._stop(), finish=True)
+            for client in list(self._clients):
+                client.close()
+            with self._letting_go:  # two threads may have waited for the same end
+                is_last, self._thread = self._thread is thread, None
+            if is_last:
+                self._mec = None
+                _running.discard(self)
+                loop_thread.release(thread)
+
+    async def _stop(self) -> None:
+        """On the loop thread: give up a start that goes on, or end what has been started."""
+        launching = self._launching
+        if launching is not None and not launching.done():
+            if not launching.cancelling():
+                launching.cancel()
+            await asyncio.wait([launching])
         if self._watcher is not None:
             self._watcher.cancel()
-        await host.stop()
+        host, self._host = self._ending or self._host, None
+        if host is not None:
+            self._ending = host
+            await host.stop()
+            self._ending = None
 
     def __enter__(self) -> MultiEngineClient:
         return self.start()

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import zmq
 
+from kernelfleet.client import ctrl_c
 from kernelfleet.client.future import Future
 from kernelfleet.errors import FleetError
 
@@ -25,7 +26,7 @@ T = TypeVar("T")
 #: ZMQ's default of 1023 sockets per context is too few for hundreds of engines.
 MAX_SOCKETS = 8192
 
-#: How long an interrupted coroutine may take to clean up after itself.
+#: How long a coroutine that was given up may take to clean up after itself.
 CLEAN_UP_SECONDS = 10.0
 
 
@@ -46,8 +47,20 @@ class LoopThread:
         try:
             self.loop.run_forever()
         finally:
-            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+            self.loop.run_until_complete(self._end())
             self.loop.close()
+            # Here, where no signal comes: pyzmq (27.3) takes a context that a signal has kept from
+            # ending for one that has ended.
+            self.context.destroy(linger=0)
+
+    async def _end(self) -> None:
+        """Nothing is left half done, whatever has made us end."""
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=CLEAN_UP_SECONDS)
+        await self.loop.shutdown_asyncgens()
 
     @property
     def is_current(self) -> bool:
@@ -77,7 +90,7 @@ class LoopThread:
         *,
         finish: bool = False,
     ) -> T:
-        """Run a coroutine on the loop and wait for it.
+        """Run a coroutine on the loop and wait for it, also while it cleans up after a Ctrl-C.
 
         Args:
             coroutine: What to run.
@@ -92,20 +105,27 @@ class LoopThread:
             )
         outcome: Future[T] = Future()
         tasks: list[asyncio.Task[T]] = []
-        try:
-            self.call(self._start_task, coroutine, tasks, outcome)
-        except FleetError:
-            coroutine.close()
-            raise
-        try:
-            return outcome.result(timeout)
-        except BaseException:
-            # Ctrl-C, or the timeout: the coroutine cleans up, and is waited for.
-            if not outcome.done():
-                if not finish:
-                    self.loop.call_soon_threadsafe(_cancel, tasks)
-                concurrent.futures.wait([outcome], CLEAN_UP_SECONDS)
-            raise
+
+        def give_up() -> None:
+            self.loop.call_soon_threadsafe(_cancel, tasks)
+
+        with ctrl_c.held() as hold:
+            try:
+                self.call(self._start_task, coroutine, tasks, outcome)
+            except FleetError:
+                coroutine.close()
+                raise
+            with hold.giving_up(None if finish else give_up):
+                try:
+                    return outcome.result(timeout)
+                except BaseException:
+                    # The timeout, or a handler's of the user's own: the coroutine cleans up, and
+                    # is waited for.
+                    if not outcome.done():
+                        if not finish:
+                            give_up()
+                        concurrent.futures.wait([outcome], CLEAN_UP_SECONDS)
+                    raise
 
     def _start_task(
         self,
@@ -129,12 +149,12 @@ class LoopThread:
         """End the thread; called from another one, with every socket closed."""
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
-        self.context.destroy(linger=0)
 
 
 def _cancel(tasks: list[asyncio.Task[T]]) -> None:
     for task in tasks:
-        task.cancel()
+        if not task.cancelling():  # twice would break off what it does to clean up
+            task.cancel()
 
 
 _lock = threading.Lock()

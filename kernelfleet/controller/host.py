@@ -49,7 +49,8 @@ class FleetHost:
         self.controller = controller
         self.stop_requested = stop_requested
         self._log_keeper = log_keeper
-        self._stopped = self._complained = False
+        self._stopping: asyncio.Task[None] | None = None
+        self._complained = False
         self._log = controller.log
         self._loop = asyncio.get_running_loop()
         self._look = self._loop.call_later(LOOK_SECONDS, self._look_after_directory)
@@ -156,10 +157,15 @@ class FleetHost:
         self.restore_directory()
 
     async def stop(self) -> None:
-        """End everything; nothing of the fleet is left on disk. Safe to call twice."""
-        if self._stopped:
-            return
-        self._stopped = True
+        """End everything; nothing of the fleet is left on disk.
+
+        Whoever calls it again waits for the same end, and so it is not given up with a caller.
+        """
+        if self._stopping is None:
+            self._stopping = self._loop.create_task(self._stop())
+        await asyncio.shield(self._stopping)
+
+    async def _stop(self) -> None:
         try:
             await self.controller.stop()
         finally:

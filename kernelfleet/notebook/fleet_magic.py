@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
+from kernelfleet.client import ctrl_c
 from kernelfleet.client.client import MultiEngineClient
 from kernelfleet.client.grammar import as_text, parse_targets
 from kernelfleet.client.shell import is_notebook
@@ -243,14 +245,21 @@ def _start_daemon(n: int | None, name: str) -> None:
     command += ["--name", name]
     if n is not None:
         command += ["-n", str(n)]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=START_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise FleetError(f"the fleet was not ready after {START_SECONDS:g} s") from None
-    if done.returncode:
-        raise FleetError((done.stderr or done.stdout).strip() or "the fleet did not start")
+    with (
+        ctrl_c.held() as hold,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as starting,
+        # it ends what it has started; killed, it would leave that
+        hold.giving_up(lambda: starting.send_signal(signal.SIGINT)),
+    ):
+        try:
+            out, complaints = starting.communicate(timeout=START_SECONDS)
+        except subprocess.TimeoutExpired:
+            starting.send_signal(signal.SIGINT)
+            raise FleetError(f"the fleet was not ready after {START_SECONDS:g} s") from None
+    if starting.returncode:
+        raise FleetError((complaints or out).strip() or "the fleet did not start")
 
 
 def _say(text: str) -> None:

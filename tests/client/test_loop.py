@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import threading
 
 import pytest
@@ -87,3 +88,49 @@ def test_what_must_not_be_left_half_done_ends_in_spite_of_an_interrupt(
         thread.run(work(), timeout=0, finish=True)
     assert ended
     loop.release(thread)
+
+
+def test_an_interrupt_gives_up_a_coroutine_and_a_second_one_does_not_break_off_its_end(
+    thread: loop.LoopThread,
+) -> None:
+    main, steps = threading.main_thread().ident, list[str]()
+    assert main is not None
+
+    async def work() -> None:
+        try:
+            signal.pthread_kill(main, signal.SIGINT)
+            await asyncio.sleep(60)
+        finally:
+            steps.append("given up")
+            signal.pthread_kill(main, signal.SIGINT)
+            await asyncio.sleep(0.1)
+            steps.append("cleaned up")
+
+    with pytest.raises(KeyboardInterrupt):
+        thread.run(work())
+    assert steps == ["given up", "cleaned up"]
+    loop.release(thread)
+
+
+def test_the_thread_ends_with_what_still_runs_on_it(thread: loop.LoopThread) -> None:
+    steps = list[str]()
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0)
+            steps.append("cleaned up")
+
+    with pytest.raises(TimeoutError):
+        thread.run(asyncio.wait_for(asyncio.sleep(60), 0.01))
+
+    async def leave() -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work())
+        await asyncio.sleep(0)
+        return task
+
+    task = thread.run(leave())
+    loop.release(thread)
+    assert steps == ["cleaned up"]
+    assert task.cancelled()

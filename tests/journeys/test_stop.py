@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import os
 import random
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -11,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from kernelfleet import Fleet
+from kernelfleet import Fleet, MultiEngineClient
+from kernelfleet.controller.host import FleetHost
 from kernelfleet.errors import ControllerUnreachable, FleetError, FleetStopped, StartError
 from kernelfleet.wire import connection
 from tests.fleets import eventually
@@ -175,3 +181,193 @@ def test_a_start_that_is_interrupted_leaves_nothing(fork: bool) -> None:
         with pytest.raises(KeyboardInterrupt), Fleet(3, fork=fork):
             ctrl_c.join()  # the fleet was faster
         assert_nothing_left(before)
+
+
+class Pressed(KeyboardInterrupt):
+    """What a handler of the user's own raises."""
+
+
+#: Starts and stops fleets while a thread presses Ctrl-C several times; says what is left each time.
+PRESSED = """
+import gc, os, random, signal, sys, threading, time
+import psutil
+from kernelfleet import Fleet
+
+def left():
+    gc.collect()
+    me = psutil.Process()
+    threads = [each.name for each in threading.enumerate()]
+    folder = os.environ["JUPYTER_RUNTIME_DIR"] + "/kernelfleet"
+    return me.num_fds(), threads, [each.name() for each in me.children()], os.listdir(folder)
+
+def keep_pressing(moments):
+    for moment in moments:
+        time.sleep(moment)
+        os.kill(os.getpid(), signal.SIGINT)
+
+where, fork = sys.argv[1], sys.argv[2] == "forked"
+moments = random.Random(2)
+with Fleet(1, fork=fork):
+    pass
+before = left()
+for turn in range(6):
+    fleet = Fleet(2, fork=fork)
+    pauses = [moments.uniform(0.0, 0.4), *(moments.uniform(0.0, 0.1) for _ in range(3))]
+    if where == "stop":
+        fleet.start()
+        pauses[0] = moments.uniform(0.0, 0.05)
+    pressing = threading.Thread(target=keep_pressing, args=[pauses])
+    try:
+        try:
+            pressing.start()
+            fleet.start() if where == "start" else fleet.stop()
+            while pressing.is_alive():
+                time.sleep(0.01)
+        finally:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except KeyboardInterrupt:
+        pass
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    pressing.join()
+    if fleet.running:  # it was faster than the first Ctrl-C
+        fleet.stop()
+    del fleet, pressing
+    for _ in range(100):
+        if left() == before:
+            break
+        time.sleep(0.02)
+    print("clean" if left() == before else left(), flush=True)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+"""
+
+
+@pytest.mark.parametrize("where", ["start", "stop"])
+@pytest.mark.parametrize("manner", ["forked", "spawned"])
+def test_more_than_one_ctrl_c_breaks_off_neither_a_start_nor_a_stop(
+    where: str, manner: str, tmp_path: Path
+) -> None:
+    env = {**os.environ, "JUPYTER_RUNTIME_DIR": str(tmp_path), MARK: f"pressed-{where}-{manner}"}
+    done = subprocess.run(
+        [sys.executable, "-c", PRESSED, where, manner],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == ["clean"] * 6
+    assert list((tmp_path / "kernelfleet").iterdir()) == []
+    assert not marked(env[MARK])
+
+
+def _press_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have SIGINT come while the fleet ends, again and again, to a handler of the user's own."""
+    main = threading.main_thread().ident
+    assert main is not None
+    end = FleetHost._stop
+
+    async def pressed(host: FleetHost) -> None:
+        signal.pthread_kill(main, signal.SIGINT)
+        await asyncio.sleep(0.1)
+        await end(host)
+
+    monkeypatch.setattr(FleetHost, "_stop", pressed)
+    # as whoever has a handler of his own is not waited for
+    monkeypatch.setattr("kernelfleet.client.loop.CLEAN_UP_SECONDS", 0.01)
+
+
+def test_an_end_that_was_broken_off_is_finished_by_the_next_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def own_handler(*_: object) -> None:
+        raise Pressed
+
+    before = take_stock()
+    fleet = Fleet(2)
+    mec = fleet.start()
+    _press_at_the_end(monkeypatch)
+    handler = signal.signal(signal.SIGINT, own_handler)
+    try:
+        with pytest.raises(Pressed):
+            fleet.stop()
+        assert not fleet.running
+        with pytest.raises(FleetError, match="not running"):
+            fleet.client()
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    fleet.stop()
+    with pytest.raises(FleetError):
+        mec.execute("1")
+    del mec
+    assert_nothing_left(before)
+
+
+BROKEN_OFF = """
+import os, signal, sys
+from kernelfleet import Fleet
+fleet = Fleet(2)
+fleet.start()
+import kernelfleet.client.loop, kernelfleet.controller.host as host, asyncio
+kernelfleet.client.loop.CLEAN_UP_SECONDS = 0.01
+end = host.FleetHost._stop
+async def pressed(self):
+    os.kill(os.getpid(), signal.SIGINT)
+    await asyncio.sleep(0.2)
+    await end(self)
+host.FleetHost._stop = pressed
+def own(*_):
+    raise ZeroDivisionError
+signal.signal(signal.SIGINT, own)
+try:
+    fleet.stop()
+except ZeroDivisionError:
+    print("broken off")
+"""
+
+
+def test_an_end_that_was_broken_off_is_finished_with_the_process(tmp_path: Path) -> None:
+    env = {**os.environ, "JUPYTER_RUNTIME_DIR": str(tmp_path), MARK: "broken-off"}
+    done = subprocess.run(
+        [sys.executable, "-c", BROKEN_OFF], env=env, capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("broken off\n", "")
+    assert list((tmp_path / "kernelfleet").iterdir()) == []
+    eventually(lambda: not marked("broken-off"))
+
+
+def test_ctrl_c_gives_up_connecting_to_a_controller_that_does_not_answer(
+    own_fleet: Callable[..., OwnFleet],
+) -> None:
+    fleet = own_fleet(1, transport="unix")
+    assert fleet.process is not None
+    before = take_stock()
+    main = threading.main_thread().ident
+    assert main is not None
+    os.kill(fleet.process.pid, signal.SIGSTOP)
+    began = time.monotonic()
+    timers = [threading.Timer(s, signal.pthread_kill, [main, signal.SIGINT]) for s in (0.3, 0.301)]
+    for timer in timers:
+        timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        MultiEngineClient(fleet.name)
+    for timer in timers:
+        with contextlib.suppress(KeyboardInterrupt):
+            timer.join()
+    assert time.monotonic() - began < 5
+    os.kill(fleet.process.pid, signal.SIGCONT)
+    assert_nothing_left(before)
+
+
+def test_ctrl_c_ends_a_daemon_that_is_being_started(tmp_path: Path) -> None:
+    command = [str(Path(sys.executable).parent / "kernelfleet"), "start", "-n1", "--daemonize"]
+    command += ["--name", "given-up", "--on-start", "import time; time.sleep(60)"]
+    env = {**os.environ, "JUPYTER_RUNTIME_DIR": str(tmp_path), MARK: "given-up"}
+    start = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
+    eventually(lambda: len(marked("given-up")) >= 3)  # this one, the controller, an engine
+    for _ in range(3):
+        start.send_signal(signal.SIGINT)
+        time.sleep(0.02)
+    _, complaints = start.communicate(timeout=15)
+    assert (start.returncode, complaints) == (130, "")
+    assert list((tmp_path / "kernelfleet").iterdir()) == []
+    eventually(lambda: not marked("given-up"), 2)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+from pathlib import Path
+
 import pytest
 
 from kernelfleet import FleetError, FleetNotFound, MultiEngineClient
-from tests.fleets import NAME, SharedFleets
+from kernelfleet.notebook import fleet_magic
+from tests.fleets import NAME, SharedFleets, eventually
 from tests.notebook.conftest import Shell
 
 
@@ -82,3 +87,45 @@ def test_the_status_is_a_table(shell: Shell) -> None:
 def test_nonsense_is_a_usage_error(loaded: Shell, line: str) -> None:
     assert "%fleet" in loaded.run(line)
     assert "mec" not in loaded.ip.user_ns
+
+
+SLOW_START = """#!/bin/sh
+trap 'echo cleaned up >> {note}; exit 130' INT
+echo started > {note}
+while :; do sleep 0.02; done
+"""
+
+
+def test_an_interrupt_ends_the_start_of_a_daemon_and_waits_until_it_has_cleaned_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note, program = tmp_path / "note", tmp_path / "kernelfleet"
+    program.write_text(SLOW_START.format(note=note))
+    program.chmod(0o700)
+    monkeypatch.setattr("sys.executable", str(program))
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def interrupt() -> None:
+        eventually(note.exists)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        fleet_magic._start_daemon(1, "slow")
+    thread.join()
+    assert note.read_text() == "started\ncleaned up\n"
+
+
+def test_a_daemon_that_does_not_come_up_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note, program = tmp_path / "note", tmp_path / "kernelfleet"
+    program.write_text(SLOW_START.format(note=note))
+    program.chmod(0o700)
+    monkeypatch.setattr("sys.executable", str(program))
+    monkeypatch.setattr(fleet_magic, "START_SECONDS", 0.3)
+    with pytest.raises(FleetError, match=r"was not ready after 0\.3 s"):
+        fleet_magic._start_daemon(1, "slow")
+    assert note.read_text() == "started\ncleaned up\n"
