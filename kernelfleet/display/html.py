@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from kernelfleet.results import EngineInfo, ResultList
 
 _MUTED = "opacity:.65"
-_CELL = "text-align:left;padding:.1em .8em .1em 0;vertical-align:top"
+_CELL = "text-align:left;padding:.1em .8em .1em 0;vertical-align:top;white-space:nowrap"
 _FONT = "font-family:var(--jp-code-font-family,monospace);font-size:var(--jp-code-font-size,1em)"
 _PRE = f"margin:0;padding:0;background:none;white-space:pre-wrap;{_FONT}"
 _ID = f"{_FONT};font-weight:bold"

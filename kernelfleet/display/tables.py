@@ -1,8 +1,8 @@
 """The tables of engines: their columns, their units and their words, for text and for HTML.
 
 ``kernelfleet status``, ``%fleet status``, ``mec`` and ``mec.engines()`` all show these columns. A
-value that is not known is a dash. The result id stands before what is running, because that text
-may be long and is cut.
+value that is not known is a dash, and what no engine has (nothing runs, CPU was not measured) takes
+no column.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: What stands for a value that is not known.
 UNKNOWN = "-"
 #: Characters of what an engine runs that a table shows.
-MAX_LABEL = 60
+MAX_LABEL = 50
 
 
 @dataclass(frozen=True)
@@ -93,11 +93,12 @@ COLUMNS: tuple[Column, ...] = (
     # Measuring it takes a moment, so that only those who want it have it measured.
     Column("CPU", lambda engine: percent(engine.cpu_percent), optional=True),
     Column("up", lambda engine: since(engine.started)),
+    Column("result id", lambda engine: _known(engine.result_id), optional=True),
+    Column("running", lambda engine: cut(_known(engine.running)), optional=True),
     Column("kernel", lambda engine: _known(engine.kernel_name)),
     Column("Python", lambda engine: _known(engine.python)),
+    # Last, because it is long and whole: it is there to be copied.
     Column("executable", lambda engine: _known(engine.executable)),
-    Column("result id", lambda engine: _known(engine.result_id)),
-    Column("running", lambda engine: cut(_known(engine.running))),
 )
 
 

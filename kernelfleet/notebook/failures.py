@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any, TypeGuard
 
 from kernelfleet.error_text import format_ids, text_of, without_colours
-from kernelfleet.errors import CompositeError, FleetError, error_text
+from kernelfleet.errors import CallTimeout, CompositeError, FleetError, error_text
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
@@ -102,11 +102,18 @@ def show(shell: Any, error: BaseException, tb: Traceback = None) -> None:
         lines = [*error._render_traceback_(), *hints(error, shell.user_ns)]
     else:
         text = error_text(error) if isinstance(error, FleetError) else type(error).__name__
-        lines = ["\n".join([text, *getattr(error, "__notes__", ())])]
+        lines = ["\n".join([text, *getattr(error, "__notes__", ()), *_where_it_goes_on(error)])]
     lines = [*_frames(shell, error, tb), *lines]
     if str(shell.colors).lower() == "nocolor":
         lines = [without_colours(line) for line in lines]
     shell._showtraceback(type(error), error, lines)
+
+
+def _where_it_goes_on(error: BaseException) -> list[str]:
+    """How to get at the call that goes on after a timeout, whose error has no name here."""
+    if isinstance(error, CallTimeout) and error.pending_result is not None:
+        return ["sys.last_value.pending_result is the call that goes on"]
+    return []
 
 
 def _frames(shell: Any, error: BaseException, tb: Traceback) -> list[str]:

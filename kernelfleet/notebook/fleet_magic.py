@@ -48,7 +48,9 @@ def fleet_parser() -> Parser:
     parser = Parser(prog="%fleet", description="Start, find and manage fleets of engines.")
     verbs = parser.add_subparsers(dest="verb", metavar="|".join(VERBS), title="what it does")
     parsers = {
-        verb: verbs.add_parser(verb, prog=f"%fleet {verb}", description=f"{text}.", help=text)
+        verb: verbs.add_parser(
+            verb, prog=f"%fleet {verb}", description=f"{text[0].upper()}{text[1:]}.", help=text
+        )
         for verb, text in VERBS.items()
     }
     start, connect, attach = parsers["start"], parsers["connect"], parsers["attach"]

@@ -168,7 +168,7 @@ class View:
 
     def _note_status(self, pending: PendingResult, elapsed: float) -> None:
         progress = pending.ask_progress()
-        if progress is not None:
+        if progress is not None and progress["total"]:
             self._unit = progress.get("unit", "engines")
             self._status = _status(pending.method, progress, elapsed)
             self._dirty = True

@@ -24,6 +24,8 @@ def test_an_engine_is_lean_and_private(engine: Engine) -> None:
     assert engine.value("get_ipython().ipython_dir") == str(engine.folder / "ipython")
     assert engine.value("'debugpy' in __import__('sys').modules") is False
     assert engine.value("'sqlite3' in __import__('sys').modules") is False
+    # 37 MB, which the first completion would cost
+    assert engine.value("get_ipython().Completer.use_jedi") is False
     threads = engine.value("[t.name for t in __import__('threading').enumerate()]")
     assert "Shell channel" not in threads
 

@@ -198,8 +198,9 @@ def test_collapsing_can_be_switched_off_for_a_cell_and_for_all(shell: Shell) -> 
 
 
 def test_a_timeout_ends_the_cell_and_not_the_work(shell: Shell, gate: Gate) -> None:
-    shell.run(f"%%px --timeout 0.2\n{gate.code}")
+    out = shell.run(f"%%px --timeout 0.2\n{gate.code}")
     assert isinstance(shell.error, CallTimeout)
+    assert "sys.last_value.pending_result is the call that goes on" in out
     gate.open()
     assert shell.error.pending_result.wait(30)
 
