@@ -30,9 +30,15 @@ from kernelfleet.client.targets import (
     resolve,
 )
 from kernelfleet.client.transport import SocketTransport, Transport
-from kernelfleet.errors import CallTimeout, CompositeError, FleetNotFound, SerializationError
+from kernelfleet.errors import (
+    CallTimeout,
+    CompositeError,
+    ControllerUnreachable,
+    FleetNotFound,
+    SerializationError,
+)
 from kernelfleet.wire import connection as fleets
-from kernelfleet.wire import pythons
+from kernelfleet.wire import pythons, versions
 
 JsonDict = dict[str, Any]
 Watch = Callable[[PendingResult, float | None], None]
@@ -304,6 +310,7 @@ def _find(address: Address) -> tuple[fleets.FleetFile, str]:
         host, port = address
         fleet = fleets.find_by_address(host, port)
         assert fleet.tcp is not None
+        _check_version(fleet)
         return fleet, fleet.tcp
     elif isinstance(address, str | os.PathLike):
         fleet = fleets.read(address)
@@ -311,6 +318,7 @@ def _find(address: Address) -> tuple[fleets.FleetFile, str]:
         raise TypeError(
             f"an address is a fleet's name, (host, port) or a path, not {type(address).__name__}"
         )
+    _check_version(fleet)
     ipc = fleet.ipc
     if ipc is not None and fleet.tcp is not None and not os.path.exists(ipc.removeprefix("ipc://")):
         ipc = None  # somebody has deleted it; the fleet may well be there
@@ -320,3 +328,11 @@ def _find(address: Address) -> tuple[fleets.FleetFile, str]:
             f"the fleet {fleet.name!r} takes no clients: it is embedded in pid {fleet.pid}"
         )
     return fleet, url
+
+
+def _check_version(fleet: fleets.FleetFile) -> None:
+    """Refuse a fleet of another protocol before anything is said to it, in clear words."""
+    there = versions.Installed(fleet.kernelfleet, fleet.version)
+    reason = versions.why_not(there, versions.HERE, fleet.name)
+    if reason is not None:
+        raise ControllerUnreachable(reason)

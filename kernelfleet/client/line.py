@@ -16,10 +16,11 @@ from zmq.utils.monitor import parse_monitor_message
 
 from kernelfleet.client.reachability import Phase
 from kernelfleet.wire.codec import BadMessage, Codec
-from kernelfleet.wire.connection import PROTOCOL_VERSION, FleetFile
+from kernelfleet.wire.connection import FleetFile
 from kernelfleet.wire.handshake import PLAIN_USERNAME, line_codecs, new_nonce, plain_password
 from kernelfleet.wire.parts import OVERHEAD_BYTES, Incoming, Outgoing, frame_limit
 from kernelfleet.wire.pump import SocketPump
+from kernelfleet.wire.versions import HERE
 
 JsonDict = dict[str, Any]
 
@@ -83,7 +84,7 @@ class Line:
         self._monitor = SocketPump(place.loop, monitor, self._on_monitor, copy=True)
         self._pump = SocketPump(place.loop, socket, self._on_frames)
         socket.connect(place.url)
-        hello = {"type": "hello", "version": PROTOCOL_VERSION}
+        hello = {"type": "hello", "version": HERE.protocol, "kernelfleet": HERE.kernelfleet}
         self.send({**hello, "client": place.client_id, "nonce": self._nonce}, [])
 
     def send(self, head: JsonDict, frames: list[Any]) -> None:

@@ -36,7 +36,7 @@ from kernelfleet.controller.limits import Limits
 from kernelfleet.controller.requests import Request
 from kernelfleet.controller.roster import Roster
 from kernelfleet.wire.blocks import available, frame_bytes
-from kernelfleet.wire.connection import PROTOCOL_VERSION
+from kernelfleet.wire.versions import HERE
 
 JsonDict = dict[str, Any]
 
@@ -77,7 +77,8 @@ class Controller:
         self.clients.add(client_id, peer)
         return {
             "type": "welcome",
-            "version": PROTOCOL_VERSION,
+            "version": HERE.protocol,
+            "kernelfleet": HERE.kernelfleet,
             "boot": self.boot,
             "shares_memory": available(),
             "message_bytes": self.limits.message_bytes,

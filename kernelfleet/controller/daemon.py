@@ -17,6 +17,7 @@ from typing import Any
 
 import zmq
 
+from kernelfleet import __version__
 from kernelfleet.controller.host import FleetHost
 from kernelfleet.controller.options import HostOptions
 from kernelfleet.controller.server import Server
@@ -130,6 +131,7 @@ async def _serve_host(
         host=platform.node(),
         started=time.time(),
         key=secrets.token_hex(32),
+        kernelfleet=__version__,
     )
     server = Server(host.controller, context, fleet, log)
     try:

@@ -18,6 +18,7 @@ from typing import Any, Self
 
 import zmq
 
+from kernelfleet import __version__
 from kernelfleet.controller.controller import Controller
 from kernelfleet.controller.launcher import Launcher
 from kernelfleet.controller.limits import make_limits
@@ -138,6 +139,7 @@ class FleetHost:
             started=time.time(),
             key=key,
             embedded=options.embedded,
+            kernelfleet=__version__,
         )
 
     def restore_directory(self) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import os
 from pathlib import Path
 
+from kernelfleet import __version__
 from kernelfleet.controller.bootstrap import bootstrap_request
 from kernelfleet.controller.dialects import answered
 from kernelfleet.controller.engine import Engine
@@ -21,6 +22,11 @@ from kernelfleet.wire.private import open_any
 HEARING_SECONDS = 0.1
 #: What a Python kernel of any environment tells of itself.
 FACTS = ("python", "executable", "host", "no_functions")
+#: An installation that was changed while a fleet runs gives its new engines other modules.
+REPLACED = (
+    "a new engine would run kernelfleet {there}, and this fleet runs {here}: the installation was "
+    "changed meanwhile; start the fleet afresh"
+)
 #: How much of a log is shown.
 TAIL_CHARACTERS = 2000
 
@@ -30,7 +36,7 @@ async def introduce(engine: Engine, n_engines: int, on_start: str | None) -> Non
 
     Raises:
         ConnectionError: it died.
-        StartError: its ``on_start`` code failed.
+        StartError: its ``on_start`` code failed, or it is of another version of kernelfleet.
     """
     if engine.native:
         identity = {"engine_id": engine.id, "n_engines": n_engines}
@@ -38,6 +44,8 @@ async def introduce(engine: Engine, n_engines: int, on_start: str | None) -> Non
         setup = {**identity, **probe.fields()}
         reply = await engine.ask("shell", "fleet_setup_request", setup)
         engine.info = reply.content
+        if (version := reply.content.get("kernelfleet")) != __version__:
+            raise StartError(REPLACED.format(there=version, here=__version__))
         engine.shares_memory = bool(reply.content.get("shares_memory"))
         assert engine.welcome is not None
         await engine.welcome

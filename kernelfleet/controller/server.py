@@ -28,14 +28,14 @@ import zmq
 from zmq.auth.asyncio import AsyncioAuthenticator
 
 from kernelfleet.controller.controller import Controller
-from kernelfleet.controller.heads import shown
 from kernelfleet.controller.limits import max_descriptors
 from kernelfleet.controller.peers import Line, WirePeer
 from kernelfleet.controller.strangers import Door, Strangers, listen
 from kernelfleet.wire.blocks import Block, LostBlock, from_frames, probe_succeeds
 from kernelfleet.wire.codec import BadMessage, Codec
-from kernelfleet.wire.connection import DEFAULT_PORT, PROTOCOL_VERSION, FleetFile
+from kernelfleet.wire.connection import DEFAULT_PORT, FleetFile
 from kernelfleet.wire.handshake import (
+    MAX_NAME_CHARACTERS,
     PLAIN_USERNAME,
     line_codecs,
     new_nonce,
@@ -45,6 +45,7 @@ from kernelfleet.wire.handshake import (
 from kernelfleet.wire.parts import IPC_FRAME_BYTES, OVERHEAD_BYTES, TCP_FRAME_BYTES, Left
 from kernelfleet.wire.private import close_to_others
 from kernelfleet.wire.pump import SocketPump
+from kernelfleet.wire.versions import HERE, Installed, why_not
 
 JsonDict = dict[str, Any]
 
@@ -76,7 +77,7 @@ class Server:
         self._controller, self._context, self._log = controller, context, log
         self._loop = asyncio.get_running_loop()
         self._limits = controller.limits
-        self._key = bytes.fromhex(fleet.key)
+        self._name, self._key = fleet.name, bytes.fromhex(fleet.key)
         self._codec = Codec(self._key)
         self._peers: dict[str, WirePeer] = {}
         self._lines: dict[tuple[SocketPump, bytes], Line] = {}
@@ -241,11 +242,7 @@ class Server:
 
     def _hello(self, pump: SocketPump, identity: bytes, head: JsonDict) -> None:
         """Make a line, which is nobody's until it is opened with its own keys."""
-        if head["type"] == "hello" and head.get("version") != PROTOCOL_VERSION:
-            reason = (
-                f"the controller speaks version {PROTOCOL_VERSION} of the protocol, this client "
-                f"{shown(head.get('version'))}: use the same kernelfleet on both sides"
-            )
+        if head["type"] == "hello" and (reason := self._why_not_together(head)):
             self._answer(pump, identity, {"type": "refused", "reason": reason})
             return
         client_id, nonce = read_hello(head)
@@ -260,6 +257,15 @@ class Server:
             del self._unopened[oldest], self._lines[oldest]
         answer = {"type": "challenge", "nonce": nonce, "challenge": challenge}
         self._answer(pump, identity, answer)
+
+    def _why_not_together(self, head: JsonDict) -> str | None:
+        """What the versions of a client have against it."""
+        protocol, version = head.get("version"), head.get("kernelfleet")
+        if not isinstance(protocol, int) or isinstance(protocol, bool):
+            protocol = 0
+        known = isinstance(version, str) and len(version) < MAX_NAME_CHARACTERS
+        client = Installed(str(version) if known else "", protocol)
+        return why_not(HERE, client, self._name)
 
     def _answer(self, pump: SocketPump, identity: bytes, head: JsonDict) -> None:
         with contextlib.suppress(zmq.ZMQError):  # it has gone meanwhile

@@ -22,6 +22,7 @@ import zmq
 from ipykernel.ipkernel import IPythonKernel
 from traitlets import Float
 
+from kernelfleet import __version__
 from kernelfleet.engine import asyncio_run, debugging, execution, history, interrupts
 from kernelfleet.engine.calls import call
 from kernelfleet.engine.namespace import Namespace
@@ -198,6 +199,7 @@ class EngineKernel(IPythonKernel):
             shares_memory=self._shares_memory,
             pid=os.getpid(),
             python=VERSION,
+            kernelfleet=__version__,
             executable=sys.executable,
             host=socket.gethostname(),
         )

@@ -40,8 +40,8 @@ from kernelfleet.wire.private import (
     try_lock,
     write_private,
 )
+from kernelfleet.wire.versions import PROTOCOL_VERSION
 
-PROTOCOL_VERSION = 3
 DEFAULT_NAME = "default"
 DEFAULT_PORT = 10105
 
@@ -69,6 +69,7 @@ class FleetFile:
     embedded: bool = False
     sockets_dir: str | None = None
     version: int = PROTOCOL_VERSION
+    kernelfleet: str = ""
 
     @property
     def path(self) -> Path:
@@ -310,8 +311,7 @@ def read(name_or_path: str | os.PathLike[str]) -> FleetFile:
     Raises:
         FleetNotFound: there is none, or it is not readable.
     """
-    text = os.fspath(name_or_path)
-    by_path = os.sep in text or text.endswith(".json")
+    by_path = os.sep in (text := os.fspath(name_or_path)) or text.endswith(".json")
     path = Path(text) if by_path else fleet_dir(text) / "fleet.json"
     try:
         # By name, it must be ours: its controller sends us pickles. A path is the caller's word.

@@ -18,8 +18,9 @@ from kernelfleet.client.line import Line, Place
 from kernelfleet.client.loop import LoopThread
 from kernelfleet.client.reachability import Phase
 from kernelfleet.wire.codec import Codec
-from kernelfleet.wire.connection import PROTOCOL_VERSION, FleetFile
+from kernelfleet.wire.connection import FleetFile
 from kernelfleet.wire.handshake import PLAIN_USERNAME, line_codecs, plain_password
+from kernelfleet.wire.versions import PROTOCOL_VERSION
 from tests.fleets import eventually
 
 KEY = b"\xab" * 32

@@ -25,10 +25,11 @@ from kernelfleet.controller.links import Links
 from kernelfleet.controller.roster import Roster
 from kernelfleet.controller.server import Server
 from kernelfleet.wire.codec import BadMessage, Codec
-from kernelfleet.wire.connection import PROTOCOL_VERSION, FleetFile
+from kernelfleet.wire.connection import FleetFile
 from kernelfleet.wire.handshake import line_codecs
 from kernelfleet.wire.jupyter import make_session
 from kernelfleet.wire.parts import IPC_FRAME_BYTES, Incoming
+from kernelfleet.wire.versions import PROTOCOL_VERSION
 
 KEY = "ab" * 32
 JsonDict = dict[str, Any]

@@ -8,7 +8,6 @@ from typing import Any
 import zmq
 
 from kernelfleet.wire.codec import Codec
-from kernelfleet.wire.connection import PROTOCOL_VERSION
 from kernelfleet.wire.handshake import (
     PLAIN_USERNAME,
     LineCodecs,
@@ -16,6 +15,7 @@ from kernelfleet.wire.handshake import (
     new_nonce,
     plain_password,
 )
+from kernelfleet.wire.versions import PROTOCOL_VERSION
 
 JsonDict = dict[str, Any]
 

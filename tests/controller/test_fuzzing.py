@@ -25,8 +25,8 @@ from hypothesis import strategies as st
 
 from kernelfleet.wire.blocks import Block, available
 from kernelfleet.wire.codec import BadMessage, Codec
-from kernelfleet.wire.connection import PROTOCOL_VERSION
 from kernelfleet.wire.handshake import line_codecs
+from kernelfleet.wire.versions import PROTOCOL_VERSION
 from tests.controller.fuzzing import any_json, any_message, changed, spoilt
 from tests.controller.simulated import KEY, Fleet, SimulatedClient
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from kernelfleet.controller.introduction import TAIL_CHARACTERS, why_it_failed
+from kernelfleet import __version__
+from kernelfleet.controller.introduction import TAIL_CHARACTERS, introduce, why_it_failed
+from kernelfleet.errors import StartError
 
 GREETING = "NOTE: Ctrl-C will not work.\n\nTo connect:\n    --existing /run/e0.json\n"
 
@@ -59,3 +62,11 @@ def test_a_kernel_that_may_not_know_unix_sockets_is_told_with_the_way_out(tmp_pa
     assert told.endswith("starting; perhaps it does not know them; its last words:\nbad transport")
     answered = engine(info={"language_info": {}})
     assert trial not in why_it_failed(answered, TimeoutError(), 60.0, log, trial)
+
+
+def test_an_engine_of_another_kernelfleet_is_refused_as_the_installation_was_changed() -> None:
+    async def ask(*_: object) -> Any:
+        return SimpleNamespace(content={"status": "ok", "kernelfleet": "9.9.9"})
+
+    with pytest.raises(StartError, match=rf"would run kernelfleet 9.9.9, and .* {__version__}"):
+        asyncio.run(introduce(engine(native=True, ask=ask), 1, None))

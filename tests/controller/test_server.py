@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 import zmq
 
+from kernelfleet import __version__
 from kernelfleet.controller import server as server_module
 from kernelfleet.controller.limits import Limits
 from kernelfleet.controller.peers import WirePeer
 from kernelfleet.controller.server import Server
 from kernelfleet.wire.codec import Codec
-from kernelfleet.wire.connection import PROTOCOL_VERSION, FleetFile
+from kernelfleet.wire.connection import FleetFile
+from kernelfleet.wire.versions import PROTOCOL_VERSION
 from tests.controller.talk import Talk
 from tests.fleets import until
 
@@ -102,14 +104,16 @@ def test_a_request_that_arrives_twice_is_handled_once(
     assert [head["n"] for head in serve(context, tmp_path, test).handled] == [1, 2]
 
 
-def test_another_version_of_the_protocol_is_refused_with_both_numbers(
-    context: zmq.Context[Any], tmp_path: Path
+@pytest.mark.parametrize("version", ["9.9.9", None, 7, "x" * 1000])
+def test_another_version_of_the_protocol_is_refused_with_both_versions(
+    context: zmq.Context[Any], tmp_path: Path, version: object
 ) -> None:
     async def test(_: Server, talk: Talk) -> None:
-        talk.send({**talk.hello, "version": 999})
+        talk.send({**talk.hello, "version": 999, "kernelfleet": version})
         reason = (await talk.receive("refused"))["reason"]
-        assert "999" in reason
-        assert f"version {PROTOCOL_VERSION}" in reason
+        named = version if version == "9.9.9" else "(unknown)"
+        assert f"this client kernelfleet {named}, protocol 999" in reason
+        assert f"runs kernelfleet {__version__}, protocol {PROTOCOL_VERSION}" in reason
 
     assert not serve(context, tmp_path, test).peers
 
@@ -119,7 +123,10 @@ def test_the_old_protocol_is_refused_in_its_own_words(
 ) -> None:
     async def test(_: Server, talk: Talk) -> None:
         talk.send({"type": "hello", "version": 1, "ack": 0})
-        assert "this client 1" in (await talk.receive("refused"))["reason"]
+        assert (
+            "this client kernelfleet (unknown), protocol 1:"
+            in (await talk.receive("refused"))["reason"]
+        )
 
     assert not serve(context, tmp_path, test).peers
 

@@ -11,9 +11,9 @@ import zmq
 
 from kernelfleet.wire import connection
 from kernelfleet.wire.codec import Codec
-from kernelfleet.wire.connection import PROTOCOL_VERSION
 from kernelfleet.wire.handshake import PLAIN_USERNAME, line_codecs, plain_password
 from kernelfleet.wire.parts import IPC_FRAME_BYTES, Incoming, Outgoing
+from kernelfleet.wire.versions import PROTOCOL_VERSION
 
 JsonDict = dict[str, Any]
 

@@ -104,6 +104,18 @@ def test_another_server_key_is_refused_by_name(changed: Callable[..., Path]) -> 
         MultiEngineClient(changed(ipc=None, server_public_key=public.decode()))
 
 
+@pytest.mark.parametrize(
+    ("version", "what_to_do"),
+    [(999, "pip install 'kernelfleet==9.9.9' here"), (1, "`kernelfleet stop shared`")],
+)
+def test_a_fleet_of_another_version_is_refused_with_both_versions_and_what_to_do(
+    changed: Callable[..., Path], version: int, what_to_do: str
+) -> None:
+    path = changed(version=version, kernelfleet="9.9.9")
+    with refused(f"runs kernelfleet 9.9.9, protocol {version}, and this client.*{what_to_do}"):
+        MultiEngineClient(path)
+
+
 def test_a_server_that_is_no_controller_is_refused_by_name(changed: Callable[..., Path]) -> None:
     context: zmq.Context[Any] = zmq.Context()
     socket = context.socket(zmq.ROUTER)
