@@ -8,7 +8,8 @@ Where things are::
     and beside it      registration  usage
     results            pending  future  waiting  decode  progress
     map and executor   mapping  executor  tasks  pairing
-    beneath them       dispatch  batches  batch_requests  outcomes  schedule  partition
+    beneath them       dispatch  batches  batch_requests  outcomes  supply  schedule  partition
+    on an engine       nested
     the connection     connection  transport  line  reachability  loop
     around it          fleet (an embedded one)  shell (IPython)  ctrl_c
 """

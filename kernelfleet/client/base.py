@@ -21,6 +21,7 @@ from kernelfleet.client import loop as loop_thread
 from kernelfleet.client.connection import Connection, OnOutput, close_when_collected
 from kernelfleet.client.decode import Reader
 from kernelfleet.client.line import Place
+from kernelfleet.client.nested import refuse_to_wait_for_itself
 from kernelfleet.client.pending import PendingResult
 from kernelfleet.client.targets import (
     Targets,
@@ -204,6 +205,8 @@ class BaseClient:
         progress: bool | None = None,
     ) -> Any:
         """Send a request, and wait for its value or hand out the PendingResult."""
+        if blocks:
+            self._refuse_to_wait_for_itself(targets, str(head["verb"]))
         result_id = self._connection.next_result_id()
         head = {
             "type": "request", "targets": targets, "result_id": result_id, "decode": decode, **head,
@@ -230,6 +233,10 @@ class BaseClient:
         except KeyboardInterrupt as interrupt:
             _settle(pending, interrupt)
             raise
+
+    def _refuse_to_wait_for_itself(self, targets: list[int], method: str) -> None:
+        """On an engine that is among the targets: before anything is sent."""
+        refuse_to_wait_for_itself(self._connection, targets, method)
 
     def _watch(self, progress: bool | None) -> Watch | None:
         """What waits for a call and shows it meanwhile; None just waits."""

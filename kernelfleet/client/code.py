@@ -66,6 +66,8 @@ class CodeVerbs(BaseClient):
     ) -> Any:
         """Run a cell, or with ``script_path`` in the content a script."""
         blocks, ids = self._blocks(block, timeout), self._resolve(targets)
+        if blocks:
+            self._refuse_to_wait_for_itself(ids, "execute")
         if blocks and on_output is None and shells.shows_live():
             shows = self.progress if progress is None else check_block(progress, "progress")
             return shells.execute_live(self, content, label, ids, timeout, shows)

@@ -83,6 +83,8 @@ class Connection:
         self.where = where
         self.roster = Roster()
         self.fleet: JsonDict = {}
+        #: Which engine of this fleet this process is, or None; not known before it is asked.
+        self.own_engine: tuple[int | None] | None = None
         self._thread = thread
         self._transport: Transport | None = None
         self._waiting: dict[int, _Waiting] = {}

@@ -276,7 +276,10 @@ class DataVerbs(BaseClient):
             )  # fmt: skip
             return pending
 
-        return self._wait_showing(begin, timeout, None) if blocks else begin(None)
+        if not blocks:
+            return begin(None)
+        self._refuse_to_wait_for_itself(ids, "apply")
+        return self._wait_showing(begin, timeout, None)
 
     def keys(
         self,

@@ -160,6 +160,11 @@ class Reader:
         return values
 
 
+def tells_failure(reply: Reply) -> bool:
+    """Whether the controller refused the request, or a target failed; decodes nothing."""
+    return "refused" in reply.head or not all(r["ok"] for r in reply.head.get("results", ()))
+
+
 def _as_value(failure: Failure) -> Exception:
     """The exception of a failed target, in the place of its value."""
     failure.note_traceback(failure.tag)

@@ -20,11 +20,13 @@ from concurrent.futures import CancelledError, Future
 from typing import Any
 
 from kernelfleet.client.batch_requests import BatchRequests
-from kernelfleet.client.batches import Backlog, Batch, Item, Outcome, Printed, Source
+from kernelfleet.client.batches import Batch, Item, Outcome, Printed, Source
 from kernelfleet.client.connection import Connection, OnOutput, Reply, raise_if_refused
 from kernelfleet.client.decode import engine_error, unreadable
+from kernelfleet.client.nested import own_engine, run_here, would_wait_for_itself
 from kernelfleet.client.outcomes import read_outcomes
 from kernelfleet.client.schedule import BUDGET_SECONDS, Assignment, BatchSizer
+from kernelfleet.client.supply import Supply
 from kernelfleet.errors import (
     EngineDied,
     FleetError,
@@ -80,7 +82,10 @@ class Dispatcher:
         now = list(engines())
         self.printed = Printed()
         self._keeps_output, self._on_output = keeps_output, on_output
-        self.assignment: Assignment[Batch] = Assignment(now)
+        #: Which of the engines we are on ourselves; see ``_help``.
+        self._own = own if (own := own_engine(connection)) in now else None
+        self._helped = 0
+        self.assignment: Assignment[Batch] = Assignment(now, self._own)
         #: Held while a batch goes out, so that whoever holds it knows where each item is.
         self.sending = threading.RLock()
         #: Why nothing can be sent any more, if that has nothing to do with any item.
@@ -94,7 +99,8 @@ class Dispatcher:
         )  # fmt: skip
         self._steal = steal
         self._sizer = BatchSizer(max(1, len(now)), chunksize)
-        self._backlog = Backlog()
+        self._supply = Supply(source, self._sizer)
+        self._backlog = self._supply.backlog
         self._events: queue.SimpleQueue[tuple[Batch, Future[Reply]] | None] = queue.SimpleQueue()
         self._dropping = False
         self._last_death: EngineDied | None = None
@@ -106,10 +112,10 @@ class Dispatcher:
         """Send batches while there are items and engines with room for them."""
         self._look_who_is_there()
         while not self._dropping:
-            batch = self._next_batch()
-            if batch is None:
+            next_one = self._supply.next(self.assignment)
+            if next_one is None:
                 break
-            self._send_what_is_wanted(batch)
+            self._send_what_is_wanted(self._requests.batch(*next_one))
         self._fail_what_nobody_can_run()
         if self._steal and not self._dropping:
             self._take_back()
@@ -126,6 +132,8 @@ class Dispatcher:
 
     def step(self, timeout: float | None = None) -> bool:
         """Wait for one event and deal with it; False if ``timeout`` seconds passed without one."""
+        if self._own is not None and timeout is None and self._events.empty():
+            self._help(self._own)
         try:
             event = self._events.get(timeout=timeout)
         except queue.Empty:
@@ -188,31 +196,6 @@ class Dispatcher:
             if engines is not None and not engines & here:
                 gone = self._last_death or self._gone(min(engines))
                 self._fail(self._backlog.clear(engines.__eq__), gone)
-
-    def _next_batch(self) -> Batch | None:
-        batch = self._from_backlog()
-        while batch is None:
-            engine = self.assignment.next_engine()
-            if engine is None:
-                return None
-            items = self._source.take(self._sizer.size(engine, self._source.remaining))
-            if not items:
-                return None
-            if not any(item.alone or item.engines is not None for item in items):
-                return self._requests.batch(engine, items)
-            self._backlog.put(items)
-            batch = self._from_backlog()
-        return batch
-
-    def _from_backlog(self) -> Batch | None:
-        """What waits again and may run on an engine with room."""
-        for engines, count in self._backlog.waiting():
-            engine = self.assignment.next_engine(engines)
-            if engine is not None:
-                more = (self._source.remaining or 0) if engines is None else 0
-                size = self._sizer.size(engine, count + more)
-                return self._requests.batch(engine, self._backlog.take(engines, size))
-        return None
 
     def _send_what_is_wanted(self, batch: Batch) -> None:
         unwanted = []
@@ -288,6 +271,34 @@ class Dispatcher:
         except FleetError:
             return  # the connection is gone; the batch's own future says so
 
+    # -- on an engine of our own fleet ----------------------------------------------------------
+
+    def _help(self, own: int) -> None:
+        """Do something ourselves rather than wait for an engine that may be waiting for us.
+
+        What waits is taken back. If that shows our own engine to be at work, which then is what
+        waits for this call, batches are run here; others that are at work are tried now and then.
+        """
+        assignment = self.assignment
+        own_is_at_work = own in assignment.occupied
+        items = self._supply.for_engine(own) if own_is_at_work else []
+        if items:
+            batch = self._requests.batch(own, items)
+            batch.with_function = True  # what went to its queue may have been taken back
+            assignment.add(own, batch)
+            self._events.put((batch, run_here(self._requests.encode(batch)[1])))
+            self._helped += 1
+            if self._helped & (self._helped - 1) == 0:  # each time twice as many batches later
+                assignment.occupied.clear()
+            return
+        for batch in assignment.in_flight():
+            if not batch.taken_back:
+                batch.taken_back = True
+                self._cancel(batch, interrupt=False)
+        if own_is_at_work and not assignment.in_flight() and len(self._backlog):
+            self._fail(self._backlog.clear(), would_wait_for_itself(own))
+            self.wake()
+
     # -- events ---------------------------------------------------------------------------------
 
     def _take(self, batch: Batch, future: Future[Reply]) -> None:
@@ -323,6 +334,7 @@ class Dispatcher:
         elif isinstance(error, CancelledError) and batch.taken_back and not self._dropping:
             if was_first:
                 self.assignment.occupied.add(batch.engine)
+            self._requests.not_sent(batch)
             self._put_back(batch.items, first=True)
         else:
             if isinstance(error, TimeoutError) and batch.items[0].timeout is not None:

@@ -239,6 +239,9 @@ class MapResult(PendingResult):
         """What the items of finished batches have printed, by engine."""
         return dict(self._run.dispatcher.printed.texts[stream])
 
+    def _refuse_what_never_ends(self) -> None:
+        """It ends: on an engine the map runs items itself."""
+
     def _has_begun(self) -> bool:
         if self._run.values or self._run.failures:
             return True

@@ -12,13 +12,15 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
 from kernelfleet.client import ctrl_c
 from kernelfleet.client import future as interruptible
 from kernelfleet.client.connection import Connection, Reply
-from kernelfleet.client.decode import Reader
+from kernelfleet.client.decode import Reader, tells_failure
+from kernelfleet.client.nested import refuse_to_wait_for_itself
 from kernelfleet.error_text import format_ids
 from kernelfleet.errors import CallTimeout, CompositeError, InvalidDeferredID
 from kernelfleet.wire.printed import printed
@@ -69,7 +71,7 @@ class PendingResult(interruptible.Future[Any]):
     def set_result(self, result: Reply) -> None:
         """The reply is there; for the connection, on its thread."""
         self._reply = result
-        if _tells_failure(result):
+        if tells_failure(result):
             super().set_exception(_CallFailed())
         else:
             super().set_result(None)
@@ -165,6 +167,7 @@ class PendingResult(interruptible.Future[Any]):
     ) -> Any:
         """Like ``result``; the waiting is done by ``watch(self, timeout)``, which may show it."""
         self._check_flushed()
+        self._refuse_what_never_ends()
         with ctrl_c.kept():
             watch(self, timeout)
         if not self.done():
@@ -184,11 +187,14 @@ class PendingResult(interruptible.Future[Any]):
         """Wait for the reply, or for word that there will be none; False if it did not come."""
         if not self.done():
             self._connection.check_process()
-        try:
+            if timeout is None or timeout > 0:  # else it is a look
+                self._refuse_what_never_ends()
+        with suppress(TimeoutError):
             super().exception(timeout)
-        except TimeoutError:
-            return self.done()
-        return True
+        return self.done()
+
+    def _refuse_what_never_ends(self) -> None:
+        refuse_to_wait_for_itself(self._connection, self._targets, self._method)
 
     def _fetch(self) -> Any:
         with self._lock:
@@ -251,7 +257,7 @@ class PendingResult(interruptible.Future[Any]):
         return progress is not None and bool(progress["begun"])
 
     def failed(self) -> bool:
-        """Whether it has ended with an error; never blocks, and decodes nothing."""
+        """Whether it has ended with an error; decodes nothing."""
         return self.done() and super().exception(0) is not None
 
     def cancelled(self) -> bool:
@@ -319,12 +325,12 @@ class PendingResult(interruptible.Future[Any]):
 
     def _ask_about(self, result_id: str, *, brief: bool) -> JsonDict | None:
         asked = {"result_id": result_id, "brief": brief}
-        try:
-            reply = self._connection.call("progress", PROGRESS_SECONDS, **asked)
-        except (TimeoutError, ConnectionError):
-            return None
-        value: JsonDict | None = reply.head["value"]
-        return value
+        with suppress(TimeoutError, ConnectionError):
+            value: JsonDict | None = self._connection.call(
+                "progress", PROGRESS_SECONDS, **asked
+            ).head["value"]
+            return value
+        return None
 
     # -- callbacks and asyncio ------------------------------------------------------------------
 
@@ -393,8 +399,3 @@ class PendingResult(interruptible.Future[Any]):
         )
         value = reply.head["value"]
         return value["dropped"], value["interrupted"]
-
-
-def _tells_failure(reply: Reply) -> bool:
-    """Whether the controller refused the request, or a target failed."""
-    return "refused" in reply.head or not all(r["ok"] for r in reply.head.get("results", ()))

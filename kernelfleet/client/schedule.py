@@ -84,12 +84,15 @@ class BatchSizer:
 class Assignment(Generic[B]):
     """Which batches each engine has, oldest first; the first of them runs."""
 
-    def __init__(self, engines: Iterable[int], depth: int = DEPTH) -> None:
+    def __init__(self, engines: Iterable[int], own: int | None = None) -> None:
         self._batches: dict[int, list[B]] = {engine: [] for engine in engines}
         self._open = set(self._batches)
-        self._depth = depth
+        self._depth = DEPTH if own is None else 1
         #: Engines that work for somebody else just now, as far as is known.
         self.occupied: set[int] = set()
+        #: The one that we are on ourselves. If it is at work, that is what waits for us: then we
+        #: do what those would be given that are at work for others, and they get nothing.
+        self.own = own
 
     @property
     def engines(self) -> list[int]:
@@ -129,6 +132,8 @@ class Assignment(Generic[B]):
     def next_engine(self, among: Iterable[int] | None = None) -> int | None:
         """The engine to give the next batch: the one with least to do, if it has room."""
         able = self.engines if among is None else [e for e in among if e in self._open]
+        if self.own in self.occupied:
+            able = [engine for engine in able if engine not in self.occupied]
         room = [engine for engine in able if len(self._batches[engine]) < self._depth]
 
         def load(engine: int) -> tuple[int, bool]:

@@ -241,6 +241,14 @@ def _has_run(result: JsonDict) -> bool:
     return bool(result["ok"]) or result.get("error", {}).get("ename") not in unrun
 
 
+def locate(controller: Controller, _client: str, head: JsonDict) -> Answer:
+    """Which engine a process is that carries this mark (``wire/marks.py``); its pid, if known."""
+    engine = controller.roster.marked(head["mark"])
+    if engine is None or engine.incarnation is None:
+        return {"value": {"engine": None, "pid": None}}, []
+    return {"value": {"engine": engine.id, "pid": engine.incarnation.pid}}, []
+
+
 async def peek(controller: Controller, _client: str, head: JsonDict) -> Answer:
     """Read variables at once, from busy engines too."""
     found = controller.find_engines(head["targets"])
@@ -387,7 +395,7 @@ CALLS: dict[str, Call] = {
     call.__name__: call
     for call in (
         ping, engines, queue_status, clear_queue, get_result, cancel, interrupt, restart, kill,
-        scale, attach, progress, peek, names, complete, inspect, input_reply, set_properties,
-        get_properties, has_properties, del_properties, clear_properties, shutdown,
+        scale, attach, progress, locate, peek, names, complete, inspect, input_reply,
+        set_properties, get_properties, has_properties, del_properties, clear_properties, shutdown,
     )
 }  # fmt: skip

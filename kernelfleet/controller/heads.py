@@ -109,6 +109,7 @@ CALLS: Mapping[str, Mapping[str, Kind]] = {
     "scale": {"engines": ANYTHING},  # the call itself says what a fleet can be
     "attach": {"of": TEXT, "stream": FLAG},
     "progress": {"result_id": TEXT, "brief": FLAG},
+    "locate": {"mark": TEXT},
     "peek": {"targets": TARGETS, "names": TEXTS},
     "names": {"targets": TARGETS},
     "complete": {"engine": INTEGER, "code": TEXT, "cursor_pos": SIZE},

@@ -355,6 +355,10 @@ class Roster:
         if engine is not None:
             engine.take(channel, message)
 
+    def marked(self, mark: str) -> Engine | None:
+        """The engine whose present process carries this mark, which is its session."""
+        return self._by_session.get(mark)
+
     def _changed(self) -> None:
         """Tell engines and clients who is there now."""
         count = len(self.ids)

@@ -22,6 +22,11 @@ def added_to(environment: Mapping[str, str], mark: str) -> dict[str, str]:
     return {**environment, VARIABLE: f"{before},{mark}" if before else mark}
 
 
+def own_mark(environment: Mapping[str, str]) -> str | None:
+    """The mark of the engine that this environment is of, or was inherited from; or None."""
+    return environment.get(VARIABLE, "").rpartition(",")[2] or None
+
+
 def is_in_environment(environment: Mapping[str, str], marks: Collection[str]) -> bool:
     """Whether a process with this environment carries one of the marks."""
     return any(each in marks for each in environment.get(VARIABLE, "").split(","))

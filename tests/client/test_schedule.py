@@ -161,3 +161,27 @@ def test_an_occupied_engine_is_asked_last() -> None:
     assert assignment.idle() == [1]
     assignment.add(1, "a")
     assert assignment.next_engine() == 0
+
+
+def test_on_an_engine_that_is_at_work_nothing_is_given_to_others_that_are() -> None:
+    assignment: Assignment[str] = Assignment([0, 1, 2], own=1)
+    assignment.occupied = {2}
+    assert assignment.next_engine([2]) == 2
+    assignment.occupied = {1, 2}
+    assert assignment.next_engine([1, 2]) is None
+    assert assignment.next_engine() == 0
+    assignment.add(0, "batch")
+    assert assignment.next_engine() is None  # and none waits behind another
+
+
+def test_what_is_worth_taking_back_is_as_much_as_there_are_idle_engines() -> None:
+    assignment: Assignment[str] = Assignment([0, 1, 2])
+    for batch in ("first", "second"):
+        assignment.add(0, batch)
+        assignment.add(1, batch + "'")
+    every = list(assignment.worth_taking_back(lambda *_: True))
+    assert len(every) == 1
+    assert every[0] in ("second", "second'")
+    assert list(assignment.worth_taking_back(lambda batch, idle: batch == "first")) == ["first"]
+    assignment.occupied = {2}
+    assert list(assignment.worth_taking_back(lambda *_: True)) == []

@@ -39,8 +39,11 @@ def done(folder: Path) -> list[str]:
 @promise("7: tasks that were submitted are done before the program ends, however it does")
 @pytest.mark.parametrize(
     "end",
-    ["", "pool.shutdown(wait=False)\nother = Fleet(1).start()", "raise SystemExit(0)"],
-    ids=["no shutdown", "no waiting", "exit"],
+    [
+        pytest.param("", id="no shutdown", marks=pytest.mark.slow),
+        pytest.param("pool.shutdown(wait=False)\nother = Fleet(1).start()", id="no waiting"),
+        pytest.param("raise SystemExit(0)", id="exit", marks=pytest.mark.slow),
+    ],
 )
 def test_tasks_are_done_before_the_program_ends(tmp_path: Path, end: str) -> None:
     process = start(tmp_path, end)
@@ -50,11 +53,14 @@ def test_tasks_are_done_before_the_program_ends(tmp_path: Path, end: str) -> Non
 
 
 @promise("7: Ctrl-C ends an executor's tasks when the program ends")
-@pytest.mark.parametrize("when", ["at the end", "before it"])
+@pytest.mark.parametrize("when", ["at the end", pytest.param("before it", marks=pytest.mark.slow)])
 def test_ctrl_c_ends_tasks(tmp_path: Path, when: str) -> None:
     end = "print('ready', flush=True); import time; time.sleep(60)"
-    if when == "at the end":  # what is registered last is called first
-        end = "import atexit; atexit.register(print, 'ready', flush=True)"
+    if when == "at the end":  # it is in the wait that it says so
+        end = (
+            "work, wait = pool._work, pool._work.wait\n"
+            "work.wait = lambda *a: print('ready', flush=True) or wait(*a)"
+        )
     process = start(tmp_path, end, seconds=60)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"

@@ -49,3 +49,9 @@ def test_however_deep_fleets_are_nested_the_name_is_one_the_system_allows() -> N
     for i in range(20):
         environment = marks.added_to(environment, f"{i:032}")
     assert len(marks.file_name(environment) or "") <= 249
+
+
+def test_the_own_mark_is_the_innermost() -> None:
+    assert marks.own_mark({}) is None
+    assert marks.own_mark({marks.VARIABLE: ""}) is None
+    assert marks.own_mark(marks.added_to(marks.added_to({}, "a"), "b")) == "b"
