@@ -21,7 +21,6 @@ from kernelfleet.client import future as interruptible
 from kernelfleet.client.connection import Connection, Reply
 from kernelfleet.client.decode import Reader, tells_failure
 from kernelfleet.client.nested import refuse_to_wait_for_itself
-from kernelfleet.error_text import format_ids
 from kernelfleet.errors import CallTimeout, CompositeError, InvalidDeferredID
 from kernelfleet.wire.printed import printed
 
@@ -230,16 +229,9 @@ class PendingResult(interruptible.Future[Any]):
             return None, error
 
     def _timeout_text(self, timeout: float | None) -> str:
-        progress = self.ask_progress()
-        text = f"{self._method} has not ended after {timeout:g} s"
-        if progress is None:
-            return text + "; the work goes on"
-        unit, left = progress.get("unit", "engines"), progress.get("left")
-        names = f" (on {format_ids(left)})" if left and progress["done"] else ""
-        return (
-            f"{text}: {progress['done']} of {progress['total']} {unit} are done; "
-            f"the work goes on{names}, see .pending_result"
-        )
+        from kernelfleet.client.progress import expired
+
+        return expired(self._method, timeout, self.ask_progress())
 
     # -- state ----------------------------------------------------------------------------------
 

@@ -156,6 +156,19 @@ def bar_line(method: str, progress: dict[str, Any], elapsed: float) -> str:
     return str(line).rstrip()
 
 
+def expired(method: str, timeout: float | None, progress: dict[str, Any] | None) -> str:
+    """What a CallTimeout says: how far the call is, and that the work goes on."""
+    text = f"{method} has not ended after {timeout:g} s"
+    if progress is None:
+        return text + "; the work goes on"
+    unit, left = progress.get("unit", "engines"), progress.get("left")
+    names = f" (on {format_ids(left)})" if left and progress["done"] else ""
+    return (
+        f"{text}: {progress['done']} of {progress['total']} {unit} are done; "
+        f"the work goes on{names}, see .pending_result"
+    )
+
+
 def laggards(progress: dict[str, Any]) -> str:
     """``waiting for 1,3``, once some are done; or nothing."""
     left = progress.get("left", ())

@@ -7,7 +7,7 @@ Where things are::
 
     a whole fleet      host  daemon  options  limits  logs
     the door           server  strangers  peers  heads
-    in between         controller  calls  rows  clients  requests  history
+    in between         controller  calls  rows  progress  clients  requests  history
     an engine's work   engine  engine_queue  dialects  links  outputs  replies  interrupting
     its life           roster  launcher  kernelspecs  introduction  bootstrap  revival  blas_threads
     its processes      processes  families  guardian  elsewhere (those of other machines)

@@ -11,15 +11,14 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from kernelfleet.controller.interrupting import over
+from kernelfleet.controller.progress import progress
 from kernelfleet.controller.rows import engine_row
 from kernelfleet.error_text import format_ids
 from kernelfleet.errors import StartError
-from kernelfleet.wire.printed import printed
 
 if TYPE_CHECKING:
     from kernelfleet.controller.controller import Controller
     from kernelfleet.controller.engine import Engine
-    from kernelfleet.controller.requests import Request
 
 JsonDict = dict[str, Any]
 Answer = tuple[JsonDict, list[Any]]
@@ -182,63 +181,6 @@ async def scale(controller: Controller, client: str, head: JsonDict) -> Answer:
 def attach(controller: Controller, client: str, head: JsonDict) -> None:
     """Send an earlier result, now or when it is there; with ``stream`` its outputs as well."""
     controller.reattach(client, head["n"], head["of"], stream=head.get("stream", False))
-
-
-def progress(controller: Controller, client: str, head: JsonDict) -> Answer:
-    """How far a running request is, and (not if ``brief``) what its engines have printed so far.
-
-    ``describe`` says what it is, also of one that has ended and is kept.
-    """
-    request = controller.running.get(head["result_id"])
-    if request is None:
-        kept = controller.results.get(head["result_id"])
-        return {"value": None, "describe": kept.head.get("describe") if kept else None}, []
-    describe = {"verb": request.verb, "targets": request.targets}
-    total = len(request.targets)
-    left = [i for i, result in zip(request.targets, request.results, strict=True) if result is None]
-    engines = controller.roster.engines.values()
-    runs = [e.run for e in engines if e.run is not None and e.run.job.request is request]
-    begun = bool(runs) or any(each is not None and _has_run(each) for each in request.results)
-    value = {
-        "done": total - request.remaining,
-        "total": total,
-        "left": left,
-        "begun": begun,
-        "behind": _behind(controller, client, request, left),
-    }
-    if head.get("brief"):
-        return {"value": value, "describe": describe}, []
-    for stream in ("stdout", "stderr"):
-        texts: dict[str, str] = {}
-        for result in request.results:  # an engine that was named twice has two
-            if result is not None:
-                key = str(result["id"])
-                texts[key] = texts.get(key, "") + printed(result, stream)
-        for run in runs:
-            key = str(run.job.engine_id)
-            texts[key] = texts.get(key, "") + run.folder.text(stream)
-        value[stream] = texts
-    return {"value": value, "describe": describe}, []
-
-
-def _behind(
-    controller: Controller, client: str, request: Request, left: list[int]
-) -> list[JsonDict]:
-    """Where a request has not begun: what its engine runs instead, and whether for this client."""
-    behind = []
-    for engine_id in dict.fromkeys(left):
-        engine = controller.roster.engines.get(engine_id)
-        if engine is not None and engine.run is not None and engine.run.job.request is not request:
-            other = engine.run.job
-            mine = other.client == client
-            behind.append({"engine": engine_id, "running": other.label, "mine": mine})
-    return behind
-
-
-def _has_run(result: JsonDict) -> bool:
-    """Whether a target's command has begun at all: not if its queue was cleared before."""
-    unrun = ("QueueCleared", "Cancelled")
-    return bool(result["ok"]) or result.get("error", {}).get("ename") not in unrun
 
 
 def locate(controller: Controller, _client: str, head: JsonDict) -> Answer:

@@ -179,3 +179,19 @@ def test_a_summary_is_a_line_with_its_units() -> None:
 )
 def test_laggards_are_named_when_they_are_few(state: dict[str, object], text: str) -> None:
     assert progress.laggards(state) == text
+
+
+def test_a_timeout_says_how_far_the_call_was() -> None:
+    text = progress.expired("map", 3, {"done": 2, "total": 5, "unit": "items"})
+    assert text == (
+        "map has not ended after 3 s: 2 of 5 items are done; the work goes on, see .pending_result"
+    )
+    some = {"done": 1, "total": 3, "left": [0, 2]}
+    assert "1 of 3 engines are done; the work goes on (on 0,2)" in progress.expired("x", 1, some)
+    assert progress.expired("x", 0.5, None) == "x has not ended after 0.5 s; the work goes on"
+
+
+def test_a_bar_can_be_a_line_of_text() -> None:
+    line = progress.bar_line("map", {"done": 1, "total": 4, "unit": "items"}, 65.0)
+    assert line.startswith("map: 1/4 items")
+    assert line.endswith("01:05")
