@@ -305,7 +305,7 @@ class Controller:
             if msg_type != "input_request":  # whoever has sent the command is asked
                 send(request, engine_id, msg_type, content)
 
-        request.listen(also)
+        request.listen(client_id, also)
 
     # -- calls beside the queues ----------------------------------------------------------------
 

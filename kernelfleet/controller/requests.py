@@ -36,6 +36,8 @@ class Request:
     assign: list[int]
     on_done: Callable[[Request], None]
     on_output: OnOutput | None = None
+    #: All who are told of outputs, once somebody listens beside whoever made the request (None).
+    listeners: dict[str | None, OnOutput] = field(default_factory=dict)
     #: Told the engine's id when a job is sent to its kernel.
     on_start: Callable[[int], object] = lambda _: None
     results: list[JsonDict | None] = field(default_factory=list)
@@ -74,23 +76,26 @@ class Request:
         """The id under which others can ask for it; None for what ends with its client."""
         return None if self.verb in INDEPENDENT else self.result_id
 
-    def listen(self, listener: OnOutput) -> None:
-        """Also tell ``listener`` of outputs, from now on."""
-        first = self.on_output
-        if first is None:
-            self.on_output = listener
-            return
+    def listen(self, client: str, listener: OnOutput) -> None:
+        """Also tell ``listener`` of outputs, from now on.
 
-        def both(request: Request, engine_id: int, msg_type: str, content: JsonDict) -> None:
-            first(request, engine_id, msg_type, content)
-            listener(request, engine_id, msg_type, content)
-
-        self.on_output = both
+        Each client has one listener, beside whoever made the request: one that stopped following
+        and begins again is not told twice.
+        """
+        if not self.listeners and self.on_output is not None:
+            self.listeners[None] = self.on_output
+        self.listeners[client] = listener
+        self.on_output = _tell_all
 
     @property
     def payload_frames(self) -> list[Any]:
         """All result frames, in target order."""
         return [frame for group in self.buffers for frame in group]
+
+
+def _tell_all(request: Request, engine_id: int, msg_type: str, content: JsonDict) -> None:
+    for listener in list(request.listeners.values()):
+        listener(request, engine_id, msg_type, content)
 
 
 @dataclass(eq=False, slots=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -68,3 +71,29 @@ def test_each_target_gets_the_payload_it_was_assigned() -> None:
 def test_a_job_tells_the_queue_what_it_asks() -> None:
     (job,) = request([0], [], verb="push", client="c", label="push(x)").jobs()
     assert (job.method, job.client, job.label) == ("push", "c", "push(x)")
+
+
+def test_whoever_attaches_is_told_of_outputs_once_however_often() -> None:
+    heard: list[str] = []
+
+    def listener(name: str) -> Callable[[Request, int, str, dict[str, Any]], None]:
+        return lambda _, engine, msg_type, content: heard.append(f"{name} {engine} {msg_type}")
+
+    asked = request([0], [], on_output=listener("first"))
+    for _ in range(2000):  # each a following that was broken off
+        asked.listen("later", listener("again"))
+    asked.listen("me", listener("mine"))
+    assert asked.on_output is not None
+    asked.on_output(asked, 0, "stream", {})
+    assert heard == ["first 0 stream", "again 0 stream", "mine 0 stream"]
+    unheard = request([0], [])
+    unheard.listen("later", listener("only"))
+    assert unheard.on_output is not None
+    unheard.on_output(unheard, 1, "stream", {})
+    assert heard[3:] == ["only 1 stream"]
+
+
+def test_what_ends_with_its_client_has_no_id_for_others() -> None:
+    assert request([0], []).public_id == "r"
+    assert request([0], [], verb="map").public_id is None
+    assert request([0], [], verb="task").public_id is None

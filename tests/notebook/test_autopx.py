@@ -98,3 +98,10 @@ def test_completeness_checks_do_not_see_it(auto: Shell) -> None:
 
 def test_an_argument_is_a_usage_error(shell: Shell) -> None:
     assert "takes no argument" in shell.run("%autopx on")
+
+
+def test_a_cell_that_ends_the_mode_shows_its_result_too(shell: Shell) -> None:
+    shell.run("%autopx")
+    out = shell.run("print('last words')\n%autopx")
+    assert out.count("Out[1]: last words") == 4
+    assert out.rstrip().endswith("Auto Parallel Disabled")
