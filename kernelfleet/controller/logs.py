@@ -60,6 +60,21 @@ def engine_log(directory: Path, engine_id: int) -> Path:
     return directory / f"engine-{engine_id}.log"
 
 
+def add_output(path: Path, text: str) -> None:
+    """Add what a kernel that is not ours has printed; ours write theirs by themselves.
+
+    As much as there is room for: a log that is flooded waits until it has been cut down.
+    """
+    with contextlib.suppress(OSError):
+        fd = open_private(path, os.O_WRONLY | os.O_APPEND)
+        try:
+            room = 2 * MAX_LOG_BYTES - os.fstat(fd).st_size
+            if room > 0:
+                os.write(fd, text.encode("utf-8", "backslashreplace")[:room])
+        finally:
+            os.close(fd)
+
+
 def last_life(text: str) -> str:
     """What an engine's log says of its present life."""
     start = HEADING.partition("%")[0]

@@ -26,7 +26,7 @@ from kernelfleet.controller.kernelspecs import about_the_trial
 from kernelfleet.controller.launcher import Incarnation, Launcher
 from kernelfleet.controller.limits import allow_engines
 from kernelfleet.controller.links import Links
-from kernelfleet.controller.logs import engine_log, tells_a_crash
+from kernelfleet.controller.logs import add_output, engine_log, tells_a_crash
 from kernelfleet.controller.options import HostOptions
 from kernelfleet.error_text import describe_death
 from kernelfleet.errors import StartError
@@ -233,7 +233,17 @@ class Roster:
         engine.ready()
 
     def _own_links(self, engine: Engine) -> Links:
-        return Links(self._loop, self._context, self._session, engine.take, self._log)
+        """The sockets of a kernel that is not ours, whose output goes to its log on the way."""
+
+        def take(channel: str, message: KernelMessage) -> None:
+            if channel == "iopub" and message.msg_type == "stream":
+                text = message.content.get("text")
+                if isinstance(text, str):
+                    add_output(engine_log(self._logs, engine.id), text)
+            engine.take(channel, message)
+
+        route = engine.take if self._options.embedded else take
+        return Links(self._loop, self._context, self._session, route, self._log)
 
     async def _abandon(self, engine: Engine, incarnation: Incarnation) -> None:
         """End a process that did not come up."""

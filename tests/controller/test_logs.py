@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from kernelfleet.controller import logs
 from kernelfleet.controller.logs import (
     KEPT_SECONDS,
+    add_output,
     engine_log,
     forget_old_logs,
     last_life,
@@ -93,6 +95,18 @@ def test_the_log_of_an_engine_goes_on_when_it_is_restarted(tmp_path: Path) -> No
     assert last_life("no heading\n") == "no heading\n"
 
 
+def test_what_a_kernel_of_others_prints_is_added_as_far_as_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "MAX_LOG_BYTES", 5)
+    (tmp_path / "engine-0.log").touch()
+    for text in ("gén\n", "1234567", "no room"):
+        add_output(tmp_path / "engine-0.log", text)
+    assert (tmp_path / "engine-0.log").read_text(encoding="utf-8") == "gén\n12345"
+    add_output(tmp_path / "engine-1.log", "of which there is no log")
+    assert not (tmp_path / "engine-1.log").exists()
+
+
 def test_only_a_crash_of_the_present_life_is_told(tmp_path: Path) -> None:
     directory = tmp_path / "a" / "b"
     log = write(directory, 0, "usual words\n")
@@ -114,14 +128,14 @@ def test_a_fleet_begins_without_the_engine_logs_of_its_predecessors(tmp_path: Pa
 
 
 def test_logs_of_fleets_that_ended_long_ago_are_removed(tmp_path: Path) -> None:
-    logs = tmp_path / "logs"
+    directory = tmp_path / "logs"
     for name in ("old", "runs", "recent", "sweep"):
-        path = write(logs / name, 0, "text")
+        path = write(directory / name, 0, "text")
         if name != "recent":
             for each in (path, path.parent):
                 os.utime(each, (0, time.time() - KEPT_SECONDS - 60))
-    forget_old_logs(logs / "sweep", lambda name: name == "runs")
-    assert sorted(path.name for path in logs.iterdir()) == ["recent", "runs"]
+    forget_old_logs(directory / "sweep", lambda name: name == "runs")
+    assert sorted(path.name for path in directory.iterdir()) == ["recent", "runs"]
     forget_old_logs(tmp_path / "nothing" / "here", lambda _: False)
 
 

@@ -211,6 +211,17 @@ def test_the_logs_tell_what_was_done_printed_and_where_it_crashed(cli: CLI, home
         assert each in log
 
 
+@pytest.mark.slow
+def test_the_log_of_a_kernel_of_others_shows_what_it_printed(cli: CLI) -> None:
+    cli("start", "-n1", "--daemonize", "--no-tcp", "--kernel", "python3")
+    try:
+        with MultiEngineClient() as mec:
+            mec.execute("print('printed', 'here')")
+        assert cli("logs", "--engine", "0").stdout.endswith("printed here\n")
+    finally:
+        cli("stop")
+
+
 def test_a_start_that_takes_long_says_how_far_it_is_and_ends_without_a_trace(home: Path) -> None:
     gate = home / "gate"
     os.mkfifo(gate)
