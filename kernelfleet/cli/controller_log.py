@@ -43,15 +43,11 @@ class ControllerLog(MemoryHandler):
 
     def __init__(self, name: str) -> None:
         super().__init__(capacity=10_000, flushLevel=_NEVER, flushOnClose=False)
-        self._name = name
+        self._directory = connection.make_log_dir(name)  # a daemon has nowhere else to say anything
 
     def begin(self) -> None:
-        """Write what was kept, and everything else at once; a fleet can do without, and says so."""
-        try:
-            path = connection.make_log_dir(self._name) / "controller.log"
-        except OSError as error:
-            logging.getLogger("kernelfleet").warning("this fleet has no log: %s", error)
-            return
+        """Write what was kept, and everything else at once."""
+        path = self._directory / "controller.log"
         log = PrivateLog(path, maxBytes=LOG_FILE_BYTES, backupCount=1, delay=True)
         log.setFormatter(self.formatter)
         self.setTarget(log)
@@ -64,13 +60,19 @@ class ControllerLog(MemoryHandler):
         super().close()
         if target is not None:
             target.close()
+        with contextlib.suppress(OSError):
+            self._directory.rmdir()  # if the start has come to nothing, and there is nothing in it
 
 
 @contextlib.contextmanager
 def logging_to_file(
     log: logging.Logger, name: str, level: Any, *, to_stderr: bool
 ) -> Iterator[ControllerLog]:
-    """Send what is logged to the fleet's file, and if wanted what matters to stderr."""
+    """Send what is logged to the fleet's file, and if wanted what matters to stderr.
+
+    Raises:
+        OSError: there can be no log; the message names the directory.
+    """
     file = ControllerLog(name)
     handlers: list[logging.Handler] = [file]
     if to_stderr:

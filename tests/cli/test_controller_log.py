@@ -14,7 +14,7 @@ LOG = logging.getLogger("kernelfleet.tests")
 def test_a_start_that_ends_early_leaves_no_file() -> None:
     with logging_to_file(LOG, "sweep", logging.INFO, to_stderr=False):
         LOG.info("engine 0 did not come up")
-    assert not log_dir("sweep").parent.exists()
+    assert not log_dir("sweep").exists()
     assert not LOG.handlers
 
 
@@ -34,11 +34,14 @@ def test_when_the_fleet_is_ready_all_is_written_also_what_came_before() -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_where_there_can_be_no_log_a_warning_says_so(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_where_there_can_be_no_log_a_start_ends_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "file"))
-    with logging_to_file(LOG, "sweep", logging.INFO, to_stderr=False) as file:
-        file.begin()
-    assert "this fleet has no log: " in caplog.text
+    with (
+        pytest.raises(OSError, match="set JUPYTER_DATA_DIR to a directory that you can write to"),
+        logging_to_file(LOG, "sweep", logging.INFO, to_stderr=False),
+    ):
+        raise AssertionError("it has begun")
+    assert not LOG.handlers
