@@ -10,8 +10,10 @@ travel by their names, are of no version.
 from __future__ import annotations
 
 import platform
+import sys
 import types
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 from kernelfleet.errors import UnsupportedOperation
@@ -66,6 +68,23 @@ _CURE = (
     "Let the fleet and its client run the same Python, keep the function in a module that both "
     "can import, or send its source: mec.execute(...), mec.map('lambda x: ...', ...)"
 )
+
+
+def by_public_name(cls: type) -> tuple[Any, ...] | None:
+    """How a class of the standard library is pickled for another Python; None is the usual way.
+
+    Where it lies is each version's own affair: ``Path`` is ``pathlib._local.PosixPath`` in 3.13.
+    """
+    public, private, _ = cls.__module__.partition("._")
+    if not private or public.partition(".")[0] not in sys.stdlib_module_names:
+        return None
+    found = getattr(sys.modules.get(public), cls.__qualname__, None)
+    return (named, (public, cls.__qualname__)) if found is cls else None
+
+
+def named(module: str, name: str) -> Any:
+    """What a module has under a name."""
+    return getattr(import_module(module), name)
 
 
 def make_code(made_by: str, *parts: Any) -> types.CodeType:

@@ -20,7 +20,7 @@ from typing import Any
 from kernelfleet.errors import SerializationError, UnsupportedOperation
 from kernelfleet.wire.blocks import BLOCK_BYTES, Block, frame_bytes
 from kernelfleet.wire.functions import FleetPickler, load
-from kernelfleet.wire.pythons import NONE, OtherPythons
+from kernelfleet.wire.pythons import NONE, OtherPythons, by_public_name
 
 Frame = bytes | bytearray | memoryview | Block
 
@@ -33,6 +33,10 @@ class _Pickler(FleetPickler):
 
     def reducer_override(self, obj: Any) -> Any:
         """Reduce a read-only array through an alias; a read-only buffer would stay one."""
+        if self.other_pythons and isinstance(obj, type):
+            public = by_public_name(obj)
+            if public is not None:
+                return public
         numpy = sys.modules.get("numpy")
         if (
             numpy is not None

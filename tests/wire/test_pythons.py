@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import pickle
+import re
 import sys
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
@@ -69,6 +72,23 @@ def test_what_holds_code_is_refused_where_another_python_is_known(value: Any) ->
 def test_what_holds_no_code_travels_to_every_python() -> None:
     for value in (1, [b"x"], Empty("e"), Empty, pow, pickle.dumps, sys.version_info[:2]):
         assert repr(unpack(pack(value, other_pythons=OTHERS))) == repr(value)
+
+
+def test_a_class_of_the_standard_library_travels_by_the_name_that_every_python_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    moved = type("Moved", (), {"__module__": "json._somewhere"})
+    monkeypatch.setattr(json, "Moved", moved, raising=False)
+    value = moved()
+    value.x = 5
+    frames = pack([value, PurePosixPath("a/b")], other_pythons=OTHERS)
+    assert isinstance(frames[0], bytes)
+    assert not re.search(rb"json\._|pathlib\._", frames[0])
+    there, path = unpack(frames)
+    assert (type(there), there.x, path) == (moved, 5, PurePosixPath("a/b"))
+    hidden = type("Hidden", (), {"__module__": "json._somewhere"})
+    assert pythons.by_public_name(hidden) is None
+    assert pythons.by_public_name(Held) is pythons.by_public_name(dict) is None
 
 
 def test_the_error_names_both_versions_who_has_the_other_and_the_function() -> None:
