@@ -88,12 +88,13 @@ class Line:
         self.send({**hello, "client": place.client_id, "nonce": self._nonce}, [])
 
     def send(self, head: JsonDict, frames: list[Any]) -> None:
-        """Send a message; what follows a large one waits for it."""
-        message = self._outgoing.encode(head, frames)
+        """Send a message; what follows a large one waits for it if it has to do with it."""
         if self._sender is None:
-            self._pump.send(message)
+            self._pump.send(self._outgoing.encode(head, frames))
+        elif head["type"] in _PLACELESS:
+            self._sender.pass_by(head)
         else:
-            self._sender.send(message)
+            self._sender.send(head, frames)
 
     def close(self, linger: float = 0.0) -> None:
         """End it; the user hears nothing any more. Safe to call twice."""
@@ -133,7 +134,7 @@ class Line:
             self._user.line_alive(self)
             return
         whole = self._joiner.take(head, pieces)
-        sender.pass_by(self._outgoing.encode(self._joiner.confirmation))
+        sender.pass_by(self._joiner.confirmation)
         if whole is None:
             self._user.line_alive(self)
         else:
@@ -156,6 +157,9 @@ class Line:
                 self._user.line_broken(self)
 
 
+#: What is said of messages that have come, or of the end of it all, waits for nothing. Pings keep
+#: their place: their answer tells what has come of all that was sent before them.
+_PLACELESS = frozenset({"ack", "resend", "bye"})
 #: A connection that is cut during its handshake looks the same, so it takes more than one.
 _CLOSED_IN_HANDSHAKE = (
     "it has another server key, or is no kernelfleet controller: is the connection "

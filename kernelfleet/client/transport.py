@@ -6,6 +6,7 @@ cannot tell which one it has. All of it runs on the loop thread.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -134,6 +135,8 @@ class SocketTransport:
         self._closed = False
         self._not_acknowledged = 0
         self._under_way_bytes = 0  # towards us, as the controller last said
+        #: The number of the message sent last before each ping that has no answer yet.
+        self._pinged: deque[int] = deque()
         self._trouble = NOBODY
         self._doubts = 0
         self._session: str | None = None
@@ -165,6 +168,7 @@ class SocketTransport:
 
     def _reopen(self) -> Line:
         self._line = Line(self._place, self)
+        self._pinged.clear()
         self._reach.made()
         return self._line
 
@@ -231,7 +235,8 @@ class SocketTransport:
         self._reach.heard()
         if kind == "pong":
             self._under_way_bytes = head.get("bytes", 0)
-            self._resend(head["ack"])
+            # What was sent after the ping is on its way.
+            self._resend(head["ack"], self._pinged.popleft() if self._pinged else 0)
         else:
             self._on_message(head, buffers)
 
@@ -263,13 +268,14 @@ class SocketTransport:
         self._reach.welcomed()
         if is_new or not was_up:
             self._receiver.receive(head, [])
-        self._resend(head["ack"])
+        self._resend(head["ack"], self._sequence.last_sent)
 
-    def _resend(self, received: int) -> None:
-        """Send again what the controller has not got."""
+    def _resend(self, received: int, upto: int) -> None:
+        """Send again what the controller has not got of the messages up to a number."""
         self._sequence.acknowledge(received)
         for sent in list(self._sequence.unacknowledged):
-            self._send(sent.head, sent.buffers)
+            if sent.n <= upto:
+                self._send(sent.head, sent.buffers)
 
     # -- time -----------------------------------------------------------------------------------
 
@@ -286,6 +292,7 @@ class SocketTransport:
         if self._closed:
             return
         if action == "ping":
+            self._pinged.append(self._sequence.last_sent)
             self._send({"type": "ping"}, [])
         elif action == "ping aside":
             self._ping_aside()

@@ -73,7 +73,7 @@ class Line:
     def send(self, head: JsonDict, frames: list[Any]) -> bool:
         """Send a message, in parts if it is large; False if the connection has gone."""
         try:
-            self._sender.send(self.codecs.to_client.encode(head, frames))
+            self._sender.send(head, frames)
         except zmq.ZMQError:
             return False  # it is sent again when the client has opened another line
         return True
@@ -81,7 +81,7 @@ class Line:
     def pass_by(self, head: JsonDict) -> bool:
         """Send a small message before what is on its way in parts; False as for ``send``."""
         try:
-            self._sender.pass_by(self.codecs.to_client.encode(head))
+            self._sender.pass_by(head)
         except zmq.ZMQError:
             return False
         return True

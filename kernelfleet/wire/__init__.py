@@ -5,7 +5,7 @@ by the process it runs in: an engine registers with ``functions`` what makes it 
 
 Where things are::
 
-    between client and controller   handshake  versions  codec  parts  sequence
+    between client and controller   handshake  versions  codec  parts  lanes  sequence
     a fleet's files                 connection  private
     between controller and kernel   jupyter  marks
     how a Python is started         safe_start

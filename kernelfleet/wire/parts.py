@@ -11,8 +11,8 @@ cut into pieces::
 
 The receiver says how far it has come, and no more than ``WINDOW_BYTES`` are under way beyond that.
 So a ping or another client's call never waits behind gigabytes, and neither side's libzmq holds
-more than the window. The messages of a line keep their order: what follows a large message waits
-for its last part. A line that breaks forgets the stream; the message is sent again as a whole.
+more than the window. What follows a large message waits for its last part, unless it has nothing
+to do with it (``lanes.py``). A line that breaks forgets the stream; the message is sent again.
 
 Pure: no sockets, no clock.
 """
@@ -22,10 +22,11 @@ from __future__ import annotations
 import struct
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from kernelfleet.wire.blocks import BLOCK_BYTES, Block, BlockWriter, available, frame_bytes
 from kernelfleet.wire.codec import MAX_HEAD_BYTES, BadMessage, Codec
+from kernelfleet.wire.lanes import Topics, may_pass, topics
 
 JsonDict = dict[str, Any]
 
@@ -76,23 +77,36 @@ class Outgoing:
 
     def __init__(self, codec: Codec, transmit: Callable[[Frames], None], limit: int) -> None:
         self._codec, self._transmit, self._limit = codec, transmit, limit
-        self._queue: deque[Frames | _Stream] = deque()
+        self._queue: deque[_Waiting] = deque()
         self._sent_bytes = self._confirmed_bytes = 0
 
-    def send(self, frames: Frames) -> None:
-        """Send a message, at once or after those before it."""
-        if fits(frames, self._limit):
-            if not self._queue:
+    def send(self, head: JsonDict, buffers: Sequence[Any] = ()) -> None:
+        """Send a message: at once, after those before it, or past those that it may pass.
+
+        Raises:
+            BadMessage: it is larger than anybody takes.
+        """
+        if not self._queue:
+            frames = self._codec.encode(head, buffers)
+            if fits(frames, self._limit):
                 self._transmit(frames)
                 return
-            self._queue.append(frames)
+            about = topics(head)
         else:
-            self._queue.append(_Stream(frames, self._limit))
+            about = topics(head)
+            if "n" in head and may_pass(about, (waiting.about for waiting in self._queue)):
+                frames = self._codec.encode({**head, "free": True}, buffers)
+                if fits(frames, self._limit):
+                    self._transmit(frames)
+                    return
+            frames = self._codec.encode(head, buffers)
+        large = None if fits(frames, self._limit) else _Stream(frames, self._limit)
+        self._queue.append(_Waiting(about, frames, large))
         self._send_on()
 
-    def pass_by(self, frames: Frames) -> None:
-        """Send a small message that need not keep its order."""
-        self._transmit(frames)
+    def pass_by(self, head: JsonDict) -> None:
+        """Send a small message that has no number and need not keep its place."""
+        self._transmit(self._codec.encode(head))
 
     def confirmed(self, head: JsonDict) -> None:
         """The receiver has taken parts up to here.
@@ -108,18 +122,25 @@ class Outgoing:
 
     def _send_on(self) -> None:
         while self._queue:
-            first = self._queue[0]
-            if isinstance(first, _Stream):
+            large = self._queue[0].large
+            if large is not None:
                 if self._sent_bytes - self._confirmed_bytes + PART_BYTES > WINDOW_BYTES:
                     return
-                head, pieces = first.next_part()
+                head, pieces = large.next_part()
                 self._sent_bytes += sum(map(len, pieces))
-                if first.is_over:
+                if large.is_over:
                     self._queue.popleft()
                 self._transmit(self._codec.encode(head, pieces))
             else:
-                self._queue.popleft()
-                self._transmit(first)
+                self._transmit(self._queue.popleft().frames)
+
+
+class _Waiting(NamedTuple):
+    """A message in the queue; a large one is being cut."""
+
+    about: Topics
+    frames: Frames
+    large: _Stream | None
 
 
 def _view(frame: Any) -> memoryview:

@@ -3,8 +3,9 @@
 ZMQ keeps order within a connection and loses what was under way when one breaks. Both ends of
 the client protocol therefore keep one ``Sequence`` per peer: a numbered message stays in
 ``unacknowledged`` until the peer says it has it, is sent again after a reconnect, and is
-delivered once however often it arrives. What is taken back keeps its number and says nothing: if
-the message itself was faster, it counts, and else never will.
+delivered once however often it arrives. One that is marked ``free`` has nothing to do with what
+it has passed on its way (``lanes.py``), and is delivered when it comes. What is taken back keeps
+its number and says nothing: if the message itself was faster, it counts, and else never will.
 
 Pure: no sockets, no clock. ``n`` is the number of a message (from 1), ``ack`` the number up to
 which the sender has received everything. Messages without ``n`` (hello, ping, ...) pass through.
@@ -18,6 +19,10 @@ from typing import Any, Literal
 
 JsonDict = dict[str, Any]
 Verdict = Literal["deliver", "duplicate", "gap"]
+
+
+#: Messages that may come before one that is late; more are asked for again.
+MAX_EARLY = 100_000
 
 
 @dataclass(slots=True)
@@ -36,6 +41,8 @@ class Sequence:
 
     last_sent: int = 0
     received: int = 0
+    #: Of what came before its turn as it was ``free`` to, the numbers beyond ``received``.
+    early: set[int] = field(default_factory=set)
     unacknowledged: deque[Sent] = field(default_factory=deque)
     unacknowledged_bytes: int = 0
 
@@ -53,11 +60,17 @@ class Sequence:
         n = head.get("n")
         if n is None:
             return "deliver"
-        if n <= self.received:
+        if n <= self.received or n in self.early:
             return "duplicate"
         if n > self.received + 1:
-            return "gap"
+            if head.get("free") is not True or len(self.early) >= MAX_EARLY:
+                return "gap"
+            self.early.add(n)
+            return "deliver"
         self.received = n
+        while self.received + 1 in self.early:
+            self.received += 1
+            self.early.remove(self.received)
         return "deliver"
 
     def acknowledge(self, upto: int) -> None:

@@ -111,7 +111,7 @@ def test_a_message_beyond_the_limit_is_refused_and_not_kept(tmp_path: Path) -> N
             assert talk.codecs is not None
             outgoing = Outgoing(talk.codecs.to_controller, talk.say, IPC_FRAME_BYTES)
             head = {"type": "request", "verb": "ping", "n": 1, "ack": 0}
-            outgoing.send(talk.codecs.to_controller.encode(head, [bytes(3 * MB)]))
+            outgoing.send(head, [bytes(3 * MB)])
             refused = (await talk.receive("reply"))["refused"]["evalue"]
             assert f"a message of {3 * MB} bytes; Limits.message_bytes of this" in refused
             talk.send({**head, "n": 2})

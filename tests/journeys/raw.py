@@ -55,7 +55,7 @@ class RawClient:
 
     def send(self, head: JsonDict, buffers: Sequence[bytes] = ()) -> None:
         """Send a message; of a large one what there is room for, the rest with what is read."""
-        self._outgoing.send(self._to.encode({**head, "ack": self.received}, buffers))
+        self._outgoing.send({**head, "ack": self.received}, buffers)
 
     def ask(self, head: JsonDict, buffers: Sequence[bytes] = ()) -> int:
         """Send a request; its number."""
@@ -74,7 +74,7 @@ class RawClient:
                 continue
             if head["type"] == "part":
                 whole = self._incoming.take(head, buffers)
-                self._outgoing.pass_by(self._to.encode(self._incoming.confirmation))
+                self._outgoing.pass_by(self._incoming.confirmation)
                 if whole is None:
                     continue
                 head, buffers = self._from.decode(whole)

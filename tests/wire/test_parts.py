@@ -39,7 +39,7 @@ class Wire:
         self.most_under_way = 0
 
     def send(self, head: dict[str, Any], *buffers: Any) -> None:
-        self.outgoing.send(CODEC.encode(head, buffers))
+        self.outgoing.send(head, buffers)
 
     def take(self) -> bool:
         """Take one message; whether there was one."""
@@ -102,10 +102,10 @@ def test_messages_of_any_sizes_arrive_whole_and_in_order(
 
 def test_a_small_message_travels_as_it_is() -> None:
     wire = Wire()
-    frames = CODEC.encode({"type": "x"}, [bytes(LIMIT)])
-    wire.outgoing.send(frames)
-    assert wire.sent == [frames]
-    assert wire.sent[0] is frames
+    data = bytes(LIMIT)
+    wire.send({"type": "x"}, data)
+    assert wire.sent == [CODEC.encode({"type": "x"}, [data])]
+    assert wire.sent[0][2] is data
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_no_more_than_the_window_is_under_way_and_what_follows_waits_its_turn() 
     wire.send({"type": "large"}, data)
     wire.send({"type": "after"})
     for _ in range(10):
-        wire.outgoing.pass_by(CODEC.encode({"type": "between"}))
+        wire.outgoing.pass_by({"type": "between"})
     assert sum(map(size, wire.sent)) < WINDOW_BYTES + 10_000
     arrived = wire.take_all()
     assert [head["type"] for head, _ in arrived] == [*["between"] * 10, "large", "after"]
@@ -256,3 +256,30 @@ def test_memory_grows_with_what_has_come_and_not_with_what_was_announced() -> No
     part = {"type": "part", "at": 24}
     assert incoming.take(part, [bytes(PART_BYTES)]) is None
     assert incoming.received_bytes == 24 + PART_BYTES
+
+
+def push(n: int, engine: int, size: int) -> tuple[dict[str, Any], bytes]:
+    return {"type": "request", "verb": "push", "n": n, "targets": [engine]}, bytes(size)
+
+
+def test_what_has_nothing_to_do_with_a_large_message_passes_and_the_rest_keeps_its_place() -> None:
+    wire = Wire(TCP_FRAME_BYTES)
+    wire.send(*push(1, 0, 3 * WINDOW_BYTES))
+    wire.send({"type": "ping"})  # keeps its place, and no other's
+    wire.send(*push(2, 0, 10))
+    wire.send(*push(3, 1, 10))  # passes
+    wire.send({"type": "request", "verb": "restart", "n": 4, "targets": [2]})
+    wire.send(*push(5, 1, 10))  # behind a restart
+    wire.send({"type": "request", "verb": "engines", "n": 6})
+    wire.send({"type": "event", "n": 7})
+    arrived = wire.take_all()
+    assert [head.get("n") for head, _ in arrived] == [3, 1, None, 2, 4, 5, 6, 7]
+    assert [head["n"] for head, _ in arrived if "free" in head] == [3]
+
+
+def test_a_large_message_waits_behind_a_large_one() -> None:
+    wire = Wire(TCP_FRAME_BYTES)
+    wire.send(*push(1, 0, 3 * WINDOW_BYTES))
+    wire.send(*push(2, 1, 2 * PART_BYTES))
+    wire.send(*push(3, 2, 10))
+    assert [head["n"] for head, _ in wire.take_all()] == [3, 1, 2]

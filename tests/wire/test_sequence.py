@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kernelfleet.wire import sequence as sequence_module
 from kernelfleet.wire.sequence import Sequence
 
 Packet = dict[str, Any]
@@ -148,3 +150,55 @@ def test_a_resend_carries_the_very_buffers() -> None:
     sequence.number({"type": "x"}, [data], 10)
     assert sequence.since(0)[0].buffers[0] is data
     assert sequence.since(1) == []
+
+
+free = st.tuples(st.sampled_from(["send", "send free", "arrive", "lose", "double", "reconnect"]),
+                 st.integers(0, 1), st.integers(0, 20))  # fmt: skip
+
+
+@settings(max_examples=300)
+@given(st.lists(free, max_size=60))
+def test_what_is_free_arrives_once_and_the_rest_once_in_order(
+    steps: list[tuple[str, int, int]],
+) -> None:
+    wire = Wire()
+    free_ones: tuple[set[int], set[int]] = (set(), set())
+    for action, peer, position in steps:
+        frames = wire.under_way[peer]
+        if action.startswith("send"):
+            wire.send(peer)
+            if action == "send free":
+                free_ones[peer].add(wire.sent[peer])
+                frames[-1]["free"] = True
+                frames.appendleft(frames.pop())
+        elif action == "reconnect":
+            wire.reconnect()
+        elif frames and action == "arrive":
+            wire.arrive(peer, position)
+        elif frames and action == "lose":
+            del frames[position % len(frames)]
+        elif frames and action == "double":
+            frames.append(frames[position % len(frames)])
+        for receiver in (0, 1):
+            arrived = wire.delivered[receiver]
+            assert len(arrived) == len(set(arrived))
+            bound = [n for n in arrived if n not in free_ones[1 - receiver]]
+            assert bound == sorted(bound)
+    wire.reconnect()
+    wire.settle()
+    for peer in (0, 1):
+        assert sorted(wire.delivered[1 - peer]) == list(range(1, wire.sent[peer] + 1))
+        assert not wire.peers[peer].early
+        assert wire.peers[peer].received == wire.sent[1 - peer]
+
+
+def test_how_many_may_come_early_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sequence_module, "MAX_EARLY", 2)
+    sequence = Sequence()
+    verdicts = [sequence.accept({"n": n, "free": True}) for n in (5, 3, 5, 2)]
+    assert verdicts == ["deliver", "deliver", "duplicate", "gap"]
+    assert sequence.accept({"n": 7, "free": 1}) == "gap"
+    assert sequence.accept({"n": 1}) == "deliver"
+    assert (sequence.received, sequence.early) == (1, {3, 5})
+    assert [sequence.accept({"n": n}) for n in (2, 3, 4)] == ["deliver", "duplicate", "deliver"]
+    assert (sequence.received, sequence.early) == (5, set())

@@ -1,0 +1,76 @@
+"""What may pass what: nothing that could be noticed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kernelfleet.controller.heads import CALLS, QUEUED_VERBS
+from kernelfleet.wire.lanes import FOR_ENGINES, LOOKS, Topics, may_pass, topics
+
+PUSH = {"type": "request", "verb": "push", "targets": [0, 2]}
+
+
+def asked(verb: str, targets: Any = None) -> dict[str, Any]:
+    return {"type": "request", "verb": verb, "targets": targets}
+
+
+@pytest.mark.parametrize(
+    ("head", "passes"),
+    [
+        (asked("execute", [1, 3]), True),
+        (asked("execute", [1, 2]), False),
+        (asked("interrupt", [1]), True),
+        (asked("interrupt", [0]), False),  # it may mean what is on its way
+        (asked("queue_status"), True),
+        (asked("input_reply"), True),
+        (asked("cancel"), False),
+        (asked("restart", [1]), False),
+        (asked("execute", "all"), False),
+        (asked("execute", [[1]]), False),
+        ({"type": "request", "verb": "execute"}, False),
+        ({"type": "void"}, False),
+    ],
+)
+def test_what_may_pass_a_push_on_its_way_to_the_controller(
+    head: dict[str, Any], passes: bool
+) -> None:
+    assert may_pass(topics(head), [topics(PUSH)]) is passes
+
+
+@pytest.mark.parametrize(
+    ("head", "passes"),
+    [
+        ({"type": "reply", "to": 8}, True),
+        ({"type": "reply", "to": 7}, False),
+        ({"type": "event", "event": "output", "to": 8}, True),
+        ({"type": "event", "event": "output", "to": 7}, False),
+        ({"type": "event", "event": "stopped"}, False),
+        ({"type": "welcome"}, False),
+        ({"type": "reply", "to": None}, False),
+    ],
+)
+def test_what_may_pass_a_reply_on_its_way_to_a_client(head: dict[str, Any], passes: bool) -> None:
+    assert may_pass(topics(head), [topics({"type": "reply", "to": 7})]) is passes
+
+
+@pytest.mark.parametrize(
+    ("about", "waiting", "passes"),
+    [
+        (frozenset({1}), [frozenset({0}), None], False),  # nothing passes what is about all
+        (frozenset(), [frozenset({0}), frozenset({1})], True),
+        (frozenset(), [None], False),
+        (None, [frozenset({0})], False),
+        (frozenset({1}), [frozenset({0}), frozenset({1})], False),
+    ],
+)
+def test_it_must_have_nothing_to_do_with_any_that_waits(
+    about: Topics, waiting: list[Topics], passes: bool
+) -> None:
+    assert may_pass(about, waiting) is passes
+
+
+def test_only_calls_there_are_have_a_lane() -> None:
+    assert set(CALLS) >= LOOKS
+    assert FOR_ENGINES - {"interrupt"} == QUEUED_VERBS
