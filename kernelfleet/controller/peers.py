@@ -18,7 +18,7 @@ from kernelfleet.controller.limits import Limits
 from kernelfleet.wire.blocks import frame_bytes, to_frames
 from kernelfleet.wire.codec import BadMessage
 from kernelfleet.wire.handshake import LineCodecs
-from kernelfleet.wire.parts import TCP_FRAME_BYTES, Incoming, Outgoing
+from kernelfleet.wire.parts import TCP_FRAME_BYTES, WINDOW_BYTES, Incoming, Outgoing
 from kernelfleet.wire.pump import SocketPump
 from kernelfleet.wire.sequence import Sent, Sequence
 
@@ -152,7 +152,11 @@ class WirePeer:
         # Not a walk over all that is kept: a client that does not read may have 100,000 there.
         while kept and kept[-1].n > self._sent_upto:
             sent = kept[max(0, self._sent_upto + 1 - kept[0].n)]
+            # Of the oldest, no more than the window is really under way: it travels in parts, and
+            # what has nothing to do with it passes.
             under_way = self.under_way_bytes
+            if under_way:
+                under_way -= max(0, kept[0].size_bytes - WINDOW_BYTES)
             if under_way and under_way + sent.size_bytes > self._credit_bytes:
                 return
             self._send_numbered(sent)

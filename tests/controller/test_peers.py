@@ -77,6 +77,20 @@ def test_beyond_its_credit_a_client_gets_nothing_until_it_acknowledges(
     assert pump.numbers == [1, 2, 3, 4, 5]
 
 
+def test_small_messages_pass_a_large_one_that_is_being_read(pump: RecordingPump) -> None:
+    line = Line(pump, b"id", "me", CODECS)  # type: ignore[arg-type]
+    peer = WirePeer(line, Limits(credit_bytes=10 * MB))
+    peer.deliver({"type": "reply", "to": 1}, [bytes(30 * MB)])
+    assert pump.numbers == []  # nobody takes its parts
+    for to in (2, 3, 1):
+        peer.deliver({"type": "reply", "to": to}, [])
+    assert [head["to"] for head in pump.sent] == [2, 3]
+    pump.line = line
+    for _ in range(4):
+        line.decode(CODECS.to_controller.encode(pump.joiner.confirmation))
+    assert [head["to"] for head in pump.sent] == [2, 3, 1, 1]
+
+
 def test_a_message_larger_than_the_credit_is_sent_alone(
     peer: WirePeer, pump: RecordingPump
 ) -> None:

@@ -13,6 +13,7 @@ from kernelfleet.wire import connection
 from kernelfleet.wire.codec import Codec
 from kernelfleet.wire.handshake import PLAIN_USERNAME, line_codecs, plain_password
 from kernelfleet.wire.parts import IPC_FRAME_BYTES, Incoming, Outgoing
+from kernelfleet.wire.sequence import Sequence as Numbers
 from kernelfleet.wire.versions import PROTOCOL_VERSION
 
 JsonDict = dict[str, Any]
@@ -32,7 +33,8 @@ class RawClient:
         assert file.ipc is not None
         key = bytes.fromhex(file.key)
         self.name = uuid.uuid4().hex
-        self.n = self.received = 0
+        self.n = 0
+        self.sequence = Numbers()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.socket = self._context.socket(zmq.DEALER)
         self.socket.linger = 0
@@ -55,7 +57,7 @@ class RawClient:
 
     def send(self, head: JsonDict, buffers: Sequence[bytes] = ()) -> None:
         """Send a message; of a large one what there is room for, the rest with what is read."""
-        self._outgoing.send({**head, "ack": self.received}, buffers)
+        self._outgoing.send({**head, "ack": self.sequence.received}, buffers)
 
     def ask(self, head: JsonDict, buffers: Sequence[bytes] = ()) -> int:
         """Send a request; its number."""
@@ -78,11 +80,9 @@ class RawClient:
                 if whole is None:
                     continue
                 head, buffers = self._from.decode(whole)
-            if head.get("n", self.received + 1) > self.received:
+            if self.sequence.accept(head) == "deliver":
                 break  # the others were sent again
         if "n" in head:
-            assert head["n"] == self.received + 1
-            self.received = head["n"]
             self.send({"type": "ack"})
         return head, buffers
 
