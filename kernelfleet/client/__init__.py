@@ -6,7 +6,7 @@ Where things are::
 
     the interface      client  base  code  data  maps  properties  targets  grammar  source
     and beside it      registration  usage
-    results            pending  future  waiting  decode  progress
+    results            pending  future  waiting  replies  decode  outputs  progress
     map and executor   mapping  executor  tasks  pairing
     beneath them       dispatch  batches  batch_requests  outcomes  supply  schedule  partition
     on an engine       nested

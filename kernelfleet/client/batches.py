@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from kernelfleet.wire.printed import printed
+from kernelfleet.client.outputs import OutputFolder
 
 JsonDict = dict[str, Any]
 
@@ -76,12 +76,12 @@ class Printed:
     texts: dict[str, dict[int, str]] = field(default_factory=lambda: {"stdout": {}, "stderr": {}})
     outputs: dict[int, list[JsonDict]] = field(default_factory=dict)
 
-    def add(self, engine: int, result: JsonDict) -> None:
+    def add(self, engine: int, folder: OutputFolder) -> None:
         """Take over the outputs of a finished batch."""
-        for output in result.get("outputs") or ():
+        for output in folder.outputs():
             _append(self.outputs.setdefault(engine, []), output)
         for stream, texts in self.texts.items():
-            if text := printed(result, stream):
+            if text := folder.text(stream):
                 texts[engine] = texts.get(engine, "") + text
 
 

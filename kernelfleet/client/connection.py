@@ -20,9 +20,11 @@ from kernelfleet import errors
 from kernelfleet.client import ctrl_c
 from kernelfleet.client import loop as loop_thread
 from kernelfleet.client.future import Future
+from kernelfleet.client.replies import Reply
 from kernelfleet.client.transport import Transport
 from kernelfleet.errors import ControllerUnreachable, FleetError, MessageTooLarge
 from kernelfleet.wire.blocks import Block, frame_bytes
+from kernelfleet.wire.outputs import content_of, read_pages
 from kernelfleet.wire.pythons import NONE, OtherPythons, differs
 
 JsonDict = dict[str, Any]
@@ -32,14 +34,6 @@ OnOutput = Callable[[int, str, JsonDict], None]
 CONNECT_TIMEOUT = 10.0
 #: A cell longer than this is data. A character may take 12 bytes, and travels twice.
 MAX_CODE_CHARACTERS = 8 * 1024 * 1024
-
-
-@dataclass(slots=True)
-class Reply:
-    """What came back for one request: the head, and the frames of the data."""
-
-    head: JsonDict
-    buffers: list[Any]
 
 
 @dataclass(slots=True)
@@ -130,20 +124,23 @@ class Connection:
             if waiting is not None and not waiting.future.done():
                 waiting.future.set_result(Reply(head, buffers))
         elif kind == "event":
-            self._take_event(head)
+            self._take_event(head, buffers)
         elif kind == "welcome":
             self.fleet, self._away = head, None
             self._take_roster(head["roster"])
             if not self._welcomed.done():
                 self._welcomed.set_result(None)
 
-    def _take_event(self, head: JsonDict) -> None:
+    def _take_event(self, head: JsonDict, buffers: list[Any]) -> None:
         if head["event"] == "roster":
             self._take_roster(head["roster"])
         elif head["event"] == "output":
             waiting = self._waiting.get(head["to"])
             if waiting is not None and waiting.on_output is not None:
-                waiting.on_output(head["engine"], head["msg_type"], head["content"])
+                for published in read_pages(buffers):
+                    content = content_of(published)
+                    if content is not None:
+                        waiting.on_output(head["engine"], published.msg_type, content)
         elif head["event"] == "stopped":
             self.lost("the fleet was stopped")
 

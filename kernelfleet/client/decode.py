@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kernelfleet.client.connection import Reply, raise_if_refused
+from kernelfleet.client.connection import raise_if_refused
+from kernelfleet.client.outputs import OutputFolder
 from kernelfleet.client.partition import join
+from kernelfleet.client.replies import Part, Reply
 from kernelfleet.errors import (
     CompositeError,
     EngineDied,
@@ -28,7 +30,6 @@ from kernelfleet.errors import (
 )
 from kernelfleet.results import ExecutionResult, QueueEntry, ResultList
 from kernelfleet.wire.functions import is_foreign_class
-from kernelfleet.wire.printed import printed
 from kernelfleet.wire.serialize import unpack
 
 if TYPE_CHECKING:
@@ -66,14 +67,13 @@ class Reader:
         values: list[Any] = []
         failures: list[Failure] = []
         returns_exceptions = bool(decode.get("return_exceptions"))
-        buffers = iter(reply.buffers)
-        for result in reply.head["results"]:
-            frames = [next(buffers) for _ in range(result.get("buffers", 0))]
+        for part in reply.parts():
+            result = part.result
             try:
                 if result["ok"]:
-                    values.append(getattr(self, f"_{kind}")(result, frames, decode))
+                    values.append(getattr(self, f"_{kind}")(part, decode))
                     continue
-                failures.append(self._failure(result, frames))
+                failures.append(self._failure(part))
             except Exception as error:  # noqa: BLE001 (the user's classes may raise anything)
                 failures.append(Failure(result["id"], unreadable(result["id"], error)))
             values.append(_as_value(failures[-1]) if returns_exceptions else None)
@@ -84,60 +84,62 @@ class Reader:
             raise CompositeError.collect(str(decode.get("method", kind)), failures, good)
         return self._assemble(kind, values, decode)
 
-    def _failure(self, result: JsonDict, frames: list[Any]) -> Failure:
+    def _failure(self, part: Part) -> Failure:
+        result = part.result
         info = {**result["error"], "engine_id": result["id"]}
         traceback = [str(line) for line in info.get("traceback") or ()]
-        return Failure(result["id"], engine_error(info, frames), traceback)
+        return Failure(result["id"], engine_error(info, part.frames), traceback)
 
     # -- one target's result --------------------------------------------------------------------
 
-    def _none(self, _result: JsonDict, _frames: list[Any], _decode: JsonDict) -> None:
+    def _none(self, _part: Part, _decode: JsonDict) -> None:
         return None
 
-    def _value(self, result: JsonDict, _frames: list[Any], _decode: JsonDict) -> Any:
-        return result["value"]
+    def _value(self, part: Part, _decode: JsonDict) -> Any:
+        return part.result["value"]
 
-    def _queue(self, result: JsonDict, _frames: list[Any], _decode: JsonDict) -> Any:
-        engine_id, status, ids = result["value"]
+    def _queue(self, part: Part, _decode: JsonDict) -> Any:
+        engine_id, status, ids = part.result["value"]
         pending = status["pending"]
         return engine_id, {
             "queue": list(map(QueueEntry, status["queue"], ids["queue"])),
             "pending": None if pending is None else QueueEntry(pending, ids["pending"]),
         }
 
-    def _keys(self, result: JsonDict, _frames: list[Any], _decode: JsonDict) -> Any:
-        return result["keys"]
+    def _keys(self, part: Part, _decode: JsonDict) -> Any:
+        return part.result["keys"]
 
-    def _apply(self, _result: JsonDict, frames: list[Any], _decode: JsonDict) -> Any:
-        return unpack(frames)
+    def _apply(self, part: Part, _decode: JsonDict) -> Any:
+        return unpack(part.frames)
 
-    def _pull(self, _result: JsonDict, frames: list[Any], decode: JsonDict) -> Any:
-        values = unpack(frames)
+    def _pull(self, part: Part, decode: JsonDict) -> Any:
+        values = unpack(part.frames)
         return list(values) if len(decode["names"]) != 1 else values[0]
 
     _zip_pull = _gather = _peek = _pull
 
-    def _execute(self, result: JsonDict, _frames: list[Any], decode: JsonDict) -> ExecutionResult:
-        return self._execution(result, decode["code"], None)
+    def _execute(self, part: Part, decode: JsonDict) -> ExecutionResult:
+        return self._execution(part.result, decode["code"], part.outputs, None)
 
-    def _history(self, result: JsonDict, frames: list[Any], _decode: JsonDict) -> ExecutionResult:
-        record = result["value"]
+    def _history(self, part: Part, _decode: JsonDict) -> ExecutionResult:
+        record = part.result["value"]
         error = None
         if not record["ok"]:
-            error = engine_error({**record["error"], "engine_id": record["id"]}, frames)
-        return self._execution(record, record["code"], error)
+            error = engine_error({**record["error"], "engine_id": record["id"]}, part.frames)
+        return self._execution(record, record["code"], part.outputs, error)
 
-    def _execution(self, record: JsonDict, code: str, error: Exception | None) -> ExecutionResult:
+    def _execution(
+        self, record: JsonDict, code: str, folder: OutputFolder, error: Exception | None
+    ) -> ExecutionResult:
         engine_id, number = record["id"], record["number"]
-        outputs = record.get("outputs", [])
         return ExecutionResult(
             engine_id,
             number,
             code,
             record.get("translated"),
-            stdout=printed(record, "stdout"),
-            stderr=printed(record, "stderr"),
-            outputs=outputs,
+            stdout=folder.stdout,
+            stderr=folder.stderr,
+            outputs=folder.outputs(),
             started=record.get("started"),
             completed=record.get("completed"),
             error=error,
@@ -171,7 +173,7 @@ def _as_value(failure: Failure) -> Exception:
     return failure.exception
 
 
-def engine_error(info: JsonDict, frames: list[Any]) -> Exception:
+def engine_error(info: JsonDict, frames: Sequence[Any]) -> Exception:
     """The exception of a failed target, as its own type where that exists here."""
     ename, evalue = info.get("ename", ""), info.get("evalue", "")
     if info.get("kind") == "engine":

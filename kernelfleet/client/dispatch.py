@@ -21,10 +21,11 @@ from typing import Any
 
 from kernelfleet.client.batch_requests import BatchRequests
 from kernelfleet.client.batches import Batch, Item, Outcome, Printed, Source
-from kernelfleet.client.connection import Connection, OnOutput, Reply, raise_if_refused
+from kernelfleet.client.connection import Connection, OnOutput, raise_if_refused
 from kernelfleet.client.decode import engine_error, unreadable
 from kernelfleet.client.nested import own_engine, run_here, would_wait_for_itself
 from kernelfleet.client.outcomes import read_outcomes
+from kernelfleet.client.replies import Part, Reply
 from kernelfleet.client.schedule import BUDGET_SECONDS, Assignment, BatchSizer
 from kernelfleet.client.supply import Supply
 from kernelfleet.errors import (
@@ -310,16 +311,15 @@ class Dispatcher:
         except Exception as error:  # noqa: BLE001 (the controller is gone, or cannot do it at all)
             self._lose(batch.items, error)
         else:
-            self._take_result(batch, reply.head["results"][0], reply.buffers, was_first)
+            self._take_result(batch, reply.parts()[0], was_first)
 
-    def _take_result(
-        self, batch: Batch, result: JsonDict, frames: list[Any], was_first: bool
-    ) -> None:
+    def _take_result(self, batch: Batch, part: Part, was_first: bool) -> None:
         if self._keeps_output:
-            self.printed.add(batch.engine, result)
+            self.printed.add(batch.engine, part.outputs)
+        result, frames = part.result, part.frames
         if result["ok"]:
             self.assignment.occupied.discard(batch.engine)
-            self._take_outcomes(batch, result, frames)
+            self._take_outcomes(batch, part)
             return
         info = {**result["error"], "engine_id": batch.engine}
         if info.get("ename") == "UnknownFunction":
@@ -342,9 +342,10 @@ class Dispatcher:
             traceback = [str(line) for line in info.get("traceback") or ()]
             self._fail(batch.items, error, traceback, batch.engine)
 
-    def _take_outcomes(self, batch: Batch, result: JsonDict, frames: list[Any]) -> None:
+    def _take_outcomes(self, batch: Batch, part: Part) -> None:
+        result = part.result
         try:
-            outcomes, size = read_outcomes(batch, result, frames)
+            outcomes, size = read_outcomes(batch, part)
         except Exception as error:  # noqa: BLE001 (whatever the user's classes raise)
             what = "result" if len(batch.items) == 1 else "results of a batch"
             self._fail(batch.items, unreadable(batch.engine, error, what), engine=batch.engine)

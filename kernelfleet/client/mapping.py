@@ -17,12 +17,13 @@ from concurrent.futures import CancelledError
 from typing import Any
 
 from kernelfleet.client.batches import Item, Outcome
-from kernelfleet.client.connection import Connection, OnOutput, Reply
+from kernelfleet.client.connection import Connection, OnOutput
 from kernelfleet.client.decode import Reader
 from kernelfleet.client.dispatch import Dispatcher
 from kernelfleet.client.future import Future
 from kernelfleet.client.partition import edges
 from kernelfleet.client.pending import SETTLE_SECONDS, PendingResult
+from kernelfleet.client.replies import Reply
 from kernelfleet.client.schedule import BUDGET_SECONDS, DEPTH
 from kernelfleet.errors import CompositeError, Failure
 

@@ -16,7 +16,7 @@ import time
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
-from kernelfleet.client.connection import Reply
+from kernelfleet.client.replies import Reply
 from kernelfleet.client.shell import is_notebook, running_shell
 from kernelfleet.errors import FleetError, UnsupportedOperation
 from kernelfleet.wire.marks import own_mark
@@ -93,6 +93,7 @@ def run_here(frames: Sequence[Any]) -> Future[Reply]:
         result: JsonDict = {"ok": False, "error": described}
         reply.set_result(Reply({"results": [result]}, []))
         return reply
-    result = {"ok": True, "started": started, "completed": time.time()}
-    reply.set_result(Reply({"results": [result]}, list(pack(packed))))
+    answer = list(pack(packed))
+    times = {"started": started, "completed": time.time()}
+    reply.set_result(Reply({"results": [{"ok": True, "buffers": len(answer), **times}]}, answer))
     return reply

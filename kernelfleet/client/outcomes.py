@@ -11,25 +11,26 @@ from typing import Any, TypeVar
 
 from kernelfleet.client.batches import Batch, Item, Outcome
 from kernelfleet.client.decode import error_of_item
-from kernelfleet.wire.printed import printed
+from kernelfleet.client.replies import Part
 from kernelfleet.wire.serialize import total_bytes, unpack
 
 JsonDict = dict[str, Any]
 Cut = TypeVar("Cut", str, list[JsonDict])
 
 
-def read_outcomes(batch: Batch, result: JsonDict, frames: list[Any]) -> tuple[list[Outcome], int]:
+def read_outcomes(batch: Batch, part: Part) -> tuple[list[Outcome], int]:
     """The outcome of each item that was run, and how many bytes travelled for them.
 
     Raises:
         Exception: whatever the user's classes raise when they are unpickled.
     """
+    result, frames = part.result, part.frames
     values, ends = unpack(unpack(frames))
     count = len(values)
     stdout, stderr = (
-        cut(printed(result, name), ends.get(name), count) for name in ("stdout", "stderr")
+        cut(part.outputs.text(name), ends.get(name), count) for name in ("stdout", "stderr")
     )
-    outputs = _outputs(result, ends, stdout, stderr)
+    outputs = _outputs(part.outputs.outputs(), ends, stdout, stderr)
     outcomes = []
     for i, (item, (status, value)) in enumerate(zip(batch.items, values, strict=False)):
         outcome = Outcome(
@@ -46,10 +47,9 @@ def read_outcomes(batch: Batch, result: JsonDict, frames: list[Any]) -> tuple[li
 
 
 def _outputs(
-    result: JsonDict, ends: dict[str, list[int]], stdout: list[str], stderr: list[str]
+    every: list[JsonDict], ends: dict[str, list[int]], stdout: list[str], stderr: list[str]
 ) -> Sequence[Sequence[JsonDict]]:
     """The outputs of each item; those of an only item as they are."""
-    every = list(result.get("outputs", ()))
     if not every:
         return [()] * len(stdout)
     if len(stdout) == 1:

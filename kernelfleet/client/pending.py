@@ -18,11 +18,11 @@ from typing import Any
 
 from kernelfleet.client import ctrl_c
 from kernelfleet.client import future as interruptible
-from kernelfleet.client.connection import Connection, Reply
+from kernelfleet.client.connection import Connection
 from kernelfleet.client.decode import Reader, tells_failure
 from kernelfleet.client.nested import refuse_to_wait_for_itself
+from kernelfleet.client.replies import Part, Reply, printed, so_far
 from kernelfleet.errors import CallTimeout, CompositeError, InvalidDeferredID
-from kernelfleet.wire.printed import printed
 
 JsonDict = dict[str, Any]
 
@@ -291,22 +291,19 @@ class PendingResult(interruptible.Future[Any]):
         return self._printed("stderr")
 
     def _printed(self, stream: str) -> dict[int, str]:
-        value = None if self.done() else self._ask_progress()
-        if value is not None:
-            return {int(engine_id): text for engine_id, text in value[stream].items()}
-        texts: dict[int, str] = {}
-        for result in self._results():  # an engine that was named twice has two
-            texts[result["id"]] = texts.get(result["id"], "") + printed(result, stream)
-        return texts
+        reply = None if self.done() else self._reply_about(str(self._result_id), brief=False)
+        if reply is None or reply.head["value"] is None:
+            return printed(self._parts(), stream)
+        return printed(so_far(reply), stream)
 
-    def _results(self) -> list[JsonDict]:
+    def _parts(self) -> list[Part]:
         """Each target's part of the reply; empty before it is there, or if it never comes."""
-        return [] if self._reply is None else list(self._reply.head.get("results", ()))
+        return [] if self._reply is None else self._reply.parts()
 
     @property
     def outputs(self) -> list[tuple[int, list[JsonDict]]]:
         """Engine id and Jupyter outputs of each target, failed ones too; empty until it ends."""
-        return [(result["id"], result.get("outputs", [])) for result in self._results()]
+        return [(part.result["id"], part.outputs.outputs()) for part in self._parts()]
 
     def ask_progress(self) -> JsonDict | None:
         """How far it is: ``done``, ``total``, which are ``left``, if any has ``begun``; or None."""
@@ -316,12 +313,14 @@ class PendingResult(interruptible.Future[Any]):
         return self._ask_about(str(self._result_id), brief=brief)
 
     def _ask_about(self, result_id: str, *, brief: bool) -> JsonDict | None:
+        reply = self._reply_about(result_id, brief=brief)
+        value: JsonDict | None = None if reply is None else reply.head["value"]
+        return value
+
+    def _reply_about(self, result_id: str, *, brief: bool) -> Reply | None:
         asked = {"result_id": result_id, "brief": brief}
         with suppress(TimeoutError, ConnectionError):
-            value: JsonDict | None = self._connection.call(
-                "progress", PROGRESS_SECONDS, **asked
-            ).head["value"]
-            return value
+            return self._connection.call("progress", PROGRESS_SECONDS, **asked)
         return None
 
     # -- callbacks and asyncio ------------------------------------------------------------------

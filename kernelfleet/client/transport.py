@@ -31,8 +31,10 @@ FORGOTTEN = "the controller had not heard of this client for so long that it for
 
 #: Lines that may end in doubt about who is there until a client that connects gives up.
 MAX_DOUBTS = 3
-#: Messages received without sending any, after which we acknowledge; those with data at once.
+#: Messages received without sending any, and bytes of live output, after which we acknowledge;
+#: answers with data at once.
 ACKNOWLEDGE_EVERY = 64
+ACKNOWLEDGE_BYTES = 256 * 1024
 
 
 class Receiver(Protocol):
@@ -133,7 +135,7 @@ class SocketTransport:
         self._reach = Reachability()
         self._probe = Probe()
         self._closed = False
-        self._not_acknowledged = 0
+        self._not_acknowledged = self._unacknowledged_bytes = 0
         self._under_way_bytes = 0  # towards us, as the controller last said
         #: The number of the message sent last before each ping that has no answer yet.
         self._pinged: deque[int] = deque()
@@ -160,7 +162,7 @@ class SocketTransport:
             self._send(head, buffers)
 
     def _send(self, head: JsonDict, buffers: list[Any]) -> None:
-        self._not_acknowledged = 0
+        self._not_acknowledged = self._unacknowledged_bytes = 0
         frames = to_frames(buffers, shared=True)  # there are blocks only if the probe succeeded
         self._line.send({**head, "ack": self._sequence.received}, frames)
 
@@ -248,8 +250,14 @@ class SocketTransport:
             self._send({"type": "resend"}, [])
         elif verdict == "deliver":
             self._not_acknowledged += 1
+            self._unacknowledged_bytes += sum(map(frame_bytes, buffers))
             opened = _opened(head, buffers)
-            if buffers or self._not_acknowledged >= ACKNOWLEDGE_EVERY:
+            is_answer = bool(buffers) and head["type"] != "event"
+            if (
+                is_answer
+                or self._not_acknowledged >= ACKNOWLEDGE_EVERY
+                or self._unacknowledged_bytes >= ACKNOWLEDGE_BYTES
+            ):
                 self._send({"type": "ack"}, [])
             self._receiver.receive(*opened)
             if head["type"] == "event" and head.get("event") == "stopped":

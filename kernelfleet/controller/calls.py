@@ -91,13 +91,14 @@ def get_result(controller: Controller, _client: str, head: JsonDict) -> Answer:
     results, frames = [], []
     for engine in controller.find_engines(head["targets"]):
         try:
-            record, buffers = controller.history(engine.id).get(head.get("number"))
+            kept = controller.history(engine.id).get(head.get("number"))
         except LookupError as error:
             problem = {"ename": "IndexError", "evalue": str(error), "kind": "user", "traceback": []}
             results.append({"id": engine.id, "ok": False, "buffers": 0, "error": problem})
             continue
-        results.append({"id": engine.id, "ok": True, "buffers": len(buffers), "value": record})
-        frames.extend(buffers)
+        counts = {"buffers": len(kept.buffers), "outputs": len(kept.outputs)}
+        results.append({"id": engine.id, "ok": True, "value": kept.record, **counts})
+        frames += [*kept.buffers, *kept.outputs]
     return {"results": results}, frames
 
 

@@ -7,11 +7,12 @@ result has all of it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from kernelfleet.controller.limits import Limits
-from kernelfleet.controller.requests import Request
+from kernelfleet.wire.outputs import to_pages
 
 JsonDict = dict[str, Any]
 
@@ -84,15 +85,19 @@ class Clients:
         short: JsonDict = {key: reply[key] for key in ("type", "to", "result_id") if key in reply}
         return {**short, "refused": {"ename": "FleetError", "evalue": text}}
 
-    def stream_to(self, client_id: str, seq: int) -> Callable[[Request, int, str, JsonDict], None]:
+    def show(self, client_id: str, seq: int, engine_id: int, pages: list[Any]) -> None:
+        """Hand a client outputs of its running request."""
+        event = {"type": "event", "event": "output", "to": seq, "engine": engine_id}
+        self.deliver(client_id, event, pages)
+
+    def stream_to(self, client_id: str, seq: int) -> Callable[[int, str, Any], None]:
         """What hands the outputs of a request to its client as they come, if it keeps up."""
         left_out: set[int] = set()
 
-        def send(engine_id: int, msg_type: str, content: JsonDict) -> None:
-            event = {"type": "event", "event": "output", "to": seq, "engine": engine_id}
-            self.deliver(client_id, {**event, "msg_type": msg_type, "content": content}, [])
+        def send(engine_id: int, msg_type: str, content: Any) -> None:
+            self.show(client_id, seq, engine_id, to_pages(msg_type, content))
 
-        def output(_request: Request, engine_id: int, msg_type: str, content: JsonDict) -> None:
+        def output(engine_id: int, msg_type: str, content: Any) -> None:
             peer = self._peers.get(client_id)
             if peer is None:
                 return
@@ -101,7 +106,8 @@ class Clients:
                 return
             if engine_id in left_out:
                 left_out.remove(engine_id)
-                send(engine_id, "stream", {"name": "stderr", "text": OUTPUT_LEFT_OUT})
+                note = {"name": "stderr", "text": OUTPUT_LEFT_OUT}
+                send(engine_id, "stream", json.dumps(note).encode())
             send(engine_id, msg_type, content)
 
         return output

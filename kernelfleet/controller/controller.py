@@ -27,11 +27,11 @@ from typing import Any
 
 from kernelfleet.controller.calls import CALLS, CallError, cancel_request
 from kernelfleet.controller.clients import Clients, Peer
-from kernelfleet.controller.dialects import Run
+from kernelfleet.controller.dialects import Outcome, Run
 from kernelfleet.controller.engine import Engine
 from kernelfleet.controller.engine_queue import INDEPENDENT
 from kernelfleet.controller.heads import QUEUED_VERBS, BadHead, UnknownVerb, check, shown
-from kernelfleet.controller.history import Commands, Results
+from kernelfleet.controller.history import Command, Commands, Results
 from kernelfleet.controller.limits import Limits
 from kernelfleet.controller.requests import Request
 from kernelfleet.controller.roster import Roster
@@ -287,23 +287,22 @@ class Controller:
             self._stream_also_to(client_id, seq, self.running[result_id])
         self._waiting_for.setdefault(result_id, []).append((client_id, seq))
 
+    def outputs_so_far(self, request: Request) -> list[tuple[int, list[Any]]]:
+        """Engine id and pages of each target that has begun."""
+        runs = [engine.run for engine in self.roster.engines.values() if engine.run is not None]
+        return [
+            *request.outputs,
+            *((run.job.engine_id, run.log.frames()) for run in runs if run.job.request is request),
+        ]
+
     def _stream_also_to(self, client_id: str, seq: int, request: Request) -> None:
         send = self.clients.stream_to(client_id, seq)
-        so_far = {
-            engine.id: engine.run.folder.outputs()
-            for engine in self.roster.engines.values()
-            if engine.run is not None and engine.run.job.request is request
-        }
-        for result in filter(None, request.results):
-            so_far[result["id"]] = result.get("outputs", [])
-        for engine_id, outputs in so_far.items():
-            for output in outputs:
-                content = {key: value for key, value in output.items() if key != "output_type"}
-                send(request, engine_id, output["output_type"], content)
+        for engine_id, pages in self.outputs_so_far(request):
+            self.clients.show(client_id, seq, engine_id, pages)
 
-        def also(request: Request, engine_id: int, msg_type: str, content: JsonDict) -> None:
+        def also(engine_id: int, msg_type: str, content: Any) -> None:
             if msg_type != "input_request":  # whoever has sent the command is asked
-                send(request, engine_id, msg_type, content)
+                send(engine_id, msg_type, content)
 
         request.listen(client_id, also)
 
@@ -342,13 +341,13 @@ class Controller:
 
     # -- engines --------------------------------------------------------------------------------
 
-    def engine_finished(
-        self, engine: Engine, run: Run, result: JsonDict, buffers: list[Any]
-    ) -> None:
+    def engine_finished(self, engine: Engine, run: Run, outcome: Outcome) -> None:
         """Keep a finished command for ``get_result``."""
+        result = outcome.result
         if run.job.method == "execute" and result.get("number") is not None:
             record = {"code": run.job.request.content.get("code", ""), "id": engine.id, **result}
-            self.history(engine.id).put(result["number"], record, buffers)
+            kept = Command(record, outcome.buffers, outcome.outputs)
+            self.history(engine.id).put(result["number"], kept)
         elif run.job.method == "reset" and result["ok"]:
             self.history(engine.id).clear()
             engine.properties.clear()

@@ -14,34 +14,33 @@ from __future__ import annotations
 import base64
 import json
 from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
 from typing import Any
 
 from jupyter_client.session import Session
 
 from kernelfleet.controller.bootstrap import expressions, script_code
-from kernelfleet.controller.outputs import OutputFolder
+from kernelfleet.controller.outputs import OutputLog
 from kernelfleet.controller.replies import (
     FORMS,
     asks_exit,
     broken,
     error_of,
-    is_output,
     number_of,
     unsound_field,
 )
 from kernelfleet.controller.requests import Job, Request
 from kernelfleet.wire.blocks import Block, LostBlock, from_frames
 from kernelfleet.wire.jupyter import KernelMessage, encode
+from kernelfleet.wire.outputs import OUTPUT_TYPES
 
 JsonDict = dict[str, Any]
 
 #: The MIME type under which bootstrapped code returns its data.
 DATA_MIME = "application/x-kernelfleet"
 
-#: iopub messages that are outputs of a cell.
-OUTPUT_TYPES = frozenset(
-    {"stream", "display_data", "execute_result", "update_display_data", "clear_output", "error"}
-)
+#: A reply of our own kernels that is longer than this is none: data are not in it.
+MAX_REPLY_BYTES = 32 * 1024 * 1024
 
 #: Verbs a kernel that is not ours can do: any language, and Python.
 PORTABLE_VERBS = frozenset({"execute"})
@@ -55,13 +54,28 @@ def spoken_verb(verb: str) -> str:
     return "apply" if verb in ("map", "task") else verb
 
 
+@dataclass(slots=True)
+class Outcome:
+    """How a job has ended, for the client.
+
+    Attributes:
+        result: What is said about it.
+        buffers: The frames of its data.
+        outputs: What it has published, as pages (``wire/outputs.py``).
+    """
+
+    result: JsonDict
+    buffers: list[Any] = field(default_factory=list)
+    outputs: list[Any] = field(default_factory=list)
+
+
 class Run(ABC):
     """One job on an engine, from sending to completion."""
 
     def __init__(self, job: Job, msg_id: str) -> None:
         self.job = job
         self.msg_id = msg_id
-        self.folder = OutputFolder()
+        self.log = OutputLog()
         self.reply: KernelMessage | None = None
         #: It was interrupted because its time was up.
         self.overdue = False
@@ -100,36 +114,29 @@ class Run(ABC):
         self.reply = message
 
     def take_iopub(self, message: KernelMessage) -> bool:
-        """A published message that names this request; True if it is an output."""
-        if message.msg_type not in OUTPUT_TYPES or message.problem:
+        """A published message that names this request; True if it is an output.
+
+        Its content is kept as it is: who reads it will see whether it can be shown.
+        """
+        if message.msg_type not in OUTPUT_TYPES:
             return False
-        if not is_output(message.msg_type, message.content):
-            return False
-        self.folder.add(message.msg_type, message.content)
+        self.log.add(message.msg_type, message.packed)
         return True
 
-    def result(self) -> tuple[JsonDict, list[Any]]:
-        """The outcome for the client, and the frames of the data."""
+    def outcome(self) -> Outcome:
+        """How it has ended."""
         if not self.problem:
-            return self._result()
-        text = f"engine {self.job.engine_id} sent a reply that cannot be used: {self.problem}"
-        return self._with_outputs({"ok": False, "error": broken(text)}), []
+            outcome = self._outcome()
+        else:
+            text = f"engine {self.job.engine_id} sent a reply that cannot be used: {self.problem}"
+            outcome = Outcome({"ok": False, "error": broken(text)})
+        if self.overdue:
+            outcome.result["overdue"] = True
+        outcome.outputs = self.log.frames()
+        return outcome
 
     @abstractmethod
-    def _result(self) -> tuple[JsonDict, list[Any]]: ...
-
-    def _with_outputs(self, result: JsonDict) -> JsonDict:
-        if self.overdue:
-            result["overdue"] = True
-        outputs = self.folder.outputs()
-        if outputs:
-            result["outputs"] = outputs
-        for name in ("stdout", "stderr"):
-            # What clear_output took away was printed all the same.
-            shown = sum(len(o["text"]) for o in outputs if o.get("name") == name)
-            if shown != len(text := self.folder.text(name)):
-                result[name] = text
-        return result
+    def _outcome(self) -> Outcome: ...
 
 
 # -- native -----------------------------------------------------------------------------------
@@ -150,15 +157,17 @@ class NativeRun(Run):
 
     def take_reply(self, message: KernelMessage) -> None:
         """A reply; its blocks are opened at once, before the engine lets them go."""
-        if not message.problem and (field := unsound_field(message.content)) is not None:
-            message.problem = f"its {field!r} makes no sense"
+        if len(message.packed) > MAX_REPLY_BYTES:
+            message.spoil(f"it has {len(message.packed)} bytes beside its data")
+        if not message.problem and (name := unsound_field(message.content)) is not None:
+            message.spoil(f"its {name!r} makes no sense")
         if not message.problem:
             try:
                 message.buffers = from_frames(message.buffers)
             except LostBlock as error:
-                message.problem = str(error)
+                message.spoil(str(error))
         if message.problem:
-            message.content, message.buffers = {}, []
+            message.buffers = []
         super().take_reply(message)
 
     def take_iopub(self, message: KernelMessage) -> bool:  # noqa: D102
@@ -171,7 +180,7 @@ class NativeRun(Run):
             return False
         return self.gave_up or self.received >= self.reply.content.get("n_iopub", 0)
 
-    def _result(self) -> tuple[JsonDict, list[Any]]:
+    def _outcome(self) -> Outcome:
         assert self.reply is not None
         content = self.reply.content
         keep = ("number", "translated", "started", "completed", "keys", "exiting")
@@ -181,7 +190,7 @@ class NativeRun(Run):
             known = ("ename", "evalue", "traceback", "kind", "name")
             told = {key: content[key] for key in known if key in content}
             result["error"] = {"ename": "", "evalue": "", **told}
-        return self._with_outputs(result), self.reply.buffers
+        return Outcome(result, self.reply.buffers)
 
 
 # -- portable ---------------------------------------------------------------------------------
@@ -224,12 +233,15 @@ class PortableRun(Run):
         self.begun = False
         self.idle = False
         self.reply_lost = False
+        self._published_error: KernelMessage | None = None
 
     def take_iopub(self, message: KernelMessage) -> bool:  # noqa: D102
         if message.msg_type == "status":
             state = message.content.get("execution_state")
             self.idle = self.idle or state == "idle"
             self.begun = self.begun or (state == "busy" and self.job.method != "execute")
+        elif message.msg_type == "error":
+            self._published_error = message
         self.begun = self.begun or message.msg_type == "execute_input"
         return super().take_iopub(message)
 
@@ -237,10 +249,10 @@ class PortableRun(Run):
     def _complete(self) -> bool:
         return self.idle and (self.reply is not None or self.reply_lost)
 
-    def _result(self) -> tuple[JsonDict, list[Any]]:
+    def _outcome(self) -> Outcome:
         if self.reply is None:
             error = {"ename": "KeyboardInterrupt", "evalue": "", "traceback": [], "kind": "user"}
-            return self._with_outputs({"ok": False, "error": error}), []
+            return Outcome({"ok": False, "error": error})
         content = self.reply.content
         result: JsonDict = {"ok": content.get("status") == "ok"}
         if self.job.method == "execute":
@@ -249,14 +261,14 @@ class PortableRun(Run):
             result["error"] = self._error(content)
         elif self.job.method != "execute":
             return self._data(content.get("user_expressions"))
-        return self._with_outputs(result), []
+        return Outcome(result)
 
     def _error(self, content: JsonDict) -> JsonDict:
         """The error, from iopub where it is told there: a formatter's failure is only there."""
-        published = [o for o in self.folder.outputs() if o["output_type"] == "error"]
-        return error_of(published[-1] if published else content)
+        published = self._published_error
+        return error_of(content if published is None or published.problem else published.content)
 
-    def _data(self, values: Any) -> tuple[JsonDict, list[Any]]:
+    def _data(self, values: Any) -> Outcome:
         expression, answer = answered(values)
         if expression is None:
             expression = {"evalue": f"engine {self.job.engine_id} sent no data with its reply"}
@@ -270,8 +282,8 @@ class PortableRun(Run):
                 if answer["error"].get("kind") == "serialization":
                     result["error"]["kind"] = "serialization"
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
-            return self._with_outputs({"ok": False, "error": error_of(expression)}), []
-        return self._with_outputs(result), frames
+            return Outcome({"ok": False, "error": error_of(expression)})
+        return Outcome(result, frames)
 
 
 def answered(values: Any) -> tuple[JsonDict | None, JsonDict]:

@@ -24,6 +24,7 @@ from kernelfleet.controller.dialects import (
     PORTABLE_PYTHON_VERBS,
     PORTABLE_VERBS,
     NativeRun,
+    Outcome,
     PortableRun,
     Run,
     encode_native,
@@ -59,7 +60,7 @@ class Engine:
         kernel_name: str | None,
         session: Session,
         log: Logger,
-        on_finished: Callable[[Engine, Run, JsonDict, list[Any]], None],
+        on_finished: Callable[[Engine, Run, Outcome], None],
     ) -> None:
         self.id = engine_id
         self.kernel_name = kernel_name
@@ -151,7 +152,7 @@ class Engine:
             self.queue.hold(NOT_READY)
         run, self.run = self.run, None
         for job in lost:
-            outputs = run.folder.outputs() if run is not None and job is run.job else []
+            outputs = run.log.frames() if run is not None and job is run.job else []
             job.fail(
                 ename, cause, outputs=outputs, ran=run is not None and run.job is job, **details
             )
@@ -265,7 +266,7 @@ class Engine:
             is_output = asks or (channel == "iopub" and self.run.take_iopub(message))
             request = self.run.job.request
             if is_output and request.on_output is not None:
-                request.on_output(request, self.id, message.msg_type, message.content)
+                request.on_output(self.id, message.msg_type, message.packed)
         elif channel == "shell":
             self.run.take_reply(message)
             if any(isinstance(buffer, Block) for buffer in message.buffers):
@@ -318,12 +319,12 @@ class Engine:
             self.queue.put_front(run.job)
             self.start_next()
             return
-        result, buffers = run.result()
+        outcome = run.outcome()
         if run.job.method == "execute":
             self.executed += 1
-        self._clear_behind(failed=not result["ok"])
-        self._on_finished(self, run, result, buffers)
-        run.job.settle(result, buffers)
+        self._clear_behind(failed=not outcome.result["ok"])
+        self._on_finished(self, run, outcome)
+        run.job.settle(outcome.result, outcome.buffers, outcome.outputs)
         self.start_next()
 
     def _is_leaving(self, run: Run) -> bool:

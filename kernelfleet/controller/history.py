@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from kernelfleet.wire.blocks import frame_bytes
@@ -24,7 +24,10 @@ SPARE = 100
 
 
 def size_of(record: Any) -> int:
-    """Roughly how many bytes a JSON-like record takes; cheap, as every message is measured."""
+    """Roughly how many bytes a JSON-like record takes.
+
+    Every message is measured: data and outputs are not in the record, but in frames beside it.
+    """
     size, rest = 0, [record]
     while rest:
         each = rest.pop()
@@ -42,6 +45,20 @@ def size_of(record: Any) -> int:
     return size
 
 
+@dataclass(slots=True)
+class Command:
+    """A finished execute: what was said about it, and the frames of its error and its outputs."""
+
+    record: JsonDict
+    buffers: list[Any] = field(default_factory=list)
+    outputs: list[Any] = field(default_factory=list)
+
+    @property
+    def size_bytes(self) -> int:
+        """About how much memory it takes."""
+        return size_of(self.record) + sum(map(frame_bytes, (*self.buffers, *self.outputs)))
+
+
 class Commands:
     """The finished executes of one engine, newest kept."""
 
@@ -49,48 +66,47 @@ class Commands:
         self, max_count: int | None = 1000, max_bytes: int | None = 16 * 1024 * 1024
     ) -> None:
         self._max_count, self._max_bytes = max_count, max_bytes
-        self._records: OrderedDict[int, tuple[JsonDict, list[Any], int]] = OrderedDict()
+        self._kept: OrderedDict[int, tuple[Command, int]] = OrderedDict()
         self._bytes = 0
         self.highest = 0
 
-    def put(self, number: int, record: JsonDict, buffers: list[Any]) -> None:
+    def put(self, number: int, command: Command) -> None:
         """Keep a finished command under its number; the oldest go when there are too many."""
-        size = size_of(record) + sum(map(frame_bytes, buffers))
-        if number in self._records:
-            self._bytes -= self._records.pop(number)[2]
-        self._records[number] = record, buffers, size
+        size = command.size_bytes
+        if number in self._kept:
+            self._bytes -= self._kept.pop(number)[1]
+        self._kept[number] = command, size
         self._bytes += size
         self.highest = max(self.highest, number)
-        while len(self._records) > 1 and self._too_much():
-            self._bytes -= self._records.popitem(last=False)[1][2]
+        while len(self._kept) > 1 and self._too_much():
+            self._bytes -= self._kept.popitem(last=False)[1][1]
 
     def _too_much(self) -> bool:
-        return (self._max_count is not None and len(self._records) > self._max_count) or (
+        return (self._max_count is not None and len(self._kept) > self._max_count) or (
             self._max_bytes is not None and self._bytes > self._max_bytes
         )
 
-    def get(self, number: int | None) -> tuple[JsonDict, list[Any]]:
+    def get(self, number: int | None) -> Command:
         """A command by number; None is the one finished last.
 
         Raises:
             LookupError: there was none, or it has been dropped; the message says which.
         """
         if number is None:
-            if not self._records:
+            if not self._kept:
                 raise LookupError("no command has finished on this engine yet")
-            number = next(reversed(self._records))
-        if number not in self._records:
+            number = next(reversed(self._kept))
+        if number not in self._kept:
             if 0 < number <= self.highest:
                 raise LookupError(f"command {number} has been dropped from the history")
             if number < 1:
                 raise LookupError(f"there is no command {number}: they are numbered from 1")
             raise LookupError(f"no finished command {number} on this engine")
-        record, buffers, _ = self._records[number]
-        return record, buffers
+        return self._kept[number][0]
 
     def clear(self) -> None:
         """Forget everything, as after ``reset``."""
-        self._records.clear()
+        self._kept.clear()
         self._bytes = self.highest = 0
 
 

@@ -130,7 +130,9 @@ class Links:
             if channel != "shell":
                 return
             # What has no readable name stands for the answer that somebody waits for.
-            message = KernelMessage([bytes(frames[0].bytes)], "", "", "", {}, {}, [], str(error))
+            message = KernelMessage(
+                [bytes(frames[0].bytes)], "", "", "", {}, [], problem=str(error)
+            )
         if channel != "iopub":
             # Not what the message says: the socket knows who spoke.
             message.session = message.identities[0].decode()

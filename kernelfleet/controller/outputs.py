@@ -1,196 +1,139 @@
-"""Folds the iopub messages of one request into its outputs, as a notebook would show them.
+"""Keeps the outputs of one request as they came, until somebody asks for them.
 
-Pure: no sockets, no clock. One ``OutputFolder`` per request; the caller sorts messages by request
-and engine. What a notebook keeps is what ``outputs()`` gives: neighbouring streams of one name are
-one output, ``clear_output`` clears, an updated display changes where it stands. What the program
-printed is complete in ``text("stdout")`` all the same, also after ``clear_output``.
+Nothing is unpacked: what a client makes of them is the client's work (``client/outputs.py``). But
+what no client would ever see does not pile up: a display that was cleared or updated since is
+dropped, so that a program that redraws one picture for days takes no more room than the picture.
+What was printed stays, cleared or not.
 
-The text of each stream is kept once: an output of it is a range of that text. Pieces are joined
-when somebody looks, so 100,000 small messages cost 100,000 appends.
+Pure: no sockets, no clock. One ``OutputLog`` per request; the caller sorts messages by request
+and engine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
-#: One Jupyter output: a dict as in a notebook file.
-Output = dict[str, Any]
+from kernelfleet.wire.blocks import frame_bytes
+from kernelfleet.wire.outputs import OWN_FRAME_BYTES, PAGE_BYTES, Pages, as_bytes, record
+
+#: What a message takes here beside its content.
+OVERHEAD_BYTES = 100
+
+#: The end of the content of a display with an id, in the order in which kernels write it. As the
+#: text stands before the very end of valid JSON, it can only be what it seems.
+_DISPLAY_ID = re.compile(rb'"transient": ?\{"display_id": ?"([^"\\]{1,200})"\}\s*\}\s*\Z')
+_DISPLAY_ID_BYTES = 300
 
 
-@dataclass(frozen=True)
-class DisplayUpdate:
-    """New contents for every output that an engine has shown under this display id."""
+@dataclass(slots=True)
+class _Message:
+    """One message that is not small text."""
 
-    display_id: str
-    data: dict[str, Any]
-    metadata: dict[str, Any]
-
-
-@dataclass
-class _Stream:
-    """An output that is a range of a stream's text, in characters."""
-
-    name: str
-    start: int
-    stop: int
+    msg_type: str
+    content: Any
 
 
-class _Text:
-    """Text that grows by pieces and is joined when it is read."""
-
-    def __init__(self) -> None:
-        self._pieces: list[str] = []
-        self.length = 0
-
-    def append(self, piece: str) -> None:
-        self._pieces.append(piece)
-        self.length += len(piece)
-
-    def read(self) -> str:
-        if len(self._pieces) > 1:
-            self._pieces = ["".join(self._pieces)]
-        return self._pieces[0] if self._pieces else ""
-
-
-class OutputFolder:
+class OutputLog:
     """The outputs of one request, so far.
 
     Attributes:
-        size_bytes: About how much memory the contents take.
+        size_bytes: About how much memory they take.
     """
 
     def __init__(self) -> None:
         self.size_bytes = 0
-        self._outputs: list[_Stream | Output] = []
-        self._texts: dict[str, _Text] = {}
-        self._displays: dict[str, list[Output]] = {}
+        self._keys = itertools.count()
+        #: In order: many small pieces of text as one, or a message. A dict, as any may be dropped.
+        self._entries: dict[int, bytearray | _Message] = {}
+        self._last_text: bytearray | None = None
+        #: Where the latest update of each display is.
+        self._updates: dict[bytes, int] = {}
         self._clear_before_next = False
 
-    def add(self, msg_type: str, content: Mapping[str, Any]) -> DisplayUpdate | None:
-        """Fold one message; types that are no output are ignored.
+    def add(self, msg_type: str, content: Any) -> None:
+        """Keep one message.
 
-        Returns:
-            For a message with a display id the update it makes: display ids belong to the engine,
-            so what its earlier requests have shown under that id follows (``update``).
+        Args:
+            msg_type: One of ``wire.outputs.OUTPUT_TYPES``.
+            content: Its content as it came, packed: bytes, or a frame of pyzmq.
         """
-        if msg_type == "stream":
-            self._add_stream(str(content.get("name", "stdout")), str(content.get("text", "")))
-        elif msg_type == "clear_output":
-            if content.get("wait"):
-                self._clear_before_next = True
-            else:
-                self._clear()
-        elif msg_type == "error":
-            self._add_output(
-                {
-                    "output_type": "error",
-                    "ename": str(content.get("ename", "")),
-                    "evalue": str(content.get("evalue", "")),
-                    "traceback": [str(line) for line in content.get("traceback") or ()],
-                }
-            )
-        elif msg_type in {"display_data", "execute_result", "update_display_data"}:
-            return self._add_display(msg_type, content)
-        return None
-
-    def update(self, update: DisplayUpdate) -> bool:
-        """Apply an update made by another request of this engine; whether anything changed."""
-        shown = self._displays.get(update.display_id, [])
-        for output in shown:
-            before = _size_bytes(output)
-            output["data"], output["metadata"] = dict(update.data), dict(update.metadata)
-            self.size_bytes += _size_bytes(output) - before
-        return bool(shown)
-
-    @property
-    def display_ids(self) -> frozenset[str]:
-        """The display ids that ``update`` would find here."""
-        return frozenset(self._displays)
-
-    @property
-    def stdout(self) -> str:
-        """All that was printed, cleared or not."""
-        return self.text("stdout")
-
-    @property
-    def stderr(self) -> str:
-        """All that was printed to stderr, cleared or not."""
-        return self.text("stderr")
-
-    def text(self, name: str) -> str:
-        """All text of one stream, cleared or not."""
-        return self._texts[name].read() if name in self._texts else ""
-
-    def outputs(self) -> list[Output]:
-        """The outputs as dicts of a notebook file, the caller's to keep."""
-        return [
-            {
-                "output_type": "stream",
-                "name": each.name,
-                "text": self.text(each.name)[each.start : each.stop],
-            }
-            if isinstance(each, _Stream)
-            else dict(each)
-            for each in self._outputs
-        ]
-
-    def _add_stream(self, name: str, piece: str) -> None:
-        if not piece:
+        if msg_type == "clear_output":
+            self._clear(content)
             return
-        self._clear_if_due()
-        text = self._texts.setdefault(name, _Text())
-        start = text.length
-        text.append(piece)
-        self.size_bytes += _size_bytes(piece)
-        last = self._outputs[-1] if self._outputs else None
-        if isinstance(last, _Stream) and last.name == name:
-            last.stop = text.length
-        else:
-            self._outputs.append(_Stream(name, start, text.length))
-
-    def _add_display(self, msg_type: str, content: Mapping[str, Any]) -> DisplayUpdate | None:
-        data, metadata = dict(content.get("data") or {}), dict(content.get("metadata") or {})
-        display_id = (content.get("transient") or {}).get("display_id")
-        update = None if display_id is None else DisplayUpdate(str(display_id), data, metadata)
         if msg_type != "update_display_data":
             self._clear_if_due()
-        if update is not None:
-            self.update(update)
-        if msg_type == "update_display_data":
-            return update
-        output: Output = {"output_type": msg_type, "data": data, "metadata": metadata}
-        if msg_type == "execute_result":
-            output["execution_count"] = content.get("execution_count")
-        self._add_output(output)
-        if update is not None:
-            self._displays.setdefault(update.display_id, []).append(output)
-        return update
+        if msg_type == "stream" and len(content) < OWN_FRAME_BYTES:
+            self._add_text(record(msg_type, as_bytes(content)))
+            return
+        display_id = _display_id(content) if msg_type != "stream" else None
+        if display_id is not None and display_id in self._updates:
+            self._drop(self._updates.pop(display_id))
+        key = self._put(_Message(msg_type, content))
+        if display_id is not None and msg_type == "update_display_data":
+            self._updates[display_id] = key
 
-    def _add_output(self, output: Output) -> None:
-        self._clear_if_due()
-        self._outputs.append(output)
-        self.size_bytes += _size_bytes(output)
+    def frames(self) -> list[Any]:
+        """All of them as pages; see ``wire.outputs``."""
+        pages = Pages()
+        for entry in self._entries.values():
+            if isinstance(entry, _Message):
+                pages.add(entry.msg_type, entry.content)
+            else:
+                pages.add_records(entry)
+        return pages.frames()
+
+    def _add_text(self, text: bytes | bytearray) -> None:
+        self.size_bytes += len(text)
+        if self._last_text is not None and len(self._last_text) + len(text) <= PAGE_BYTES:
+            self._last_text += text
+        else:
+            self._last_text = text if isinstance(text, bytearray) else bytearray(text)
+            self._entries[next(self._keys)] = self._last_text
+
+    def _put(self, message: _Message) -> int:
+        key = next(self._keys)
+        self._entries[key] = message
+        self._last_text = None
+        self.size_bytes += OVERHEAD_BYTES + frame_bytes(message.content)
+        return key
+
+    def _drop(self, key: int) -> None:
+        message = self._entries.pop(key)
+        assert isinstance(message, _Message)
+        self.size_bytes -= OVERHEAD_BYTES + frame_bytes(message.content)
+
+    def _clear(self, content: Any) -> None:
+        if len(content) >= OWN_FRAME_BYTES:
+            return  # no kernel says so much here
+        try:
+            wait = json.loads(as_bytes(content)).get("wait")
+        except (ValueError, RecursionError, AttributeError):
+            return  # nobody could read it
+        self._clear_before_next = True
+        if not wait:
+            self._clear_if_due()
 
     def _clear_if_due(self) -> None:
-        if self._clear_before_next:
-            self._clear()
-
-    def _clear(self) -> None:
-        """Drop what is shown; the streams' texts stay."""
-        self.size_bytes -= sum(_size_bytes(o) for o in self._outputs if not isinstance(o, _Stream))
-        self._outputs = []
-        self._displays = {}
+        """Drop what was shown; what was printed stays, and is joined."""
+        if not self._clear_before_next:
+            return
         self._clear_before_next = False
+        kept, self._entries = self._entries, {}
+        self._updates.clear()
+        self.size_bytes, self._last_text = 0, None
+        for entry in kept.values():
+            if not isinstance(entry, _Message):
+                self._add_text(entry)
+            elif entry.msg_type == "stream":
+                self._put(entry)
+        self._put(_Message("clear_output", b'{"wait": false}'))
 
 
-def _size_bytes(value: object) -> int:
-    """About how many bytes a piece of JSON takes."""
-    if isinstance(value, str):
-        return len(value) if value.isascii() else len(value.encode(errors="surrogatepass"))
-    if isinstance(value, Mapping):
-        return sum(_size_bytes(key) + _size_bytes(each) for key, each in value.items())
-    if isinstance(value, list | tuple):
-        return sum(map(_size_bytes, value))
-    return 8
+def _display_id(content: Any) -> bytes | None:
+    view = memoryview(getattr(content, "buffer", content))
+    found = _DISPLAY_ID.search(bytes(view[-_DISPLAY_ID_BYTES:]))
+    return None if found is None else found[1]

@@ -1,10 +1,8 @@
-"""How far a request is: which of its engines are done, whether any has begun, what is printed."""
+"""How far a request is: which engines are done, whether any has begun, what they have put out."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-
-from kernelfleet.wire.printed import printed
 
 if TYPE_CHECKING:
     from kernelfleet.controller.controller import Controller
@@ -15,7 +13,7 @@ Answer = tuple[JsonDict, list[Any]]
 
 
 def progress(controller: Controller, client: str, head: JsonDict) -> Answer:
-    """How far a running request is, and (not if ``brief``) what its engines have printed so far.
+    """How far a running request is, and (not if ``brief``) what its engines have put out so far.
 
     ``describe`` says what it is, also of one that has ended and is kept.
     """
@@ -38,17 +36,9 @@ def progress(controller: Controller, client: str, head: JsonDict) -> Answer:
     }
     if head.get("brief"):
         return {"value": value, "describe": describe}, []
-    for stream in ("stdout", "stderr"):
-        texts: dict[str, str] = {}
-        for result in request.results:  # an engine that was named twice has two
-            if result is not None:
-                key = str(result["id"])
-                texts[key] = texts.get(key, "") + printed(result, stream)
-        for run in runs:
-            key = str(run.job.engine_id)
-            texts[key] = texts.get(key, "") + run.folder.text(stream)
-        value[stream] = texts
-    return {"value": value, "describe": describe}, []
+    pages = controller.outputs_so_far(request)
+    value["outputs"] = [[engine_id, len(frames)] for engine_id, frames in pages]
+    return {"value": value, "describe": describe}, [page for _, frames in pages for page in frames]
 
 
 def _behind(

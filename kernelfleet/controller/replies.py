@@ -2,7 +2,7 @@
 
 Our own kernels' replies are held to their form, and one that breaks it becomes an error that says
 so. Other kernels take liberties that hurt nobody; what they leave out is filled in. Everything
-that ``Run`` and ``OutputFolder`` read has passed here.
+that ``Run`` reads has passed here; outputs are not read here at all (``wire/outputs.py``).
 
 Pure: no sockets, no clock.
 """
@@ -90,13 +90,3 @@ def error_of(content: JsonDict) -> JsonDict:
 
 def _text(value: object) -> str:
     return "" if value is None else str(value)
-
-
-def is_output(msg_type: str, content: JsonDict) -> bool:
-    """Whether a published message has the form of its type, and can be shown."""
-    if msg_type == "error":
-        return content.get("traceback") is None or isinstance(content["traceback"], list)
-    if msg_type in ("display_data", "execute_result", "update_display_data"):
-        parts = (content.get(name) for name in ("data", "metadata", "transient"))
-        return all(part is None or isinstance(part, dict) for part in parts)
-    return True

@@ -5,14 +5,15 @@ Pure data; who queues, sends and answers is in ``engine.py`` and ``controller.py
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from kernelfleet.controller.engine_queue import INDEPENDENT
 
 JsonDict = dict[str, Any]
-OnOutput = Callable[["Request", int, str, JsonDict], None]
+#: Told the engine's id, and type and packed content of what it has published.
+OnOutput = Callable[[int, str, Any], None]
 
 #: A kernel drops what it has queued when another frontend's cell fails; not as often as this.
 MAX_ABORTED = 100
@@ -41,6 +42,7 @@ class Request:
     #: Told the engine's id when a job is sent to its kernel.
     on_start: Callable[[int], object] = lambda _: None
     results: list[JsonDict | None] = field(default_factory=list)
+    #: Per target the frames of its data, then the pages of its outputs.
     buffers: list[list[Any]] = field(default_factory=list)
     remaining: int = 0
     #: Frames already packed and signed, by dialect, payload and how often the target was named.
@@ -61,12 +63,14 @@ class Request:
             jobs.append(Job(self, index, engine_id, turn))
         return jobs
 
-    def settle(self, index: int, result: JsonDict, buffers: list[Any]) -> None:
+    def settle(
+        self, index: int, result: JsonDict, buffers: Sequence[Any], outputs: Sequence[Any] = ()
+    ) -> None:
         """Record how one target ended; the last one reports the request as done."""
         if self.results[index] is not None:
             return
-        self.results[index] = {**result, "buffers": len(buffers)}
-        self.buffers[index] = buffers
+        self.results[index] = {**result, "buffers": len(buffers), "outputs": len(outputs)}
+        self.buffers[index] = [*buffers, *outputs]
         self.remaining -= 1
         if self.remaining == 0:
             self.on_done(self)
@@ -85,17 +89,25 @@ class Request:
         if not self.listeners and self.on_output is not None:
             self.listeners[None] = self.on_output
         self.listeners[client] = listener
-        self.on_output = _tell_all
+        self.on_output = self._tell_all
+
+    def _tell_all(self, engine_id: int, msg_type: str, content: Any) -> None:
+        for listener in list(self.listeners.values()):
+            listener(engine_id, msg_type, content)
+
+    @property
+    def outputs(self) -> list[tuple[int, list[Any]]]:
+        """Engine id and pages of each target that has ended."""
+        return [
+            (result["id"], frames[result["buffers"] :])
+            for result, frames in zip(self.results, self.buffers, strict=True)
+            if result is not None
+        ]
 
     @property
     def payload_frames(self) -> list[Any]:
-        """All result frames, in target order."""
+        """All result frames, in target order: of each its data, then its outputs."""
         return [frame for group in self.buffers for frame in group]
-
-
-def _tell_all(request: Request, engine_id: int, msg_type: str, content: JsonDict) -> None:
-    for listener in list(request.listeners.values()):
-        listener(request, engine_id, msg_type, content)
 
 
 @dataclass(eq=False, slots=True)
@@ -136,13 +148,11 @@ class Job:
         self.aborted += 1
         return self.aborted <= MAX_ABORTED
 
-    def settle(self, result: JsonDict, buffers: list[Any]) -> None:
-        """Record the outcome with the request."""
-        self.request.settle(self.index, {"id": self.engine_id, **result}, buffers)
+    def settle(self, result: JsonDict, buffers: Sequence[Any], outputs: Sequence[Any] = ()) -> None:
+        """Record the outcome with the request; ``outputs`` are pages."""
+        self.request.settle(self.index, {"id": self.engine_id, **result}, buffers, outputs)
 
-    def fail(
-        self, ename: str, evalue: str, outputs: list[JsonDict] | None = None, **details: Any
-    ) -> None:
+    def fail(self, ename: str, evalue: str, outputs: Sequence[Any] = (), **details: Any) -> None:
         """Record an error that did not come from the user's code on the engine."""
         error = {"ename": ename, "evalue": evalue, "kind": "engine", **details}
-        self.settle({"ok": False, "error": error, "outputs": outputs or []}, [])
+        self.settle({"ok": False, "error": error}, [], outputs)

@@ -18,7 +18,7 @@ from jupyter_client.session import Session
 
 from kernelfleet.controller.blas_threads import thread_environment
 from kernelfleet.controller.bootstrap import expressions
-from kernelfleet.controller.dialects import Run
+from kernelfleet.controller.dialects import Outcome, Run
 from kernelfleet.controller.engine import Engine
 from kernelfleet.controller.interrupting import interrupt
 from kernelfleet.controller.introduction import introduce, why_it_failed
@@ -48,7 +48,7 @@ PLAIN_TCP = (
     "every user of this machine can read its code and output"
 )
 
-Finished = Callable[[Engine, Run, JsonDict, list[Any]], None]
+Finished = Callable[[Engine, Run, Outcome], None]
 
 
 class Roster:

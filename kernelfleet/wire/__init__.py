@@ -9,7 +9,7 @@ Where things are::
     a fleet's files                 connection  private
     between controller and kernel   jupyter  marks
     how a Python is started         safe_start
-    objects as bytes                serialize  packable  blocks  printed
+    objects as bytes                serialize  packable  blocks  outputs
     functions and classes           functions  sources  cloudpickling  pythons
     below                           pump  platforms
 """

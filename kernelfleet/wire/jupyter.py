@@ -1,42 +1,101 @@
 """Jupyter messages as frames: what the controller says to kernels and hears from them.
 
 ``Session`` of jupyter_client packs and signs. Reading is done here: ``Session.deserialize``
-turns every date into an object (two thirds of its time), which nobody in the fleet looks at.
+turns every date into an object (two thirds of its time), which nobody in the fleet looks at. And
+the content is unpacked when somebody asks for it, as most of what kernels publish is only carried.
 
 Not the protocol between client and controller; that is ``codec.py`` and ``handshake.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Sequence
 from hmac import compare_digest
 from typing import Any
 
 from jupyter_client.session import DELIM, Session
 
+from kernelfleet.wire.outputs import OWN_FRAME_BYTES, as_bytes
 from kernelfleet.wire.packable import MAX_DEPTH, nested_too_deep
 
 JsonDict = dict[str, Any]
+
+#: No kernel has so much to say about a message itself.
+MAX_HEADER_BYTES = 1024 * 1024
 
 
 class BadKernelMessage(ValueError):
     """Frames that are no signed Jupyter message of this fleet."""
 
 
-@dataclass(slots=True)
 class KernelMessage:
-    """One message of a kernel, its buffers untouched."""
+    """One message of a kernel, its buffers untouched and its content packed.
 
-    identities: list[bytes]
-    msg_type: str
-    session: str
-    parent_id: str
-    content: JsonDict
-    metadata: JsonDict
-    buffers: list[Any]
-    #: Why the content was not taken; it says so as an error then.
-    problem: str = ""
+    Attributes:
+        packed: The content as it came: bytes, or a frame of pyzmq if it is large.
+    """
+
+    __slots__ = (
+        "_content", "_problem", "_unpack", "buffers", "identities", "metadata", "msg_type",
+        "packed", "parent_id", "session",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        identities: list[bytes],
+        msg_type: str,
+        session: str,
+        parent_id: str,
+        metadata: JsonDict,
+        buffers: list[Any],
+        packed: Any = b"{}",
+        *,
+        unpack: Callable[[bytes], Any] = json.loads,
+        problem: str = "",
+    ) -> None:
+        self.identities, self.msg_type, self.session = identities, msg_type, session
+        self.parent_id, self.metadata, self.buffers = parent_id, metadata, buffers
+        self.packed = packed
+        self._unpack = unpack
+        self._content: JsonDict | None = None
+        self._problem = ""
+        if problem:
+            self.spoil(problem)
+
+    @property
+    def content(self) -> JsonDict:
+        """The content; in its place an error where it cannot be taken."""
+        if self._content is None:
+            self._take_content()
+        assert self._content is not None
+        return self._content
+
+    @property
+    def problem(self) -> str:
+        """Why the content was not taken; empty if it was."""
+        if self._content is None:
+            self._take_content()
+        return self._problem
+
+    def spoil(self, problem: str) -> None:
+        """Note that the content cannot be used; it says so as an error then."""
+        self._problem = problem
+        self._content = {"status": "error", "ename": "EngineError", "evalue": problem}
+
+    def _take_content(self) -> None:
+        packed = as_bytes(self.packed)
+        try:
+            content = self._unpack(packed)
+        except (ValueError, RecursionError) as error:
+            self.spoil(f"its content is no JSON we can take: {error}")
+            return
+        if not isinstance(content, dict):
+            self.spoil("its content is no object")
+        elif nested_too_deep(packed, content):
+            self.spoil(f"its content is nested deeper than {MAX_DEPTH} levels")
+        else:
+            self._content = content
 
 
 def make_session(key: bytes, session_id: str) -> Session:
@@ -70,52 +129,41 @@ def decode(session: Session, frames: Sequence[Any]) -> KernelMessage:
     Raises:
         BadKernelMessage: no delimiter, too few frames, a wrong signature, or no JSON.
     """
-    raw = [_bytes(frame) for frame in frames[:7]]
-    try:
-        start = raw.index(DELIM)
-    except ValueError:
-        raise BadKernelMessage("no delimiter") from None
-    parts = raw[start + 1 : start + 6]
-    if len(parts) < 5:
-        parts = [_bytes(frame) for frame in frames[start + 1 : start + 6]]
+    start = next((i for i, frame in enumerate(frames) if _is_delimiter(frame)), None)
+    if start is None:
+        raise BadKernelMessage("no delimiter")
+    parts = frames[start + 1 : start + 6]
     if len(parts) < 5:
         raise BadKernelMessage(f"{len(parts)} parts after the delimiter, 5 needed")
-    if session.auth is not None and not compare_digest(parts[0], session.sign(parts[1:5])):
+    if any(len(part) > MAX_HEADER_BYTES for part in parts[:4]):
+        raise BadKernelMessage(f"a header of more than {MAX_HEADER_BYTES} bytes")
+    signature, *heads = map(_bytes, parts[:4])
+    packed = parts[4] if len(parts[4]) >= OWN_FRAME_BYTES else _bytes(parts[4])
+    signed = [*heads, getattr(packed, "buffer", packed)]
+    if session.auth is not None and not compare_digest(signature, session.sign(signed)):
         raise BadKernelMessage("wrong signature")
     try:
-        header, parent, metadata = map(session.unpack, parts[1:4])
+        header, parent, metadata = map(session.unpack, heads)
         message = KernelMessage(
-            identities=raw[:start],
+            identities=[_bytes(frame) for frame in frames[:start]],
             msg_type=header["msg_type"],
             session=header.get("session", ""),
             parent_id=parent.get("msg_id", "") if parent else "",
             metadata=metadata,
-            content={},
             buffers=list(frames[start + 6 :]),
+            packed=packed,
+            unpack=session.unpack,
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadKernelMessage(f"not a Jupyter message: {error}") from error
     texts: tuple[object, ...] = (message.msg_type, message.session, message.parent_id)
     if not isinstance(metadata, dict) or not all(isinstance(each, str) for each in texts):
         raise BadKernelMessage("not a Jupyter message: a field is of the wrong type")
-    _take_content(message, session, parts[4])
     return message
 
 
-def _take_content(message: KernelMessage, session: Session, packed: bytes) -> None:
-    """Unpack the content; whoever waits for the message is told if that is not possible."""
-    try:
-        content = session.unpack(packed)
-        if not isinstance(content, dict):
-            message.problem = "its content is no object"
-        elif nested_too_deep(packed, content):
-            message.problem = f"its content is nested deeper than {MAX_DEPTH} levels"
-        else:
-            message.content = content
-    except (ValueError, RecursionError) as error:
-        message.problem = f"its content is no JSON we can take: {error}"
-    if message.problem:
-        message.content = {"status": "error", "ename": "EngineError", "evalue": message.problem}
+def _is_delimiter(frame: Any) -> bool:
+    return len(frame) == len(DELIM) and _bytes(frame) == DELIM
 
 
 def _bytes(frame: Any) -> bytes:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from kernelfleet.client.batches import Item, Outcome
-from kernelfleet.client.connection import Connection, Reply, Roster
+from kernelfleet.client.connection import Connection, Roster
 from kernelfleet.client.dispatch import Dispatcher
+from kernelfleet.client.replies import Reply
 from kernelfleet.wire.serialize import pack, pack_nested, unpack
 
 JsonDict = dict[str, Any]
@@ -138,10 +139,10 @@ class SimulatedFleet:
             return
         count, seconds = work.spend()
         outcomes = [("ok", item) for item in work.items[:count]]
+        frames = pack(pack_nested((outcomes, {})))
         result = {"ok": True, "started": self.clock - seconds, "completed": self.clock}
-        work.future.set_result(
-            Reply({"results": [result]}, list(pack(pack_nested((outcomes, {})))))
-        )
+        head = {"results": [{**result, "buffers": len(frames)}]}
+        work.future.set_result(Reply(head, list(frames)))
 
 
 class Collector:

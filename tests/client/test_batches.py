@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kernelfleet.client.batches import Backlog, Item, Printed
+from kernelfleet.client.outputs import OutputFolder
 
 
 def items(*keys: int, engines: frozenset[int] | None = None, **options: float) -> list[Item]:
@@ -43,12 +44,19 @@ def test_items_that_only_some_engines_can_run_come_first_and_share_no_batch_with
 
 def test_what_was_printed_is_collected_by_engine() -> None:
     printed = Printed()
-    out = {"output_type": "stream", "name": "stdout", "text": "a"}
-    printed.add(0, {"outputs": [out]})
-    printed.add(0, {"outputs": [out], "stdout": "a, and what was cleared"})
-    printed.add(1, {"outputs": [{**out, "name": "stderr"}]})
-    printed.add(2, {})
-    assert printed.texts["stdout"] == {0: "aa, and what was cleared"}
-    assert printed.texts["stderr"] == {1: "a"}
-    assert printed.outputs == {0: [{**out, "text": "aa"}], 1: [{**out, "name": "stderr"}]}
-    assert out["text"] == "a"
+    for engine, name in ((0, "stdout"), (0, "stdout"), (1, "stderr"), (2, "")):
+        folder = OutputFolder()
+        if name:
+            folder.add("stream", {"name": name, "text": "a"})
+        printed.add(engine, folder)
+    assert printed.texts == {"stdout": {0: "aa"}, "stderr": {1: "a"}}
+    out = {"output_type": "stream", "name": "stdout", "text": "aa"}
+    assert printed.outputs == {0: [out], 1: [{**out, "name": "stderr", "text": "a"}]}
+
+
+def test_what_was_cleared_was_printed_all_the_same() -> None:
+    printed, folder = Printed(), OutputFolder()
+    folder.add("stream", {"name": "stdout", "text": "a"})
+    folder.add("clear_output", {})
+    printed.add(0, folder)
+    assert (printed.texts["stdout"], printed.outputs) == ({0: "a"}, {})

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from kernelfleet.client import loop
-from kernelfleet.client.connection import Connection, Reply, close_when_collected, raise_if_refused
+from kernelfleet.client.connection import Connection, close_when_collected, raise_if_refused
+from kernelfleet.client.replies import Reply
 from kernelfleet.client.transport import Transport
 from kernelfleet.errors import ControllerUnreachable, FleetError
+from kernelfleet.wire.outputs import to_pages
 
 ROSTER = {"ids": [0, 1], "dead": {"2": "killed"}, "total": 3}
 
@@ -83,7 +85,8 @@ def test_output_goes_to_the_call_it_belongs_to(scripts: list[Script]) -> None:
     connection.call("echo", 10)
     for to in (1, 2, 9):
         event = {"type": "event", "event": "output", "to": to, "engine": 0}
-        connection.receive({**event, "msg_type": "stream", "content": {"text": "x"}}, [])
+        for content in (b'{"text": "x"}', b"no JSON"):
+            connection.receive(event, to_pages("stream", content))
     assert seen == [(0, "stream", {"text": "x"})]
 
 

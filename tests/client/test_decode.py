@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from kernelfleet import errors
-from kernelfleet.client.connection import Reply
 from kernelfleet.client.decode import Reader, engine_error
+from kernelfleet.client.replies import Reply
 from kernelfleet.errors import CompositeError, RemoteError, SerializationError
 from kernelfleet.wire.serialize import pack
 

@@ -11,8 +11,9 @@ from typing import Any, cast
 import pytest
 
 from kernelfleet.client import nested
-from kernelfleet.client.connection import Connection, Reply
+from kernelfleet.client.connection import Connection
 from kernelfleet.client.nested import own_engine, refuse_to_wait_for_itself, run_here
+from kernelfleet.client.replies import Reply
 from kernelfleet.errors import ControllerUnreachable, UnsupportedOperation
 from kernelfleet.wire.marks import VARIABLE
 from kernelfleet.wire.serialize import pack, unpack

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 
 from kernelfleet.client.batches import Batch, Item, Outcome
 from kernelfleet.client.outcomes import cut, read_outcomes
+from kernelfleet.client.replies import Part
+from kernelfleet.wire.outputs import to_pages
 from kernelfleet.wire.serialize import pack, pack_nested
 
 JsonDict = dict[str, Any]
@@ -44,19 +47,24 @@ def stream(name: str, text: str) -> JsonDict:
 
 
 def shown(text: str) -> JsonDict:
-    return {"output_type": "display_data", "data": {"text/plain": text}}
+    return {"output_type": "display_data", "data": {"text/plain": text}, "metadata": {}}
 
 
-def read(count: int, result: JsonDict, ends: dict[str, list[int]]) -> list[Outcome]:
+def read(count: int, outputs: list[JsonDict], ends: dict[str, list[int]]) -> list[Outcome]:
     batch = Batch(3, [Item(i, None) for i in range(count)], "id", 0, False)
     frames = list(pack(pack_nested(([("ok", i) for i in range(count)], ends))))
-    return read_outcomes(batch, result, frames)[0]
+    pages = [
+        page
+        for output in outputs
+        for page in to_pages(output["output_type"], json.dumps(output).encode())
+    ]
+    return read_outcomes(batch, Part({}, frames, pages))[0]
 
 
 def test_each_item_has_its_own_prints_and_displays() -> None:
     outputs = [stream("stdout", "ab"), shown("x"), stream("stderr", "e"), shown("y"), shown("z")]
     ends = {"stdout": [1, 2, 2], "stderr": [0, 1, 1], "display": [1, 1, 3]}
-    first, second, third = read(3, {"outputs": outputs}, ends)
+    first, second, third = read(3, outputs, ends)
     assert (first.value, first.engine, first.stdout, first.stderr) == (0, 3, "a", "")
     assert first.outputs == [stream("stdout", "a"), shown("x")]
     assert second.outputs == [stream("stdout", "b"), stream("stderr", "e")]
@@ -65,11 +73,11 @@ def test_each_item_has_its_own_prints_and_displays() -> None:
 
 def test_the_outputs_of_an_only_item_are_as_they_came() -> None:
     outputs = [shown("x"), stream("stdout", "a"), shown("y")]
-    (only,) = read(1, {"outputs": outputs}, {"stdout": [1], "display": [2]})
+    (only,) = read(1, outputs, {"stdout": [1], "display": [2]})
     assert (only.outputs, only.stdout) == (outputs, "a")
 
 
 def test_displays_that_cannot_be_told_apart_are_the_first_items() -> None:
-    first, second = read(2, {"outputs": [shown("x")]}, {"display": [1, 2]})  # one was cleared
+    first, second = read(2, [shown("x")], {"display": [1, 2]})  # one was cleared
     assert (first.outputs, second.outputs) == ([shown("x")], [])
-    assert [each.outputs for each in read(2, {}, {})] == [(), ()]
+    assert [each.outputs for each in read(2, [], {})] == [(), ()]

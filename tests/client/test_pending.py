@@ -10,10 +10,12 @@ from typing import Any, cast
 
 import pytest
 
-from kernelfleet.client.connection import Connection, Reply
+from kernelfleet.client.connection import Connection
 from kernelfleet.client.decode import Reader
 from kernelfleet.client.pending import PendingResult
+from kernelfleet.client.replies import Reply
 from kernelfleet.errors import CallTimeout, ControllerUnreachable, InvalidDeferredID
+from kernelfleet.wire.outputs import to_pages
 
 
 class NoController:
@@ -122,9 +124,11 @@ def test_without_a_reply_nothing_was_printed() -> None:
 
 def test_an_engine_that_was_named_twice_has_printed_both() -> None:
     pending = make()
-    out = {"output_type": "stream", "name": "stdout", "text": "a"}
-    results = [{"id": 0, "ok": True, "outputs": [out]}, {"id": 0, "ok": True, "stdout": "b"}]
-    pending.set_result(Reply({"results": results}, []))
+    pages = [
+        to_pages("stream", b'{"name": "stdout", "text": "%b"}' % text) for text in (b"a", b"b")
+    ]
+    results = [{"id": 0, "ok": True, "outputs": len(each)} for each in pages]
+    pending.set_result(Reply({"results": results}, [page for each in pages for page in each]))
     assert pending.stdout == {0: "ab"}
 
 

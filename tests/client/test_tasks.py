@@ -10,8 +10,9 @@ from typing import Any, cast
 import pytest
 
 from kernelfleet.client.batches import Batch, Item
-from kernelfleet.client.connection import Connection, Reply
+from kernelfleet.client.connection import Connection
 from kernelfleet.client.dispatch import Dispatcher
+from kernelfleet.client.replies import Reply
 from kernelfleet.client.tasks import TaskFuture, TaskOptions, TaskPlace, Tasks, options_among
 from kernelfleet.errors import ControllerUnreachable
 

@@ -7,8 +7,8 @@ from concurrent.futures import FIRST_COMPLETED, FIRST_EXCEPTION
 
 import pytest
 
-from kernelfleet.client.connection import Reply
 from kernelfleet.client.pending import PendingResult
+from kernelfleet.client.replies import Reply
 from kernelfleet.client.waiting import as_completed, wait
 from kernelfleet.errors import CallTimeout, NotAPendingResult
 from tests.client.test_pending import make

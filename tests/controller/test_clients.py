@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from kernelfleet.controller.clients import OUTPUT_LEFT_OUT, Clients
 from kernelfleet.controller.limits import Limits
+from kernelfleet.wire.outputs import read_pages
 
-STREAM = {"name": "stdout", "text": "x"}
+STREAM = b'{"name": "stdout", "text": "x"}'
 REPLY = {"type": "reply", "to": 3, "result_id": "r", "results": [1]}
 
 
@@ -43,7 +45,7 @@ def test_who_has_gone_is_handed_nothing(clients: Clients, reader: Reader) -> Non
     clients.remove("me")
     clients.deliver("me", {}, [])
     clients.answer("me", REPLY, [])
-    clients.stream_to("me", 1)(None, 0, "stream", STREAM)  # type: ignore[arg-type]
+    clients.stream_to("me", 1)(0, "stream", STREAM)
     clients.tell_all({})
     assert "me" not in clients
     assert reader.got == []
@@ -67,21 +69,23 @@ def test_streamed_output_is_left_out_with_a_note_but_never_a_question(
     clients: Clients, reader: Reader
 ) -> None:
     output: Any = clients.stream_to("me", 1)
-    output(None, 0, "stream", STREAM)
+    output(0, "stream", STREAM)
     reader.is_behind = True
     for _ in range(3):
-        output(None, 0, "stream", STREAM)
-    output(None, 0, "input_request", {"prompt": "?"})
-    output(None, 0, "stream", STREAM)
+        output(0, "stream", STREAM)
+    output(0, "input_request", b'{"prompt": "?"}')
+    output(0, "stream", STREAM)
     reader.is_behind = False
-    output(None, 1, "stream", STREAM)
-    output(None, 0, "stream", STREAM)
-    output(None, 0, "stream", STREAM)
-    note = {"name": "stderr", "text": OUTPUT_LEFT_OUT}
-    assert [(each["engine"], each["content"]) for each in reader.got] == [
+    output(1, "stream", STREAM)
+    output(0, "stream", STREAM)
+    output(0, "stream", STREAM)
+    note = json.dumps({"name": "stderr", "text": OUTPUT_LEFT_OUT}).encode()
+    contents = [bytes(each.content) for pages in reader.buffers for each in read_pages(pages)]
+    engines = [each["engine"] for each in reader.got]
+    assert list(zip(engines, contents, strict=True)) == [
         (0, STREAM),
         (0, note),
-        (0, {"prompt": "?"}),
+        (0, b'{"prompt": "?"}'),
         (1, STREAM),
         (0, note),
         (0, STREAM),

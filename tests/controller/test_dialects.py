@@ -10,13 +10,16 @@ import pytest
 
 from kernelfleet.controller.dialects import (
     DATA_MIME,
+    MAX_REPLY_BYTES,
     NativeRun,
+    Outcome,
     PortableRun,
     encode_native,
     encode_portable,
 )
 from kernelfleet.controller.requests import Job, Request
 from kernelfleet.wire.jupyter import KernelMessage, decode, make_session
+from kernelfleet.wire.outputs import content_of, read_pages
 
 
 def job(verb: str = "execute", **content: Any) -> Job:
@@ -28,7 +31,12 @@ def job(verb: str = "execute", **content: Any) -> Job:
 
 
 def message(msg_type: str, buffers: tuple[bytes, ...] = (), **content: Any) -> KernelMessage:
-    return KernelMessage([], msg_type, "s", "m", content, {}, list(buffers))
+    return KernelMessage([], msg_type, "s", "m", {}, list(buffers), json.dumps(content).encode())
+
+
+def texts(outcome: Outcome) -> list[Any]:
+    """What the published messages of an outcome say, one each."""
+    return [(content_of(each) or {}).get("text") for each in read_pages(outcome.outputs)]
 
 
 def is_complete(run: NativeRun | PortableRun) -> bool:
@@ -58,9 +66,10 @@ def test_reply_before_idle() -> None:
     run.take_iopub(stream("late\n"))
     run.take_iopub(status("idle"))
     assert is_complete(run)
-    result, frames = run.result()
-    assert (result["ok"], result["number"], frames) == (True, 3, [])
-    assert result["outputs"][0]["text"] == "late\n"
+    outcome = run.outcome()
+    result = outcome.result
+    assert (result["ok"], result["number"], outcome.buffers) == (True, 3, [])
+    assert texts(outcome) == ["late\n"]
 
 
 def test_idle_before_reply() -> None:
@@ -78,9 +87,9 @@ def test_a_lost_reply_is_an_interrupt_once_it_is_known_that_none_will_come() -> 
     assert not is_complete(run)
     run.reply_lost = True
     assert is_complete(run)
-    result, _ = run.result()
-    assert result["error"]["ename"] == "KeyboardInterrupt"
-    assert result["outputs"][0]["text"] == "before\n"
+    outcome = run.outcome()
+    assert outcome.result["error"]["ename"] == "KeyboardInterrupt"
+    assert texts(outcome) == ["before\n"]
 
 
 def test_a_lost_reply_without_idle_is_not_complete() -> None:
@@ -103,7 +112,7 @@ def test_an_error_is_told_with_the_published_traceback() -> None:
     run.take_iopub(message("error", ename="E", evalue="v", traceback=["line"]))
     run.take_iopub(status("idle"))
     run.take_reply(message("execute_reply", status="error", ename="E", evalue="v"))
-    result, _ = run.result()
+    result = run.outcome().result
     assert result["error"] == {"ename": "E", "evalue": "v", "traceback": ["line"], "kind": "user"}
 
 
@@ -132,7 +141,8 @@ def answered(expression: dict[str, Any]) -> tuple[dict[str, Any], list[Any]]:
     run = PortableRun(job("pull", names=["x"]), "m")
     run.take_reply(message("execute_reply", status="ok", user_expressions={"r": expression}))
     run.take_iopub(status("idle"))
-    return run.result()
+    outcome = run.outcome()
+    return outcome.result, outcome.buffers
 
 
 def test_data_come_back_as_frames() -> None:
@@ -200,16 +210,16 @@ def test_a_native_answer_waits_for_the_output_it_announces() -> None:
     assert not is_complete(run)
     run.take_iopub(stream("2\n"))
     assert is_complete(run)
-    result, _ = run.result()
-    assert (result["ok"], result["number"]) == (True, 5)
-    assert result["outputs"][0]["text"] == "1\n2\n"
+    outcome = run.outcome()
+    assert (outcome.result["ok"], outcome.result["number"]) == (True, 5)
+    assert texts(outcome) == ["1\n", "2\n"]
 
 
 def test_a_native_answer_without_output_is_complete_at_once() -> None:
     run = NativeRun(job(), "m")
     run.take_reply(message("fleet_pull_reply", (b"data",), status="ok", n_iopub=0))
     assert is_complete(run)
-    assert run.result() == ({"ok": True}, [b"data"])
+    assert run.outcome() == Outcome({"ok": True}, [b"data"])
 
 
 def test_output_that_never_comes_is_given_up() -> None:
@@ -223,8 +233,28 @@ def test_a_native_error_carries_the_exception() -> None:
     run = NativeRun(job(), "m")
     error: dict[str, Any] = {"ename": "E", "evalue": "v", "traceback": ["t"], "kind": "user"}
     run.take_reply(message("fleet_execute_reply", (b"pickle",), status="error", n_iopub=0, **error))
-    result, frames = run.result()
-    assert (result["ok"], result["error"], frames) == (False, error, [b"pickle"])
+    outcome = run.outcome()
+    assert (outcome.result["ok"], outcome.result["error"], outcome.buffers) == (
+        False,
+        error,
+        [b"pickle"],
+    )
+
+
+def test_outputs_are_carried_and_not_looked_into() -> None:
+    run = NativeRun(job(), "m")
+    nonsense = KernelMessage([], "display_data", "s", "m", {}, [], b"[1, 2")
+    assert run.take_iopub(nonsense)
+    run.take_reply(message("fleet_execute_reply", status="ok", n_iopub=1))
+    assert [bytes(each.content) for each in read_pages(run.outcome().outputs)] == [b"[1, 2"]
+
+
+def test_a_native_reply_that_is_as_long_as_data_is_none() -> None:
+    run = NativeRun(job(), "m")
+    run.take_reply(message("fleet_keys_reply", status="ok", keys=["x" * MAX_REPLY_BYTES]))
+    result = run.outcome().result
+    assert not result["ok"]
+    assert "bytes beside its data" in result["error"]["evalue"]
 
 
 def test_our_own_requests_are_named_after_the_verb() -> None:

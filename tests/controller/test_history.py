@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from kernelfleet.controller.history import Commands, Results, size_of
+from kernelfleet.controller.history import Command, Commands, Results, size_of
 
 
 def test_commands_are_found_by_number_and_the_latest_is_the_one_that_ended_last() -> None:
     commands = Commands()
-    commands.put(2, {"code": "b"}, [])
-    commands.put(1, {"code": "a"}, [b"frame"])
-    assert commands.get(None) == ({"code": "a"}, [b"frame"])
-    assert commands.get(2) == ({"code": "b"}, [])
+    commands.put(2, Command({"code": "b"}))
+    commands.put(1, Command({"code": "a"}, [b"frame"]))
+    assert commands.get(None) == Command({"code": "a"}, [b"frame"])
+    assert commands.get(2) == Command({"code": "b"})
     commands.clear()
     with pytest.raises(LookupError, match="no command has finished"):
         commands.get(None)
@@ -21,14 +21,14 @@ def test_commands_are_found_by_number_and_the_latest_is_the_one_that_ended_last(
 def test_the_oldest_commands_go_and_their_number_says_so() -> None:
     commands = Commands(max_count=2)
     for number in (1, 2, 3):
-        commands.put(number, {}, [])
+        commands.put(number, Command({}))
     with pytest.raises(LookupError, match="command 1 has been dropped"):
         commands.get(1)
     with pytest.raises(LookupError, match="no finished command 4"):
         commands.get(4)
     commands = Commands(max_bytes=500)
     for number in (1, 2):
-        commands.put(number, {"stdout": "x" * 400}, [])
+        commands.put(number, Command({"code": "x" * 400}))
     with pytest.raises(LookupError, match="dropped"):
         commands.get(1)
     assert commands.get(2)
@@ -85,10 +85,11 @@ def test_sizes_count_what_is_inside() -> None:
     assert size_of(3) < 100
 
 
-def test_the_exceptions_of_failed_commands_count_as_well() -> None:
+@pytest.mark.parametrize("where", ["buffers", "outputs"])
+def test_the_exceptions_and_outputs_of_commands_count_as_well(where: str) -> None:
     commands = Commands(max_bytes=2000)
     for number in (1, 2):
-        commands.put(number, {}, [b"x" * 1500])
+        commands.put(number, Command({}, **{where: [b"x" * 1500]}))
     with pytest.raises(LookupError, match="dropped"):
         commands.get(1)
     assert commands.get(2)

@@ -1,218 +1,141 @@
-"""outputs.py: messages of one request fold into outputs of a notebook."""
+"""outputs.py: what is carried folds to what it would have folded to, in less room."""
 
-from itertools import pairwise
+from __future__ import annotations
+
+import json
 from typing import Any
 
 import pytest
+import zmq
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernelfleet.controller.outputs import DisplayUpdate, OutputFolder
+from kernelfleet.client.outputs import OutputFolder, fold
+from kernelfleet.controller.outputs import OutputLog
+from kernelfleet.wire.outputs import OWN_FRAME_BYTES
+
+Message = tuple[str, dict[str, Any]]
+KB = 1024
 
 
-def stream(text: str, name: str = "stdout") -> tuple[str, dict[str, Any]]:
+def stream(text: str, name: str = "stdout") -> Message:
     return "stream", {"name": name, "text": text}
 
 
-def display(
-    text: str, display_id: str | None = None, msg_type: str = "display_data"
-) -> tuple[str, dict[str, Any]]:
-    content: dict[str, Any] = {"data": {"text/plain": text}, "metadata": {}, "transient": {}}
-    if display_id is not None:
-        content["transient"] = {"display_id": display_id}
-    return msg_type, content
+def display(text: str, display_id: str | None = None, kind: str = "display_data") -> Message:
+    transient = {} if display_id is None else {"display_id": display_id}
+    return kind, {"data": {"text/plain": text}, "metadata": {}, "transient": transient}
 
 
-def clear(wait: bool = False) -> tuple[str, dict[str, Any]]:
+def update(text: str, display_id: str) -> Message:
+    return display(text, display_id, "update_display_data")
+
+
+def clear(wait: bool = False) -> Message:
     return "clear_output", {"wait": wait}
 
 
-def folded(*messages: tuple[str, dict[str, Any]]) -> OutputFolder:
-    folder = OutputFolder()
-    for message in messages:
-        folder.add(*message)
-    return folder
+def logged(*messages: Message) -> OutputLog:
+    log = OutputLog()
+    for kind, content in messages:
+        log.add(kind, json.dumps(content).encode())
+    return log
 
 
-def texts(folder: OutputFolder) -> list[str]:
-    return [each.get("text") or each["data"]["text/plain"] for each in folder.outputs()]
+def seen(folder: OutputFolder) -> tuple[Any, ...]:
+    return folder.outputs(), folder.stdout, folder.stderr
 
 
-def test_nothing_folds_to_nothing() -> None:
-    folder = OutputFolder()
-    assert folder.outputs() == []
-    assert (folder.stdout, folder.stderr, folder.size_bytes) == ("", "", 0)
-
-
-def test_neighbouring_streams_of_one_name_are_one_output() -> None:
-    folder = folded(stream("a"), stream("b"), stream("x", "stderr"), stream("c"), stream("d"))
-    assert folder.outputs() == [
-        {"output_type": "stream", "name": "stdout", "text": "ab"},
-        {"output_type": "stream", "name": "stderr", "text": "x"},
-        {"output_type": "stream", "name": "stdout", "text": "cd"},
-    ]
-    assert folder.stdout == "abcd"
-    assert folder.stderr == "x"
-
-
-def test_every_kind_of_output_has_the_form_of_a_notebook_file() -> None:
-    result = ("execute_result", {"data": {"a/b": 1}, "metadata": {"m": 2}, "execution_count": 7})
-    error = ("error", {"ename": "E", "evalue": "v", "traceback": ["1", "2"], "extra": 1})
-    folder = folded(display("x"), result, error)
-    assert folder.outputs() == [
-        {"output_type": "display_data", "data": {"text/plain": "x"}, "metadata": {}},
-        {
-            "output_type": "execute_result",
-            "data": {"a/b": 1},
-            "metadata": {"m": 2},
-            "execution_count": 7,
-        },
-        {"output_type": "error", "ename": "E", "evalue": "v", "traceback": ["1", "2"]},
-    ]
-
-
-@pytest.mark.parametrize("msg_type", ["status", "execute_input", "comm_open", "of tomorrow"])
-def test_messages_that_are_no_output_are_ignored(msg_type: str) -> None:
-    assert folded((msg_type, {"text": "x"})).outputs() == []
-
-
-@pytest.mark.parametrize(
-    "msg_type", ["stream", "display_data", "execute_result", "update_display_data", "error"]
-)
-def test_a_message_without_contents_disturbs_nothing(msg_type: str) -> None:
-    folder = folded((msg_type, {}), stream("x"))
-    assert folder.stdout == "x"
-
-
-def test_clear_output_clears_what_is_shown_and_not_what_was_printed() -> None:
-    folder = folded(stream("a"), display("x"), stream("e", "stderr"), clear(), stream("b"))
-    assert texts(folder) == ["b"]
-    assert folder.stdout == "ab"
-    assert folder.stderr == "e"
-
-
-def test_a_waiting_clear_happens_with_the_next_output() -> None:
-    folder = folded(stream("a"), clear(wait=True))
-    assert texts(folder) == ["a"]
-    folder.add(*stream("b"))
-    folder.add(*stream("c"))
-    assert texts(folder) == ["bc"]
-
-
-@pytest.mark.parametrize(
-    "message", [display("n"), display("n", msg_type="execute_result"), stream("n", "stderr")]
-)
-def test_a_waiting_clear_happens_with_any_kind_of_output(
-    message: tuple[str, dict[str, Any]],
-) -> None:
-    assert texts(folded(display("a", "id"), clear(wait=True), message)) == ["n"]
-
-
-def test_an_update_is_no_output_that_a_waiting_clear_waits_for() -> None:
-    updated = display("b", "id", "update_display_data")
-    assert texts(folded(display("a", "id"), clear(wait=True), updated)) == ["b"]
-
-
-def test_streams_before_and_after_a_clear_do_not_merge() -> None:
-    folder = folded(stream("a"), clear(), stream("b"), clear(), stream("c"))
-    assert texts(folder) == ["c"]
-    assert folder.stdout == "abc"
-
-
-def test_an_updated_display_changes_where_it_stands() -> None:
-    folder = folded(display("a", "id"), stream("s"), display("b", "id", "update_display_data"))
-    assert texts(folder) == ["b", "s"]
-
-
-def test_a_second_display_with_the_same_id_updates_the_first() -> None:
-    assert texts(folded(display("a", "id"), display("b", "id"))) == ["b", "b"]
-
-
-def test_an_update_is_handed_back_for_the_engines_earlier_requests() -> None:
-    earlier = folded(display("a", "id"))
-    later = OutputFolder()
-    update = later.add(*display("b", "id", "update_display_data"))
-    assert update == DisplayUpdate("id", {"text/plain": "b"}, {})
-    assert later.outputs() == []
-    assert earlier.display_ids == {"id"}
-    assert earlier.update(update) is True
-    assert texts(earlier) == ["b"]
-    assert later.update(update) is False
-
-
-def test_a_message_without_display_id_makes_no_update() -> None:
-    assert OutputFolder().add(*display("a")) is None
-    assert OutputFolder().add(*display("a", msg_type="update_display_data")) is None
-    assert OutputFolder().add(*stream("a")) is None
-
-
-def test_a_cleared_display_is_updated_no_more() -> None:
-    folder = folded(display("a", "id"), clear())
-    assert folder.display_ids == frozenset()
-    assert folder.update(DisplayUpdate("id", {}, {})) is False
-
-
-def test_outputs_that_were_handed_out_do_not_change_later() -> None:
-    folder = folded(display("a", "id"), stream("x"))
-    before = folder.outputs()
-    folder.add(*stream("y"))
-    folder.add(*display("b", "id", "update_display_data"))
-    assert [each.get("text") for each in before] == [None, "x"]
-    assert before[0]["data"] == {"text/plain": "a"}
-
-
-def test_the_size_follows_what_is_held() -> None:
-    folder = folded(stream("a" * 100), stream("é" * 10, "stderr"))
-    assert folder.size_bytes == 120
-    folder.add(*display("b" * 1000, "id"))
-    full = folder.size_bytes
-    assert 1120 <= full < 1300
-    folder.add(*display("b" * 500, "id", "update_display_data"))
-    assert folder.size_bytes == full - 500
-    folder.add(*clear())
-    assert folder.size_bytes == 120
-
-
-def test_a_hundred_thousand_small_messages_are_joined_once() -> None:
-    folder = folded(*[stream("x\n")] * 100_000)
-    pieces = folder._texts["stdout"]._pieces
-    assert len(pieces) == 100_000  # nothing was joined while they came
-    assert folder.outputs() == [
-        {"output_type": "stream", "name": "stdout", "text": "x\n" * 100_000}
-    ]
-    assert folder._texts["stdout"]._pieces == [folder.stdout]
-
-
+LARGE = "x" * OWN_FRAME_BYTES
+TEXTS = st.sampled_from(["a", "b", "é\n", LARGE])
 STEPS = st.lists(
     st.one_of(
-        st.builds(stream, st.text(max_size=3), st.sampled_from(["stdout", "stderr"])),
-        st.builds(display, st.text(max_size=3), st.sampled_from([None, "a", "b"])),
+        st.builds(stream, TEXTS, st.sampled_from(["stdout", "stderr"])),
+        st.builds(display, TEXTS, st.sampled_from([None, "1", "2"])),
+        st.builds(update, TEXTS, st.sampled_from(["1", "2"])),
         st.builds(clear, st.booleans()),
-        st.builds(
-            display,
-            st.text(max_size=3),
-            st.sampled_from(["a", "b"]),
-            st.just("update_display_data"),
-        ),
-    )
+        st.just(("error", {"ename": "E", "evalue": "v", "traceback": ["t"]})),
+    ),
+    max_size=20,
 )
 
 
 @given(STEPS)
-def test_whatever_comes_text_is_complete_and_streams_are_merged(
-    steps: list[tuple[str, dict[str, Any]]],
+def test_whatever_is_dropped_on_the_way_the_client_sees_the_same(steps: list[Message]) -> None:
+    folder, log = OutputFolder(), OutputLog()
+    for kind, content in steps:
+        folder.add(kind, content)
+        log.add(kind, json.dumps(content).encode())
+        assert seen(fold(log.frames())) == seen(folder)
+
+
+def test_a_large_content_is_a_frame_of_its_own_and_is_not_copied() -> None:
+    frame = zmq.Frame(json.dumps(display(LARGE)[1]).encode())
+    log = OutputLog()
+    log.add("stream", b'{"text": "a"}')
+    log.add("display_data", frame)
+    page, content = log.frames()
+    assert content is frame
+    assert len(page) < 100
+    assert len(frame) < log.size_bytes < len(frame) + 500
+
+
+def test_a_hundred_thousand_small_pieces_are_few_frames() -> None:
+    log = logged(*[stream("x\n")] * 100_000)
+    frames = log.frames()
+    assert len(frames) < 100
+    assert fold(frames).stdout == "x\n" * 100_000
+    assert log.size_bytes < 6_000_000
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        [update("x" * 50 * KB, "bar")],
+        [clear(), display("x" * 50 * KB, "bar")],
+        [clear(wait=True), display("x" * 50 * KB)],
+        [clear(), display(LARGE), update("x", "bar")],
+    ],
+    ids=["updated", "cleared", "cleared later", "cleared and updated"],
+)
+def test_a_picture_that_is_redrawn_for_days_takes_the_room_of_a_picture(
+    step: list[Message],
 ) -> None:
-    folder = OutputFolder()
-    for index, step in enumerate(steps):
-        folder.add(*step)
-        if index % 3 == 0:
-            folder.outputs()  # looking in between changes nothing
-    for name in ("stdout", "stderr"):
-        printed = "".join(c["text"] for kind, c in steps if kind == "stream" and c["name"] == name)
-        assert folder.text(name) == printed
-    names = [each.get("name") for each in folder.outputs()]
-    assert all(a != b or a is None for a, b in pairwise(names))
-    assert folder.size_bytes >= len(folder.stdout) + len(folder.stderr)
-    folder.add(*clear())
-    printed_bytes = len((folder.stdout + folder.stderr).encode(errors="surrogatepass"))
-    assert folder.size_bytes == printed_bytes
+    log = logged(display("first", "bar"), *step)
+    once = log.size_bytes
+    for _ in range(1000):
+        for kind, content in step:
+            log.add(kind, json.dumps(content).encode())
+    assert log.size_bytes < 2 * once + 200
+    assert sum(map(len, log.frames())) < 3 * once
+
+
+def test_what_was_printed_stays_when_it_is_cleared() -> None:
+    log = logged(*[stream("x\n"), clear(wait=True)] * 1000, stream(LARGE), clear(), display("d"))
+    folder = fold(log.frames())
+    assert folder.stdout == "x\n" * 1000 + LARGE
+    assert [each["output_type"] for each in folder.outputs()] == ["display_data"]
+    assert len(log.frames()) < 10
+
+
+@pytest.mark.parametrize("content", [b"", b"[", b"[]", b"3", b"{" * 100_000])
+def test_a_clear_that_nobody_can_read_clears_nothing(content: bytes) -> None:
+    log = logged(display("a"))
+    log.add("clear_output", content)
+    log.add(*("display_data", json.dumps(display("b")[1]).encode()))
+    assert len(fold(log.frames()).outputs()) == 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"data": {"t": '"transient": {"display_id": "1"}}'}, "transient": {}},
+        {"transient": {"display_id": "1"}, "data": {"t": "x"}},
+        {"data": {"transient": {"display_id": "1"}}},
+    ],
+)
+def test_only_an_id_that_surely_is_one_makes_an_update_replace_another(
+    content: dict[str, Any],
+) -> None:
+    log = logged(("update_display_data", content), ("update_display_data", content))
+    assert log.size_bytes > 2 * len(json.dumps(content))

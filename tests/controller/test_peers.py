@@ -145,7 +145,7 @@ def test_a_client_that_does_not_read_is_behind_and_then_has_no_room(peer: WirePe
 def test_heads_count_as_well_as_buffers(peer: WirePeer) -> None:
     peer.deliver({"type": "x"}, [bytes(10 * MB)])
     assert peer.has_room  # the one it is reading does not count
-    peer.deliver({"type": "x", "results": [{"outputs": [{"text": "x" * 3 * MB}]}]}, [])
+    peer.deliver({"type": "x", "results": [{"error": {"evalue": "x" * 3 * MB}}]}, [])
     assert not peer.has_room
 
 

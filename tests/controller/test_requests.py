@@ -50,10 +50,20 @@ def test_a_target_ends_once_and_the_first_word_counts() -> None:
     second.settle({"ok": True}, [])
     assert done == [asked]
     assert asked.results[0] == {
-        "id": 0, "ok": False, "outputs": [], "buffers": 0,
+        "id": 0, "ok": False, "outputs": 0, "buffers": 0,
         "error": {"ename": "EngineDied", "evalue": "gone", "kind": "engine", "signal": 9},
     }  # fmt: skip
     assert asked.payload_frames == []
+
+
+def test_outputs_follow_the_data_of_their_target() -> None:
+    asked = request([0, 1], [])
+    first, second = asked.jobs()
+    second.fail("EngineDied", "gone", [b"page"])
+    first.settle({"ok": True}, [b"data"], [b"page 1", b"page 2"])
+    counts = [(each["buffers"], each["outputs"]) for each in asked.results if each is not None]
+    assert counts == [(1, 2), (0, 1)]
+    assert asked.payload_frames == [b"data", b"page 1", b"page 2", b"page"]
 
 
 def test_an_engine_that_is_named_twice_has_two_jobs_with_turns() -> None:
@@ -76,20 +86,20 @@ def test_a_job_tells_the_queue_what_it_asks() -> None:
 def test_whoever_attaches_is_told_of_outputs_once_however_often() -> None:
     heard: list[str] = []
 
-    def listener(name: str) -> Callable[[Request, int, str, dict[str, Any]], None]:
-        return lambda _, engine, msg_type, content: heard.append(f"{name} {engine} {msg_type}")
+    def listener(name: str) -> Callable[[int, str, Any], None]:
+        return lambda engine, msg_type, _: heard.append(f"{name} {engine} {msg_type}")
 
     asked = request([0], [], on_output=listener("first"))
     for _ in range(2000):  # each a following that was broken off
         asked.listen("later", listener("again"))
     asked.listen("me", listener("mine"))
     assert asked.on_output is not None
-    asked.on_output(asked, 0, "stream", {})
+    asked.on_output(0, "stream", b"{}")
     assert heard == ["first 0 stream", "again 0 stream", "mine 0 stream"]
     unheard = request([0], [])
     unheard.listen("later", listener("only"))
     assert unheard.on_output is not None
-    unheard.on_output(unheard, 1, "stream", {})
+    unheard.on_output(1, "stream", b"{}")
     assert heard[3:] == ["only 1 stream"]
 
 
