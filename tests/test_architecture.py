@@ -66,7 +66,6 @@ NO_TEST_FILE = {
     "controller/daemon.py": "held by tests/journeys",
     "controller/engine.py": "held by tests/conformance and tests/journeys",
     "controller/host.py": "held by tests/journeys",
-    "controller/links.py": "held by tests/journeys",
     "controller/options.py": "fields only; held by tests/cli/test_start.py",
     "controller/progress.py": "held by tests/conformance/test_4_pending.py",
     "controller/roster.py": "held by tests/journeys",

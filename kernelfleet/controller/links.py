@@ -33,6 +33,9 @@ OnMessage = Callable[[str, KernelMessage], None]
 #: How soon to look again for a kernel that has not bound its sockets yet (ZMQ's own: 0.1 s).
 RECONNECT_INTERVAL = 0.01
 
+#: How long what has arrived is read before an engine's death is told.
+DRAIN_SECONDS = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
@@ -108,10 +111,17 @@ class Links:
             # The incarnation is gone; the death watch tells its callers.
             self._log.debug("sending on %s: %s", channel, error)
 
-    def drain(self) -> None:
-        """Read what has already arrived (a dead kernel's last words)."""
-        for pump in self._pumps.values():
-            pump.drain()
+    async def drain(self) -> None:
+        """Read what has already arrived (a dead kernel's last words), and let others have turns.
+
+        Not for ever: other kernels publish on the same sockets, maybe faster than it is read.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + DRAIN_SECONDS
+        more = set(self._pumps.values())
+        while more and loop.time() < deadline:
+            more = {pump for pump in more if pump.take_turn()}
+            await asyncio.sleep(0)
 
     def close(self) -> None:
         """Close the sockets."""

@@ -297,7 +297,7 @@ class Roster:
         # Its last replies may still be on their way: a pidfd fires before ZMQ has read them.
         await asyncio.sleep(LAST_WORDS_SECONDS)
         if engine.links is not None:
-            engine.links.drain()
+            await engine.links.drain()
         exit_code = await self._launcher.reap(incarnation)
         if engine.incarnation is not incarnation:
             return

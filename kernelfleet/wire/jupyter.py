@@ -129,13 +129,15 @@ def decode(session: Session, frames: Sequence[Any]) -> KernelMessage:
     Raises:
         BadKernelMessage: no delimiter, too few frames, a wrong signature, or no JSON.
     """
-    start = next((i for i, frame in enumerate(frames) if _is_delimiter(frame)), None)
-    if start is None:
+    for start, frame in enumerate(frames):  # noqa: B007 (it is where the loop has ended)
+        if len(frame) == len(DELIM) and _bytes(frame) == DELIM:
+            break
+    else:
         raise BadKernelMessage("no delimiter")
     parts = frames[start + 1 : start + 6]
     if len(parts) < 5:
         raise BadKernelMessage(f"{len(parts)} parts after the delimiter, 5 needed")
-    if any(len(part) > MAX_HEADER_BYTES for part in parts[:4]):
+    if max(map(len, parts[:4])) > MAX_HEADER_BYTES:
         raise BadKernelMessage(f"a header of more than {MAX_HEADER_BYTES} bytes")
     signature, *heads = map(_bytes, parts[:4])
     packed = parts[4] if len(parts[4]) >= OWN_FRAME_BYTES else _bytes(parts[4])
@@ -160,10 +162,6 @@ def decode(session: Session, frames: Sequence[Any]) -> KernelMessage:
     if not isinstance(metadata, dict) or not all(isinstance(each, str) for each in texts):
         raise BadKernelMessage("not a Jupyter message: a field is of the wrong type")
     return message
-
-
-def _is_delimiter(frame: Any) -> bool:
-    return len(frame) == len(DELIM) and _bytes(frame) == DELIM
 
 
 def _bytes(frame: Any) -> bytes:

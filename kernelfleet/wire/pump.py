@@ -15,8 +15,9 @@ from typing import Any
 
 import zmq
 
-#: Messages read in one go before other work on the loop gets its turn.
+#: Messages read in one go before other work on the loop gets its turn; and how long that may take.
 BATCH = 64
+TURN_SECONDS = 0.005
 
 #: Frames below this size are copied when they are sent.
 COPIED_BYTES = 64 * 1024
@@ -91,18 +92,26 @@ class SocketPump:
         self.socket.close(linger=int(linger * 1000))
 
     def _wake(self) -> None:
+        if self.take_turn():
+            self._loop.call_soon(self._wake)
+
+    def take_turn(self) -> bool:
+        """Read what has arrived, but not for long; True if there may be more."""
         if self._closed:
-            return
+            return False
+        deadline = self._loop.time() + TURN_SECONDS
         for _ in range(BATCH):
             events = self._events()
             if events & zmq.POLLOUT and self._waiting:
                 self._send_waiting()
             if not events & zmq.POLLIN:
-                return
+                return False
             self._receive()
             if self.is_closed:  # by the callback
-                return
-        self._loop.call_soon(self._wake)
+                return False
+            if self._loop.time() >= deadline:
+                break
+        return True
 
     def _send_waiting(self) -> None:
         while self._waiting:

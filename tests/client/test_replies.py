@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
 from kernelfleet.client import replies
+from kernelfleet.client.outputs import OutputFolder, fold
 from kernelfleet.client.replies import Reply, printed, so_far
 from kernelfleet.wire.outputs import to_pages
 
@@ -31,9 +34,13 @@ def test_each_target_has_its_data_and_its_outputs() -> None:
 
 
 def test_outputs_are_unpacked_once_and_their_pages_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    folded = []
-    fold = replies.fold
-    monkeypatch.setattr(replies, "fold", lambda pages: folded.append(pages) or fold(pages))  # type: ignore[func-returns-value]
+    folded: list[Sequence[Any]] = []
+
+    def noted(pages: Sequence[Any]) -> OutputFolder:
+        folded.append(pages)
+        return fold(pages)
+
+    monkeypatch.setattr(replies, "fold", noted)
     whole = reply()
     part = whole.parts()[2]
     assert folded == []
@@ -45,7 +52,8 @@ def test_outputs_are_unpacked_once_and_their_pages_let_go(monkeypatch: pytest.Mo
 
 def test_threads_that_look_at_the_same_time_see_the_same() -> None:
     for _ in range(50):
-        whole, seen = reply(), []
+        whole = reply()
+        seen: list[str] = []
 
         def look(whole: Reply = whole, seen: list[str] = seen) -> None:
             seen.append(whole.parts()[2].outputs.stdout)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import zmq
 
-from kernelfleet.wire.pump import BATCH, SocketPump
+from kernelfleet.wire.pump import BATCH, TURN_SECONDS, SocketPump
 
 DEADLINE = 30.0
 
@@ -328,3 +328,35 @@ def test_a_send_that_fails_does_not_hide_what_has_arrived(
             dealer.close()
 
     run(tell_one_who_is_gone())
+
+
+def test_messages_that_take_long_to_handle_leave_others_their_turns(
+    context: zmq.Context[Any], url: str
+) -> None:
+    """Sixty engines that print must not keep the loop from another client's small call."""
+
+    async def flood() -> None:
+        loop = asyncio.get_running_loop()
+        router, dealer = pair(context, url)
+        for _ in range(20):
+            dealer.send(b"x")
+        read: list[float] = []
+
+        def slowly(_: list[Any]) -> None:
+            read.append(loop.time())
+            while loop.time() < read[-1] + TURN_SECONDS / 2:
+                pass
+
+        server = SocketPump(loop, router, slowly)
+        turns: list[int] = []
+        try:
+            while len(read) < 20:
+                turns.append(len(read))
+                await asyncio.sleep(0)
+            in_one_turn = max(b - a for a, b in pairwise([*turns, len(read)]))
+            assert in_one_turn <= 2
+        finally:
+            server.close()
+            dealer.close()
+
+    run(flood())
