@@ -3,60 +3,58 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from pathlib import Path
 from typing import Any
 
-import zmq
+import pytest
 
 from kernelfleet.controller import links
-from kernelfleet.controller.links import Endpoints, Links
-from kernelfleet.wire.jupyter import KernelMessage, encode, make_session
+from kernelfleet.controller.links import Links
 
 
-def test_last_words_are_read_among_those_of_others_who_publish_without_end(
-    tmp_path: Path,
+class Pump:
+    """Has something to read for so many turns."""
+
+    def __init__(self, turns: float) -> None:
+        self.left = turns
+
+    def take_turn(self) -> bool:
+        self.left -= 1
+        return self.left > 0
+
+
+def linked(**pumps: Any) -> Links:
+    made = Links.__new__(Links)
+    made._pumps = pumps
+    return made
+
+
+def test_last_words_are_read_to_their_end_turn_by_turn() -> None:
+    async def drain() -> None:
+        shell, iopub = Pump(1), Pump(50)
+        others_turns = 0
+
+        async def work_of_others() -> None:
+            nonlocal others_turns
+            while True:
+                others_turns += 1
+                await asyncio.sleep(0)
+
+        others = asyncio.create_task(work_of_others())
+        await linked(shell=shell, iopub=iopub).drain()
+        others.cancel()
+        assert (shell.left, iopub.left) == (0, 0)
+        assert others_turns >= 49
+
+    asyncio.run(drain())
+
+
+def test_those_of_one_who_publishes_without_end_are_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    session = make_session(b"key", "kernel")
-    _, frames = encode(session, "stream", {"text": "x" * 1000})
-    heard: list[KernelMessage] = []
+    monkeypatch.setattr(links, "DRAIN_SECONDS", 0.05)
 
-    async def drain(context: zmq.Context[Any]) -> None:
-        loop = asyncio.get_running_loop()
-        kernel = context.socket(zmq.XPUB)
-        kernel.sndhwm = 0
-        kernel.bind(f"ipc://{tmp_path}/iopub")
-        channels = ("shell", "control", "stdin", "iopub")
-        endpoints = Endpoints(**{name: f"ipc://{tmp_path}/{name}" for name in channels})  # type: ignore[arg-type]
+    async def drain() -> None:
+        endless = Pump(float("inf"))
+        await asyncio.wait_for(linked(iopub=endless).drain(), 10)
 
-        def on_message(channel: str, message: KernelMessage) -> None:
-            assert channel == "iopub"
-            heard.append(message)
-            for _ in range(2):  # each that is read is followed by more
-                kernel.send_multipart([b"topic", *frames])
-
-        both = Links(loop, context, session, on_message, logging.getLogger("x"))
-        both.connect(b"me", endpoints)
-        try:
-            await loop.run_in_executor(None, kernel.recv)  # it subscribes
-            kernel.send_multipart([b"topic", *frames])
-            turns = 0
-
-            async def count_turns() -> None:
-                nonlocal turns
-                while True:
-                    turns += 1
-                    await asyncio.sleep(0)
-
-            counting = loop.create_task(count_turns())
-            await asyncio.wait_for(both.drain(), links.DRAIN_SECONDS + 20)
-            counting.cancel()
-            assert len(heard) > links.DRAIN_SECONDS
-            assert turns > 20
-        finally:
-            both.close()
-            kernel.close(linger=0)
-
-    context: zmq.Context[Any] = zmq.Context()
-    asyncio.run(drain(context))
-    context.destroy(linger=0)
+    asyncio.run(drain())
