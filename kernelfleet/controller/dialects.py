@@ -49,6 +49,13 @@ PORTABLE_PYTHON_VERBS = PORTABLE_VERBS | {
 }  # fmt: skip
 
 
+def verbs_of(*, native: bool, language: str) -> frozenset[str] | None:
+    """What a kernel can do; None is everything."""
+    if native:
+        return None
+    return PORTABLE_PYTHON_VERBS if language == "python" else PORTABLE_VERBS
+
+
 def spoken_verb(verb: str) -> str:
     """What is asked of the kernel: a batch of a map, or a task, is an applied function."""
     return "apply" if verb in ("map", "task") else verb

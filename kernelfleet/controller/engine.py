@@ -21,8 +21,6 @@ from typing import Any
 from jupyter_client.session import Session
 
 from kernelfleet.controller.dialects import (
-    PORTABLE_PYTHON_VERBS,
-    PORTABLE_VERBS,
     NativeRun,
     Outcome,
     PortableRun,
@@ -30,6 +28,7 @@ from kernelfleet.controller.dialects import (
     encode_native,
     encode_portable,
     spoken_verb,
+    verbs_of,
 )
 from kernelfleet.controller.engine_queue import EngineQueue
 from kernelfleet.controller.launcher import Incarnation
@@ -46,6 +45,9 @@ IOPUB_LAG_SECONDS = 5.0
 
 #: How long a kernel whose cell asked to exit may take to do so.
 EXIT_SECONDS = 10.0
+
+#: How much output is read before its kernel is told.
+CONFIRM_BYTES = 128 * 1024
 
 #: Why a queue is held.
 NOT_READY = "not ready"
@@ -76,6 +78,7 @@ class Engine:
         #: When ``run`` was sent, in seconds since the epoch.
         self.run_since = 0.0
         self._last_msg_id = ""
+        self._unconfirmed_bytes = 0
         self.incarnation: Incarnation | None = None
         self.links: Links | None = None
         self.executed = 0
@@ -171,9 +174,9 @@ class Engine:
 
     def unsupported(self, verb: str) -> str | None:
         """Why this kernel cannot do a verb; None if it can."""
-        if self.native:
+        able = verbs_of(native=self.native, language=self.language)
+        if able is None:
             return None
-        able = PORTABLE_PYTHON_VERBS if self.language == "python" else PORTABLE_VERBS
         if verb in able:
             reason = self.info.get("no_functions") if verb in ("map", "task") else None
             return f"engine {self.id} cannot {verb}: {reason}" if reason else None
@@ -249,6 +252,7 @@ class Engine:
     def _take(self, channel: str, message: KernelMessage) -> None:
         if channel == "iopub":
             self.heard.set()
+            self._confirm(len(message.packed))
         if message.msg_type == "iopub_welcome":
             if self.welcome is not None and not self.welcome.done():
                 self.welcome.set_result(None)
@@ -275,6 +279,13 @@ class Engine:
             if not self.run.complete:
                 self._expect_the_rest(self.run)
         self.finish_if_complete()
+
+    def _confirm(self, size: int) -> None:
+        """Tell our own kernel now and then how much of its output was read: it waits for that."""
+        self._unconfirmed_bytes += size
+        if self.native and self._unconfirmed_bytes >= CONFIRM_BYTES:
+            self.tell("control", "fleet_read_request", {"bytes": self._unconfirmed_bytes})
+            self._unconfirmed_bytes = 0
 
     def _take_answer(self, message: KernelMessage) -> bool:
         """Whether somebody has waited for this reply beside the queue."""

@@ -41,7 +41,7 @@ async def introduce(engine: Engine, n_engines: int, on_start: str | None) -> Non
     if engine.native:
         identity = {"engine_id": engine.id, "n_engines": n_engines}
         probe = Probe()
-        setup = {**identity, **probe.fields()}
+        setup = {**identity, **probe.fields(), "confirms_output": True}
         reply = await engine.ask("shell", "fleet_setup_request", setup)
         engine.info = reply.content
         if (version := reply.content.get("kernelfleet")) != __version__:

@@ -5,7 +5,7 @@ Where things are::
     the kernel         app  kernel  requests  packing  preload  __main__
     running code       execution  scripts  calls  mapping  namespace
     how it ends        asyncio_run  interrupts  tracebacks
-    what it says       iopub  output_limit  output_log  network_threads  bars
+    what it says       iopub  output_limit  outflow  output_log  network_threads  bars
     beside the work    peek  debugging  history
     its end            departure
     where its parts are found   own_libraries

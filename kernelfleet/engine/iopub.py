@@ -29,6 +29,7 @@ from jupyter_client.session import DELIM
 from zmq.eventloop.zmqstream import ZMQStream
 
 from kernelfleet.engine.network_threads import NetworkThreads
+from kernelfleet.engine.outflow import Outflow
 from kernelfleet.engine.output_limit import OutputLimit
 from kernelfleet.engine.output_log import OutputLog
 
@@ -36,7 +37,7 @@ _READ_BYTES = 65536
 
 #: Printed text travels in messages of so many characters: a larger one would keep the controller
 #: from its other work.
-_PIECE = 1024 * 1024
+_PIECE = 128 * 1024
 
 #: What the limit of output is for, besides text.
 _LIMITED = (b'"display_data"', b'"execute_result"', b'"update_display_data"')
@@ -52,6 +53,7 @@ class CountingIOPubThread(IOPubThread):
         socket.setsockopt(zmq.XPUB_VERBOSER, 1)
         self.subscriptions = 0
         self.limit = limit or OutputLimit()
+        self.outflow = Outflow()
         self._pipe_path = pipe_path
         self._count_lock = threading.Lock()
         self._counted_id = b""
@@ -101,13 +103,21 @@ class CountingIOPubThread(IOPubThread):
         except (ValueError, IndexError):
             header = parent = b""
         if any(each in header for each in _LIMITED):
+            self.wait_for_reader()
             msg = self._within_limit(msg, parent)
             if not msg:
                 return
         with self._count_lock:
             if self._counted_id and self._counted_id in parent:
                 self._count += 1
+        if header:
+            self.outflow.sent(len(msg[msg.index(DELIM) + 5]))
         super().send_multipart(msg, *args, **kwargs)
+
+    def wait_for_reader(self, not_sent: Callable[[], int] = lambda: 0) -> None:
+        """Wait until the controller has read enough of what this process has published."""
+        if self.runs and threading.current_thread() is not self.thread:
+            self.outflow.wait(not_sent)
 
     def _within_limit(self, msg: list[Any], parent: bytes) -> list[Any]:
         """The message, or a note in its place, or nothing if that was said before."""
@@ -198,6 +208,9 @@ class EngineStream(OutStream):
 
     _written = 0
     _flushed = 0
+    #: Characters that were written since the last flush, and whether one has been asked for.
+    _unflushed = 0
+    _flush_asked = False
     _forked_pid = 0
     _flush_overdue = 0.0
     _buffer_parent: dict[str, Any] | None = None
@@ -215,6 +228,8 @@ class EngineStream(OutStream):
             self.echo.write(string)
         length = len(string)
         in_child = os.getpid() != self._master_pid
+        if self.pub_thread.outflow.is_full(self._unflushed):
+            self.pub_thread.wait_for_reader(lambda: self._unflushed)
         if in_child and self._forked_pid != os.getpid():
             self._forked_pid = os.getpid()
             self._rotate_buffers()  # the parent's text, which the parent itself will send
@@ -228,8 +243,12 @@ class EngineStream(OutStream):
                 self._buffer_parent = parent
             self._written += 1  # first: what an interrupt leaves uncounted would not be flushed
             self._buffer.write(string)
+            self._unflushed += len(string)
         if not in_child:
             self._schedule_flush()
+            if self._unflushed >= _PIECE and not self._flush_asked:
+                self._flush_asked = True
+                self.pub_thread.schedule(self._flush)
         elif not self._subprocess_flush_pending:
             self._subprocess_flush_pending = True
             self.pub_thread.schedule(self._flush)  # a child's loop does not run
@@ -289,6 +308,7 @@ class EngineStream(OutStream):
 
     def _flush(self) -> None:
         written = self._written
+        self._flush_asked, self._unflushed = False, 0
         super()._flush()
         self._flushed = written
 

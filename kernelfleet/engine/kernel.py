@@ -187,6 +187,8 @@ class EngineKernel(IPythonKernel):
             send(Answer({"status": "ok"}))
         elif request.msg_type == "fleet_taken_request":
             self._given.pop(request.content["of"], None)
+        elif request.msg_type == "fleet_read_request":
+            self.iopub_thread.outflow.read(request.content["bytes"])
         else:
             send(error_answer(NotImplementedError(request.msg_type), kind="engine"))
 
@@ -194,6 +196,7 @@ class EngineKernel(IPythonKernel):
 
     def _setup(self, request: Request) -> Answer:
         answer = self._identify(request)
+        self.iopub_thread.outflow.confirmed = bool(request.content.get("confirms_output"))
         self._shares_memory = probe_succeeds(request.content)
         answer.content.update(
             shares_memory=self._shares_memory,
@@ -208,6 +211,7 @@ class EngineKernel(IPythonKernel):
     def _identify(self, request: Request) -> Answer:
         content = request.content
         self.namespace.set_identity(content["engine_id"], content["n_engines"])
+        self.iopub_thread.outflow.share(content["n_engines"])
         return Answer({"status": "ok"})
 
     async def _execute(self, request: Request) -> Answer:

@@ -153,3 +153,22 @@ def test_an_interrupted_flush_does_not_stop_output_for_good(engine: Engine) -> N
     assert content["status"] == "ok", content
     assert engine.pull("interrupted") == [1500]
     assert engine.execute("print('alive', flush=True)")["stdout"] == "alive\n"
+
+
+def test_who_prints_faster_than_it_is_read_waits_and_no_longer_than_a_second(
+    engine: Engine,
+) -> None:
+    code = (
+        "import time\nbegun = time.monotonic()\n"
+        "for _ in range(1100): print('z' * 1000)\n"
+        "waited = time.monotonic() - begun > 0.9"
+    )
+    setup = {"engine_id": 3, "n_engines": 4}
+    engine.execute(code)
+    assert engine.value("waited") is False  # nobody confirms, and nobody waits
+    engine.ask("fleet_setup_request", {**setup, "confirms_output": True})
+    try:
+        engine.execute(code)
+        assert engine.value("waited") is True
+    finally:
+        engine.ask("fleet_setup_request", setup)
