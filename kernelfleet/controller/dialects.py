@@ -49,11 +49,18 @@ PORTABLE_PYTHON_VERBS = PORTABLE_VERBS | {
 }  # fmt: skip
 
 
-def verbs_of(*, native: bool, language: str) -> frozenset[str] | None:
-    """What a kernel can do; None is everything."""
-    if native:
-        return None
-    return PORTABLE_PYTHON_VERBS if language == "python" else PORTABLE_VERBS
+def why_not_portable(verb: str, language: str, no_functions: str | None) -> str:
+    """Why a kernel that is not ours cannot do a verb; empty if it can.
+
+    Args:
+        verb: What is asked.
+        language: What the kernel speaks.
+        no_functions: Why functions cannot go there, if they cannot.
+    """
+    able = PORTABLE_PYTHON_VERBS if language == "python" else PORTABLE_VERBS
+    if verb not in able:
+        return f"only {', '.join(sorted(able))}"
+    return (no_functions or "") if verb in ("map", "task") else ""
 
 
 def spoken_verb(verb: str) -> str:

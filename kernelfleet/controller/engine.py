@@ -28,11 +28,12 @@ from kernelfleet.controller.dialects import (
     encode_native,
     encode_portable,
     spoken_verb,
-    verbs_of,
+    why_not_portable,
 )
 from kernelfleet.controller.engine_queue import EngineQueue
 from kernelfleet.controller.launcher import Incarnation
 from kernelfleet.controller.links import Links
+from kernelfleet.controller.outputs import ReadBytes
 from kernelfleet.controller.requests import Job
 from kernelfleet.controller.revival import Revival
 from kernelfleet.wire.blocks import Block, to_frames
@@ -45,9 +46,6 @@ IOPUB_LAG_SECONDS = 5.0
 
 #: How long a kernel whose cell asked to exit may take to do so.
 EXIT_SECONDS = 10.0
-
-#: How much output is read before its kernel is told.
-CONFIRM_BYTES = 128 * 1024
 
 #: Why a queue is held.
 NOT_READY = "not ready"
@@ -78,7 +76,7 @@ class Engine:
         #: When ``run`` was sent, in seconds since the epoch.
         self.run_since = 0.0
         self._last_msg_id = ""
-        self._unconfirmed_bytes = 0
+        self._read = ReadBytes()
         self.incarnation: Incarnation | None = None
         self.links: Links | None = None
         self.executed = 0
@@ -174,16 +172,11 @@ class Engine:
 
     def unsupported(self, verb: str) -> str | None:
         """Why this kernel cannot do a verb; None if it can."""
-        able = verbs_of(native=self.native, language=self.language)
-        if able is None:
+        if self.native:
             return None
-        if verb in able:
-            reason = self.info.get("no_functions") if verb in ("map", "task") else None
-            return f"engine {self.id} cannot {verb}: {reason}" if reason else None
-        return (
-            f"engine {self.id} runs the kernel {self.kernel_name!r} ({self.language}), "
-            f"which cannot {verb}: only {', '.join(sorted(able))}"
-        )
+        kernel = f"engine {self.id} runs the kernel {self.kernel_name!r} ({self.language})"
+        reason = why_not_portable(verb, self.language, self.info.get("no_functions"))
+        return f"{kernel}, which cannot {verb}: {reason}" if reason else None
 
     # -- work -----------------------------------------------------------------------------------
 
@@ -252,7 +245,8 @@ class Engine:
     def _take(self, channel: str, message: KernelMessage) -> None:
         if channel == "iopub":
             self.heard.set()
-            self._confirm(len(message.packed))
+            if self.native and (read := self._read.add(len(message.packed))):
+                self.tell("control", "fleet_read_request", {"bytes": read})
         if message.msg_type == "iopub_welcome":
             if self.welcome is not None and not self.welcome.done():
                 self.welcome.set_result(None)
@@ -279,13 +273,6 @@ class Engine:
             if not self.run.complete:
                 self._expect_the_rest(self.run)
         self.finish_if_complete()
-
-    def _confirm(self, size: int) -> None:
-        """Tell our own kernel now and then how much of its output was read: it waits for that."""
-        self._unconfirmed_bytes += size
-        if self.native and self._unconfirmed_bytes >= CONFIRM_BYTES:
-            self.tell("control", "fleet_read_request", {"bytes": self._unconfirmed_bytes})
-            self._unconfirmed_bytes = 0
 
     def _take_answer(self, message: KernelMessage) -> bool:
         """Whether somebody has waited for this reply beside the queue."""

@@ -23,6 +23,9 @@ from kernelfleet.wire.outputs import OWN_FRAME_BYTES, PAGE_BYTES, Pages, as_byte
 #: What a message takes here beside its content.
 OVERHEAD_BYTES = 100
 
+#: How much output is read before its kernel is told.
+CONFIRM_BYTES = 128 * 1024
+
 #: The end of the content of a display with an id, in the order in which kernels write it. As the
 #: text stands before the very end of valid JSON, it can only be what it seems.
 _DISPLAY_ID = re.compile(rb'"transient": ?\{"display_id": ?"([^"\\]{1,200})"\}\s*\}\s*\Z')
@@ -131,6 +134,21 @@ class OutputLog:
             elif entry.msg_type == "stream":
                 self._put(entry)
         self._put(_Message("clear_output", b'{"wait": false}'))
+
+
+class ReadBytes:
+    """Counts what was read of a kernel's output: it is told so now and then, and waits for that."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def add(self, size: int) -> int:
+        """So much was read; returns what the kernel is to be told now, which mostly is nothing."""
+        self._count += size
+        if self._count < CONFIRM_BYTES:
+            return 0
+        told, self._count = self._count, 0
+        return told
 
 
 def _display_id(content: Any) -> bytes | None:

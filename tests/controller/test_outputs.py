@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernelfleet.client.outputs import OutputFolder, fold
-from kernelfleet.controller.outputs import OutputLog
+from kernelfleet.controller.outputs import CONFIRM_BYTES, OutputLog, ReadBytes
 from kernelfleet.wire.outputs import OWN_FRAME_BYTES
 
 Message = tuple[str, dict[str, Any]]
@@ -139,3 +139,11 @@ def test_only_an_id_that_surely_is_one_makes_an_update_replace_another(
 ) -> None:
     log = logged(("update_display_data", content), ("update_display_data", content))
     assert log.size_bytes > 2 * len(json.dumps(content))
+
+
+def test_a_kernel_is_told_of_all_that_was_read_in_large_pieces() -> None:
+    read, told = ReadBytes(), []
+    for _ in range(1000):
+        told.append(read.add(CONFIRM_BYTES // 10))
+    assert sum(told) + CONFIRM_BYTES >= 1000 * (CONFIRM_BYTES // 10)
+    assert sum(1 for each in told if each) <= 100
