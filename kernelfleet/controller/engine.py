@@ -76,7 +76,7 @@ class Engine:
         #: When ``run`` was sent, in seconds since the epoch.
         self.run_since = 0.0
         self._last_msg_id = ""
-        self._read = ReadBytes()
+        self._read = ReadBytes(self.tell if self.native else None)
         self.incarnation: Incarnation | None = None
         self.links: Links | None = None
         self.executed = 0
@@ -245,8 +245,7 @@ class Engine:
     def _take(self, channel: str, message: KernelMessage) -> None:
         if channel == "iopub":
             self.heard.set()
-            if self.native and (read := self._read.add(len(message.packed))):
-                self.tell("control", "fleet_read_request", {"bytes": read})
+            self._read.add(len(message.packed))
         if message.msg_type == "iopub_welcome":
             if self.welcome is not None and not self.welcome.done():
                 self.welcome.set_result(None)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,18 +138,21 @@ class OutputLog:
 
 
 class ReadBytes:
-    """Counts what was read of a kernel's output: it is told so now and then, and waits for that."""
+    """Counts what was read of a kernel's output: ours is told so now and then, and waits for it.
 
-    def __init__(self) -> None:
-        self._count = 0
+    Args:
+        tell: Sends a message to the kernel; None if it would not understand.
+    """
 
-    def add(self, size: int) -> int:
-        """So much was read; returns what the kernel is to be told now, which mostly is nothing."""
+    def __init__(self, tell: Callable[[str, str, dict[str, Any]], object] | None) -> None:
+        self._tell, self._count = tell, 0
+
+    def add(self, size: int) -> None:
+        """So much was read."""
         self._count += size
-        if self._count < CONFIRM_BYTES:
-            return 0
-        told, self._count = self._count, 0
-        return told
+        if self._tell is not None and self._count >= CONFIRM_BYTES:
+            self._tell("control", "fleet_read_request", {"bytes": self._count})
+            self._count = 0
 
 
 def _display_id(content: Any) -> bytes | None:

@@ -354,7 +354,7 @@ def test_messages_that_take_long_to_handle_leave_others_their_turns(
                 turns.append(len(read))
                 await asyncio.sleep(0)
             in_one_turn = max(b - a for a, b in pairwise([*turns, len(read)]))
-            assert in_one_turn <= 2
+            assert in_one_turn <= 4  # in a round of the loop it may be woken twice
         finally:
             server.close()
             dealer.close()
