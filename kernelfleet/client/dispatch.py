@@ -316,7 +316,7 @@ class Dispatcher:
     def _take_result(self, batch: Batch, part: Part, was_first: bool) -> None:
         if self._keeps_output:
             self.printed.add(batch.engine, part.outputs)
-        result, frames = part.result, part.frames
+        result = part.result
         if result["ok"]:
             self.assignment.occupied.discard(batch.engine)
             self._take_outcomes(batch, part)
@@ -326,7 +326,7 @@ class Dispatcher:
             self._requests.forget(batch.engine)
             self._put_back(batch.items, first=True)
             return
-        error = engine_error(info, frames)
+        error = engine_error(info, part.frames)
         if isinstance(error, EngineDied):
             self._engine_gone(batch, error, ran=bool(info.get("ran")))
         elif isinstance(error, FleetStopped):
@@ -343,14 +343,13 @@ class Dispatcher:
             self._fail(batch.items, error, traceback, batch.engine)
 
     def _take_outcomes(self, batch: Batch, part: Part) -> None:
-        result = part.result
         try:
             outcomes, size = read_outcomes(batch, part)
         except Exception as error:  # noqa: BLE001 (whatever the user's classes raise)
             what = "result" if len(batch.items) == 1 else "results of a batch"
             self._fail(batch.items, unreadable(batch.engine, error, what), engine=batch.engine)
             return
-        seconds = result["completed"] - result["started"]
+        seconds = part.result["completed"] - part.result["started"]
         self._sizer.record(batch.engine, len(outcomes), seconds, size)
         self._put_back(batch.items[len(outcomes) :], first=True)
         for outcome in outcomes:
