@@ -51,7 +51,8 @@ class _Work:
         self, connection: Connection, engines: Callable[[], Sequence[int]], tasks: Tasks
     ) -> None:
         self._connection, self._tasks = connection, tasks
-        self._abandoned = False
+        self._abandoned = self._cancelling = False
+        self._cancelled = threading.Event()
         self.dispatcher = Dispatcher(
             connection, engines, tasks, self._settle,
             function=_CALL_TASK, star=False, label="task", verb="task", stop_on_error=False,
@@ -64,12 +65,15 @@ class _Work:
                 if self._abandoned:
                     self.dispatcher.cancel_all(interrupt=True)
                 self.dispatcher.fill()
+                if self._cancelling:
+                    self._cancel_what_waits()
                 if not self._finished():
                     self.dispatcher.step()
         except BaseException as error:  # noqa: BLE001 (whoever waits must not hang)
             self._break(error)
         finally:
             self.dispatcher.close()
+            self._cancelled.set()
             atexit.unregister(self.end_with_the_program)
 
     def _finished(self) -> bool:
@@ -79,15 +83,26 @@ class _Work:
 
     def close(self, *, cancel: bool = False) -> None:
         """Take no more tasks, and end the thread when those there are have ended."""
-        error = RuntimeError("cannot schedule new futures after shutdown")
-        self._tasks.close(error, cancel=cancel)
-        if cancel:
-            with self.dispatcher.sending:
-                for batch in self.dispatcher.assignment.in_flight():
-                    for item in batch.items:
-                        item.unwanted = True
-            self.dispatcher.take_back_what_waits()
-        self.dispatcher.wake()
+        self._tasks.close(RuntimeError("cannot schedule new futures after shutdown"))
+        if not cancel:
+            self.dispatcher.wake()
+        elif threading.current_thread() is self._thread:
+            self._cancel_what_waits()
+        elif self._thread.is_alive():
+            self._cancelling = True
+            self.dispatcher.wake()
+            self._cancelled.wait(SETTLE_SECONDS)
+
+    def _cancel_what_waits(self) -> None:
+        """Drop what no engine has begun; on the thread, when engines that are free have work."""
+        self._cancelling = False
+        self._tasks.cancel_what_waits()
+        with self.dispatcher.sending:
+            for future in list(self._tasks.futures.values()):
+                if (place := future._place) is not None:
+                    place.item.unwanted = True
+        self.dispatcher.take_back_what_waits()
+        self._cancelled.set()
 
     def place(self, item: Item) -> TaskPlace:
         """What knows where a task is."""
@@ -160,7 +175,8 @@ class _Work:
         future.set_exception(error)
 
     def _break(self, error: BaseException) -> None:
-        self._tasks.close(BrokenExecutor(f"the executor has failed: {error!r}"), cancel=True)
+        self._tasks.close(BrokenExecutor(f"the executor has failed: {error!r}"))
+        self._tasks.cancel_what_waits()
         for future in list(self._tasks.futures.values()):
             future._place = None
             if not future.done():

@@ -80,12 +80,12 @@ class TaskPlace:
         dispatcher: Dispatcher,
         connection: Connection,
     ) -> None:
-        self._item, self._futures = item, futures
+        self.item, self._futures = item, futures
         self._dispatcher, self._connection = dispatcher, connection
 
     def has_begun(self) -> bool:
         """Whether an engine is at work on it, or on those it travels with."""
-        batch = self._item.batch
+        batch = self.item.batch
         if batch is not None and not batch.begun:
             value = self._ask("progress", result_id=batch.result_id, brief=True)
             batch.begun = value is not None and bool(value["begun"])
@@ -96,7 +96,7 @@ class TaskPlace:
 
         After True the caller settles its future, and nobody else does.
         """
-        item = self._item
+        item = self.item
         with self._dispatcher.sending:
             item.unwanted = True
             batch = item.batch
@@ -202,11 +202,15 @@ class Tasks:
                     taken.append(item)
         return taken
 
-    def close(self, error: Exception, *, cancel: bool = False) -> None:
+    def close(self, error: Exception) -> None:
         """Take no more; ``submit`` raises the error from now on."""
         with self._lock:
             self._closed = self._closed or error
-            while cancel and self._waiting:
+
+    def cancel_what_waits(self) -> None:
+        """Cancel what has not been handed out."""
+        with self._lock:
+            while self._waiting:
                 future = self.futures.pop(self._waiting.popleft().key, None)
                 if future is not None:
                     future.drop()
