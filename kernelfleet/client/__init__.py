@@ -9,7 +9,7 @@ Where things are::
     results            pending  future  waiting  replies  decode  outputs  progress
     map and executor   mapping  executor  tasks  pairing
     beneath them       dispatch  batches  batch_requests  outcomes  supply  schedule  partition
-    on an engine       nested
+    on an engine       nested  staying (what is not to get there)
     the connection     connection  transport  line  reachability  loop
     around it          fleet (an embedded one)  shell (IPython)  ctrl_c
 """

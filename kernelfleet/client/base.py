@@ -14,7 +14,7 @@ import os
 import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 from kernelfleet.client import ctrl_c, shell
 from kernelfleet.client import loop as loop_thread
@@ -23,6 +23,7 @@ from kernelfleet.client.decode import Reader
 from kernelfleet.client.line import Place
 from kernelfleet.client.nested import refuse_to_wait_for_itself
 from kernelfleet.client.pending import PendingResult
+from kernelfleet.client.staying import StaysHere
 from kernelfleet.client.targets import (
     Targets,
     check_block,
@@ -36,7 +37,6 @@ from kernelfleet.errors import (
     CompositeError,
     ControllerUnreachable,
     FleetNotFound,
-    SerializationError,
 )
 from kernelfleet.wire import connection as fleets
 from kernelfleet.wire import pythons, versions
@@ -51,9 +51,10 @@ Address = tuple[str, int] | str | os.PathLike[str] | None
 _SETTABLE = ("block", "targets", "progress")
 
 
-class BaseClient:
+class BaseClient(StaysHere):
     """The state of a client; see ``MultiEngineClient``."""
 
+    _instead = "give the function what it needs of the engines, or let it make a client of its own"
     _connection: Connection
     _reader: Reader
     _outstanding: dict[int, PendingResult]
@@ -143,14 +144,6 @@ class BaseClient:
         name = self._connection.fleet.get("name", "?")
         state = "" if self._connection.is_open else f", {self._connection.state}"
         return f"<MultiEngineClient of fleet {name!r}: {len(roster.ids)} engines{state}>"
-
-    def __reduce__(self) -> NoReturn:
-        """Refuse to be pickled, as by a mapped function that refers to the client."""
-        raise SerializationError(
-            f"a {type(self).__name__} cannot travel, as it is a connection of this process: give "
-            "the function what it needs instead of the client (a client that it names as a global "
-            "or has in its closure counts), or let it make a client of its own"
-        )
 
     def __bool__(self) -> bool:
         return True

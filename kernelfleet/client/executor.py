@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from kernelfleet.client.batches import Item, Outcome
 from kernelfleet.client.dispatch import Dispatcher
 from kernelfleet.client.shell import running_shell
+from kernelfleet.client.staying import StaysHere
 from kernelfleet.client.targets import check_block
 from kernelfleet.client.tasks import TaskFuture, TaskOptions, TaskPlace, Tasks, options_among
 from kernelfleet.composite import Failure
@@ -183,8 +184,10 @@ class _Work:
                 future.set_exception(error)
 
 
-class FleetExecutor(Executor):
+class FleetExecutor(StaysHere, Executor):
     """See ``MultiEngineClient.executor``."""
+
+    _instead = "submit the tasks from here"
 
     def __init__(
         self, client: MapVerbs, engines: Callable[[], Sequence[int]], options: TaskOptions

@@ -22,6 +22,7 @@ from kernelfleet.client import ctrl_c
 from kernelfleet.client import loop as loop_thread
 from kernelfleet.client.client import MultiEngineClient
 from kernelfleet.client.connection import Connection, close_when_collected
+from kernelfleet.client.staying import StaysHere
 from kernelfleet.client.transport import EmbeddedTransport, Transport
 from kernelfleet.controller.host import FleetHost
 from kernelfleet.controller.options import HostOptions
@@ -35,7 +36,7 @@ _names = itertools.count(1)
 _running: set[Fleet] = set()
 
 
-class Fleet:
+class Fleet(StaysHere):
     """Engines of your own, started now and ended with ``stop``, ``with`` or this process.
 
     Args:
@@ -64,6 +65,8 @@ class Fleet:
         >>> with Fleet(n=2) as mec:  # doctest: +SKIP
         ...     mec.execute('x = engine_id')
     """
+
+    _instead = "start a daemon (`kernelfleet start`), to which engines can be clients"
 
     def __init__(
         self,

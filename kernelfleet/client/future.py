@@ -15,6 +15,8 @@ import threading
 from _thread import RLock, allocate_lock
 from typing import Any, TypeVar
 
+from kernelfleet.client.staying import StaysHere
+
 T = TypeVar("T")
 
 
@@ -59,8 +61,10 @@ class _Condition(RLock):  # type: ignore[misc]  # final in typeshed only
             self._waiters.pop().release()
 
 
-class Future(concurrent.futures.Future[T]):
+class Future(StaysHere, concurrent.futures.Future[T]):
     """A Future whose lock an interrupt cannot leave taken."""
+
+    _instead = "send its value, .result()"
 
     def __init__(self) -> None:
         super().__init__()
