@@ -25,6 +25,7 @@ COMMON = ""
 MAY_IMPORT = {
     COMMON: set[str](),
     "wire": {COMMON},
+    "launch": set(),
     "engine": {COMMON, "wire"},
     "provisioners": {COMMON, "wire"},
     "controller": {COMMON, "wire"},
@@ -70,6 +71,7 @@ NO_TEST_FILE = {
     "controller/progress.py": "held by tests/conformance/test_4_pending.py",
     "controller/roster.py": "held by tests/journeys",
     "controller/rows.py": "held by tests/conformance/test_1_client.py",
+    "launch/safely.py": "a script, run by tests/wire/test_safe_start.py",
     "composite.py": "tested by tests/test_errors.py",
     "error_text.py": "tested by tests/test_errors.py",
 }

@@ -7,6 +7,7 @@ subscribe to a kernel and read all code and output, so that is not done unless t
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -76,7 +77,8 @@ def find(specs: KernelSpecManager, name: str) -> KernelSpec:
     except NoSuchKernel:
         known = ", ".join(sorted(specs.find_kernel_specs())) or "none"
         raise StartError(f"no kernelspec named {name!r} is installed (found: {known})") from None
-    spec.argv = safely(spec.argv)
+    if _is_started_here(spec):
+        spec.argv = safely(spec.argv)
     return spec
 
 
@@ -127,6 +129,13 @@ def about_the_trial(name: str) -> str:
         f"other users out, and perhaps does not know them; {_WAY_OUT}, where every user can read "
         "its code and output"
     )
+
+
+def _is_started_here(spec: KernelSpec) -> bool:
+    """Whether its command is for this machine, and not for one where our files are not."""
+    provisioner = spec.metadata.get("kernel_provisioner") or {}
+    name = provisioner.get("provisioner_name", os.environ.get("JUPYTER_DEFAULT_PROVISIONER_NAME"))
+    return name in (None, "local-provisioner", "kernelfleet-fork")
 
 
 def _is_built_on_ipykernel(spec: KernelSpec) -> bool:

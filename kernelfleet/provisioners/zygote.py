@@ -288,16 +288,13 @@ def _current_folder() -> str:
 def _run(argv: list[str]) -> int:
     """Run a module as Python would if it started with ``argv``; returns the exit code.
 
-    That is ``python -m MODULE ...``, or ``python -c CODE MODULE ...`` where the code takes the
-    current folder from the path before it runs the module.
+    That is ``python -m MODULE ...``, or ``python SCRIPT MODULE ...`` where the script runs the
+    module without the current folder on the path.
     """
-    at = 3
-    if argv[1] == "-m":
-        at = 2
-        if not sys.flags.safe_path:
-            sys.path.insert(0, _current_folder())
-    module = argv[at]
-    sys.argv[:] = [argv[0], *argv[at + 1 :]]
+    if argv[1] == "-m" and not sys.flags.safe_path:
+        sys.path.insert(0, _current_folder())
+    module = argv[2]
+    sys.argv[:] = [argv[0], *argv[3:]]
     sys.orig_argv[:] = argv
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -3,27 +3,26 @@
 ``python -m MODULE`` puts the current folder first on ``sys.path``, before anything is imported. A
 ``ctypes.py`` that somebody has left in a shared folder would be run in each kernel that starts
 there, and one's own ``random.py`` beside the notebook would take the place of Python's. So the
-module is run from a line of code that takes the folder away first. IPython puts it back when the
-kernel is complete, behind the standard library, as in every notebook
-(``InteractiveShellApp.init_path``), unless the user has set ``PYTHONSAFEPATH``.
+module is run by a script, which Python starts with the script's own folder on the path instead.
+IPython adds the current one when the kernel is complete, behind the standard library, as in every
+notebook (``InteractiveShellApp.init_path``), unless the user has set ``PYTHONSAFEPATH``.
 
 ``python -P`` would do nearly the same. But whoever looks at ``sys.flags`` later, as IPython 9.7
-does before it puts the folder back, would think that this is the user's wish; and Python 3.10,
-which another environment's kernel may run on, does not know it.
+does before it adds the folder, would think that this is the user's wish; and Python 3.10, which
+another environment's kernel may run on, does not know it. Code after ``-c`` comes too late:
+Python 3.13 imports ``linecache`` before it.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 
-#: Run as ``python -c SAFELY MODULE ARGUMENTS``. A module that is nowhere else is looked for in the
-#: folder after all: somebody is trying out the kernel that he is writing.
-SAFELY = (
-    "import sys; sys.path[0] or sys.path.pop(0); import importlib.util, runpy; del sys.argv[0]; "
-    "importlib.util.find_spec(sys.argv[0].partition('.')[0]) or sys.path.insert(0, ''); "
-    "runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
-)
+import kernelfleet
+
+#: Run as ``python SAFELY MODULE ARGUMENTS``.
+SAFELY = os.path.join(os.path.dirname(os.path.abspath(kernelfleet.__file__)), "launch", "safely.py")
 
 _PYTHON = re.compile(r"(python|pypy)[\d.]*w?(\.exe)?", re.IGNORECASE)
 #: Options of Python that take their value as the next argument.
@@ -39,7 +38,7 @@ def safely(argv: Sequence[str]) -> list[str]:
     """The command, looking for nothing in the current folder if it is ``python -m MODULE ...``."""
     argv = list(argv)
     at = _module_option(argv)
-    return argv if at is None else [*argv[:at], "-c", SAFELY, *argv[at + 1 :]]
+    return argv if at is None else [*argv[:at], SAFELY, *argv[at + 1 :]]
 
 
 def _module_option(argv: list[str]) -> int | None:
@@ -58,8 +57,4 @@ def _module_option(argv: list[str]) -> int | None:
 
 def module_index(argv: Sequence[str]) -> int | None:
     """Where the module's name is in ``python -m MODULE`` or its safe form, without options."""
-    if len(argv) >= 3 and argv[1] == "-m":
-        return 2
-    if len(argv) >= 4 and argv[1] == "-c" and argv[2] == SAFELY:
-        return 3
-    return None
+    return 2 if len(argv) >= 3 and argv[1] in ("-m", SAFELY) else None

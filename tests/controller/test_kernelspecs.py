@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -69,11 +70,18 @@ def test_an_unknown_kernelspec_is_told_with_the_installed_ones() -> None:
 def test_a_python_of_a_kernelspec_does_not_import_from_the_current_folder() -> None:
     argv = kernelspecs.find(KernelSpecManager(), "python3").argv
     assert "-m" not in argv
-    assert argv[argv.index("-c") + 1 :][:2] == [SAFELY, "ipykernel_launcher"]
+    assert argv[argv.index(SAFELY) + 1] == "ipykernel_launcher"
+
+
+def test_a_command_for_another_machine_is_left_as_it_is() -> None:
+    argv = ["python", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    far = {"kernel_provisioner": {"provisioner_name": "far-provisioner"}}
+    specs: Any = SimpleNamespace(get_kernel_spec=lambda _: KernelSpec(argv=argv, metadata=far))
+    assert kernelspecs.find(specs, "far").argv == argv
 
 
 def test_our_own_kernel_is_started_so_too_and_may_put_out_without_limit() -> None:
-    assert OWN.argv[1:4] == ["-c", SAFELY, "kernelfleet.engine"]
+    assert OWN.argv[1:3] == [SAFELY, "kernelfleet.engine"]
     assert f"--EngineApp.output_limit_bytes={kernelspecs.UNLIMITED}" in OWN.argv
     limited = kernelspecs.own(Path("/run/fleet"), "abc", 10, {})
     assert "--EngineApp.output_limit_bytes=10" in limited.argv

@@ -22,11 +22,11 @@ print(json.dumps([__name__, sys.argv, [p for p in sys.path if p in ("", sys.argv
 @pytest.mark.parametrize(
     ("argv", "expected"),
     [
-        (["python", "-m", "k", "-f", "x"], ["python", "-c", SAFELY, "k", "-f", "x"]),
-        (["/b/python3.12", "-m", "k"], ["/b/python3.12", "-c", SAFELY, "k"]),
+        (["python", "-m", "k", "-f", "x"], ["python", SAFELY, "k", "-f", "x"]),
+        (["/b/python3.12", "-m", "k"], ["/b/python3.12", SAFELY, "k"]),
         (
             ["python", "-X", "dev", "-I", "-m", "k"],
-            ["python", "-X", "dev", "-I", "-c", SAFELY, "k"],
+            ["python", "-X", "dev", "-I", SAFELY, "k"],
         ),
         (["python", "script.py", "-m", "k"], None),
         (["python", "-c", "pass", "-m", "k"], None),
@@ -50,7 +50,7 @@ def test_a_python_is_known_by_its_name() -> None:
 
 def test_the_module_is_found_in_both_forms() -> None:
     assert module_index(["python", "-m", "k"]) == 2
-    assert module_index(safely(["python", "-m", "k"])) == 3
+    assert module_index(safely(["python", "-m", "k"])) == 2
     assert module_index(["python", "-X", "dev", "-m", "k"]) is None
     assert module_index(["python", "-c", "pass", "k"]) is None
     assert module_index(["python"]) is None
