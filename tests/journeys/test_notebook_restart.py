@@ -45,6 +45,13 @@ class Notebook:
         """Start a cell and do not wait for it."""
         self.client.execute(code)
 
+    def see(self, text: str) -> None:
+        """Wait until a display has this text."""
+        while True:
+            content = self.client.get_iopub_msg(timeout=SECONDS)["content"]
+            if text in content.get("data", {}).get("text/plain", ""):
+                return
+
     def run(self, code: str) -> str:
         """Run a cell; what it showed in the end, displays with their last update."""
         shown: dict[str, str] = {}
@@ -119,6 +126,7 @@ def test_work_that_nobody_waits_for_survives_is_found_and_is_followed(
     told = notebook.run("mec.targets = [1, 2]\n%result")
     assert f"%fleet attach {result_id}" in told
     notebook.begin("%fleet attach --out found")
+    notebook.see("[1] early\n[2] early")
     gate.open()
     shown = notebook.run("print(found.stdout)")
     assert shown.strip() == "['early\\nlate\\n', 'early\\nlate\\n']"
