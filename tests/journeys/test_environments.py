@@ -226,7 +226,7 @@ def test_values_references_and_source_work(other: MultiEngineClient) -> None:
 
 def test_maps_of_what_both_can_import_work_or_say_why_not(other: MultiEngineClient) -> None:
     if other.engines()[0].kernel_name == "other-plain":
-        told = "engine 0 cannot map: maps, and functions and classes of a notebook, need modules"
+        told = "which cannot map: maps, and functions and classes of a notebook, need modules"
         assert told in refused(lambda: other.map(abs, range(-20, 0)))
         return
     assert other.map(abs, range(-20, 0)) == [abs(x) for x in range(-20, 0)]
