@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from kernelfleet.errors import SeveralFleets as SeveralFleets
     from kernelfleet.errors import StartError as StartError
     from kernelfleet.errors import UnsupportedOperation as UnsupportedOperation
+    from kernelfleet.errors import ValueGone as ValueGone
     from kernelfleet.results import EngineInfo as EngineInfo
     from kernelfleet.results import EngineList as EngineList
     from kernelfleet.results import ExecutionResult as ExecutionResult
@@ -76,6 +77,7 @@ __all__ = [
     "SeveralFleets",
     "StartError",
     "UnsupportedOperation",
+    "ValueGone",
     "__version__",
     "as_completed",
     "client",

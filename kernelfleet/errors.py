@@ -10,6 +10,7 @@
      +-- InvalidProperty        a property is not JSON                         (a ValueError)
      +-- SerializationError     a value cannot be pickled or unpickled         (a TypeError)
      +-- MessageTooLarge        the data of one call is more than the fleet takes   (a ValueError)
+     +-- ValueGone              the object of a last expression is not on its engine any more
      +-- QueueFull              as many requests wait for an engine as may
      +-- UnsupportedOperation   this kind of kernel or result cannot do that
      +-- CallTimeout            the caller's own timeout ran out               (a TimeoutError)
@@ -83,6 +84,10 @@ class SerializationError(FleetError, TypeError):
 
 class MessageTooLarge(FleetError, ValueError):
     """The data of one call is more than the fleet takes (``Limits.message_bytes``)."""
+
+
+class ValueGone(FleetError, LookupError):
+    """The object of a command's last expression is not on its engine any more; it says why."""
 
 
 class QueueFull(FleetError):

@@ -82,7 +82,11 @@ class ExecutionResult(dict[str, Any]):
     def value(self) -> Any:
         """The last expression's object, fetched from the engine when first asked for.
 
+        None if the command ended with a statement.
+
         Raises:
+            ValueGone: The engine has not got it any more: it was restarted or reset, or IPython's
+                ``Out`` has dropped it.
             UnsupportedOperation: This result was pickled or copied: it has no way to its engine.
         """
         if "_value" not in self.__dict__:

@@ -30,6 +30,7 @@ from kernelfleet.errors import (
     QueueCleared,
     RemoteError,
     SerializationError,
+    ValueGone,
     error_text,
     restore_error,
 )
@@ -85,7 +86,7 @@ def simple_errors() -> list[FleetError]:
         for each in vars(errors_module).values()
         if isinstance(each, type) and issubclass(each, FleetError)
     ]
-    assert len(classes) == 22
+    assert len(classes) == 23
     return [special.get(each) or each("a text") for each in classes]
 
 
@@ -105,6 +106,7 @@ def test_every_error_survives_pickling_and_copying_with_text_and_attributes(
         (InvalidEngineID, ValueError),
         (InvalidProperty, ValueError),
         (MessageTooLarge, ValueError),
+        (ValueGone, LookupError),
         (NotAPendingResult, TypeError),
         (SerializationError, TypeError),
         (CallTimeout, TimeoutError),

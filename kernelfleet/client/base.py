@@ -37,6 +37,8 @@ from kernelfleet.errors import (
     CompositeError,
     ControllerUnreachable,
     FleetNotFound,
+    InvalidEngineID,
+    ValueGone,
 )
 from kernelfleet.wire import connection as fleets
 from kernelfleet.wire import pythons, versions
@@ -274,17 +276,22 @@ class BaseClient(StaysHere):
         # By its id: a callback that refers to the result would keep it until a garbage collection.
         pending.when_done(lambda: outstanding.pop(key, None))
 
-    def _fetch_value(self, engine_id: int, number: int) -> Any:
-        """The object of the last expression of a command, from the engine's output cache."""
+    def _fetch_value(self, engine_id: int, number: int, made: str) -> Any:
+        """The object of the last expression of a command, from the life that made it."""
         names = [f"_{number}"]
-        head = {"verb": "pull", "content": {"names": names}, "label": f"value({number})"}
+        content = {"names": names, "number": number, "made": made}
+        head = {"verb": "pull", "content": content, "label": f"value({number})"}
         decode = {"kind": "pull", "names": names, "method": "pull"}
+        gone = f"the value of In [{number}] on engine {engine_id} is gone:"
         try:
             return self._run(head, [], decode, targets=[engine_id], blocks=True, timeout=None)[0]
+        except InvalidEngineID as error:
+            raise ValueGone(f"{gone} {error}") from None
         except CompositeError as error:
-            if isinstance(error.exceptions[0], NameError):
-                return None  # the command ended with a statement, or its value was None
-            raise
+            if type(error.exceptions[0]) is not LookupError:
+                raise
+            reason = error.exceptions[0]
+        raise ValueGone(f"{gone} {reason}; a variable keeps it (x = ...; mec['x'])")
 
 
 def _settle(pending: PendingResult, interrupt: KeyboardInterrupt) -> None:

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from concurrent.futures import CancelledError  # noqa: F401
 
 JsonDict = dict[str, Any]
-Fetch = Callable[[int, int], Any]
+#: Engine, number, and what the engine said that the object can be fetched with.
+Fetch = Callable[[int, int, str], Any]
 
 #: Errors the controller names itself.
 _ENGINE_ERRORS: dict[str, type[FleetError]] = {
@@ -48,7 +49,7 @@ _ENGINE_ERRORS: dict[str, type[FleetError]] = {
 
 
 class Reader:
-    """Decodes replies; ``fetch(engine_id, number)`` gets the object of a last expression."""
+    """Decodes replies; ``fetch(engine_id, number, made)`` gets the object of a last expression."""
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
@@ -131,7 +132,7 @@ class Reader:
     def _execution(
         self, record: JsonDict, code: str, folder: OutputFolder, error: Exception | None
     ) -> ExecutionResult:
-        engine_id, number = record["id"], record["number"]
+        engine_id, number, made = record["id"], record["number"], record.get("made", "")
         return ExecutionResult(
             engine_id,
             number,
@@ -143,8 +144,13 @@ class Reader:
             started=record.get("started"),
             completed=record.get("completed"),
             error=error,
-            fetch=lambda: self._fetch(engine_id, number),
+            fetch=lambda: self._value_of(engine_id, number, made, folder),
         )
+
+    def _value_of(self, engine_id: int, number: int, made: str, folder: OutputFolder) -> Any:
+        """The last expression's object; without one the command's value is None."""
+        shown = any(each["output_type"] == "execute_result" for each in folder.outputs())
+        return self._fetch(engine_id, number, made) if made or shown else None
 
     # -- all targets together -------------------------------------------------------------------
 

@@ -197,7 +197,7 @@ class NativeRun(Run):
     def _outcome(self) -> Outcome:
         assert self.reply is not None
         content = self.reply.content
-        keep = ("number", "translated", "started", "completed", "keys", "exiting")
+        keep = ("number", "translated", "started", "completed", "keys", "exiting", "made")
         result = {key: content[key] for key in keep if key in content}
         result["ok"] = content.get("status") == "ok"
         if not result["ok"]:
@@ -227,6 +227,8 @@ def encode_portable(
         if path is not None and language == "python" and not path.endswith(".ipy"):
             code = script_code(code, path, request.content["argv"])
         content.update(code=code, silent=False, store_history=True)
+        if language == "python":
+            content["user_expressions"] = expressions("made", {})
     else:
         data = [base64.b64encode(_buffer(frame)).decode() for frame in payload]
         content["user_expressions"] = expressions(spoken_verb(request.verb), request.content, data)
@@ -275,6 +277,8 @@ class PortableRun(Run):
             result["error"] = self._error(content)
         elif self.job.method != "execute":
             return self._data(content.get("user_expressions"))
+        elif made := answered(content.get("user_expressions"))[1].get("made"):
+            result["made"] = str(made)
         return Outcome(result)
 
     def _error(self, content: JsonDict) -> JsonDict:

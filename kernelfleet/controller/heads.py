@@ -91,7 +91,7 @@ CONTENTS: Mapping[str, Mapping[str, Kind]] = {
         "script_path": TEXT,
         "argv": TEXTS,  # of a script: mec.run
     },
-    "pull": {"names": TEXTS, "python": TEXT},
+    "pull": {"names": TEXTS, "python": TEXT, "number": INTEGER, "made": TEXT},
     "apply": {"python": TEXT},
 }
 

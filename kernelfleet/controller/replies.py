@@ -18,7 +18,7 @@ JsonDict = dict[str, Any]
 #: More iopub messages than any command has published.
 MAX_IOPUB = 2**53
 
-TEXT_FIELDS = ("ename", "evalue", "kind", "translated")
+TEXT_FIELDS = ("ename", "evalue", "kind", "translated", "made")
 
 
 def _is_int(value: object) -> bool:

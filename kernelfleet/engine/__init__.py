@@ -6,7 +6,7 @@ Where things are::
     running code       execution  scripts  calls  mapping  namespace
     how it ends        asyncio_run  interrupts  tracebacks
     what it says       iopub  output_limit  outflow  output_log  network_threads  bars
-    beside the work    peek  debugging  history
+    beside the work    values  peek  debugging  history
     its end            departure
     where its parts are found   own_libraries
     in kernels that are not ours   portable

@@ -30,6 +30,7 @@ from kernelfleet.engine.peek import Peeker
 from kernelfleet.engine.requests import Answer, Request, error_answer, parse, reply
 from kernelfleet.engine.scripts import Script
 from kernelfleet.engine.tracebacks import render, show_causes_where_they_were_raised
+from kernelfleet.engine.values import Values
 from kernelfleet.errors import SerializationError, UnsupportedOperation
 from kernelfleet.wire import functions
 from kernelfleet.wire.blocks import Block, LostBlock, from_frames, probe_succeeds
@@ -59,6 +60,7 @@ class EngineKernel(IPythonKernel):
         execution.remember_shown_errors(self.shell)
         execution.survive_broken_texts(self.shell)
         show_causes_where_they_were_raised(self.shell)
+        self._values = Values(self.shell)
         self._peeker = Peeker(self.namespace)
         self._shares_memory = False
         #: Blocks that went out with the last reply, until the controller has opened them; by
@@ -234,9 +236,18 @@ class EngineKernel(IPythonKernel):
         else:
             answer = error_answer(outcome.error, outcome.traceback)
         answer.content.update(number=outcome.number, exiting=outcome.exiting)
+        if request.content.get("store_history", True) and (made := self._made(outcome.number)):
+            answer.content["made"] = made
         if outcome.translated.rstrip("\n") != code.rstrip("\n"):
             answer.content["translated"] = outcome.translated.removesuffix("\n")
         return answer
+
+    def _made(self, number: int) -> str:
+        try:
+            return self._values.token(number)
+        except Exception:  # the user has put anything in the place of Out
+            self.log.debug("looking for the value", exc_info=True)
+            return ""
 
     def _apply(self, request: Request) -> Answer | Awaitable[Answer]:
         function, args, kwargs = interrupts.run_interruptible(lambda: unpack(request.buffers))
@@ -264,8 +275,11 @@ class EngineKernel(IPythonKernel):
         return Answer({"status": "ok"})
 
     def _pull(self, request: Request) -> Answer:
-        names = request.content["names"]
-        values = self.namespace.pull(names)
+        content, names = request.content, request.content["names"]
+        if "made" in content:
+            values = [self._values.get(content["number"], content["made"])]
+        else:
+            values = self.namespace.pull(names)
         try:
             return self._packed(request, values)
         except SerializationError:

@@ -123,6 +123,8 @@ class FullTools:
         self.render: Callable[[Any, BaseException], list[str]] = tracebacks.render
         self.namespace = namespace.Namespace(shell)
         functions.set_namespace_provider(self.namespace)  # functions see the shell's variables
+        values: Any = importlib.import_module("kernelfleet.engine.values")
+        self.values: Any = values.Values(shell)
 
     def pack(self, value: Any, client: str | None) -> Sequence[Any]:
         """The frames of a value for a client that runs this Python."""
@@ -135,6 +137,7 @@ class PlainTools:
     def __init__(self, shell: Any, reason: str) -> None:
         self.reason = reason
         self.namespace = PlainNamespace(shell)
+        self.values: Any = None
 
     def pack(self, value: Any, client: str | None) -> Sequence[Any]:
         """The pickle of a value."""
@@ -304,6 +307,13 @@ class Server:
         tools, namespace, client = self._tools, self._tools.namespace, content.get("python")
         if verb == "push":
             namespace.push(tools.unpack(frames))
+        elif verb == "made":
+            return {"made": tools.values and tools.values.token(tools.values.last_number)}, []
+        elif verb == "pull" and "made" in content:
+            if tools.values is None:
+                raise Unsupported(f"{tools.reason}; so it cannot tell which command made it")
+            value = tools.values.get(content["number"], content["made"])
+            return {}, tools.pack([value], client)
         elif verb == "pull":
             return {}, tools.pack(namespace.pull(content["names"]), client)
         elif verb == "apply":

@@ -12,7 +12,7 @@ from kernelfleet.client.replies import Reply
 from kernelfleet.errors import CompositeError, RemoteError, SerializationError
 from kernelfleet.wire.serialize import pack
 
-READER = Reader(lambda engine_id, number: (engine_id, number))
+READER = Reader(lambda engine_id, number, made: (engine_id, number, made))
 
 
 def reply(*values: Any) -> Reply:
