@@ -30,7 +30,7 @@ from zmq.auth.asyncio import AsyncioAuthenticator
 from kernelfleet.controller.controller import Controller
 from kernelfleet.controller.limits import max_descriptors
 from kernelfleet.controller.peers import Line, WirePeer
-from kernelfleet.controller.strangers import Door, Strangers, listen
+from kernelfleet.controller.strangers import MAX_WAITING_UNIX, Door, Strangers, listen
 from kernelfleet.wire.blocks import Block, LostBlock, from_frames, probe_succeeds
 from kernelfleet.wire.codec import BadMessage, Codec
 from kernelfleet.wire.connection import DEFAULT_PORT, FleetFile
@@ -107,7 +107,7 @@ class Server:
         self._authentication().configure_plain(domain=ZAP_DOMAIN, passwords=passwords)
         socket = self._router(IPC_FRAME_BYTES)
         socket.plain_server = True
-        door = self._strangers.watch(self._loop, self._context, socket)
+        door = self._strangers.watch(self._loop, self._context, socket, MAX_WAITING_UNIX)
         url = door.bind_ipc(path)
         close_to_others(Path(path))
         self._serve(socket, door, IPC_FRAME_BYTES)

@@ -35,6 +35,8 @@ BACKLOG = 4096
 #: Connections at one door that have not sent a signed message; or this part of the descriptors
 #: that the process may have, if that is less.
 MAX_WAITING = 64
+#: At the Unix socket, which takes larger frames, and which only this user can reach.
+MAX_WAITING_UNIX = 16
 PART_OF_DESCRIPTORS = 8
 
 
@@ -57,15 +59,16 @@ def listen(port: int) -> socket.socket:
     return listener
 
 
-def max_waiting(descriptors: int | None) -> int:
+def max_waiting(descriptors: int | None, most: int = MAX_WAITING) -> int:
     """How many connections may wait at a door.
 
     Args:
         descriptors: How many the process may have; None is any number.
+        most: How many at the most.
     """
     if descriptors is None:
-        return MAX_WAITING
-    return min(MAX_WAITING, max(1, descriptors // PART_OF_DESCRIPTORS))
+        return most
+    return min(most, max(1, descriptors // PART_OF_DESCRIPTORS))
 
 
 class Strangers:
@@ -75,7 +78,7 @@ class Strangers:
         self._log = log
         #: Messages that were malformed, or not signed with our key.
         self.messages = 0
-        self._most = max_waiting(descriptors)
+        self._descriptors = descriptors
         self._doors: list[Door] = []
         self._timer: asyncio.TimerHandle | None = None
         self._told = self._told_of_cut = False
@@ -96,23 +99,27 @@ class Strangers:
             self._log.warning("refused a malformed or unsigned message: %s", why)
 
     def watch(
-        self, loop: asyncio.AbstractEventLoop, context: zmq.Context[Any], listening: zmq.Socket[Any]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        context: zmq.Context[Any],
+        listening: zmq.Socket[Any],
+        most: int = MAX_WAITING,
     ) -> Door:
         """Watch the connections of a socket; call it before the socket listens."""
         listening.handshake_ivl = int(HANDSHAKE_SECONDS * 1000)
-        door = Door(loop, context, listening, self)
+        door = Door(loop, context, listening, self, max_waiting(self._descriptors, most))
         self._doors.append(door)
         return door
 
     def arrived(self, door: Door) -> None:
         """A connection was accepted: see to it that not too many wait."""
         self._look_again()
-        while len(door.waiting) > self._most:
+        while len(door.waiting) > door.most:
             door.cut_oldest()
             if not self._told_of_cut:
                 self._told_of_cut = True
                 self._log.warning(
-                    "more than %d connections without a key at once: the oldest are cut", self._most
+                    "more than %d connections without a key at once: the oldest are cut", door.most
                 )
 
     def _look_again(self) -> None:
@@ -149,7 +156,10 @@ class Door:
         context: zmq.Context[Any],
         listening: zmq.Socket[Any],
         strangers: Strangers,
+        most: int,
     ) -> None:
+        #: How many connections may wait.
+        self.most = most
         self.accepted = self.greeted = 0
         #: Descriptors of connections that have not sent a signed message, the oldest first, and
         #: whose they were when they were accepted.

@@ -31,9 +31,10 @@ from kernelfleet.wire.lanes import Topics, may_pass, topics
 JsonDict = dict[str, Any]
 
 #: No frame is larger. Over TCP, where anybody can connect, throughput is the same from 32 KiB on,
-#: as CURVE costs more than the cutting. A Unix socket in a private directory can afford more.
+#: as CURVE costs more than the cutting. On a Unix socket in a private directory nothing is cut that
+#: is too small for shared memory: it would cost a third of the time.
 TCP_FRAME_BYTES = 32 * 1024
-IPC_FRAME_BYTES = 128 * 1024
+IPC_FRAME_BYTES = 1024 * 1024
 #: What libzmq may add to a frame: CURVE encrypts it into a command with a nonce (33 bytes).
 OVERHEAD_BYTES = 1024
 #: One message on the wire carries about as much: it costs Python on both sides some 0.1 ms.

@@ -242,6 +242,7 @@ def test_how_many_connections_may_wait_depends_on_the_descriptors(
     descriptors: int | None, connections: int
 ) -> None:
     assert strangers_module.max_waiting(descriptors) == connections
+    assert strangers_module.max_waiting(descriptors, 16) == min(connections, 16)
 
 
 def test_a_frame_that_is_too_large_ends_the_connection_before_it_is_held(

@@ -242,7 +242,7 @@ def test_a_confirmation_of_what_was_never_sent_is_refused(received: object) -> N
 
 
 @pytest.mark.parametrize(
-    ("url", "most"), [("tcp://127.0.0.1:1", 32 * 1024), ("ipc:///x", 128 * 1024)]
+    ("url", "most"), [("tcp://127.0.0.1:1", 32 * 1024), ("ipc:///x", 1024 * 1024)]
 )
 def test_how_large_a_frame_may_be_depends_on_who_can_connect(url: str, most: int) -> None:
     assert frame_limit(url) == most
