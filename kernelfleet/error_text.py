@@ -27,6 +27,18 @@ def text_of(exception: BaseException) -> str:
         return f"<{type(exception).__name__} whose __str__ fails>"
 
 
+#: So much of the text of one error is shown; the exception itself has all of it.
+SHOWN_CHARACTERS = 100_000
+
+
+def shortened(text: str) -> str:
+    """The text, or its beginning and how much more there is: nobody reads megabytes."""
+    left_out = len(text) - SHOWN_CHARACTERS
+    if left_out <= 0:
+        return text
+    return f"{text[:SHOWN_CHARACTERS]}... [{left_out:,} more characters]"
+
+
 def named_text(exception: BaseException) -> str:
     """``ZeroDivisionError: division by zero``, or just the class where there is no text."""
     text = text_of(exception)

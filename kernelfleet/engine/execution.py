@@ -22,7 +22,7 @@ from kernelfleet.engine.interrupts import Cancellation, run_cancellable, run_int
 from kernelfleet.engine.namespace import Namespace
 from kernelfleet.engine.scripts import Script, running_as_script
 from kernelfleet.engine.tracebacks import render_plainly, users_frames
-from kernelfleet.error_text import text_of
+from kernelfleet.error_text import shortened, text_of
 
 
 @dataclass
@@ -64,13 +64,17 @@ def survive_broken_texts(shell: Any) -> None:
     note = getattr(shell, "_format_exception_for_storage", None)
 
     def show_in_any_case(etype: Any, error: Any, lines: Any) -> None:
-        show(etype, text_of(error) if isinstance(error, BaseException) else error, lines)
+        show(etype, shortened(text_of(error)) if isinstance(error, BaseException) else error, lines)
 
     def note_in_any_case(error: Any, *args: Any, **options: Any) -> Any:
         try:
-            return note(error, *args, **options) if note is not None else None
+            noted = note(error, *args, **options) if note is not None else None
+            if isinstance(noted, dict):
+                noted["evalue"] = shortened(str(noted.get("evalue", "")))
+            return noted
         except Exception:  # noqa: BLE001 - the user's class takes part
-            return {"ename": type(error).__name__, "evalue": text_of(error), "traceback": []}
+            text = shortened(text_of(error))
+            return {"ename": type(error).__name__, "evalue": text, "traceback": []}
 
     shell._showtraceback = show_in_any_case
     shell._format_exception_for_storage = note_in_any_case

@@ -16,7 +16,7 @@ from typing import Any
 import zmq
 from jupyter_client.session import DELIM, Session
 
-from kernelfleet.error_text import text_of
+from kernelfleet.error_text import shortened, text_of
 from kernelfleet.wire.blocks import to_frames
 from kernelfleet.wire.serialize import pack
 
@@ -132,7 +132,7 @@ def error_answer(error: BaseException, lines: Sequence[str] = (), *, kind: str =
     content = {
         "status": "error",
         "ename": type(error).__name__,
-        "evalue": text_of(error),
+        "evalue": shortened(text_of(error)),
         "traceback": list(lines),
         "kind": kind,
     }

@@ -9,6 +9,10 @@ import traceback
 from types import TracebackType
 from typing import Any
 
+from kernelfleet.error_text import SHOWN_CHARACTERS, shortened, text_of
+
+#: Further causes of an error are shown as they are.
+MAX_CAUSES = 50
 #: What the renderer may keep of sources and codes it has shown.
 KEPT_SOURCES = 50
 _CACHES = ("__executing_cache", "__source_cache_with_lines")
@@ -58,12 +62,48 @@ def show_causes_where_they_were_raised(shell: Any) -> None:
     def structured_traceback(etype: Any, evalue: Any = None, *args: Any, **options: Any) -> Any:
         chained = getattr(evalue, "__cause__", None) or getattr(evalue, "__context__", None)
         vars(ultratb)["get_line_number_of_frame"] = count if chained else usual_count
+        if isinstance(evalue, BaseException):
+            etype, evalue = _shortened(etype, evalue)
         try:
             return usual(etype, evalue, *args, **options)
         finally:
             vars(ultratb)["get_line_number_of_frame"] = usual_count
 
     shell.InteractiveTB.structured_traceback = structured_traceback
+
+
+def _shortened(etype: Any, error: BaseException) -> tuple[Any, BaseException]:
+    try:
+        shown = with_short_texts(error)
+    except Exception:  # noqa: BLE001 - the user's class takes part
+        return etype, error
+    return (etype, error) if shown is error else (type(shown), shown)
+
+
+def with_short_texts(error: BaseException, seen: frozenset[int] = frozenset()) -> BaseException:
+    """The error, or one that looks like it but for the length of its text.
+
+    IPython (9.18) goes through the text of an error many times, and of its causes, in ways that no
+    interrupt reaches: 19 s for 500 MB.
+    """
+    name = "__cause__" if error.__cause__ is not None else "__context__"
+    cause = getattr(error, name)  # the one that is shown
+    is_ring = id(cause) in seen
+    if cause is not None and not is_ring and len(seen) < MAX_CAUSES:
+        cause = with_short_texts(cause, seen | {id(error)})
+    text = text_of(error)
+    if cause is getattr(error, name) and len(text) <= SHOWN_CHARACTERS:
+        return error
+    kind, short = type(error), shortened(text)
+    names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
+    look_alike = type(kind.__name__, (Exception,), {**names, "__str__": lambda _: short})
+    shown: BaseException = look_alike()
+    setattr(shown, name, None if is_ring else cause)
+    shown.__suppress_context__ = error.__suppress_context__
+    shown.__traceback__ = error.__traceback__
+    if notes := getattr(error, "__notes__", None):
+        vars(shown)["__notes__"] = notes
+    return shown
 
 
 def forget_sources() -> None:

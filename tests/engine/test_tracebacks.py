@@ -4,7 +4,14 @@ import re
 
 import pytest
 
-from kernelfleet.engine.tracebacks import _CACHES, KEPT_SOURCES, render_plainly, users_frames
+from kernelfleet.engine.tracebacks import (
+    _CACHES,
+    KEPT_SOURCES,
+    render_plainly,
+    users_frames,
+    with_short_texts,
+)
+from kernelfleet.wire.serialize import unpack
 from tests.engine.driver import Engine
 
 
@@ -65,3 +72,37 @@ except KeyError as cause:
         '2     {}["a"]',
         '4     raise ValueError("bad") from cause',
     ]
+
+
+def test_an_error_of_megabytes_is_shown_shortened_and_is_whole_all_the_same(engine: Engine) -> None:
+    code = "try:\n    raise KeyError('y' * 3_000_000)\nexcept KeyError:\n    1 / 0"
+    chained = engine.execute(code)
+    assert sum(map(len, chained["traceback"])) < 200_000
+    assert "more characters]" in "".join(chained["traceback"])
+    assert "ZeroDivisionError" in chained["traceback"][-1]
+    done = engine.execute("raise ValueError('line\\n' * 1_000_000)")
+    assert (done["ename"], done["evalue"][:5]) == ("ValueError", "line\n")
+    assert len(done["evalue"]) < 101_000
+    assert "[4,900,000 more characters]" in done["evalue"]
+    (shown,) = (each["content"] for each in done["messages"] if each["msg_type"] == "error")
+    assert len(shown["evalue"]) + sum(map(len, shown["traceback"])) < 400_000
+    assert len(str(unpack(done["buffers"]))) == 5_000_000
+
+
+@pytest.mark.parametrize("text", ["short", "x" * 1_000_000])
+def test_who_stands_in_for_an_error_looks_like_it(text: str) -> None:
+    first, second = KeyError(text), ValueError("b")
+    second.__cause__ = first
+    second.__context__ = first
+    first.__context__ = second  # a ring, which Python allows
+    second.add_note("noted")
+    shown = with_short_texts(second)
+    if text == "short":
+        assert shown is second
+        return
+    assert (type(shown).__name__, str(shown), shown.__notes__) == ("ValueError", "b", ["noted"])
+    assert type(shown.__cause__).__name__ == "KeyError"
+    assert str(shown.__cause__).endswith("more characters]")
+    assert shown.__cause__ is not None
+    assert shown.__cause__.__context__ is None  # or it would be shown for ever
+    assert shown.__suppress_context__
