@@ -657,10 +657,11 @@ def test_connections_without_end_cannot_take_the_last_descriptor(
         with MultiEngineClient(path) as mec:
             address = ("127.0.0.1", port)
             mute.extend(socket.create_connection(address, timeout=20) for _ in range(400))
-            with contextlib.suppress(ConnectionResetError):
-                while mute[0].recv(1000):
-                    continue
-            assert controller.num_fds() < 240
+            for each in mute[:350]:  # all are cut but those that may wait
+                with contextlib.suppress(ConnectionResetError):
+                    while each.recv(1000):
+                        continue
+            assert controller.num_fds() < 150
             with MultiEngineClient(path) as newcomer:
                 assert newcomer.execute("1", timeout=20)[0]["id"] == 0
             tcp_only = fleet.home / "tcp.json"
