@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from kernelfleet.errors import StartError as StartError
     from kernelfleet.errors import UnsupportedOperation as UnsupportedOperation
     from kernelfleet.errors import ValueGone as ValueGone
+    from kernelfleet.here import ThisEngine as ThisEngine
+    from kernelfleet.here import this_engine as this_engine
     from kernelfleet.results import EngineInfo as EngineInfo
     from kernelfleet.results import EngineList as EngineList
     from kernelfleet.results import ExecutionResult as ExecutionResult
@@ -76,11 +78,13 @@ __all__ = [
     "SerializationError",
     "SeveralFleets",
     "StartError",
+    "ThisEngine",
     "UnsupportedOperation",
     "ValueGone",
     "__version__",
     "as_completed",
     "client",
+    "this_engine",
     "wait",
 ]
 
@@ -90,6 +94,8 @@ _MODULE_OF = {  # what is not here is an error
     "PendingResult": "kernelfleet.client.pending",
     "as_completed": "kernelfleet.client.waiting",
     "wait": "kernelfleet.client.waiting",
+    "ThisEngine": "kernelfleet.here",
+    "this_engine": "kernelfleet.here",
     "ResultList": "kernelfleet.results",
     "ExecutionResult": "kernelfleet.results",
     "EngineInfo": "kernelfleet.results",

@@ -11,6 +11,7 @@ Where things are::
     beneath them       dispatch  batches  batch_requests  outcomes  supply  schedule  partition
     on an engine       nested  staying (what is not to get there)
     the connection     connection  transport  line  reachability  loop
+    its modules        imports  autoreload
     around it          fleet (an embedded one)  shell (IPython)  ctrl_c
 """
 

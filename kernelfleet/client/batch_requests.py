@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernelfleet.client.batches import Batch, Item
 from kernelfleet.wire import pythons
+from kernelfleet.wire.culprits import called
 from kernelfleet.wire.serialize import EngineFunction, pack, pack_nested, total_bytes
 
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ class BatchRequests:
         self._connection, self._label, self._verb = connection, label, verb
         self._options = (star, budget, stop_on_error)
         self._function_frames = pack_nested(
-            function, other_pythons=connection.roster.others(engines)
+            function,
+            other_pythons=connection.roster.others(engines),
+            pieces=lambda: [(called(function), function)],
         )
         self._function_id = connection.next_result_id()
         #: The engines that have the function, or will have it before the next batch.

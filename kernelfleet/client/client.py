@@ -10,6 +10,7 @@ from __future__ import annotations
 import operator
 import time
 from collections.abc import Iterable, Sequence
+from types import ModuleType
 from typing import Any, SupportsIndex
 
 from kernelfleet.client import shell as shells
@@ -24,6 +25,7 @@ from kernelfleet.client.targets import Targets, check_timeout
 from kernelfleet.client.usage import measured
 from kernelfleet.errors import CallTimeout, NotAPendingResult
 from kernelfleet.results import EngineInfo, EngineList
+from kernelfleet.wire.references import register_by_value
 
 #: How long questions to the controller may take.
 ASK_SECONDS = 30.0
@@ -256,6 +258,28 @@ class MultiEngineClient(CodeVerbs, DataVerbs, MapVerbs, PropertyVerbs):
             head["stream"] = True
         self._connection.request(head, [], on_output, future=pending)
         return pending
+
+    def register_by_value(self, module: ModuleType | str) -> None:
+        """Let the functions and classes of a module travel by value, as those of a notebook do.
+
+        For modules that engines cannot import, or whose functions are to see the engines'
+        variables. It holds for this process and all of its clients; the same as
+        ``cloudpickle.register_pickle_by_value``, which ``unregister_pickle_by_value`` takes back.
+
+        Args:
+            module: The module, or its name; its submodules are included.
+
+        Raises:
+            TypeError: it is no module.
+            ImportError: there is none of that name.
+
+        Example::
+
+            import helpers
+            mec.register_by_value(helpers)
+            mec.map(helpers.work, range(10))
+        """
+        register_by_value(module)
 
     def barrier(
         self,

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kernelfleet import errors
-from kernelfleet.client import ctrl_c
+from kernelfleet.client import ctrl_c, imports
 from kernelfleet.client import loop as loop_thread
 from kernelfleet.client.future import Future
 from kernelfleet.client.replies import Reply
@@ -30,6 +30,9 @@ from kernelfleet.wire.pythons import NONE, OtherPythons, differs
 JsonDict = dict[str, Any]
 OnOutput = Callable[[int, str, JsonDict], None]
 
+#: Verbs by which code comes to an engine, or objects come back: there, what this process can import
+#: is to be known.
+_IMPORTING = frozenset({"execute", "push", "pull", "apply", "map", "task"})
 #: How long a controller may take to welcome a client, over a slow network. Silence ends it sooner.
 CONNECT_TIMEOUT = 10.0
 #: A cell longer than this is data. A character may take 12 bytes, and travels twice.
@@ -89,6 +92,8 @@ class Connection:
         self._welcomed: Future[None] = Future()
         self._numbers = itertools.count(1)
         self._released: deque[str] = deque()
+        #: The name of the text of imports that the controller has.
+        self._told_imports: str | None = None
         self._close_lock = threading.Lock()
         self._listeners: list[Callable[[], None]] = []
         with ctrl_c.held(lambda: thread.call(self._refuse)):
@@ -121,12 +126,14 @@ class Connection:
         kind = head["type"]
         if kind == "reply":
             waiting = self._waiting.pop(head["to"], None)
+            if "refused" in head:
+                self._told_imports = None  # it may have come with this request
             if waiting is not None and not waiting.future.done():
                 waiting.future.set_result(Reply(head, buffers))
         elif kind == "event":
             self._take_event(head, buffers)
         elif kind == "welcome":
-            self.fleet, self._away = head, None
+            self.fleet, self._away, self._told_imports = head, None, None
             self._take_roster(head["roster"])
             if not self._welcomed.done():
                 self._welcomed.set_result(None)
@@ -196,6 +203,10 @@ class Connection:
             self._released.extend(waiting.released)
             waiting.future.set_exception(self._gone())
             return
+        if "imports" in head:
+            if head["imports"] == self._told_imports:
+                del head["imports_text"]
+            self._told_imports = head["imports"]
         # Registered first: an embedded controller answers within send.
         self._waiting[self._transport.sent + 1] = waiting
         self._transport.send(head, buffers)
@@ -244,6 +255,9 @@ class Connection:
         """
         if not self.is_open:
             raise self._gone()
+        if head.get("verb") in _IMPORTING:
+            told = imports.told(with_files=not self.shares_memory)
+            head["imports"], head["imports_text"] = told.id, told.text
         _check_size(head, buffers, self.fleet.get("message_bytes"))
         released = self._take_released() if self._released else []
         if released:

@@ -12,6 +12,7 @@ from kernelfleet.client.partition import split
 from kernelfleet.client.pending import PendingResult
 from kernelfleet.client.targets import Targets, check_block
 from kernelfleet.errors import FleetError, SerializationError
+from kernelfleet.wire.culprits import pieces_of_call
 from kernelfleet.wire.serialize import Frame, pack, pack_namespace
 
 JsonDict = dict[str, Any]
@@ -262,7 +263,10 @@ class DataVerbs(BaseClient):
         shared = self._connection.shares_memory
         others = self._connection.roster.others(ids)
         call = (function, args, kwargs)
-        frames = pack(call, snapshot=not blocks, shared=shared, other_pythons=others)
+        frames = pack(
+            call, snapshot=not blocks, shared=shared, other_pythons=others,
+            pieces=lambda: pieces_of_call(function, args, kwargs),
+        )  # fmt: skip
         name = getattr(function, "__qualname__", type(function).__name__)
         decode: JsonDict = {"kind": "apply", "method": "apply"}
         if check_block(return_exceptions, "return_exceptions"):

@@ -29,7 +29,7 @@ from kernelfleet.errors import (
     restore_error,
 )
 from kernelfleet.results import ExecutionResult, QueueEntry, ResultList
-from kernelfleet.wire.functions import is_foreign_class
+from kernelfleet.wire.arrivals import is_foreign_class
 from kernelfleet.wire.serialize import unpack
 
 if TYPE_CHECKING:

@@ -236,13 +236,13 @@ class Dispatcher:
     def _refuse_items(self, batch: Batch, error: Exception) -> None:
         """An item cannot be pickled, or not for this engine: fail those, send the others."""
         self._requests.not_sent(batch)
-        if len(batch.items) == 1:
-            self._fail(batch.items, error)
-            return
         others = self._connection.roster.others([batch.engine])
         for item in batch.items:
+            pieces = [(f"item {item.key}", item.payload)]
             try:
-                pack(item.payload, other_pythons=others)
+                pack(item.payload, other_pythons=others, pieces=pieces.copy)
+                if len(batch.items) == 1:
+                    raise error
             except (SerializationError, UnsupportedOperation) as own:
                 self._fail([item], own)
             else:

@@ -32,6 +32,7 @@ from kernelfleet.errors import (
     SerializationError,
     UnsupportedOperation,
 )
+from kernelfleet.wire.culprits import pieces_of_call
 from kernelfleet.wire.serialize import EngineFunction, pack_nested
 
 if TYPE_CHECKING:
@@ -249,7 +250,9 @@ class FleetExecutor(StaysHere, Executor):
         options = self._options.updated(given)
         others = self._client._connection.roster.others(self._engines())
         call = (function, tuple(args), dict(kwargs or {}))
-        payload = pack_nested(call, snapshot=True, other_pythons=others)
+        payload = pack_nested(
+            call, snapshot=True, other_pythons=others, pieces=lambda: pieces_of_call(*call)
+        )
         if self._client._connection.is_open and not self._tasks.closed:
             if not self._engines():
                 raise BrokenExecutor("the executor has no engines: mec.restart brings dead ones up")

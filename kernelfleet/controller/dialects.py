@@ -156,9 +156,12 @@ class Run(ABC):
 # -- native -----------------------------------------------------------------------------------
 
 
-def encode_native(session: Session, request: Request) -> tuple[str, list[Any]]:
+def encode_native(
+    session: Session, request: Request, *, tell_imports: bool = False
+) -> tuple[str, list[Any]]:
     """Pack a request in kernelfleet's own types; its payload frames are appended by the caller."""
-    return encode(session, f"fleet_{spoken_verb(request.verb)}_request", request.content)
+    content = request.content_for_engine(tell_imports=tell_imports)
+    return encode(session, f"fleet_{spoken_verb(request.verb)}_request", content)
 
 
 class NativeRun(Run):
@@ -211,7 +214,12 @@ class NativeRun(Run):
 
 
 def encode_portable(
-    session: Session, request: Request, payload: list[Any], language: str
+    session: Session,
+    request: Request,
+    payload: list[Any],
+    language: str,
+    *,
+    tell_imports: bool = False,
 ) -> tuple[str, list[Any]]:
     """Pack a request as ``execute_request``; a script is code to a kernel that is not Python's."""
     content: JsonDict = {
@@ -231,7 +239,8 @@ def encode_portable(
             content["user_expressions"] = expressions("made", {})
     else:
         data = [base64.b64encode(_buffer(frame)).decode() for frame in payload]
-        content["user_expressions"] = expressions(spoken_verb(request.verb), request.content, data)
+        said = request.content_for_engine(tell_imports=tell_imports)
+        content["user_expressions"] = expressions(spoken_verb(request.verb), said, data)
     return encode(session, "execute_request", content)
 
 

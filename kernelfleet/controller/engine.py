@@ -34,7 +34,7 @@ from kernelfleet.controller.engine_queue import EngineQueue
 from kernelfleet.controller.launcher import Incarnation
 from kernelfleet.controller.links import Links
 from kernelfleet.controller.outputs import ReadBytes
-from kernelfleet.controller.requests import Job
+from kernelfleet.controller.requests import Job, Request
 from kernelfleet.controller.revival import Revival
 from kernelfleet.wire.blocks import Block, to_frames
 from kernelfleet.wire.jupyter import KernelMessage, encode
@@ -77,6 +77,8 @@ class Engine:
         self.run_since = 0.0
         self._last_msg_id = ""
         self._read = ReadBytes(self.tell if self.native else None)
+        #: Names of what clients can import that this incarnation has been told.
+        self._told_imports: set[str] = set()
         self.incarnation: Incarnation | None = None
         self.links: Links | None = None
         self.executed = 0
@@ -115,6 +117,7 @@ class Engine:
         self.incarnation, self.links = incarnation, links
         self.state, self.death = "starting", ""
         self.info, self.executed = {}, 0
+        self._told_imports.clear()
         self.welcome = asyncio.get_running_loop().create_future()
         self.heard.clear()
         links.connect(incarnation.identity, incarnation.endpoints)
@@ -211,15 +214,28 @@ class Engine:
         dialect = "native" if self.native else f"portable, {self.language}"
         if self.shares_memory:
             dialect += ", sharing memory"
-        key = (dialect, request.assign[job.index], job.turn)
+        tell = request.imports is not None and request.imports.name not in self._told_imports
+        key = (dialect, request.assign[job.index], job.turn, tell)
         if key not in request.encoded:
             if self.native:
-                msg_id, frames = encode_native(self.session, request)
+                msg_id, frames = encode_native(self.session, request, tell_imports=tell)
                 frames = [*frames, *to_frames(job.payload, shared=self.shares_memory)]
             else:
-                msg_id, frames = encode_portable(self.session, request, job.payload, self.language)
+                msg_id, frames = encode_portable(
+                    self.session, request, job.payload, self.language, tell_imports=tell
+                )
             request.encoded[key] = msg_id, frames
+        self._note_imports(request)
         return request.encoded[key]
+
+    def _note_imports(self, request: Request) -> None:
+        """Remember what this engine knows now of what clients can import."""
+        if request.imports is None:
+            return
+        if not self.native:  # it keeps one, and a cell cannot tell it
+            self._told_imports = self._told_imports if request.verb == "execute" else set()
+        if self.native or request.verb != "execute":
+            self._told_imports.add(request.imports.name)
 
     async def drained(self) -> None:
         """Return when nothing runs and nothing waits here, or the engine is gone."""
@@ -313,6 +329,8 @@ class Engine:
             self._lag = None
         if run.aborted and run.job.is_worth_another_try():
             # Another frontend's failing cell made the kernel drop what it had queued; it never ran.
+            # Or it has let go what it was told of the client's imports: it is told again.
+            self._told_imports.clear()
             self.queue.put_front(run.job)
             self.start_next()
             return

@@ -80,6 +80,7 @@ COMMON: Mapping[str, Kind] = {"release": TEXTS, "decode": ANYTHING}
 QUEUED: Mapping[str, Kind] = {
     "targets": TARGETS, "result_id": TEXT, "content": OBJECT, "payloads": SIZES, "assign": SIZES,
     "label": TEXT, "stream": FLAG, "keep": FLAG, "limit": _or_none(SECONDS),
+    "imports": TEXT, "imports_text": TEXT,
 }  # fmt: skip
 
 #: What the content of a queued verb holds.

@@ -19,6 +19,14 @@ OnOutput = Callable[[int, str, Any], None]
 MAX_ABORTED = 100
 
 
+@dataclass(frozen=True, slots=True)
+class Imports:
+    """What a client can import: a text for engines, and the name by which requests refer to it."""
+
+    name: str
+    text: str
+
+
 @dataclass(eq=False, slots=True)
 class Request:
     """One verb on some engines, as a client sent it.
@@ -41,17 +49,28 @@ class Request:
     listeners: dict[str | None, OnOutput] = field(default_factory=dict)
     #: Told the engine's id when a job is sent to its kernel.
     on_start: Callable[[int], object] = lambda _: None
+    imports: Imports | None = None
     results: list[JsonDict | None] = field(default_factory=list)
     #: Per target the frames of its data, then the pages of its outputs.
     buffers: list[list[Any]] = field(default_factory=list)
     remaining: int = 0
-    #: Frames already packed and signed, by dialect, payload and how often the target was named.
-    encoded: dict[tuple[str, int, int], tuple[str, list[Any]]] = field(default_factory=dict)
+    #: Frames already packed and signed, by dialect, payload, how often the target was named, and
+    #: whether the engine must be told what the client can import.
+    encoded: dict[tuple[str, int, int, bool], tuple[str, list[Any]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.results = [None] * len(self.targets)
         self.buffers = [[] for _ in self.targets]
         self.remaining = len(self.targets)
+
+    def content_for_engine(self, *, tell_imports: bool) -> JsonDict:
+        """The content, with what the client can import: its name, or all of it."""
+        if self.imports is None:
+            return self.content
+        content = {**self.content, "imports": self.imports.name}
+        if tell_imports:
+            content["imports_text"] = self.imports.text
+        return content
 
     def jobs(self) -> list[Job]:
         """One job per target, in target order."""

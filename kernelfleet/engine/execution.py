@@ -18,6 +18,7 @@ from typing import Any
 from IPython.core.async_helpers import _asyncio_runner, _pseudo_sync_runner
 from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult
 
+from kernelfleet.engine.hints import add_hint
 from kernelfleet.engine.interrupts import Cancellation, run_cancellable, run_interruptible
 from kernelfleet.engine.namespace import Namespace
 from kernelfleet.engine.scripts import Script, running_as_script
@@ -48,6 +49,7 @@ def remember_shown_errors(shell: Any) -> None:
         etype, error, tb = get_exc_info(exc_tuple)
         if isinstance(error, asyncio.CancelledError) and Cancellation.interrupted:
             etype, error = KeyboardInterrupt, KeyboardInterrupt()
+        add_hint(error, shell.user_ns)
         Cancellation.shown = True
         shell.last_shown_error = error
         return etype, error, tb

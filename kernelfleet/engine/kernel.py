@@ -23,7 +23,7 @@ from ipykernel.ipkernel import IPythonKernel
 from traitlets import Float
 
 from kernelfleet import __version__
-from kernelfleet.engine import asyncio_run, debugging, execution, history, interrupts
+from kernelfleet.engine import asyncio_run, debugging, execution, history, imports, interrupts
 from kernelfleet.engine.calls import call
 from kernelfleet.engine.namespace import Namespace
 from kernelfleet.engine.peek import Peeker
@@ -32,7 +32,7 @@ from kernelfleet.engine.scripts import Script
 from kernelfleet.engine.tracebacks import render, show_causes_where_they_were_raised
 from kernelfleet.engine.values import Values
 from kernelfleet.errors import SerializationError, UnsupportedOperation
-from kernelfleet.wire import functions
+from kernelfleet.wire import arrivals
 from kernelfleet.wire.blocks import Block, LostBlock, from_frames, probe_succeeds
 from kernelfleet.wire.pythons import VERSION, asker
 from kernelfleet.wire.serialize import pack, pack_namespace, unpack
@@ -56,7 +56,7 @@ class EngineKernel(IPythonKernel):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.namespace = Namespace(self.shell)
-        functions.set_namespace_provider(self.namespace)
+        arrivals.set_namespace_provider(self.namespace)
         execution.remember_shown_errors(self.shell)
         execution.survive_broken_texts(self.shell)
         show_causes_where_they_were_raised(self.shell)
@@ -140,6 +140,8 @@ class EngineKernel(IPythonKernel):
             return error_answer(error, kind="engine")
         try:
             request.buffers = from_frames(request.buffers)
+            if not self._imports_are_current(request.content):
+                return Answer({"status": "aborted"})  # it comes again, with the text
             answer = handler(request)
             if inspect.isawaitable(answer):
                 answer = await answer
@@ -150,6 +152,16 @@ class EngineKernel(IPythonKernel):
             return error_answer(raised, kind="serialization")
         except BaseException as raised:  # noqa: BLE001 - goes to the asker
             return error_answer(raised, render(self.shell, raised))
+
+    def _imports_are_current(self, content: dict[str, Any]) -> bool:
+        """Be able to import what the client can, now; False if this engine was not told how."""
+        name = content.get("imports")
+        if name is None or imports.is_current(name):
+            return True
+        if not imports.learn(name, content.get("imports_text")):
+            return False
+        interrupts.run_interruptible(lambda: imports.make_current(name))
+        return True
 
     def _flush_output(self) -> None:
         for name in ("stdout", "stderr"):
@@ -264,7 +276,12 @@ class EngineKernel(IPythonKernel):
         others = asker(request.content.get("python"))
         try:
             frames = interrupts.run_interruptible(
-                lambda: pack(value, shared=self._shares_memory, other_pythons=others)
+                lambda: pack(
+                    value,
+                    shared=self._shares_memory,
+                    other_pythons=others,
+                    pieces=lambda: [("the result", value)],
+                )
             )
         except UnsupportedOperation as refused:
             return error_answer(refused, kind="serialization")

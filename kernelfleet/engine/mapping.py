@@ -274,13 +274,17 @@ def _from_source(source: str) -> Callable[..., Any]:
     return function  # type: ignore[no-any-return]
 
 
+#: A SerializationError names the result itself.
+_OF_RESULT = {SerializationError: "", UnsupportedOperation: "the result: "}
+
+
 def _checked(outcome: Outcome, others: OtherPythons) -> Outcome:
     try:
-        pack(outcome, other_pythons=others)
+        pack(outcome, other_pythons=others, pieces=lambda: [("the result", outcome[1])])
     except (SerializationError, UnsupportedOperation) as error:
         return "error", {
             "ename": type(error).__name__,
-            "evalue": f"the result: {error}",
+            "evalue": f"{_OF_RESULT[type(error)]}{error}",
             "traceback": [],
             "kind": "serialization",
             "exception": None,
@@ -293,6 +297,7 @@ def _describe(error: BaseException) -> dict[str, Any]:
     from kernelfleet.engine.tracebacks import render
 
     shell = _shell()
+    lines = list(render(shell, error)) if shell is not None else []
     frames: list[pickle.PickleBuffer] | None = None
     if isinstance(error, Exception):
         try:
@@ -302,7 +307,7 @@ def _describe(error: BaseException) -> dict[str, Any]:
     return {
         "ename": type(error).__name__,
         "evalue": text_of(error),
-        "traceback": list(render(shell, error)) if shell is not None else [],
+        "traceback": lines,
         "kind": "user",
         "exception": frames,
     }

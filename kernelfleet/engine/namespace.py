@@ -17,6 +17,8 @@ from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
 
+from kernelfleet import here
+
 _MODULE_ATTRIBUTES = frozenset(("__doc__", "__package__", "__loader__", "__spec__"))
 #: Where Python and IPython keep their own things; never the user's names.
 _MACHINERY = frozenset(
@@ -50,6 +52,7 @@ class Namespace:
         self._identity = {"engine_id": engine_id, "n_engines": n_engines}
         self._shell.user_ns.update(self._identity)
         self._shell.user_ns_hidden.update(self._identity)
+        here.tell(engine_id, n_engines, self._shell.user_ns)
 
     def push(self, variables: Mapping[str, Any]) -> None:
         """Make the variables the user's own; a dotted name sets an attribute. All or nothing.
@@ -148,6 +151,11 @@ class Namespace:
         for name, value in names.items():
             if name not in user_ns or self.is_brought(name):
                 user_ns[name] = self._brought[name] = value
+
+    def hide(self, names: dict[str, Any]) -> None:
+        """Place what nobody is to see, until a reset."""
+        self._shell.user_ns.update(names)
+        self._shell.user_ns_hidden.update(names)
 
     def claim(self, cell: str) -> None:
         """Make the brought names that a cell binds at top level the user's own.

@@ -117,14 +117,20 @@ class FullTools:
         self._pythons: Any = importlib.import_module("kernelfleet.wire.pythons")
         tracebacks: Any = importlib.import_module("kernelfleet.engine.tracebacks")
         namespace: Any = importlib.import_module("kernelfleet.engine.namespace")
-        functions: Any = importlib.import_module("kernelfleet.wire.functions")
+        arrivals: Any = importlib.import_module("kernelfleet.wire.arrivals")
+        self._imports: Any = importlib.import_module("kernelfleet.engine.imports")
         importlib.import_module("kernelfleet.engine.mapping")  # it would be missed by the first map
         self.unpack: Callable[[Sequence[Any]], Any] = self._serialize.unpack
         self.render: Callable[[Any, BaseException], list[str]] = tracebacks.render
         self.namespace = namespace.Namespace(shell)
-        functions.set_namespace_provider(self.namespace)  # functions see the shell's variables
+        arrivals.set_namespace_provider(self.namespace)  # functions see the shell's variables
         values: Any = importlib.import_module("kernelfleet.engine.values")
         self.values: Any = values.Values(shell)
+
+    def import_as(self, name: str, text: str | None) -> None:
+        """Be able to import what the client can, and have it as current."""
+        if not self._imports.is_current(name) and self._imports.learn(name, text):
+            self._imports.make_current(name)
 
     def pack(self, value: Any, client: str | None) -> Sequence[Any]:
         """The frames of a value for a client that runs this Python."""
@@ -138,6 +144,18 @@ class PlainTools:
         self.reason = reason
         self.namespace = PlainNamespace(shell)
         self.values: Any = None
+        self._added: list[str] = []
+
+    def import_as(self, name: str, text: str | None) -> None:
+        """Be able to import what the client can, where the files are here."""
+        del name
+        if text is None:
+            return
+        told = json.loads(text)
+        sys.path[:] = [entry for entry in sys.path if entry not in self._added]
+        entries = [*told["before"], *told["after"]]
+        self._added = [entry for entry in entries if entry not in sys.path]
+        sys.path.extend(entry for entry in self._added if os.path.exists(entry))
 
     def pack(self, value: Any, client: str | None) -> Sequence[Any]:
         """The pickle of a value."""
@@ -305,6 +323,8 @@ class Server:
         self, verb: str, content: dict[str, Any], frames: Sequence[Any]
     ) -> tuple[dict[str, Any], Sequence[Any]]:
         tools, namespace, client = self._tools, self._tools.namespace, content.get("python")
+        if "imports" in content:
+            tools.import_as(content["imports"], content.get("imports_text"))
         if verb == "push":
             namespace.push(tools.unpack(frames))
         elif verb == "made":

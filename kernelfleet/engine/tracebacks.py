@@ -9,6 +9,7 @@ import traceback
 from types import TracebackType
 from typing import Any
 
+from kernelfleet.engine.hints import add_hint
 from kernelfleet.error_text import SHOWN_CHARACTERS, shortened, text_of
 
 #: Further causes of an error are shown as they are.
@@ -30,6 +31,7 @@ def users_frames(tb: TracebackType | None) -> TracebackType | None:
 def render(shell: Any, error: BaseException) -> list[str]:
     """Render an error for a reply."""
     error.__traceback__ = users_frames(error.__traceback__)
+    add_hint(error, getattr(shell, "user_ns", {}))
     try:
         if isinstance(error, BaseExceptionGroup):
             return render_plainly(error)  # IPython 9.18 cannot render groups

@@ -10,6 +10,7 @@ Where things are::
     between controller and kernel   jupyter  marks
     how a Python is started         safe_start
     objects as bytes                serialize  packable  blocks  outputs
-    functions and classes           functions  sources  cloudpickling  pythons
+    functions and classes           functions  references  arrivals  cloudpickling
+    what makes them right there     sources  recursion  pythons  loads  culprits
     below                           pump  platforms
 """

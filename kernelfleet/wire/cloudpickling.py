@@ -69,9 +69,6 @@ set_class_state: Callable[[type, Any], Any] = part("_class_setstate")
 #: Classes that have travelled, by the id that they travel with.
 classes_by_id: MutableMapping[str, type] = part("_DYNAMIC_CLASS_TRACKER_BY_ID")
 
-#: Whether a function is what its module has under its name. (Until the rule of ours decides.)
-is_found_by_name: Callable[[Any], bool] = part("_should_pickle_by_reference")
-
 #: Builds a module from its name and its variables: one that nothing can import.
 make_module: Callable[[str, dict[str, Any]], types.ModuleType] = _cp.dynamic_subimport
 

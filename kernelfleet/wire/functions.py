@@ -1,16 +1,10 @@
-"""Functions and classes by value: what travels with them and where it lands.
+"""Functions and classes on their way: what travels by value, and what travels with it.
 
-Functions and classes of ``__main__`` and of every module outside the standard library and
-site-packages travel by value, so that edits take effect; the rest travels by reference. What a
-function refers to travels with it. On an engine a function of ``__main__`` gets the engine's
-namespace as its globals: it sees variables pushed there, and what it brought along is placed
-there by the *namespace provider*, which the engine registers. A process without a provider
-(the client) gives every load its own globals, as cloudpickle does.
+What can be imported by its name goes by reference (``references.py``). All else goes by value:
+functions with closure, defaults, annotations, file name, lines and what they refer to; classes
+with their members. How they are built where they arrive is in ``arrivals.py``.
 
-A class returns home as itself: the process that defined it never sees it redefined by a copy.
-
-This module needs the standard library and cloudpickle only; it is also shipped as source text
-to Python kernels that are not ours.
+This module needs the standard library and cloudpickle only.
 """
 
 from __future__ import annotations
@@ -18,98 +12,24 @@ from __future__ import annotations
 import builtins
 import functools
 import io
-import os
 import pickle
 import sys
-import sysconfig
 import types
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from enum import Enum
-from typing import IO, Any, ClassVar, Protocol
+from typing import IO, Any
 
 from kernelfleet.exception_pickling import reduce_exception
+from kernelfleet.wire import arrivals, pythons, recursion, sources
 from kernelfleet.wire import cloudpickling as cp
-from kernelfleet.wire import pythons, sources
+from kernelfleet.wire.references import MAIN, home_of, is_importable
 
-_MAIN = ("__main__", "__mp_main__")
-_INSTALLED = ("site-packages", "dist-packages")
-_OWN_PACKAGE = __name__.partition(".")[0]
 #: What IPython puts into a namespace: every process has its own.
 _OF_IPYTHON = frozenset(("get_ipython", "exit", "quit", "open", "display"))
 _HISTORIES = frozenset(("In", "Out", "_ih", "_oh", "_dh"))
-_SOURCE = "_kernelfleet_source"
-
-
-class NamespaceProvider(Protocol):
-    """The engine's side: where functions of ``__main__`` live and how names come in."""
-
-    def namespace(self) -> dict[str, Any]:
-        """Return the namespace that is the globals of functions of ``__main__``."""
-
-    def bring(self, names: dict[str, Any]) -> None:
-        """Place what a function brought along, leaving alone what the user put there."""
-
-
-class _State:
-    """What this process knows."""
-
-    provider: NamespaceProvider | None = None
-    by_value: ClassVar[dict[str, bool | None]] = {}
-    #: Classes that came from elsewhere; all others are at home here and never overwritten.
-    foreign: ClassVar[weakref.WeakSet[type]] = weakref.WeakSet()
-
-
-def set_namespace_provider(provider: NamespaceProvider | None) -> None:
-    """Make this process an engine: functions of ``__main__`` land in the provider's namespace."""
-    _State.provider = provider
-
-
-def is_foreign_class(cls: type) -> bool:
-    """Tell whether the class was built here from a pickle, so that nobody here can name it."""
-    return cls in _State.foreign
-
-
-def load(data: Any, buffers: Iterable[Any] = ()) -> Any:
-    """Unpickle what ``FleetPickler`` wrote."""
-    return pickle.loads(data, buffers=buffers)
-
-
-# -- what travels by value ------------------------------------------------------------------
-
-
-def module_travels_by_value(name: str | None) -> bool | None:
-    """Decide for a module's functions and classes; None leaves it to cloudpickle's rule."""
-    if name is None:
-        return None
-    if name in _MAIN:
-        return True
-    if name not in _State.by_value:
-        decision = _decide(name)
-        if name not in sys.modules:
-            return decision
-        _State.by_value[name] = decision
-    return _State.by_value[name]
-
-
-def _decide(name: str) -> bool | None:
-    top = name.partition(".")[0]
-    if top == _OWN_PACKAGE or top in sys.stdlib_module_names:
-        return False
-    file = getattr(sys.modules.get(name), "__file__", None)
-    if not isinstance(file, str):
-        return None
-    if not file.endswith((".py", ".pyc", ".pyw")):
-        return False  # a compiled module: its classes cannot be taken apart
-    path = os.path.realpath(file)
-    if any(part in _INSTALLED for part in path.split(os.sep)):
-        return False
-    return not path.startswith(_stdlib_folders())
-
-
-def _stdlib_folders() -> tuple[str, ...]:
-    folders = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
-    return tuple(os.path.realpath(folder) + os.sep for folder in folders if folder)
+#: Attributes of a module that its functions need for relative imports.
+_OF_A_MODULE = ("__package__", "__name__", "__path__", "__file__")
 
 
 class FleetPickler(cp.Pickler):  # type: ignore[misc]
@@ -126,32 +46,26 @@ class FleetPickler(cp.Pickler):  # type: ignore[misc]
         buffer_callback: Callable[[pickle.PickleBuffer], Any] | None = None,
     ) -> None:
         super().__init__(file, protocol=5, buffer_callback=buffer_callback)
-        self._globals: dict[int, _Globals] = {}
+        self._globals: dict[tuple[int, bool], _Globals] = {}
         self._cells: dict[str, sources.Source] = {}
 
     def reducer_override(self, obj: Any) -> Any:
         """Reduce functions and classes; everything else goes cloudpickle's way."""
         kind = type(obj)
         if kind is types.FunctionType:
-            if module_travels_by_value(obj.__module__) or not cp.is_found_by_name(obj):
-                return self._reduce_function(obj)
-            return NotImplemented
+            return NotImplemented if home_of(obj) is not None else self._reduce_function(obj)
         if kind is types.CodeType:
             if self.other_pythons:
                 raise pythons.refusal(f"the code of {obj.co_name!r}", self.other_pythons)
             return sources.reduce_code(obj)
-        if kind is functools._lru_cache_wrapper:
-            if module_travels_by_value(obj.__module__):
-                return make_cached, (obj.__wrapped__, obj.cache_parameters())
-            return NotImplemented
         if isinstance(obj, type):
-            if module_travels_by_value(obj.__module__):
-                return _reduce_class(obj)
-            reduced = cp.reduce_class(obj)
-            return reduced if reduced is NotImplemented else _with_our_setter(obj, reduced)
+            if obj in cp.builtin_types or obj.__module__ == "builtins":
+                return cp.reduce_class(obj)
+            return NotImplemented if home_of(obj) is not None else _reduce_class(obj)
         if isinstance(obj, BaseException):
             return reduce_exception(obj, self._dumped, with_causes=self.with_causes)
-        return NotImplemented
+        reduce = _REDUCERS.get(kind)
+        return NotImplemented if reduce is None else reduce(obj)
 
     def _dumped(self, value: object) -> bytes:
         """A value pickled by itself, for what must not spoil the rest if it fails."""
@@ -164,38 +78,60 @@ class FleetPickler(cp.Pickler):  # type: ignore[misc]
     def _reduce_function(self, func: types.FunctionType) -> tuple[Any, ...]:
         if self.other_pythons:
             raise pythons.refusal(f"the function {func.__qualname__!r}", self.other_pythons)
-        where = self._globals.get(id(func.__globals__))
+        falls_back = _falls_back(func)
+        key = id(func.__globals__), falls_back
+        where = self._globals.get(key)
         if where is None:
-            where = self._globals[id(func.__globals__)] = _Globals(func)
+            where = self._globals[key] = _Globals(func, falls_back)
         state, slots = cp.function_state(func)
-        if where.name in _MAIN:
-            brought = slots["__globals__"]
-            slots["__globals__"] = {k: v for k, v in brought.items() if not _is_local(k, v, func)}
+        brought = slots["__globals__"]
+        if where.is_main:
+            own = {k: v for k, v in brought.items() if recursion.is_itself(v, func)}
+            slots["__globals__"] = {
+                k: v for k, v in brought.items() if k not in own and not _is_local(k, v, func)
+            }
+            if own:
+                slots[arrivals.ITSELF] = own
+        elif where.importable:
+            slots["__globals__"] = {}
         source = sources.source_of(func.__code__, self._cells)
         if source is not None:
-            slots[_SOURCE] = source
+            slots[arrivals.SOURCE] = source
         n_cells = len(func.__code__.co_freevars)
         args = (func.__code__, where, n_cells if func.__closure__ is not None else -1)
-        return (make_function, args, (state, slots), None, None, set_function_state)
+        setter = arrivals.set_function_state
+        return (arrivals.make_function, args, (state, slots), None, None, setter)
 
 
 class _Globals:
     """Stands in a pickle for the globals of one module's functions; one per module and load."""
 
-    def __init__(self, func: types.FunctionType) -> None:
+    def __init__(self, func: types.FunctionType, falls_back: bool) -> None:
         namespace = func.__globals__
         self.name: str = namespace.get("__name__") or func.__module__ or "__main__"
-        kept = ("__package__", "__name__", "__path__", "__file__")
-        self.info = {key: namespace[key] for key in kept if key in namespace}
-        by_value = self.name not in _MAIN and module_travels_by_value(self.name)
-        self.falls_back = bool(by_value) and _has_unresolved_names(func)
+        self.is_main = self.name in MAIN
+        module = sys.modules.get(self.name)
+        self.importable = (
+            not self.is_main
+            and getattr(module, "__dict__", None) is _of_module(namespace)
+            and is_importable(module)
+        )
+        self._info = {key: namespace[key] for key in _OF_A_MODULE if key in namespace}
+        self._falls_back = falls_back
         # keeps the dict alive: its id is the pickler's key
         self._namespace = namespace
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if self.name in _MAIN:
-            return make_globals, ("__main__", {}, False)
-        return make_globals, (self.name, self.info, self.falls_back)
+        if self.is_main:
+            return arrivals.make_globals, ("__main__", {}, False)
+        if self.importable:
+            return arrivals.module_globals, (self.name, self._falls_back)
+        return arrivals.make_globals, (self.name, self._info, self._falls_back)
+
+
+def _of_module(namespace: dict[str, Any]) -> dict[str, Any]:
+    """The globals themselves, or those behind a view that was made where they arrived."""
+    return getattr(namespace, "module", None) or namespace
 
 
 def _is_local(name: str, value: object, func: types.FunctionType) -> bool:
@@ -207,150 +143,88 @@ def _is_local(name: str, value: object, func: types.FunctionType) -> bool:
     return name in _HISTORIES and "get_ipython" in func.__globals__
 
 
-def _has_unresolved_names(func: types.FunctionType) -> bool:
-    """Whether code of the function's module refers to names that are nowhere in the module."""
-    namespace = func.__globals__
-    members: list[Any] = [func, *namespace.values()]
-    for value in list(namespace.values()):
-        if isinstance(value, type) and value.__module__ == namespace.get("__name__"):
-            members.extend(getattr(member, "__func__", member) for member in vars(value).values())
-    codes = [
-        member.__code__
-        for member in members
-        if isinstance(member, types.FunctionType) and member.__globals__ is namespace
-    ]
-    return any(
-        name not in namespace and not hasattr(builtins, name)
-        for code in codes
-        for name in cp.global_names(code)
-    )
+def _falls_back(func: types.FunctionType) -> bool:
+    """Whether a function made inside a module is to see the engine's variables too.
+
+    It is if its code has names that are nowhere in the module. Not if it assigns to globals: they
+    are the module's.
+    """
+    namespace = _of_module(func.__globals__)
+    if namespace.get("__name__") in MAIN:
+        return False
+    for name in cp.global_names(func.__code__):
+        if name not in namespace and not hasattr(builtins, name):
+            return not recursion.assigns_globals(func.__code__)
+    return False
+
+
+def _reduce_method(method: types.MethodType) -> Any:
+    """By its name where its object has it: cloudpickle takes a classmethod's function apart."""
+    owner = method.__self__ if isinstance(method.__self__, type) else type(method.__self__)
+    name = method.__name__
+    if home_of(owner) is None or getattr(method.__self__, name, None) != method:
+        return NotImplemented
+    return getattr, (method.__self__, name)
+
+
+def _reduce_cached(function: Any) -> Any:
+    """What ``functools.lru_cache`` has wrapped."""
+    if home_of(function) is not None:
+        return NotImplemented
+    return arrivals.make_cached, (function.__wrapped__, function.cache_parameters())
+
+
+def _reduce_cached_property(made: functools.cached_property[Any]) -> Any:
+    return arrivals.make_cached_property, (made.func, made.attrname, made.__doc__)
+
+
+def _reduce_weak(items: Any) -> Any:
+    return arrivals.make_weak, (type(items), dict(items))
+
+
+def _reduce_module(module: types.ModuleType) -> Any:
+    """A module that cannot be imported elsewhere, with its variables."""
+    if module.__name__ in MAIN or is_importable(module):
+        return NotImplemented
+    variables = {k: v for k, v in vars(module).items() if k not in _MACHINERY}
+    return cp.make_module, (module.__name__, variables)
+
+
+#: What a module has from its import, and a copy of it has not.
+_MACHINERY = frozenset(("__builtins__", "__loader__", "__spec__", "__cached__"))
+
+#: What neither pickle nor cloudpickle does as we want it.
+_REDUCERS: dict[Any, Callable[[Any], Any]] = {
+    types.MethodType: _reduce_method,
+    types.ModuleType: _reduce_module,
+    functools._lru_cache_wrapper: _reduce_cached,
+    functools.cached_property: _reduce_cached_property,
+    weakref.WeakKeyDictionary: _reduce_weak,
+    weakref.WeakValueDictionary: _reduce_weak,
+}
 
 
 def _reduce_class(cls: type) -> tuple[Any, ...]:
-    return _with_our_setter(cls, cp.reduce_class_by_value(cls))
+    """By value, built by our own functions, so that a class at home stays as it is."""
+    maker, args, state, _, _, setter = cp.reduce_class_by_value(cls)
+    if maker not in (cp.make_class, cp.make_enum):
+        return (maker, args, state, None, None, setter)
+    members, slots = state
+    members.pop("__slotnames__", None)  # copyreg's, for this very class
+    if "__slots__" in members and maker is cp.make_class:
+        args, members = _with_slots(args, members)
+    ours = arrivals.make_enum if issubclass(cls, Enum) else arrivals.make_class
+    args = (cls.__qualname__, *args)
+    return (ours, args, (members, slots), None, None, arrivals.set_class_state)
 
 
-def _with_our_setter(cls: type, reduced: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Let our own functions build the class, so that a class at home stays as it is."""
-    maker = make_enum if issubclass(cls, Enum) else make_class
-    if reduced[0] not in (cp.make_class, cp.make_enum):
-        return reduced
-    return (maker, (cls.__qualname__, *reduced[1]), reduced[2], None, None, set_class_state)
-
-
-# -- what a pickle calls when it is loaded --------------------------------------------------
-
-
-class _FallbackGlobals(dict[str, Any]):
-    """Globals of a local module whose code also uses names of the engine's namespace."""
-
-    def __missing__(self, key: str) -> Any:
-        provider = _State.provider
-        if provider is None or hasattr(builtins, key):
-            raise KeyError(key)
-        return provider.namespace()[key]
-
-
-def make_globals(name: str, info: dict[str, Any], falls_back: bool) -> dict[str, Any]:
-    """Give the globals for one module's functions of one load."""
-    provider = _State.provider
-    if provider is not None and name == "__main__":
-        return provider.namespace()
-    fresh: dict[str, Any] = _FallbackGlobals() if falls_back and provider is not None else {}
-    fresh.update(info, __name__=name, __builtins__=builtins)
-    return fresh
-
-
-def make_function(
-    code: types.CodeType, namespace: dict[str, Any], n_cells: int
-) -> types.FunctionType:
-    """Build a function without its state, which may refer to the function itself."""
-    closure = None if n_cells < 0 else tuple(types.CellType() for _ in range(n_cells))
-    return types.FunctionType(code, namespace, None, None, closure)
-
-
-def set_function_state(func: types.FunctionType, state: tuple[dict[str, Any], Any]) -> None:
-    """Fill closure and attributes in, and place what the function brought along."""
-    attributes, slots = state
-    func.__dict__.update(attributes)
-    brought = slots.pop("__globals__")
-    closure = slots.pop("__closure__")
-    slots.pop("_cloudpickle_submodules", None)
-    source = slots.pop(_SOURCE, None)
-    if source is not None:
-        func.__code__ = sources.with_source(func.__code__, source)
-    provider = _State.provider
-    if provider is not None and func.__globals__ is provider.namespace():
-        provider.bring(brought)
-    else:
-        func.__globals__.update(brought)
-    for mine, theirs in zip(func.__closure__ or (), closure or (), strict=True):
-        try:
-            mine.cell_contents = theirs.cell_contents
-        except ValueError:
-            continue  # an empty cell stays empty
-    for name, value in slots.items():
-        setattr(func, name, value)
-
-
-def make_cached(func: Callable[..., Any], parameters: dict[str, Any]) -> Callable[..., Any]:
-    """Build what ``functools.lru_cache`` gives; the cached values stay at home."""
-    cached: Callable[..., Any] = functools.lru_cache(**parameters)(func)
-    return cached
-
-
-def make_class(
-    qualname: str,
-    constructor: Any,
-    name: str,
-    bases: tuple[type, ...],
-    type_kwargs: dict[str, Any],
-    tracker_id: str,
-    extra: Any,
-) -> type:
-    """Find the class at home, or else build it without its members."""
-    known = _known_class(tracker_id, type_kwargs.get("__module__"), qualname)
-    if known is not None:
-        return known
-    built = cp.make_class(constructor, name, bases, type_kwargs, tracker_id, extra)
-    _State.foreign.add(built)
-    built.__qualname__ = qualname
-    return built  # type: ignore[no-any-return]
-
-
-def make_enum(
-    qualname: str,
-    bases: tuple[type, ...],
-    name: str,
-    own_qualname: str,
-    members: dict[str, Any],
-    module: str,
-    tracker_id: str,
-    extra: Any,
-) -> type:
-    """Find the enumeration at home, or else build it."""
-    known = _known_class(tracker_id, module, qualname)
-    if known is not None:
-        return known
-    built = cp.make_enum(bases, name, own_qualname, members, module, tracker_id, extra)
-    _State.foreign.add(built)
-    return built  # type: ignore[no-any-return]
-
-
-def set_class_state(cls: type, state: Any) -> None:
-    """Give a class from elsewhere its members; a class at home keeps its own."""
-    if cls in _State.foreign:
-        cp.set_class_state(cls, state)
-
-
-def _known_class(tracker_id: str, module: str | None, qualname: str) -> type | None:
-    """The class that has travelled before, or, on a client, the one of the same name."""
-    known = cp.classes_by_id.get(tracker_id)
-    if known is not None or _State.provider is not None or module is None:
-        return known
-    found: Any = sys.modules.get(module)
-    for part in qualname.split("."):
-        found = getattr(found, part, None)
-    if isinstance(found, type) and found.__module__ == module and found not in _State.foreign:
-        return found
-    return None
+def _with_slots(args: tuple[Any, ...], members: dict[str, Any]) -> tuple[Any, Any]:
+    """Let the class be made with its slots: cloudpickle 3.1 sets them when it is too late."""
+    begins_with = {**args[cp.TYPE_KWARGS], "__slots__": members["__slots__"]}
+    args = (*args[: cp.TYPE_KWARGS], begins_with, *args[cp.TYPE_KWARGS + 1 :])
+    kept = {
+        name: value
+        for name, value in members.items()
+        if name != "__slots__" and type(value) is not types.MemberDescriptorType
+    }
+    return args, kept

@@ -18,8 +18,10 @@ from importlib import import_module
 from typing import Any
 
 from kernelfleet.errors import SerializationError, UnsupportedOperation
+from kernelfleet.wire.arrivals import load
 from kernelfleet.wire.blocks import BLOCK_BYTES, Block, frame_bytes
-from kernelfleet.wire.functions import FleetPickler, load
+from kernelfleet.wire.culprits import Pieces, explain
+from kernelfleet.wire.functions import FleetPickler
 from kernelfleet.wire.pythons import NONE, OtherPythons, by_public_name
 
 Frame = bytes | bytearray | memoryview | Block
@@ -75,6 +77,7 @@ def pack(
     snapshot: bool = False,
     shared: bool = False,
     other_pythons: OtherPythons = NONE,
+    pieces: Callable[[], Pieces] | None = None,
 ) -> list[Frame]:
     r"""Pickle ``obj`` into one frame and its large buffers into frames of their own.
 
@@ -85,6 +88,7 @@ def pack(
         shared: Write buffers of 1 MiB and more into shared memory, as ``Block``\ s. Where there
             is no memory for one it stays a frame.
         other_pythons: Who will load it and runs another Python.
+        pieces: What it is made of in its caller's words, to name the one that cannot be pickled.
 
     Raises:
         SerializationError: ``obj`` cannot be pickled; the cause is chained.
@@ -100,12 +104,15 @@ def pack(
         buffers.append(block or (bytes(view) if snapshot else view))
         return False
 
-    pickled = _dump(obj, keep_small_in_band, other_pythons)
+    pickled = _dump(obj, keep_small_in_band, other_pythons, pieces)
     return [(_block_of(memoryview(pickled)) if shared else None) or pickled, *buffers]
 
 
 def _dump(
-    obj: object, keep_in_band: Callable[[pickle.PickleBuffer], bool], other_pythons: OtherPythons
+    obj: object,
+    keep_in_band: Callable[[pickle.PickleBuffer], bool],
+    other_pythons: OtherPythons,
+    pieces: Callable[[], Pieces] | None,
 ) -> bytes:
     stream = io.BytesIO()
     pickler = _Pickler(stream, keep_in_band)
@@ -115,12 +122,26 @@ def _dump(
     except (SerializationError, UnsupportedOperation):
         raise  # it says already what cannot travel
     except Exception as error:
-        raise SerializationError(
-            f"cannot pickle {type(obj).__name__!r} object: {type(error).__name__}: {error}"
-        ) from error
+        raise SerializationError(explain(obj, error, _fails, pieces)) from error
     # The stream's own bytes, not a copy. Not `getbuffer`: CPython 3.13 complains on stderr when a
     # stream and a view of it are garbage of one cycle.
     return stream.getvalue()
+
+
+class _Nowhere(io.RawIOBase):
+    """Where a trial goes."""
+
+    def write(self, data: Any) -> int:
+        return len(data)
+
+
+def _fails(obj: object) -> bool:
+    """Whether an object cannot be pickled by itself."""
+    try:
+        _Pickler(_Nowhere(), lambda _: False).dump(obj)  # type: ignore[arg-type]
+    except Exception:  # noqa: BLE001 - that is the question
+        return True
+    return False
 
 
 def _block_of(view: memoryview) -> Block | None:
@@ -134,7 +155,11 @@ def _block_of(view: memoryview) -> Block | None:
 
 
 def pack_nested(
-    obj: object, *, snapshot: bool = False, other_pythons: OtherPythons = NONE
+    obj: object,
+    *,
+    snapshot: bool = False,
+    other_pythons: OtherPythons = NONE,
+    pieces: Callable[[], Pieces] | None = None,
 ) -> list[pickle.PickleBuffer]:
     """Pack an object for inclusion in another pickle, whose buffers its buffers become."""
     buffers: list[pickle.PickleBuffer] = []
@@ -148,7 +173,7 @@ def pack_nested(
 
     # Never a PickleBuffer of a memoryview: when both are garbage of a cycle (a traceback will do),
     # clearing the view first makes the release of the buffer crash (seen in CPython 3.11).
-    return [pickle.PickleBuffer(_dump(obj, keep_small_in_band, other_pythons)), *buffers]
+    return [pickle.PickleBuffer(_dump(obj, keep_small_in_band, other_pythons, pieces)), *buffers]
 
 
 def pack_namespace(

@@ -70,11 +70,12 @@ def test_values_are_asked_for_the_python_of_the_client_where_the_engine_runs_ano
         unpack(requests.encode(requests.batch(engine, [Item(0, 1)]))[1])[1][-1] for engine in (0, 1)
     ]
     assert pythons_asked == [None, VERSION]
-    with pytest.raises(UnsupportedOperation, match=r"'make'.*engine 1"):
-        requests.encode(requests.batch(1, [Item(0, make)]))
-    assert requests.encode(requests.batch(0, [Item(0, make)]))
+    made = eval("lambda: 1", {"__name__": "__main__"})  # a notebook's
+    with pytest.raises(UnsupportedOperation, match=r"'<lambda>'.*engine 1"):
+        requests.encode(requests.batch(1, [Item(0, made)]))
+    assert requests.encode(requests.batch(0, [Item(0, made)]))
     with pytest.raises(UnsupportedOperation):
         BatchRequests(
-            fleet.connection, make, [0, 1], label="", verb="map", star=False, budget=None,
+            fleet.connection, made, [0, 1], label="", verb="map", star=False, budget=None,
             stop_on_error=True,
         )  # fmt: skip

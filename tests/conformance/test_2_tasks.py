@@ -22,6 +22,7 @@ from kernelfleet import (
     RemoteError,
     SerializationError,
     as_completed,
+    this_engine,
     wait,
 )
 from tests.fleets import N, eventually
@@ -37,7 +38,9 @@ def square(x: int) -> int:
 
 
 def where() -> int:
-    return engine_id  # type: ignore[name-defined, no-any-return]  # noqa: F821 (the engine's)
+    engine = this_engine()
+    assert engine is not None
+    return engine.id
 
 
 def run(code: str) -> None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+import enum
 from array import array
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
-from kernelfleet import MultiEngineClient
+from kernelfleet import MultiEngineClient, this_engine
 from tests.promises import promise
 
 
@@ -107,25 +105,73 @@ def test_functions_travel_with_what_they_hold(mec: MultiEngineClient) -> None:
     assert back(1, step=1) == 102
 
 
-@promise("7: edits of a local module take effect; the rest travels by reference")
-def test_edits_of_a_local_module_take_effect(mec: MultiEngineClient, tmp_path: Path) -> None:
-    path = tmp_path / "kf_local_module.py"
-    for version in (1, 2):
-        path.write_text(f"def helper(): return {version}\ndef work(x): return x * helper()\n")
-        module = _load(path)
-        assert mec.apply(module.work, 10, targets=0) == [10 * version]
-    assert mec.apply(lambda: "kf_local_module" in sys.modules, targets=0) == [False]
-    del sys.modules["kf_local_module"]
+@promise("7: what can be imported by its name travels as its name, wherever it lies")
+def test_what_can_be_imported_is_the_engines_own(mec: MultiEngineClient) -> None:
     assert mec.apply(np.sum, [1, 2], targets=0) == [3]
+    mec.push({"mark": MARK, "f": keeps_count, "g": keeps_count}, targets=0)
+    assert mec.execute("f is g, type(mark).__module__ == f.__module__", targets=0).values() == [
+        (True, True)
+    ]
+    assert mec.apply(is_mark, MARK, targets=0) == [True]
+    assert mec.apply(keeps_count, targets=0) == [1]
+    assert mec.apply(lambda: [keeps_count()], targets=0) == [[2]]
+    mec.execute("STATE = __import__(f.__module__, fromlist=['x'])", targets=0)
+    assert mec.execute("STATE.COUNT.clear()", targets=0)
 
 
-def _load(path: Path) -> ModuleType:
-    # Not from a cached .pyc: two versions may be of the same second and size.
-    module = ModuleType(path.stem)
-    module.__file__ = str(path)
-    sys.modules[path.stem] = module
-    exec(compile(path.read_text(), str(path), "exec"), module.__dict__)
-    return module
+class Mark(enum.Enum):
+    MARK = 1
+
+
+MARK = Mark.MARK
+COUNT: list[int] = []
+
+
+def is_mark(value: object) -> bool:
+    return value is MARK
+
+
+def keeps_count() -> int:
+    COUNT.append(1)
+    return len(COUNT)
+
+
+@promise("7: a function of a module sees its module's globals; this_engine() has the rest")
+def test_a_function_of_a_module_asks_for_its_engine(mec: MultiEngineClient) -> None:
+    mec.push({"pushed": 5})
+    assert mec.apply(asks) == [(i, 4, 5) for i in range(4)]
+    assert this_engine() is None
+
+
+def asks() -> tuple[int, int, object]:
+    engine = this_engine()
+    assert engine is not None
+    return engine.id, engine.n_engines, engine.namespace["pushed"]
+
+
+@promise("7: a by-value function that calls itself by its name calls itself")
+def test_a_recursive_function_calls_itself(mec: MultiEngineClient) -> None:
+    mec.execute("def fact(n): return 0")
+    fact = in_main("def fact(n): return 1 if n < 2 else n * fact(n - 1)")["fact"]
+    assert mec.map(fact, [5, 6]) == [120, 720]
+    assert mec.execute("fact(5)").values() == [0] * 4
+    assert mec.keys(targets=0) == [["fact"]]
+
+
+@promise("7: by-value classes travel with their slots, cached properties and single dispatch")
+def test_classes_and_generic_functions_of_a_notebook_travel(mec: MultiEngineClient) -> None:
+    main = in_main(
+        "import functools\nclass S:\n    __slots__ = ('a', '__b')\n"
+        "    def __init__(self): self.a, self.__b = 1, 2\n    def b(self): return self.__b\n"
+        "class C:\n    @functools.cached_property\n    def v(self): return 42\n"
+        "@functools.singledispatch\ndef f(x): return 'object'\n"
+        "@f.register\ndef _(x: int): return 'int'\n"
+    )
+    (there,) = mec.apply(lambda s: (s.a, s.b(), hasattr(s, "__dict__"), s), main["S"](), targets=0)
+    assert there[:3] == (1, 2, False)
+    assert type(there[3]) is main["S"]
+    assert mec.apply(lambda c: c.v, main["C"](), targets=0) == [42]
+    assert mec.map(main["f"], [1, "a"]) == ["int", "object"]
 
 
 def in_main(source: str) -> dict[str, Any]:

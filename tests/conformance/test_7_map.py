@@ -20,6 +20,7 @@ from kernelfleet import (
     PendingResult,
     RemoteError,
     SerializationError,
+    this_engine,
 )
 from tests.fleets import eventually
 from tests.gate import Gate
@@ -31,7 +32,9 @@ def square(x: int) -> int:
 
 
 def where(_: object) -> int:
-    return engine_id  # type: ignore[name-defined, no-any-return]  # noqa: F821 (the engine's)
+    engine = this_engine()
+    assert engine is not None
+    return engine.id
 
 
 def loud(x: int) -> int:

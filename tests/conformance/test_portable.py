@@ -21,6 +21,7 @@ from kernelfleet import (
     MultiEngineClient,
     QueueCleared,
     UnsupportedOperation,
+    this_engine,
 )
 from kernelfleet.error_text import without_colours
 from tests.conformance.expect import failing
@@ -45,7 +46,9 @@ def square(x: int) -> int:
 
 
 def where(*_: object) -> int:
-    return engine_id  # type: ignore[name-defined, no-any-return]  # noqa: F821 (the engine's)
+    engine = this_engine()
+    assert engine is not None
+    return engine.id
 
 
 def test_execute_numbers_prints_values_and_errors(mec: MultiEngineClient) -> None:

@@ -150,10 +150,10 @@ def test_a_request_that_cannot_be_packed_fails_and_the_next_one_runs(
 ) -> None:
     pack = dialects.encode_native
 
-    def refuse(session: Any, request: Any) -> Any:
+    def refuse(session: Any, request: Any, **options: Any) -> Any:
         if request.content["code"] == "bad":
             raise OSError(12, "no memory to map it")
-        return pack(session, request)
+        return pack(session, request, **options)
 
     monkeypatch.setattr(engine_module, "encode_native", refuse)
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from kernelfleet import this_engine
 from kernelfleet.engine.namespace import _is_history
 from kernelfleet.errors import SerializationError
 from kernelfleet.wire.serialize import pack, unpack
@@ -197,18 +198,29 @@ def test_a_local_modules_function_brings_its_own_globals(engine: Engine) -> None
     assert engine.pull("factor") == [100]
 
 
-def test_a_local_modules_function_falls_back_to_the_engines_namespace(engine: Engine) -> None:
+def test_a_function_made_inside_a_function_of_a_module_falls_back_to_the_namespace(
+    engine: Engine,
+) -> None:
     engine.push(only_there="found")
-    assert engine.apply(uses_an_unknown_name) == "found"
-    assert engine.ask_apply(uses_another_unknown_name)["content"]["ename"] == "NameError"
+    assert engine.apply(lambda: only_there) == "found"  # type: ignore[name-defined]  # noqa: F821
+    answer = engine.ask_apply(lambda: nowhere)  # type: ignore[name-defined]  # noqa: F821
+    assert answer["content"]["ename"] == "NameError"
 
 
-def uses_an_unknown_name() -> str:
+def test_a_function_of_a_module_sees_its_module_and_asks_for_the_namespace(engine: Engine) -> None:
+    engine.push(only_there="found")
+    assert engine.apply(asks_for_the_namespace) == (3, "found")
+    assert engine.ask_apply(uses_a_pushed_name)["content"]["ename"] == "NameError"
+
+
+def asks_for_the_namespace() -> tuple[int, object]:
+    engine = this_engine()
+    assert engine is not None
+    return engine.id, engine.namespace["only_there"]
+
+
+def uses_a_pushed_name() -> str:
     return only_there  # type: ignore[name-defined, no-any-return]  # noqa: F821
-
-
-def uses_another_unknown_name() -> str:
-    return nowhere  # type: ignore[name-defined, no-any-return]  # noqa: F821
 
 
 def test_ipythons_own_names_are_not_brought(engine: Engine) -> None:

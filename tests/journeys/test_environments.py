@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import linecache
 import os
 import platform
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,20 +37,31 @@ HERE = platform.python_version()
 ELSEWHERE = "3.99.1"
 
 
+#: A cell of the caller's notebook: what travels by value.
+CELL = """
 class MyError(Exception):
-    """Of the caller's notebook, with code of its own."""
-
-    def __init__(self, code: int) -> None:
+    def __init__(self, code):
         super().__init__(f"code {code}")
         self.code = code
 
-
-def square(x: int) -> int:
+def square(x):
     return x * x
 
-
-def fails(code: int = 7) -> None:
+def fails(code=7):
     raise MyError(code)
+"""
+
+
+def notebook() -> dict[str, Any]:
+    """The names of the cell, with its lines where tracebacks look for them."""
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    name = "<cell of test_environments>"
+    linecache.cache[name] = (len(CELL), None, CELL.splitlines(keepends=True), name)
+    exec(compile(CELL, name, "exec", dont_inherit=True), namespace)
+    return namespace
+
+
+MyError, square, fails = map(notebook().__getitem__, ("MyError", "square", "fails"))
 
 
 # -- the same Python, other packages ------------------------------------------------------------

@@ -134,11 +134,6 @@ def test_types_of_builtins_have_reductions_of_their_own() -> None:
     assert cloudpickling.builtin_types[types.CodeType] == "CodeType"
 
 
-def test_found_by_name_is_what_its_module_has_under_its_name() -> None:
-    assert cloudpickling.is_found_by_name(json.dumps)
-    assert not cloudpickling.is_found_by_name(lambda: None)
-
-
 def test_make_module_builds_one_that_nothing_can_import() -> None:
     module = cloudpickling.make_module("made_here", {"value": 3})
     assert (module.__name__, module.value) == ("made_here", 3)

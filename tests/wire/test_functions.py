@@ -5,21 +5,26 @@ from __future__ import annotations
 import dataclasses
 import enum
 import functools
+import inspect
 import io
 import json
 import os
 import pickle
 import subprocess
 import sys
+import threading
 import types
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import pytest
 
-from kernelfleet.wire import functions
-from kernelfleet.wire.functions import FleetPickler, load, module_travels_by_value
+from kernelfleet.wire import arrivals
+from kernelfleet.wire.arrivals import load
+from kernelfleet.wire.functions import FleetPickler
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -51,6 +56,9 @@ class Provider:
     def namespace(self) -> dict[str, Any]:
         return self.user_ns
 
+    def hide(self, names: dict[str, Any]) -> None:
+        self.user_ns.update(names)
+
     def bring(self, names: dict[str, Any]) -> None:
         self.brought.append(names)
         for name, value in names.items():
@@ -60,32 +68,9 @@ class Provider:
 @pytest.fixture
 def provider() -> Iterator[Provider]:
     provider = Provider()
-    functions.set_namespace_provider(provider)
+    arrivals.set_namespace_provider(provider)
     yield provider
-    functions.set_namespace_provider(None)
-
-
-# -- the rule -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["json", "os.path", "numpy", "cloudpickle", "kernelfleet.errors"])
-def test_installed_modules_go_by_reference(name: str) -> None:
-    pytest.importorskip(name)
-    assert module_travels_by_value(name) is False
-
-
-def test_main_and_local_modules_go_by_value() -> None:
-    assert module_travels_by_value("__main__") is True
-    assert module_travels_by_value(__name__) is True
-    assert module_travels_by_value("no_such_module") is None
-
-
-def test_functions_and_classes_follow_the_rule() -> None:
-    assert copy(json.dumps) is json.dumps
-    assert copy(json.JSONDecoder) is json.JSONDecoder
-    assert copy(len) is len
-    assert copy(local_function) is not local_function
-    assert copy(FleetPickler) is FleetPickler
+    arrivals.set_namespace_provider(None)
 
 
 def local_function(x: int) -> int:
@@ -94,6 +79,11 @@ def local_function(x: int) -> int:
 
 def helper(x: int) -> int:
     return x * 10
+
+
+def test_what_can_be_imported_is_the_very_same_there() -> None:
+    for obj in (json.dumps, json.JSONDecoder, len, FleetPickler, local_function, Point, Color):
+        assert copy(obj) is obj
 
 
 # -- functions ------------------------------------------------------------------------------
@@ -117,7 +107,8 @@ def test_defaults_closures_annotations_and_attributes_travel() -> None:
 
 
 def test_functions_bring_what_they_refer_to() -> None:
-    assert copy(local_function)(2) == 21
+    main = in_main("def helper(x): return x * 10\ndef f(x): return helper(x) + 1")
+    assert copy(main["f"])(2) == 21
 
 
 def test_recursion_and_mutual_recursion_work() -> None:
@@ -213,26 +204,70 @@ def test_functions_of_main_live_in_the_engines_namespace(provider: Provider) -> 
     assert provider.user_ns["seen"] == 2
 
 
-def test_functions_of_local_modules_do_not(provider: Provider) -> None:
-    there = copy(local_function)
-    assert there.__globals__ is not provider.user_ns
-    assert there.__globals__["__name__"] == __name__
-    assert there.__globals__["helper"](1) == 10
+def test_a_function_made_in_a_module_lives_in_that_module(provider: Provider) -> None:
+    """Nothing of the module travels: not a lock that it holds, and not a copy of its state."""
+    there = copy(lambda: (LOCK, helper(1)))
+    assert there.__globals__ is globals()
+    assert there() == (LOCK, 10)
     assert provider.brought == []
-    assert type(there.__globals__) is dict
 
 
-def test_only_unresolved_names_fall_back_to_the_namespace(provider: Provider) -> None:
-    module = types.ModuleType("kf_local_module")
-    source = "factor = 3\ndef f(): return factor, pushed, len('abc')\ndef g(): return nowhere"
-    exec(source, module.__dict__)
-    provider.user_ns.update(pushed="there", factor=-1, len=None)
-    functions._State.by_value["kf_local_module"] = True
-    f, g = copy((module.f, module.g))
-    assert f() == (3, "there", 3)
+LOCK = threading.Lock()
+
+
+def test_only_names_that_the_module_lacks_fall_back_to_the_namespace(provider: Provider) -> None:
+    provider.user_ns.update(pushed="there", helper=None, len=None)
+
+    def function() -> tuple[object, ...]:
+        return helper(1), pushed, len("abc")  # type: ignore[name-defined]  # noqa: F821
+
+    assert copy(function)() == (10, "there", 3)
+    assert copy(copy(function))() == (10, "there", 3)
     with pytest.raises(NameError):
-        g()
-    del functions._State.by_value["kf_local_module"]
+        copy(lambda: nowhere)()  # type: ignore[name-defined]  # noqa: F821
+
+
+def test_assigned_globals_of_a_module_are_the_modules(provider: Provider) -> None:
+    def count() -> object:
+        global COUNTED  # noqa: PLW0603
+        COUNTED = COUNTED + 1 if "COUNTED" in globals() else 1  # type: ignore[name-defined]
+        return COUNTED  # type: ignore[name-defined]
+
+    there = copy(count)
+    assert (there(), there()) == (1, 2)
+    assert globals().pop("COUNTED") == 2
+    assert "COUNTED" not in provider.user_ns
+
+
+def test_a_module_made_at_run_time_travels_with_what_it_holds(provider: Provider) -> None:
+    module = types.ModuleType("kf_made_here")
+    exec("factor = 3\ndef f(): return factor, pushed", vars(module))
+    provider.user_ns.update(pushed="there", factor=-1)
+    sys.modules["kf_made_here"] = module
+    try:
+        assert copy(module.f)() == (3, "there")
+        assert copy(module).factor == 3
+        assert copy(module) is not module
+    finally:
+        del sys.modules["kf_made_here"]
+    assert copy(module).factor == 3
+
+
+def test_a_module_that_the_user_names_travels_by_value(provider: Provider) -> None:
+    here = sys.modules[__name__]
+    cloudpickle.register_pickle_by_value(here)
+    try:
+        there = copy(local_function)
+        assert there is not local_function
+        assert there.__globals__ is not globals()
+        assert there(2) == 21
+        assert copy(Plain) is Plain  # home again
+    finally:
+        cloudpickle.unregister_pickle_by_value(here)
+
+
+class Plain:
+    """Named by the test above."""
 
 
 def test_names_of_ipython_stay_at_home() -> None:
@@ -308,12 +343,12 @@ def in_another_process(code: str, data: bytes) -> str:
     """Run code there; ``thing`` is what the data hold; returns what it prints."""
     prelude = (
         "import io, sys\n"
-        "from kernelfleet.wire import functions\n"
+        "from kernelfleet.wire import arrivals, functions\n"
         "def dumps(obj):\n"
         "    stream = io.BytesIO()\n"
         "    functions.FleetPickler(stream).dump(obj)\n"
         "    return stream.getvalue()\n"
-        "thing = functions.load(sys.stdin.buffer.read())\n"
+        "thing = arrivals.load(sys.stdin.buffer.read())\n"
     )
     run = subprocess.run(
         [sys.executable, "-c", prelude + code],
@@ -339,13 +374,50 @@ def test_methods_work_in_another_process() -> None:
         "point = thing.double()\n"
         "print(point.x, point.half, thing.origin().x, thing.helper(), type(point).__qualname__)"
     )
-    assert in_another_process(code, dumps(Point(3))) == "6 3.0 0 10 Point\n"
-    assert in_another_process("print(thing.double().x)", dumps(SubPoint(3))) == "6\n"
-    assert in_another_process("print(thing.__qualname__)", dumps(Point.Inner)) == "Point.Inner\n"
+    main = classes_of_main()
+    assert in_another_process(code, dumps(main["Point"](3))) == "6 3.0 0 10 Point\n"
+    assert in_another_process("print(thing.double().x)", dumps(main["SubPoint"](3))) == "6\n"
+    inner = in_another_process("print(thing.__qualname__)", dumps(main["Point"].Inner))
+    assert inner == "Point.Inner\n"
 
 
-def test_nothing_is_imported_there_to_decide() -> None:
-    assert in_another_process(f"print({__name__!r} in sys.modules)", dumps(Point(3))) == "False\n"
+def classes_of_main() -> dict[str, Any]:
+    """The classes of this file as a notebook's."""
+    parts = (helper, Point, SubPoint, Data, Color, MyError)
+    source = "\n".join(inspect.getsource(part) for part in parts)
+    return in_main("from __future__ import annotations\nimport dataclasses, enum\n" + source)
+
+
+@pytest.fixture
+def main_module(monkeypatch: pytest.MonkeyPatch) -> Iterator[types.ModuleType]:
+    """A ``__main__`` that has them."""
+    module = types.ModuleType("__main__")
+    monkeypatch.setitem(sys.modules, "__main__", module)
+    names = classes_of_main()
+    for name, value in names.items():
+        if not name.startswith("__"):
+            setattr(module, name, value)
+    return module
+
+
+def test_nothing_is_imported_there_but_what_is_named() -> None:
+    data = dumps(classes_of_main()["Point"](3))
+    assert in_another_process(f"print({__name__!r} in sys.modules)", data) == "False\n"
+    assert in_another_process(f"print({__name__!r} in sys.modules)", dumps(Point(3))) == "True\n"
+
+
+def test_instances_of_main_made_elsewhere_are_of_the_class_at_home(
+    main_module: types.ModuleType,
+) -> None:
+    there = round_trip(main_module.Point(3), "thing.double()")
+    assert type(there) is main_module.Point
+    assert there.x == 6
+    assert type(round_trip(main_module.Data(1), "type(thing)(5)")) is main_module.Data
+    assert round_trip(main_module.Color.RED) is main_module.Color.RED
+    error = round_trip(main_module.MyError, "thing('boom')")
+    assert type(error) is main_module.MyError
+    assert error.args == ("boom",)
+    assert not arrivals.is_foreign_class(main_module.MyError)
 
 
 def test_instances_made_elsewhere_are_of_the_class_at_home() -> None:
@@ -360,14 +432,14 @@ def test_an_exception_of_ones_own_comes_back_as_it_was() -> None:
     error = round_trip(MyError, "thing('boom')")
     assert type(error) is MyError
     assert error.args == ("boom",)
-    assert not functions.is_foreign_class(MyError)
+    assert not arrivals.is_foreign_class(MyError)
 
 
 def test_a_class_that_exists_only_there_is_foreign_here() -> None:
     made = "type('OnlyThere', (Exception,), {'__module__': '__main__'})('boom')"
     error = round_trip(None, made)
     assert str(error) == "boom"
-    assert functions.is_foreign_class(type(error))
+    assert arrivals.is_foreign_class(type(error))
     # the second time it is the same class
     assert type(copy(error)) is type(error)
 
@@ -396,22 +468,10 @@ def test_edits_of_a_class_take_effect_there(provider: Provider) -> None:
     after = dumps(main["C"])
     both = dumps((before, after))
     code = (
-        "first, second = (functions.load(data) for data in thing)\n"
+        "first, second = (arrivals.load(data) for data in thing)\n"
         "print(first is second, first.value)"
     )
     assert in_another_process(code, both) == "True 2\n"
-
-
-def test_the_source_of_a_cell_travels_with_its_functions() -> None:
-    import linecache
-
-    source = "def f():\n    return 1 / 0  # here\n"
-    name = "<ipython-input-7-xyz>"
-    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
-    main = in_main("")
-    exec(compile(source, name, "exec"), main)
-    code = "import linecache; print(linecache.getline(thing.__code__.co_filename, 2))"
-    assert "# here" in in_another_process(code, dumps(main["f"]))
 
 
 def test_plain_pickle_can_load_what_we_wrote() -> None:
@@ -426,3 +486,67 @@ def test_a_pickler_takes_large_buffers_out() -> None:
     FleetPickler(stream, lambda buffer: bool(buffers.append(buffer))).dump(array)  # type: ignore[func-returns-value]
     assert len(buffers) == 1
     assert (load(stream.getvalue(), buffers) == array).all()
+
+
+# -- what cloudpickle leaves undone ---------------------------------------------------------
+
+
+def test_a_class_with_slots_is_made_with_them() -> None:
+    main = in_main(
+        "import dataclasses\n"
+        "class Slots:\n    __slots__ = ('a', '__b')\n"
+        "    def __init__(self): self.a, self.__b = 1, 2\n"
+        "    def get(self): return self.__b\n"
+        "class Sub(Slots):\n    __slots__ = ('c',)\n"
+        "class Open(Slots):\n    pass\n"
+        "@dataclasses.dataclass(slots=True, frozen=True)\nclass Point:\n"
+        "    x: int\n    y: int = 2\n"
+    )
+    code = (
+        "import dataclasses\nslots, sub, open_, point = thing\nopen_.more = 5\n"
+        "made = [hasattr(each, '__dict__') for each in thing]\n"
+        "print(made, slots.a, slots.get(), sub.a, dataclasses.astuple(type(point)(7)))"
+    )
+    sub = main["Sub"]()
+    assert sub.a == 1
+    things = (main["Slots"](), sub, main["Open"](), main["Point"](1))
+    printed = in_another_process(code, dumps(things))
+    assert printed == "[False, False, True, False] 1 2 1 (7, 2)\n"
+
+
+def test_a_method_of_an_importable_class_goes_by_its_name() -> None:
+    for method in (Point.origin, Point(3).double, Color.RED.__str__):
+        assert len(dumps(method)) < 200
+    assert copy(Point.origin)().x == 0
+    assert copy(Point(3).double)().x == 6
+
+
+def test_a_bound_method_of_main_travels_with_its_object() -> None:
+    point = classes_of_main()["Point"](3)
+    assert in_another_process("print(thing().x)", dumps(point.double)) == "6\n"
+    assert in_another_process("print(thing().x)", dumps(type(point).origin)) == "0\n"
+
+
+def test_cached_properties_and_single_dispatch_of_main_travel() -> None:
+    main = in_main(
+        "import functools\nclass C:\n    @functools.cached_property\n"
+        "    def v(self):\n        'Say it.'\n        return 42\n"
+        "@functools.singledispatch\ndef f(x): return 'object'\n"
+        "@f.register\ndef _(x: int): return 'int'\n"
+    )
+    main["f"](1)  # fills its cache
+    code = (
+        "f, c = thing\nprint(f(1), f('a'), c.v, c.__dict__, type(c).v.__doc__)\n"
+        "f.register(str, lambda x: 'str')\nprint(f('a'))"
+    )
+    printed = in_another_process(code, dumps((main["f"], main["C"]())))
+    assert printed == "int object 42 {'v': 42} Say it.\nstr\n"
+
+
+def test_weak_dictionaries_travel_with_what_something_else_holds() -> None:
+    key, value = Point(1), Point(2)
+    keys = weakref.WeakKeyDictionary({key: 1, Point(5): 2})
+    values = weakref.WeakValueDictionary({"a": value})
+    key, value, keys, values = copy((key, value, keys, values))
+    assert dict(keys) == {key: 1}
+    assert dict(values) == {"a": value}

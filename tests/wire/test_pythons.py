@@ -18,23 +18,19 @@ from kernelfleet.wire.serialize import pack, pack_namespace, pack_nested, unpack
 OTHERS = {"engine 2": "3.99.1"}
 
 
-def double(x: int) -> int:
-    return 2 * x
-
-
-class Held:
-    def method(self) -> int:
-        return 1
-
-
 class Empty(Exception):
     pass
 
 
 def in_main(source: str) -> dict[str, Any]:
+    """What a notebook defines: it travels by value."""
     namespace: dict[str, Any] = {"__name__": "__main__"}
     exec(source, namespace)
     return namespace
+
+
+NOTEBOOK = in_main("def double(x): return 2 * x\nclass Held:\n    def method(self): return 1\n")
+double, Held = NOTEBOOK["double"], NOTEBOOK["Held"]
 
 
 @pytest.mark.parametrize(
@@ -70,7 +66,7 @@ def test_what_holds_code_is_refused_where_another_python_is_known(value: Any) ->
 
 
 def test_what_holds_no_code_travels_to_every_python() -> None:
-    for value in (1, [b"x"], Empty("e"), Empty, pow, pickle.dumps, sys.version_info[:2]):
+    for value in (1, [b"x"], Empty("e"), Empty, in_main, pow, pickle.dumps, sys.version_info[:2]):
         assert repr(unpack(pack(value, other_pythons=OTHERS))) == repr(value)
 
 

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from kernelfleet.wire import sources
-from kernelfleet.wire.functions import FleetPickler, load
+from kernelfleet.wire.arrivals import load
+from kernelfleet.wire.functions import FleetPickler
 
 CELL = "# a cell\ndef f():\n    def inner():\n        return 1 / 0  # here\n    return inner()\n"
 

@@ -1,0 +1,137 @@
+"""What a client can import reaches each engine once, and again where it has been let go."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from tests.controller.simulated import Fleet, SimulatedClient
+
+JsonDict = dict[str, Any]
+
+
+class Watched(Fleet):
+    """A fleet of which is noted what engine 0 is sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.contents: list[JsonDict] = []
+        links = self.roster.links[0]
+        usual = links.send
+
+        def send(channel: str, identity: bytes, frames: Any) -> None:
+            if channel == "shell":
+                self.contents.append(json.loads(bytes(memoryview(frames[5]))))
+            usual(channel, identity, frames)
+
+        links.send = send  # type: ignore[method-assign]
+
+    def told(self) -> list[tuple[str | None, str | None]]:
+        """Name and text of each request."""
+        return [(each.get("imports"), each.get("imports_text")) for each in self.contents]
+
+
+def with_fleet(test: Callable[[Watched, SimulatedClient], Awaitable[None]]) -> None:
+    async def body() -> None:
+        fleet = Watched()
+        try:
+            await test(fleet, SimulatedClient(fleet, "me"))
+            assert fleet.complaints == []
+        finally:
+            fleet.close()
+
+    asyncio.run(body())
+
+
+async def ask(fleet: Fleet, client: SimulatedClient, **fields: Any) -> JsonDict:
+    number = client.n + 1
+    head = {"verb": "execute", "content": {"code": "1"}, "targets": [0]}
+    client.ask({**head, "result_id": f"{client.name}-{number}", **fields})
+    await fleet.settle()
+    return client.heads[number]
+
+
+def test_a_text_is_sent_once_and_named_then() -> None:
+    async def test(fleet: Watched, client: SimulatedClient) -> None:
+        await ask(fleet, client, imports="a", imports_text="A")
+        await ask(fleet, client, imports="a")
+        await ask(fleet, client, imports="b", imports_text="B")
+        await ask(fleet, client)
+        assert fleet.told() == [("a", "A"), ("a", None), ("b", "B"), (None, None)]
+
+    with_fleet(test)
+
+
+def test_an_incarnation_that_has_not_had_it_gets_it() -> None:
+    async def test(fleet: Watched, client: SimulatedClient) -> None:
+        await ask(fleet, client, imports="a", imports_text="A")
+        engine = fleet.roster.engines[0]
+        incarnation, links = engine.incarnation, engine.links
+        assert incarnation is not None
+        assert links is not None
+        engine.detach("dead", "EngineDied", "killed by signal 9")
+        engine.attach(incarnation, links)
+        engine.ready()
+        await ask(fleet, client, imports="a")
+        assert fleet.told() == [("a", "A"), ("a", "A")]
+
+    with_fleet(test)
+
+
+def test_an_engine_that_has_let_it_go_gets_it_again() -> None:
+    async def test(fleet: Watched, client: SimulatedClient) -> None:
+        await ask(fleet, client, imports="a", imports_text="A")
+        aborted = [True]
+
+        def forgets(channel: str, frames: list[bytes]) -> list[tuple[str, list[bytes]]]:
+            if channel != "shell" or not aborted:
+                return [(channel, frames)]
+            aborted.clear()
+            links = fleet.roster.links[0]
+            parent = json.loads(frames[4])
+            message = links._session.msg("fleet_execute_reply", {"status": "aborted"}, parent=None)
+            message["parent_header"] = parent
+            return [(channel, links._session.serialize(message, [frames[0]]))]
+
+        fleet.roster.links[0].tamper = forgets
+        reply = await ask(fleet, client, imports="a")
+        assert reply["results"][0]["ok"]
+        assert fleet.told() == [("a", "A"), ("a", None), ("a", "A")]
+
+    with_fleet(test)
+
+
+def test_of_two_clients_each_has_its_own() -> None:
+    async def test(fleet: Watched, client: SimulatedClient) -> None:
+        other = SimulatedClient(fleet, "other")
+        await ask(fleet, client, imports="a", imports_text="A")
+        await ask(fleet, other, imports="b", imports_text="B")
+        await ask(fleet, client, imports="a")
+        assert fleet.told() == [("a", "A"), ("b", "B"), ("a", None)]
+
+    with_fleet(test)
+
+
+def test_what_was_never_told_is_refused_and_what_came_with_a_refused_request_is_known() -> None:
+    async def test(fleet: Watched, client: SimulatedClient) -> None:
+        reply = await ask(fleet, client, imports="a")
+        assert "call again" in reply["refused"]["evalue"]
+        reply = await ask(fleet, client, imports="a", imports_text="A", targets=[77])
+        assert reply["refused"]["ename"] == "InvalidEngineID"
+        reply = await ask(fleet, client, imports="a")
+        assert reply["results"][0]["ok"]
+        assert fleet.told() == [("a", "A")]
+
+    with_fleet(test)
+
+
+def test_a_client_that_has_left_leaves_nothing() -> None:
+    async def test(fleet: Watched, client: SimulatedClient) -> None:
+        await ask(fleet, client, imports="a", imports_text="A")
+        assert list(fleet.controller._imports.values()) != []
+        client.send({"type": "bye"})
+        assert fleet.controller._imports == {}
+
+    with_fleet(test)
