@@ -148,13 +148,11 @@ class PlainTools:
 
     def import_as(self, name: str, text: str | None) -> None:
         """Be able to import what the client can, where the files are here."""
-        del name
         if text is None:
             return
         told = json.loads(text)
         sys.path[:] = [entry for entry in sys.path if entry not in self._added]
-        entries = [*told["before"], *told["after"]]
-        self._added = [entry for entry in entries if entry not in sys.path]
+        self._added = [e for e in told["before"] + told["after"] if e not in sys.path]
         sys.path.extend(entry for entry in self._added if os.path.exists(entry))
 
     def pack(self, value: Any, client: str | None) -> Sequence[Any]:

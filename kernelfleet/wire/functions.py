@@ -46,7 +46,7 @@ class FleetPickler(cp.Pickler):  # type: ignore[misc]
         buffer_callback: Callable[[pickle.PickleBuffer], Any] | None = None,
     ) -> None:
         super().__init__(file, protocol=5, buffer_callback=buffer_callback)
-        self._globals: dict[tuple[int, bool], _Globals] = {}
+        self._globals: dict[tuple[int, bool, bool], _Globals] = {}
         self._cells: dict[str, sources.Source] = {}
 
     def reducer_override(self, obj: Any) -> Any:
@@ -78,11 +78,11 @@ class FleetPickler(cp.Pickler):  # type: ignore[misc]
     def _reduce_function(self, func: types.FunctionType) -> tuple[Any, ...]:
         if self.other_pythons:
             raise pythons.refusal(f"the function {func.__qualname__!r}", self.other_pythons)
-        falls_back = _falls_back(func)
-        key = id(func.__globals__), falls_back
+        falls_back, needs_module = _falls_back(func), _needs_module(func)
+        key = id(func.__globals__), falls_back, needs_module
         where = self._globals.get(key)
         if where is None:
-            where = self._globals[key] = _Globals(func, falls_back)
+            where = self._globals[key] = _Globals(func, falls_back, needs_module)
         state, slots = cp.function_state(func)
         brought = slots["__globals__"]
         if where.is_main:
@@ -106,13 +106,14 @@ class FleetPickler(cp.Pickler):  # type: ignore[misc]
 class _Globals:
     """Stands in a pickle for the globals of one module's functions; one per module and load."""
 
-    def __init__(self, func: types.FunctionType, falls_back: bool) -> None:
+    def __init__(self, func: types.FunctionType, falls_back: bool, needs_module: bool) -> None:
         namespace = func.__globals__
         self.name: str = namespace.get("__name__") or func.__module__ or "__main__"
         self.is_main = self.name in MAIN
         module = sys.modules.get(self.name)
         self.importable = (
-            not self.is_main
+            needs_module
+            and not self.is_main
             and getattr(module, "__dict__", None) is _of_module(namespace)
             and is_importable(module)
         )
@@ -156,6 +157,16 @@ def _falls_back(func: types.FunctionType) -> bool:
         if name not in namespace and not hasattr(builtins, name):
             return not recursion.assigns_globals(func.__code__)
     return False
+
+
+def _needs_module(func: types.FunctionType) -> bool:
+    """Whether a function made inside a module refers to anything of the module.
+
+    If not, an engine need not be able to import the module.
+    """
+    namespace = _of_module(func.__globals__)
+    names = cp.global_names(func.__code__)
+    return any(name in namespace for name in names) or recursion.assigns_globals(func.__code__)
 
 
 def _reduce_method(method: types.MethodType) -> Any:

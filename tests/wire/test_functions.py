@@ -215,6 +215,14 @@ def test_a_function_made_in_a_module_lives_in_that_module(provider: Provider) ->
 LOCK = threading.Lock()
 
 
+def test_a_function_that_needs_nothing_of_its_module_needs_no_import_there() -> None:
+    data = dumps(lambda x: len(x) + 1)
+    code = f"print(thing('ab'), {__name__!r} in sys.modules)"
+    assert in_another_process(code, data) == "3 False\n"
+    data = dumps(lambda: helper(1))
+    assert in_another_process(f"print(thing(), {__name__!r} in sys.modules)", data) == "10 True\n"
+
+
 def test_only_names_that_the_module_lacks_fall_back_to_the_namespace(provider: Provider) -> None:
     provider.user_ns.update(pushed="there", helper=None, len=None)
 
