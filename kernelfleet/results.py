@@ -211,7 +211,8 @@ class EngineInfo:
         connection_file: What ``jupyter console --existing`` takes.
         transport: How the controller talks to it: ``ipc`` (a Unix socket), ``tcp+curve``
             (encrypted) or, for kernels that know neither, ``tcp`` (signed, but not encrypted).
-        memory_bytes: Its memory; None if not known.
+        memory_bytes: Its memory; None if not known. It holds what IPython keeps: the code of each
+            command, and the last 1000 values in ``Out`` (``Limits.out_bytes`` bounds their size).
         queue: How many requests wait for it.
         executed: How many commands it has executed since it was started.
         started: When it was started, in seconds since the epoch.

@@ -41,7 +41,8 @@ class Status(Report):
     usage = "kernelfleet status [NAME] [--json]"
     description = """
         Show the engines of a running fleet. Without NAME: the fleet named `default`, else the only
-        one running.
+        one running. The memory of an engine holds what IPython keeps there: the code of each
+        command, and the last 1000 values in Out (--Limits.out_bytes of `start` bounds their size).
     """
 
     def work(self) -> int:

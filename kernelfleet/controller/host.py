@@ -114,6 +114,7 @@ class FleetHost:
             fork=options.fork,
             preload=options.preload,
             output_bytes=output_bytes,
+            out_bytes=controller.limits.out_bytes,
             insecure_kernel=options.insecure_kernel,
             before_start=self.restore_directory,
             log_output=not options.embedded,

@@ -39,6 +39,7 @@ def own(
     provisioner: Mapping[str, Any],
     *,
     log_output: bool = False,
+    out_bytes: int | None = None,
 ) -> KernelSpec:
     """The kernelspec of kernelfleet's own kernel.
 
@@ -48,6 +49,7 @@ def own(
         output_bytes: How much a command may put out.
         provisioner: How it is started, as in a kernel.json.
         log_output: Whether what it prints is to be in its log as well.
+        out_bytes: How much IPython may keep in ``Out``; None bounds only their number.
     """
     argv = [
         *safely([sys.executable, "-m", "kernelfleet.engine"]),
@@ -58,6 +60,8 @@ def own(
         f"--EngineApp.output_limit_bytes={output_bytes or UNLIMITED}",
         f"--EngineApp.log_output={log_output}",
     ]
+    if out_bytes is not None:
+        argv.append(f"--EngineApp.out_limit_bytes={out_bytes}")
     return KernelSpec(
         argv=argv,
         display_name="kernelfleet engine",

@@ -125,6 +125,7 @@ class Launcher:
         fork: bool = True,
         preload: Sequence[str] = (),
         output_bytes: int | None = None,
+        out_bytes: int | None = None,
         insecure_kernel: bool = False,
         before_start: Callable[[], object] = lambda: None,
         log_output: bool = False,
@@ -132,7 +133,7 @@ class Launcher:
         self._directory = directory
         self._logs = logs
         self._key = key
-        self._output_bytes = output_bytes
+        self._output_bytes, self._out_bytes = output_bytes, out_bytes
         self._insecure_kernel = insecure_kernel
         self._log = log
         self._before_start = before_start
@@ -234,6 +235,7 @@ class Launcher:
             self._output_bytes,
             self._provisioner,
             log_output=self._log_output,
+            out_bytes=self._out_bytes,
         )
 
     def watch(

@@ -37,6 +37,13 @@ class Limits(Configurable):
         help="What one command may print and show at once; in the long run a 256th of it each "
         "second. What is beyond that is left out with a note. For kernelfleet's own kernel.",
     ).tag(config=True)
+    out_bytes = Integer(
+        None,
+        min=0,
+        allow_none=True,
+        help="What IPython may keep of an engine's values in Out, about; the oldest go. Without it "
+        "Out keeps the last 1000, whatever their size. For kernelfleet's own kernel.",
+    ).tag(config=True)
     command_count = Integer(
         1000, min=1, allow_none=True, help="Finished commands kept per engine, for get_result()."
     ).tag(config=True)

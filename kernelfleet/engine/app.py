@@ -59,6 +59,10 @@ class EngineApp(IPKernelApp):
         DEFAULT_BYTES, min=1, help="How much a command may put out; see engine/output_limit.py."
     ).tag(config=True)
 
+    out_limit_bytes = Int(
+        None, min=0, allow_none=True, help="How much Out may keep; see engine/values.py."
+    ).tag(config=True)
+
     log_output = Bool(False, help="Write what is printed to the engine's log as well.").tag(
         config=True
     )

@@ -60,7 +60,7 @@ class EngineKernel(IPythonKernel):
         execution.remember_shown_errors(self.shell)
         execution.survive_broken_texts(self.shell)
         show_causes_where_they_were_raised(self.shell)
-        self._values = Values(self.shell)
+        self._values = Values(self.shell, getattr(self.parent, "out_limit_bytes", None))
         self._peeker = Peeker(self.namespace)
         self._shares_memory = False
         #: Blocks that went out with the last reply, until the controller has opened them; by
@@ -256,6 +256,7 @@ class EngineKernel(IPythonKernel):
 
     def _made(self, number: int) -> str:
         try:
+            self._values.bound(number)
             return self._values.token(number)
         except Exception:  # the user has put anything in the place of Out
             self.log.debug("looking for the value", exc_info=True)

@@ -11,14 +11,46 @@ Runs in kernels that are not ours as well, whose Python may be older.
 from __future__ import annotations
 
 import secrets
-from typing import Any
+import sys
+from typing import Any, Dict, Optional  # noqa: UP035 (an older Python may evaluate them)
+
+#: So many items of a container are looked at; the others are taken to be like these.
+LOOKED_AT = 1000
+
+
+def about_bytes(value: Any) -> int:
+    """About how much memory an object takes: itself, its array's data, its items."""
+    try:
+        size = sys.getsizeof(value, 64)
+        held = getattr(value, "nbytes", None)
+        if isinstance(held, int):
+            return max(size, held)
+        if isinstance(value, dict):
+            value = [each for pair in zip(value, value.values()) for each in pair]  # noqa: B905
+        if isinstance(value, (list, tuple, set, frozenset)) and value:
+            some = [each for each, _ in zip(value, range(LOOKED_AT))]  # noqa: B905
+            size += sum(map(_own_bytes, some)) * len(value) // len(some)
+        return size
+    except Exception:  # noqa: BLE001 (the user's class takes part)
+        return 64
+
+
+def _own_bytes(value: Any) -> int:
+    held = getattr(value, "nbytes", None)
+    return max(sys.getsizeof(value, 64), held if isinstance(held, int) else 0)
 
 
 class Values:
-    """What ``Out`` of one shell has, by number and token."""
+    """What ``Out`` of one shell has, by number and token.
 
-    def __init__(self, shell: Any) -> None:
-        self._shell = shell
+    Args:
+        shell: The shell.
+        limit_bytes: What ``Out`` may keep, about; None leaves it to IPython.
+    """
+
+    def __init__(self, shell: Any, limit_bytes: Optional[int] = None) -> None:  # noqa: UP045
+        self._shell, self._limit_bytes = shell, limit_bytes
+        self._sizes: Dict[int, int] = {}  # noqa: UP006
         self._birth = secrets.token_hex(4)
         self._resets = 0
         reset = shell.reset
@@ -43,6 +75,24 @@ class Values:
         """What this command's object can be fetched with; empty if it has made none."""
         return f"{self._birth}.{self._resets}" if number in self._out else ""
 
+    def bound(self, number: int) -> None:
+        """Drop the oldest objects, if there are too many bytes of them; never the last one."""
+        if self._limit_bytes is None:
+            return
+        out = self._out
+        if number in out:
+            self._sizes[number] = about_bytes(out[number])
+        self._sizes = {each: size for each, size in self._sizes.items() if each in out}
+        total = sum(self._sizes.values())
+        for oldest in sorted(self._sizes):
+            if total <= self._limit_bytes or oldest == number:
+                return
+            total -= self._sizes.pop(oldest)
+            value = out.pop(oldest)
+            name = f"_{oldest}"
+            if self._shell.user_ns.get(name) is value:
+                del self._shell.user_ns[name]
+
     def get(self, number: int, token: str) -> Any:
         """The object.
 
@@ -60,6 +110,7 @@ class Values:
             pass
         if not token:
             raise LookupError("IPython has not kept it in Out")
-        raise LookupError(
-            f"IPython's Out has dropped it since, which keeps some {self._shell.cache_size} objects"
-        )
+        bound = f"some {self._shell.cache_size} objects"
+        if self._limit_bytes is not None:
+            bound += f" and {self._limit_bytes} bytes (Limits.out_bytes)"
+        raise LookupError(f"IPython's Out has dropped it since, which keeps {bound}")

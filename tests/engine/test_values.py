@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kernelfleet.engine.values import Values
+from kernelfleet.engine.values import Values, about_bytes
 
 
 class Shell:
@@ -72,3 +72,58 @@ def test_what_out_has_dropped_is_gone() -> None:
         values.get(1, token)
     shell.user_ns["_oh"] = "something of the user's"
     assert values.token(1) == ""
+
+
+def test_out_can_be_bounded_by_bytes() -> None:
+    shell = Shell()
+    values = Values(shell, limit_bytes=10_000)
+    for number in range(1, 6):
+        made = bytearray(4_000)
+        shell.run(made)
+        shell.user_ns[f"_{number}"] = made
+        values.bound(number)
+    assert sorted(shell.user_ns["_oh"]) == [4, 5]
+    assert [name for name in shell.user_ns if name != "_oh"] == ["_4", "_5"]
+    shell.run(bytearray(50_000))
+    values.bound(6)
+    assert sorted(shell.user_ns["_oh"]) == [6]  # the last one is kept
+    with pytest.raises(LookupError, match=r"keeps some 1000 objects and 10000 bytes"):
+        values.get(5, values.token(6))
+
+
+def test_without_a_bound_nothing_is_dropped() -> None:
+    shell = Shell()
+    values = Values(shell)
+    for _ in range(10):
+        values.bound(shell.run(bytearray(1_000_000)))
+    assert len(shell.user_ns["_oh"]) == 10
+
+
+class Hostile:
+    def __sizeof__(self) -> int:
+        raise RuntimeError
+
+    @property
+    def nbytes(self) -> int:
+        raise RuntimeError
+
+
+class Array:
+    nbytes = 5_000_000
+
+
+@pytest.mark.parametrize(
+    ("value", "least", "most"),
+    [
+        (bytes(1_000_000), 1_000_000, 1_001_000),
+        ([bytes(1000)] * 5000, 5_000_000, 5_500_000),
+        ({i: bytes(1000) for i in range(5000)}, 5_000_000, 6_500_000),
+        (Array(), 5_000_000, 5_000_000),
+        ([Array()] * 10, 50_000_000, 51_000_000),
+        (Hostile(), 0, 1000),
+        ([], 0, 1000),
+    ],
+    ids=lambda each: type(each).__name__,
+)
+def test_sizes_are_about_right(value: object, least: int, most: int) -> None:
+    assert least <= about_bytes(value) <= most

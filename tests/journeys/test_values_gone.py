@@ -52,3 +52,12 @@ def test_a_value_that_is_gone_is_an_error_that_says_why_and_never_another_comman
         ResultList([lost]).values()
     assert fetched.value == 42
     assert statement.value is None
+
+
+def test_what_engines_keep_of_their_values_is_bounded_if_asked_for() -> None:
+    with Fleet(1, limits={"out_bytes": 1_000_000}) as mec:
+        results = [mec.execute("bytearray(400_000)", targets=0)[0] for _ in range(4)]
+        assert mec.execute("len([key for key in Out])", targets=0)[0].value == 2
+        assert len(results[-1].value) == 400_000
+        with pytest.raises(ValueGone, match=r"Limits.out_bytes"):
+            _ = results[0].value
