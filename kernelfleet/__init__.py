@@ -12,33 +12,51 @@ if TYPE_CHECKING:
     from kernelfleet import client as client
     from kernelfleet.client.client import MultiEngineClient as MultiEngineClient
     from kernelfleet.client.fleet import Fleet as Fleet
-    from kernelfleet.client.pending import PendingResult as PendingResult
-    from kernelfleet.client.waiting import as_completed as as_completed
-    from kernelfleet.client.waiting import wait as wait
-    from kernelfleet.errors import CallTimeout as CallTimeout
-    from kernelfleet.errors import CompositeError as CompositeError
-    from kernelfleet.errors import ControllerError as ControllerError
-    from kernelfleet.errors import ControllerUnreachable as ControllerUnreachable
-    from kernelfleet.errors import EngineDied as EngineDied
-    from kernelfleet.errors import EngineError as EngineError
-    from kernelfleet.errors import FleetError as FleetError
-    from kernelfleet.errors import FleetExists as FleetExists
-    from kernelfleet.errors import FleetNotFound as FleetNotFound
-    from kernelfleet.errors import FleetStopped as FleetStopped
-    from kernelfleet.errors import InvalidDeferredID as InvalidDeferredID
-    from kernelfleet.errors import InvalidEngineID as InvalidEngineID
-    from kernelfleet.errors import InvalidProperty as InvalidProperty
-    from kernelfleet.errors import MessageTooLarge as MessageTooLarge
-    from kernelfleet.errors import NoEnginesRegistered as NoEnginesRegistered
-    from kernelfleet.errors import NotAPendingResult as NotAPendingResult
-    from kernelfleet.errors import QueueCleared as QueueCleared
-    from kernelfleet.errors import QueueFull as QueueFull
-    from kernelfleet.errors import RemoteError as RemoteError
-    from kernelfleet.errors import SerializationError as SerializationError
-    from kernelfleet.errors import SeveralFleets as SeveralFleets
-    from kernelfleet.errors import StartError as StartError
-    from kernelfleet.errors import UnsupportedOperation as UnsupportedOperation
-    from kernelfleet.errors import ValueGone as ValueGone
+    from kernelfleet.client.results.pending import (
+        PendingResult as PendingResult,
+    )
+    from kernelfleet.client.results.waiting import (
+        as_completed as as_completed,
+    )
+    from kernelfleet.client.results.waiting import wait as wait
+    from kernelfleet.errors.composite import (
+        CompositeError as CompositeError,
+    )
+    from kernelfleet.errors.tree import CallTimeout as CallTimeout
+    from kernelfleet.errors.tree import ControllerError as ControllerError
+    from kernelfleet.errors.tree import (
+        ControllerUnreachable as ControllerUnreachable,
+    )
+    from kernelfleet.errors.tree import EngineDied as EngineDied
+    from kernelfleet.errors.tree import EngineError as EngineError
+    from kernelfleet.errors.tree import FleetError as FleetError
+    from kernelfleet.errors.tree import FleetExists as FleetExists
+    from kernelfleet.errors.tree import FleetNotFound as FleetNotFound
+    from kernelfleet.errors.tree import FleetStopped as FleetStopped
+    from kernelfleet.errors.tree import (
+        InvalidDeferredID as InvalidDeferredID,
+    )
+    from kernelfleet.errors.tree import InvalidEngineID as InvalidEngineID
+    from kernelfleet.errors.tree import InvalidProperty as InvalidProperty
+    from kernelfleet.errors.tree import MessageTooLarge as MessageTooLarge
+    from kernelfleet.errors.tree import (
+        NoEnginesRegistered as NoEnginesRegistered,
+    )
+    from kernelfleet.errors.tree import (
+        NotAPendingResult as NotAPendingResult,
+    )
+    from kernelfleet.errors.tree import QueueCleared as QueueCleared
+    from kernelfleet.errors.tree import QueueFull as QueueFull
+    from kernelfleet.errors.tree import RemoteError as RemoteError
+    from kernelfleet.errors.tree import (
+        SerializationError as SerializationError,
+    )
+    from kernelfleet.errors.tree import SeveralFleets as SeveralFleets
+    from kernelfleet.errors.tree import StartError as StartError
+    from kernelfleet.errors.tree import (
+        UnsupportedOperation as UnsupportedOperation,
+    )
+    from kernelfleet.errors.tree import ValueGone as ValueGone
     from kernelfleet.here import ThisEngine as ThisEngine
     from kernelfleet.here import this_engine as this_engine
     from kernelfleet.results import EngineInfo as EngineInfo
@@ -91,9 +109,9 @@ __all__ = [
 _MODULE_OF = {  # what is not here is an error
     "MultiEngineClient": "kernelfleet.client.client",
     "Fleet": "kernelfleet.client.fleet",
-    "PendingResult": "kernelfleet.client.pending",
-    "as_completed": "kernelfleet.client.waiting",
-    "wait": "kernelfleet.client.waiting",
+    "PendingResult": "kernelfleet.client.results.pending",
+    "as_completed": "kernelfleet.client.results.waiting",
+    "wait": "kernelfleet.client.results.waiting",
     "ThisEngine": "kernelfleet.here",
     "this_engine": "kernelfleet.here",
     "ResultList": "kernelfleet.results",

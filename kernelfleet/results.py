@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self, SupportsIndex, overload
 
-from kernelfleet.errors import UnsupportedOperation, error_text
+from kernelfleet.errors.tree import UnsupportedOperation, error_text
 
 #: One Jupyter output: a dict as in a notebook file.
 Output = dict[str, Any]
@@ -100,7 +100,7 @@ class ExecutionResult(dict[str, Any]):
 
     def __getstate__(self) -> dict[str, Any]:
         # The fetcher holds a connection; an error or a value may be of a class that cannot travel.
-        from kernelfleet.exception_pickling import freeze_error
+        from kernelfleet.wire.objects.exceptions import freeze_error
 
         state = {**self.__dict__, "_fetch": None}
         state.pop("_value", None)
@@ -109,7 +109,7 @@ class ExecutionResult(dict[str, Any]):
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        from kernelfleet.exception_pickling import thaw_error
+        from kernelfleet.wire.objects.exceptions import thaw_error
 
         self.__dict__.update(state)
         if state["error"] is not None:

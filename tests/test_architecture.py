@@ -23,28 +23,30 @@ COMMON = ""
 
 #: Folder -> the folders it may import from, besides itself.
 MAY_IMPORT = {
-    COMMON: set[str](),
-    "wire": {COMMON},
+    COMMON: {"errors", "wire"},
+    "errors": {COMMON, "wire"},
+    "wire": {COMMON, "errors"},
     "launch": set(),
-    "engine": {COMMON, "wire"},
-    "provisioners": {COMMON, "wire"},
-    "controller": {COMMON, "wire"},
-    "display": {COMMON},
-    "client": {COMMON, "wire", "display"},
-    "notebook": {COMMON, "wire", "client", "display"},
-    "cli": {COMMON, "wire", "client", "display"},
-    "server": {COMMON, "wire", "client"},
+    "engine": {COMMON, "errors", "wire"},
+    "provisioners": {COMMON, "errors", "wire"},
+    "controller": {COMMON, "errors", "wire"},
+    "display": {COMMON, "errors"},
+    "session": {COMMON, "errors", "wire"},
+    "client": {COMMON, "errors", "wire", "session", "display"},
+    "notebook": {COMMON, "errors", "wire", "session", "client", "display"},
+    "cli": {COMMON, "errors", "wire", "session", "client", "display"},
+    "server": {COMMON, "errors", "wire", "session", "client", "display"},
 }
 
 #: The two files that start a controller in their own process.
-MAY_START_A_CONTROLLER = {"client/fleet.py", "cli/start.py"}
+MAY_START_A_CONTROLLER = {"client/fleet.py", "cli/commands/start.py"}
 
 #: Imports the notebook side inside a function, when IPython asks: a client made in IPython has its
 #: errors shown and serves magics.
 MAY_ASK_THE_NOTEBOOK = {"client/shell.py"}
 
 #: Import the display side inside a function, when somebody wants to see them.
-MAY_ASK_THE_DISPLAY = {"results.py", "composite.py"}
+MAY_ASK_THE_DISPLAY = {"results.py", "errors/composite.py"}
 
 #: Gives out the names of all others, when asked for.
 NAMES_ONLY = {"__init__.py"}
@@ -52,6 +54,7 @@ NAMES_ONLY = {"__init__.py"}
 #: Modules without a test file of their own, and why.
 NO_TEST_FILE = {
     "__init__.py": "tested by tests/test_package.py",
+    "errors/__init__.py": "names of errors/tree.py and errors/composite.py, tested there",
     "client/__init__.py": "tested by tests/test_package.py",
     "cli/application.py": "tested by tests/cli/test_app.py",
     "cli/__main__.py": "one line, run by tests/journeys/test_command_line.py",
@@ -61,19 +64,19 @@ NO_TEST_FILE = {
     "client/code.py": "held by tests/conformance",
     "client/client.py": "held by tests/conformance",
     "client/data.py": "held by tests/conformance",
-    "controller/bootstrap.py": "held by tests/engine/test_portable.py and tests/journeys",
-    "controller/calls.py": "held by tests/conformance",
+    "controller/engines/bootstrap.py": "held by tests/engine/test_portable.py and tests/journeys",
+    "controller/operations.py": "held by tests/conformance",
     "controller/controller.py": "held by tests/conformance and tests/journeys",
     "controller/daemon.py": "held by tests/journeys",
-    "controller/engine.py": "held by tests/conformance and tests/journeys",
+    "controller/engines/engine.py": "held by tests/conformance and tests/journeys",
     "controller/host.py": "held by tests/journeys",
-    "controller/options.py": "fields only; held by tests/cli/test_start.py",
+    "controller/options.py": "fields only; held by tests/cli/commands/test_start.py",
     "controller/progress.py": "held by tests/conformance/test_4_pending.py",
-    "controller/roster.py": "held by tests/journeys",
+    "controller/lifecycle/registry.py": "held by tests/journeys",
     "controller/rows.py": "held by tests/conformance/test_1_client.py",
     "launch/safely.py": "a script, run by tests/wire/test_safe_start.py",
-    "composite.py": "tested by tests/test_errors.py",
-    "error_text.py": "tested by tests/test_errors.py",
+    "errors/composite.py": "tested by tests/errors/test_tree.py",
+    "errors/text.py": "tested by tests/errors/test_tree.py",
 }
 
 MAX_FILE_LINES = 400
@@ -127,7 +130,17 @@ def test_the_map_of_a_room_names_every_module_once(room: str) -> None:
     lines = [re.split(r" {2,}", line.strip()) for line in drawn.splitlines()]
     named = [name.split()[0] for _, *names in lines for name in names]  # (a remark may follow)
     modules = {path.stem for path in (PACKAGE / room).glob("*.py")} - {"__init__"}
+    modules |= {path.parent.name for path in (PACKAGE / room).glob("*/__init__.py")}
     assert {name: named.count(name) for name in modules} == dict.fromkeys(modules, 1)
+
+
+MAX_MODULES = 16
+
+
+def test_no_room_has_more_modules_than_one_can_keep_in_mind() -> None:
+    rooms = {path.parent for path in MODULES}
+    sizes = {short(room): len(list(room.glob("*.py"))) - 1 for room in rooms}
+    assert {room: size for room, size in sizes.items() if size > MAX_MODULES} == {}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=short)
@@ -172,7 +185,7 @@ def test_a_controller_process_never_loads_what_unpickles() -> None:
         if folder(path) == "controller" and path.name != "__main__.py"
     ]
     assert modules_loaded_by(*controller, "kernelfleet.wire.codec").isdisjoint(
-        {"cloudpickle", "kernelfleet.wire.serialize", "kernelfleet.composite"}
+        {"cloudpickle", "kernelfleet.wire.objects.serialize", "kernelfleet.errors.composite"}
     )
 
 

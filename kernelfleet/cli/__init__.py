@@ -3,7 +3,7 @@
 Where things are::
 
     the entry          app  __main__  application
-    each command       start  stop  status  restart  logs  run  demo
+    each command       commands
     what they share    base  naming  parsing  completion  help  exits
     beside a start     progress  controller_log
     beside a run       job

@@ -24,16 +24,27 @@ from kernelfleet.cli.exits import EXIT_OK, UsageError
 from kernelfleet.cli.help import help_lines
 from kernelfleet.cli.parsing import Loader, check_settings, flat, names_of_settings
 
+_COMMANDS = "kernelfleet.cli.commands."
+
 #: Sub-command: (class, what it does in a line). Imported when used.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "start": ("kernelfleet.cli.start.Start", "Start a fleet that outlives notebooks."),
-    "stop": ("kernelfleet.cli.stop.Stop", "Stop a running fleet."),
-    "status": ("kernelfleet.cli.status.Status", "Show the engines of a running fleet."),
-    "restart": ("kernelfleet.cli.restart.Restart", "Start engines of a running fleet afresh."),
-    "list": ("kernelfleet.cli.status.ListFleets", "List the running fleets."),
-    "logs": ("kernelfleet.cli.logs.Logs", "Show what a fleet's controller and engines logged."),
-    "run": ("kernelfleet.cli.run.Run", "Run a script or code on every engine of a new fleet."),
-    "demo": ("kernelfleet.cli.demo.Demo", "See a fleet work, in about ten seconds."),
+    "start": (_COMMANDS + "start.Start", "Start a fleet that outlives notebooks."),
+    "stop": (_COMMANDS + "stop.Stop", "Stop a running fleet."),
+    "status": (_COMMANDS + "status.Status", "Show the engines of a running fleet."),
+    "restart": (
+        _COMMANDS + "restart.Restart",
+        "Start engines of a running fleet afresh.",
+    ),
+    "list": (_COMMANDS + "status.ListFleets", "List the running fleets."),
+    "logs": (
+        _COMMANDS + "logs.Logs",
+        "Show what a fleet's controller and engines logged.",
+    ),
+    "run": (
+        _COMMANDS + "run.Run",
+        "Run a script or code on every engine of a new fleet.",
+    ),
+    "demo": (_COMMANDS + "demo.Demo", "See a fleet work, in about ten seconds."),
 }
 
 

@@ -14,8 +14,8 @@ from io import TextIOWrapper
 from logging.handlers import MemoryHandler, RotatingFileHandler
 from typing import Any
 
-from kernelfleet.wire import connection
-from kernelfleet.wire.private import open_private
+from kernelfleet.wire.files import fleet_files
+from kernelfleet.wire.files.private_files import open_private
 
 LOG_FILE_BYTES = 1 << 20
 _FORMAT = "%(asctime)s %(levelname)s %(message)s"
@@ -43,7 +43,9 @@ class ControllerLog(MemoryHandler):
 
     def __init__(self, name: str) -> None:
         super().__init__(capacity=10_000, flushLevel=_NEVER, flushOnClose=False)
-        self._directory = connection.make_log_dir(name)  # a daemon has nowhere else to say anything
+        self._directory = fleet_files.make_log_dir(
+            name
+        )  # a daemon has nowhere else to say anything
 
     def begin(self) -> None:
         """Write what was kept, and everything else at once."""

@@ -16,7 +16,7 @@ from kernelfleet.client.source import check_source, read_script
 
 if TYPE_CHECKING:
     from kernelfleet.client.client import MultiEngineClient
-    from kernelfleet.client.pending import PendingResult
+    from kernelfleet.client.results.pending import PendingResult
 
 #: The name of a script that comes from standard input, in its tracebacks.
 STDIN = "<stdin>"

@@ -4,15 +4,13 @@ Like the package itself it imports a name when it is first asked for.
 
 Where things are::
 
-    the interface      client  base  code  data  maps  properties  targets  grammar  source
-    and beside it      registration  usage
-    results            pending  future  waiting  replies  decode  outputs  progress
-    map and executor   mapping  executor  tasks  pairing
-    beneath them       dispatch  batches  batch_requests  outcomes  supply  schedule  partition
-    on an engine       nested  staying (what is not to get there)
-    the connection     connection  transport  line  reachability  loop
-    its modules        imports  autoreload
-    around it          fleet (an embedded one)  shell (IPython)  ctrl_c
+    the interface         client  base  code  data  properties  targets  grammar  source
+    and beside it         registration  usage
+    what a call gives     results
+    maps and executor     mapping
+    the controller        controller_proxy
+    its modules           imports  autoreload
+    around it             fleet (an embedded one)  shell (IPython)
 """
 
 from typing import TYPE_CHECKING, Any
@@ -20,8 +18,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kernelfleet.client.client import MultiEngineClient as MultiEngineClient
     from kernelfleet.client.fleet import Fleet as Fleet
-    from kernelfleet.client.pending import PendingResult as PendingResult
-    from kernelfleet.errors import CompositeError as CompositeError
+    from kernelfleet.client.results.pending import (
+        PendingResult as PendingResult,
+    )
+    from kernelfleet.errors.composite import (
+        CompositeError as CompositeError,
+    )
 
 
 def __getattr__(name: str) -> Any:

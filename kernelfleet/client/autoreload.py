@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from kernelfleet.wire.loads import Loads, Version, status
+from kernelfleet.wire.objects.loads import Loads, Version, status
 
 _MODULE = "IPython.extensions.deduperreload.deduperreload"
 

@@ -16,14 +16,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Self
 
-from kernelfleet.client import ctrl_c, shell
-from kernelfleet.client import loop as loop_thread
-from kernelfleet.client.connection import Connection, OnOutput, close_when_collected
-from kernelfleet.client.decode import Reader
-from kernelfleet.client.line import Place
-from kernelfleet.client.nested import refuse_to_wait_for_itself
-from kernelfleet.client.pending import PendingResult
-from kernelfleet.client.staying import StaysHere
+from kernelfleet.client import shell
+from kernelfleet.client.controller_proxy import (
+    ControllerProxy,
+    OnOutput,
+    close_when_collected,
+)
+from kernelfleet.client.mapping.nested import refuse_to_wait_for_itself
+from kernelfleet.client.results.decode import Reader
+from kernelfleet.client.results.pending import PendingResult
 from kernelfleet.client.targets import (
     Targets,
     check_block,
@@ -31,17 +32,22 @@ from kernelfleet.client.targets import (
     check_timeout,
     resolve,
 )
-from kernelfleet.client.transport import SocketTransport, Transport
-from kernelfleet.errors import (
+from kernelfleet.errors.composite import CompositeError
+from kernelfleet.errors.tree import (
     CallTimeout,
-    CompositeError,
     ControllerUnreachable,
     FleetNotFound,
     InvalidEngineID,
     ValueGone,
 )
-from kernelfleet.wire import connection as fleets
-from kernelfleet.wire import pythons, versions
+from kernelfleet.session import ctrl_c
+from kernelfleet.session import loop as loop_thread
+from kernelfleet.session.connection import Endpoint
+from kernelfleet.session.transport import SocketTransport, Transport
+from kernelfleet.wire import versions
+from kernelfleet.wire.files import fleet_files as fleets
+from kernelfleet.wire.objects import pythons
+from kernelfleet.wire.objects.staying import StaysHere
 
 JsonDict = dict[str, Any]
 Watch = Callable[[PendingResult, float | None], None]
@@ -57,7 +63,7 @@ class BaseClient(StaysHere):
     """The state of a client; see ``MultiEngineClient``."""
 
     _instead = "give the function what it needs of the engines, or let it make a client of its own"
-    _connection: Connection
+    _connection: ControllerProxy
     _reader: Reader
     _outstanding: dict[int, PendingResult]
     _unfetched: weakref.WeakSet[PendingResult]
@@ -70,26 +76,26 @@ class BaseClient(StaysHere):
         fleet, url = _find(address)
         source = address if isinstance(address, str | os.PathLike) else fleet.name
 
-        def make(client_id: str, connection: Connection) -> Transport:
-            place = Place(thread.loop, thread.context, fleet, url, client_id)
+        def make(client_id: str, connection: ControllerProxy) -> Transport:
+            place = Endpoint(thread.loop, thread.context, fleet, url, client_id)
             return SocketTransport(place, connection, partial(fleets.successor, source, fleet))
 
         with ctrl_c.held() as hold:
             thread = loop_thread.acquire()
-            connection = Connection(thread, make, url)
+            connection = ControllerProxy(thread, make, url)
             self._take(connection)
             close_when_collected(self, connection)
             if hold.pressed:
                 connection.close()  # nobody will get it
 
     @classmethod
-    def _of(cls, connection: Connection) -> Self:
+    def _of(cls, connection: ControllerProxy) -> Self:
         """A client on a connection that somebody else made and closes."""
         client = cls.__new__(cls)
         client._take(connection)
         return client
 
-    def _take(self, connection: Connection) -> None:
+    def _take(self, connection: ControllerProxy) -> None:
         self.__dict__.update(
             _connection=connection,
             _reader=Reader(self._fetch_value),
@@ -125,7 +131,7 @@ class BaseClient(StaysHere):
     @property
     def progress(self) -> bool:
         """Whether blocking calls that take long show a bar, where somebody watches."""
-        from kernelfleet.client.progress import Switch
+        from kernelfleet.client.results.progress import Switch
 
         return Switch.on if self._progress is None else self._progress
 
@@ -237,7 +243,7 @@ class BaseClient(StaysHere):
         """What waits for a call and shows it meanwhile; None just waits."""
         if not (self.progress if progress is None else check_block(progress, "progress")):
             return None
-        from kernelfleet.client.progress import watch
+        from kernelfleet.client.results.progress import watch
 
         return watch
 

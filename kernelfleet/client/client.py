@@ -15,17 +15,17 @@ from typing import Any, SupportsIndex
 
 from kernelfleet.client import shell as shells
 from kernelfleet.client.code import CodeVerbs
-from kernelfleet.client.connection import OnOutput
+from kernelfleet.client.controller_proxy import OnOutput
 from kernelfleet.client.data import DataVerbs
-from kernelfleet.client.maps import MapVerbs
-from kernelfleet.client.pending import PendingResult
+from kernelfleet.client.mapping.maps import MapVerbs
 from kernelfleet.client.properties import PropertyVerbs
 from kernelfleet.client.registration import wait_for_engines
+from kernelfleet.client.results.pending import PendingResult
 from kernelfleet.client.targets import Targets, check_timeout
 from kernelfleet.client.usage import measured
-from kernelfleet.errors import CallTimeout, NotAPendingResult
+from kernelfleet.errors.tree import CallTimeout, NotAPendingResult
 from kernelfleet.results import EngineInfo, EngineList
-from kernelfleet.wire.references import register_by_value
+from kernelfleet.wire.objects.references import register_by_value
 
 #: How long questions to the controller may take.
 ASK_SECONDS = 30.0

@@ -9,7 +9,7 @@ from typing import Any
 
 from kernelfleet.client import shell as shells
 from kernelfleet.client.base import BaseClient
-from kernelfleet.client.connection import OnOutput
+from kernelfleet.client.controller_proxy import OnOutput
 from kernelfleet.client.source import read_script
 from kernelfleet.client.targets import Targets, check_block
 

@@ -7,13 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kernelfleet.client.base import BaseClient
-from kernelfleet.client.connection import OnOutput
-from kernelfleet.client.partition import split
-from kernelfleet.client.pending import PendingResult
+from kernelfleet.client.controller_proxy import OnOutput
+from kernelfleet.client.mapping.partition import split
+from kernelfleet.client.results.pending import PendingResult
 from kernelfleet.client.targets import Targets, check_block
-from kernelfleet.errors import FleetError, SerializationError
-from kernelfleet.wire.culprits import pieces_of_call
-from kernelfleet.wire.serialize import Frame, pack, pack_namespace
+from kernelfleet.errors.tree import FleetError, SerializationError
+from kernelfleet.wire.objects.culprits import pieces_of_call
+from kernelfleet.wire.objects.serialize import (
+    Frame,
+    pack,
+    pack_namespace,
+)
 
 JsonDict = dict[str, Any]
 

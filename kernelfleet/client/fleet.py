@@ -18,15 +18,18 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from kernelfleet.client import ctrl_c
-from kernelfleet.client import loop as loop_thread
 from kernelfleet.client.client import MultiEngineClient
-from kernelfleet.client.connection import Connection, close_when_collected
-from kernelfleet.client.staying import StaysHere
-from kernelfleet.client.transport import EmbeddedTransport, Transport
+from kernelfleet.client.controller_proxy import (
+    ControllerProxy,
+    close_when_collected,
+)
 from kernelfleet.controller.host import FleetHost
 from kernelfleet.controller.options import HostOptions
-from kernelfleet.errors import FleetError
+from kernelfleet.errors.tree import FleetError
+from kernelfleet.session import ctrl_c
+from kernelfleet.session import loop as loop_thread
+from kernelfleet.session.transport import EmbeddedTransport, Transport
+from kernelfleet.wire.objects.staying import StaysHere
 from kernelfleet.wire.platforms import number_of_cores
 
 Environment = Mapping[str, str] | Callable[[int], Mapping[str, str]] | None
@@ -164,12 +167,12 @@ class Fleet(StaysHere):
         if host is None or thread is None:
             raise FleetError("this fleet is not running: start it first")
 
-        def make(client_id: str, connection: Connection) -> Transport:
+        def make(client_id: str, connection: ControllerProxy) -> Transport:
             return EmbeddedTransport(host.controller, client_id, connection)
 
         with ctrl_c.held() as hold:
             loop_thread.acquire()
-            connection = Connection(thread, make, "this process")
+            connection = ControllerProxy(thread, make, "this process")
             client = MultiEngineClient._of(connection)
             close_when_collected(client, connection)
             self._clients.add(client)

@@ -19,8 +19,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from kernelfleet.client import autoreload
-from kernelfleet.wire import loads
-from kernelfleet.wire.loads import OWN_FOLDERS, Loads, digest_of, local_file, version_of
+from kernelfleet.wire.objects import loads
+from kernelfleet.wire.objects.loads import (
+    OWN_FOLDERS,
+    Loads,
+    digest_of,
+    local_file,
+    version_of,
+)
 
 #: Files of a package that go to a host that lacks them; larger ones, and more, stay here.
 MAX_FILE_BYTES = 1024 * 1024

@@ -11,7 +11,7 @@ from typing import Any
 
 from kernelfleet.client.base import BaseClient
 from kernelfleet.client.targets import Targets
-from kernelfleet.errors import InvalidProperty
+from kernelfleet.errors.tree import InvalidProperty
 
 
 class PropertyVerbs(BaseClient):

@@ -8,15 +8,15 @@ import queue
 import time
 from typing import TYPE_CHECKING
 
-from kernelfleet.client import ctrl_c
 from kernelfleet.client.targets import check_timeout
-from kernelfleet.errors import CallTimeout
+from kernelfleet.errors.tree import CallTimeout
+from kernelfleet.session import ctrl_c
 
 if TYPE_CHECKING:
-    from kernelfleet.client.connection import Connection
+    from kernelfleet.client.controller_proxy import ControllerProxy
 
 
-def wait_for_engines(connection: Connection, n: int, timeout: float | None) -> None:
+def wait_for_engines(connection: ControllerProxy, n: int, timeout: float | None) -> None:
     """Return when at least ``n`` engines are registered; see ``MultiEngineClient``."""
     if isinstance(n, bool) or operator.index(n) < 0:
         raise ValueError(f"a number of engines is 0 or more, not {n!r}")
@@ -43,7 +43,7 @@ def wait_for_engines(connection: Connection, n: int, timeout: float | None) -> N
         stop_listening()
 
 
-def _too_few(connection: Connection, n: int, seconds: float | None) -> str:
+def _too_few(connection: ControllerProxy, n: int, seconds: float | None) -> str:
     here = len(connection.roster.ids)
     return (
         f"{here} of {n} engines are there after {seconds:g} s; "

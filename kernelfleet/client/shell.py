@@ -11,7 +11,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-from kernelfleet.errors import FleetError
+from kernelfleet.errors.tree import FleetError
 
 if TYPE_CHECKING:
     from kernelfleet.client.base import BaseClient, Begin
@@ -72,7 +72,7 @@ def shows_live() -> bool:
     """Whether a blocking call is to show what engines print: in IPython, to somebody."""
     if "IPython" not in sys.modules or running_shell() is None:
         return False
-    from kernelfleet.client.progress import Switch
+    from kernelfleet.client.results.progress import Switch
 
     in_main = threading.current_thread() is threading.main_thread()
     return Switch.live and in_main and somebody_watches()

@@ -14,8 +14,8 @@ from collections.abc import Set as AbstractSet
 from types import MappingProxyType
 from typing import Any, SupportsIndex
 
-from kernelfleet.error_text import format_ids
-from kernelfleet.errors import InvalidEngineID, NoEnginesRegistered
+from kernelfleet.errors.text import format_ids
+from kernelfleet.errors.tree import InvalidEngineID, NoEnginesRegistered
 
 #: What a caller may say; numpy's integers and arrays of them count as well.
 Targets = str | SupportsIndex | slice | Sequence[SupportsIndex]

@@ -5,10 +5,10 @@ process (``Fleet``). It routes the user's objects as opaque frames and never unp
 
 Where things are::
 
-    a whole fleet      host  daemon  options  limits  logs
-    the door           server  strangers  peers  heads
-    in between         controller  calls  rows  progress  clients  requests  history
-    an engine's work   engine  engine_queue  dialects  links  outputs  replies  interrupting
-    its life           roster  launcher  kernelspecs  introduction  bootstrap  revival  blas_threads
-    its processes      processes  families  guardian  elsewhere (those of other machines)
+    a whole fleet         host  daemon  options  limits  logs
+    who may talk to it    door
+    what is asked of it   controller  operations  requests  rows  progress  clients  history
+    an engine at work     engines
+    how engines come      lifecycle
+    local processes       processes
 """

@@ -25,17 +25,30 @@ from collections.abc import Callable
 from logging import Logger
 from typing import Any
 
-from kernelfleet.controller.calls import CALLS, CallError, cancel_request
 from kernelfleet.controller.clients import Clients, Peer
-from kernelfleet.controller.dialects import Outcome, Run
-from kernelfleet.controller.engine import Engine
-from kernelfleet.controller.engine_queue import INDEPENDENT
-from kernelfleet.controller.heads import QUEUED_VERBS, BadHead, UnknownVerb, check, shown
-from kernelfleet.controller.history import Command, Commands, Results
+from kernelfleet.controller.door.validation import (
+    QUEUED_VERBS,
+    BadRequest,
+    UnknownOperation,
+    check,
+    shown,
+)
+from kernelfleet.controller.engines.engine import Engine
+from kernelfleet.controller.engines.in_flight import InFlight, Outcome
+from kernelfleet.controller.engines.queue import INDEPENDENT
+from kernelfleet.controller.history import Command, CommandHistory, ResultStore
+from kernelfleet.controller.lifecycle.registry import EngineRegistry
 from kernelfleet.controller.limits import Limits
+from kernelfleet.controller.operations import (
+    CALLS,
+    CallError,
+    cancel_request,
+)
 from kernelfleet.controller.requests import Imports, Request
-from kernelfleet.controller.roster import Roster
-from kernelfleet.wire.blocks import available, frame_bytes
+from kernelfleet.wire.objects.shared_memory import (
+    available,
+    frame_bytes,
+)
 from kernelfleet.wire.versions import HERE
 
 JsonDict = dict[str, Any]
@@ -60,11 +73,11 @@ class Controller:
         self.request_stop = stop
         self.clients = Clients(self.limits)
         self.running: dict[str, Request] = {}
-        self.results = Results(self.limits.result_count, self.limits.result_bytes)
-        self.commands: dict[int, Commands] = {}
+        self.results = ResultStore(self.limits.result_count, self.limits.result_bytes)
+        self.commands: dict[int, CommandHistory] = {}
         #: What the door has refused, where there is one.
         self.count_refused: Callable[[], dict[str, int]] = dict
-        self.roster: Roster
+        self.roster: EngineRegistry
         #: What each client can import, as it said last.
         self._imports: dict[str, Imports] = {}
         self._waiting_for: dict[str, list[tuple[str, int]]] = {}
@@ -135,9 +148,9 @@ class Controller:
                 self._call(client_id, seq, head)
         except CallError as error:
             self._refuse(client_id, seq, error)
-        except UnknownVerb as error:
+        except UnknownOperation as error:
             self._refuse(client_id, seq, CallError("UnsupportedOperation", str(error)))
-        except BadHead as error:
+        except BadRequest as error:
             self.log.warning("client %s sent a malformed request: %s", client_id, error)
             self._refuse(client_id, seq, CallError("FleetError", f"malformed request: {error}"))
         except Exception as error:
@@ -265,7 +278,7 @@ class Controller:
 
         return started
 
-    async def _stop_overdue(self, engine: Engine, run: Run, seconds: float) -> None:
+    async def _stop_overdue(self, engine: Engine, run: InFlight, seconds: float) -> None:
         run.overdue = True
         await self.roster.interrupt(engine, run)
         await asyncio.sleep(OVERDUE_SECONDS)
@@ -359,7 +372,7 @@ class Controller:
 
     # -- engines --------------------------------------------------------------------------------
 
-    def engine_finished(self, engine: Engine, run: Run, outcome: Outcome) -> None:
+    def engine_finished(self, engine: Engine, run: InFlight, outcome: Outcome) -> None:
         """Keep a finished command for ``get_result``."""
         result = outcome.result
         if run.job.method == "execute" and result.get("number") is not None:
@@ -375,11 +388,11 @@ class Controller:
         self.history(engine.id).clear()
         engine.properties.clear()
 
-    def history(self, engine_id: int) -> Commands:
+    def history(self, engine_id: int) -> CommandHistory:
         """The finished commands of an engine."""
         if engine_id not in self.commands:
             limits = self.limits
-            self.commands[engine_id] = Commands(limits.command_count, limits.command_bytes)
+            self.commands[engine_id] = CommandHistory(limits.command_count, limits.command_bytes)
         return self.commands[engine_id]
 
     async def stop(self) -> None:

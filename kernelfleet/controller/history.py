@@ -1,6 +1,7 @@
 """What is kept of finished work: commands by engine and number, results by id. Bounded.
 
-``Commands`` answers ``get_result(i)`` and ``%result``, whoever sent the command. ``Results``
+``CommandHistory`` answers ``get_result(i)`` and ``%result``, whoever sent the command.
+``ResultStore``
 lets a client that came back, or another one, pick a result up by its id; what a live client still
 holds is never dropped.
 
@@ -14,7 +15,7 @@ from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 
-from kernelfleet.wire.blocks import frame_bytes
+from kernelfleet.wire.objects.shared_memory import frame_bytes
 
 JsonDict = dict[str, Any]
 
@@ -59,7 +60,7 @@ class Command:
         return size_of(self.record) + sum(map(frame_bytes, (*self.buffers, *self.outputs)))
 
 
-class Commands:
+class CommandHistory:
     """The finished executes of one engine, newest kept."""
 
     def __init__(
@@ -111,7 +112,7 @@ class Commands:
 
 
 @dataclass(slots=True)
-class Kept:
+class StoredResult:
     """A finished request that can still be asked for."""
 
     head: JsonDict
@@ -121,14 +122,14 @@ class Kept:
     number: int = 0
 
 
-class Results:
+class ResultStore:
     """Finished requests by result id. What a client holds is not dropped, finished or not yet."""
 
     def __init__(
         self, max_count: int | None = 1000, max_bytes: int | None = 64 * 1024 * 1024
     ) -> None:
         self._max_count, self._max_bytes = max_count, max_bytes
-        self._kept: OrderedDict[str, Kept] = OrderedDict()
+        self._kept: OrderedDict[str, StoredResult] = OrderedDict()
         self._bytes = 0
         self._holds: dict[str, Counter[str]] = {}  # by client
         self._holders: Counter[str] = Counter()
@@ -141,12 +142,12 @@ class Results:
         self.drop(result_id)
         size = size_of(head) + buffer_bytes
         self._count += 1
-        self._kept[result_id] = Kept(head, buffers, size, self._count)
+        self._kept[result_id] = StoredResult(head, buffers, size, self._count)
         self._bytes += size
         self._free_unless_held(result_id)
         self._shrink()
 
-    def get(self, result_id: str) -> Kept | None:
+    def get(self, result_id: str) -> StoredResult | None:
         """A kept result, or None."""
         return self._kept.get(result_id)
 

@@ -20,14 +20,14 @@ import zmq
 
 from kernelfleet import __version__
 from kernelfleet.controller.controller import Controller
-from kernelfleet.controller.launcher import Launcher
+from kernelfleet.controller.lifecycle.launcher import Launcher
+from kernelfleet.controller.lifecycle.registry import EngineRegistry
 from kernelfleet.controller.limits import make_limits
 from kernelfleet.controller.logs import LogKeeper, forget_old_logs, remove_engine_logs
 from kernelfleet.controller.options import HostOptions
-from kernelfleet.controller.roster import Roster
-from kernelfleet.errors import FleetExists
-from kernelfleet.wire import connection
-from kernelfleet.wire.connection import FleetDir, FleetFile
+from kernelfleet.errors.tree import FleetExists
+from kernelfleet.wire.files import fleet_files
+from kernelfleet.wire.files.fleet_files import FleetDirectory, FleetFile
 from kernelfleet.wire.jupyter import make_session
 
 #: How often to look whether somebody has deleted our directory.
@@ -41,7 +41,7 @@ class FleetHost:
 
     def __init__(
         self,
-        directory: FleetDir,
+        directory: FleetDirectory,
         controller: Controller,
         stop_requested: asyncio.Event,
         log_keeper: LogKeeper,
@@ -69,12 +69,12 @@ class FleetHost:
             FleetExists: the name is taken.
             StartError: an engine did not come up; everything is ended again.
         """
-        for name in connection.remove_stale():
+        for name in fleet_files.remove_stale():
             if name.startswith("embedded-"):
-                shutil.rmtree(connection.log_dir(name), ignore_errors=True)
+                shutil.rmtree(fleet_files.log_dir(name), ignore_errors=True)
             log.info("removed what the crashed fleet %r had left", name)
-        directory = FleetDir(options.name)
-        forget_old_logs(connection.log_dir(options.name), connection.is_running)
+        directory = FleetDirectory(options.name)
+        forget_old_logs(fleet_files.log_dir(options.name), fleet_files.is_running)
         key = secrets.token_hex(32)
         try:
             if options.embedded:
@@ -83,7 +83,7 @@ class FleetHost:
             limits = make_limits(options.limits)
             controller = Controller(options.name, log, stop_requested.set, limits)
             controller.kernel_name = options.kernels[0]
-            logs = connection.log_dir(options.name)
+            logs = fleet_files.log_dir(options.name)
             keeper = LogKeeper(logs, remove_at_end=options.embedded)
             host = cls(directory, controller, stop_requested, keeper)
             controller.roster = host._make_roster(options, context, limits.output_bytes)
@@ -103,8 +103,8 @@ class FleetHost:
 
     def _make_roster(
         self, options: HostOptions, context: zmq.Context[Any], output_bytes: int | None
-    ) -> Roster:
-        logs, controller = connection.log_dir(options.name), self.controller
+    ) -> EngineRegistry:
+        logs, controller = fleet_files.log_dir(options.name), self.controller
         session_key = secrets.token_bytes(32).hex().encode()
         launcher = Launcher(
             self.directory.sockets,
@@ -119,7 +119,7 @@ class FleetHost:
             before_start=self.restore_directory,
             log_output=not options.embedded,
         )
-        return Roster(
+        return EngineRegistry(
             context=context,
             session=make_session(session_key, "kernelfleet"),
             launcher=launcher,
@@ -177,7 +177,7 @@ class FleetHost:
             self.directory.remove()
 
 
-async def _tell_progress(roster: Roster, tell: Callable[[int, int], object] | None) -> None:
+async def _tell_progress(roster: EngineRegistry, tell: Callable[[int, int], object] | None) -> None:
     while tell is not None:
         await asyncio.sleep(PROGRESS_SECONDS)
         tell(len(roster.ids), len(roster.engines))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from traitlets import Integer, TraitError, default
 from traitlets.config import Configurable
 
-from kernelfleet.errors import StartError
+from kernelfleet.errors.tree import StartError
 
 MB = 1024 * 1024
 GB = 1024 * MB

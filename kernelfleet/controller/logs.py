@@ -15,7 +15,11 @@ from collections.abc import Callable
 from logging import Logger
 from pathlib import Path
 
-from kernelfleet.wire.private import open_any, open_private, private_dir
+from kernelfleet.wire.files.private_files import (
+    open_any,
+    open_private,
+    private_dir,
+)
 
 #: A log that has grown beyond this is cut down to its last part.
 MAX_LOG_BYTES = 4 * 1024 * 1024

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kernelfleet.controller.engine_queue import INDEPENDENT
+from kernelfleet.controller.engines.queue import INDEPENDENT
 
 JsonDict = dict[str, Any]
 #: Told the engine's id, and type and packed content of what it has published.

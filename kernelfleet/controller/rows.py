@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kernelfleet.controller.processes import is_stopped, resource_usage
+from kernelfleet.controller.processes.local import (
+    is_stopped,
+    resource_usage,
+)
 
 if TYPE_CHECKING:
-    from kernelfleet.controller.engine import Engine
+    from kernelfleet.controller.engines.engine import Engine
 
 JsonDict = dict[str, Any]
 

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from kernelfleet.display import layout, tables
-from kernelfleet.error_text import format_ids
+from kernelfleet.errors.text import format_ids
 
 if TYPE_CHECKING:
-    from kernelfleet.errors import CompositeError
+    from kernelfleet.errors.composite import CompositeError
     from kernelfleet.results import EngineInfo, ResultList
 
 _MUTED = "opacity:.65"
@@ -79,7 +79,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], total: int) -> 
 
 def results(found: ResultList) -> str:
     """Input and output of each engine; what is identical is shown once."""
-    from kernelfleet.errors import error_text
+    from kernelfleet.errors.tree import error_text
 
     parts: list[str] = []
     codes = {each["input"]["raw"] for each in found}

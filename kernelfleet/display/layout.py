@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kernelfleet.display.transcript import fold_returns
-from kernelfleet.error_text import format_ids, without_colours
+from kernelfleet.errors.text import format_ids, without_colours
 
 Output = dict[str, Any]
 

@@ -23,11 +23,19 @@ from tornado import ioloop
 from traitlets import Bool, DottedObjectName, Int, Type
 from traitlets.config import Config
 
-from kernelfleet.engine import bars, departure, interrupts, own_libraries, packing
-from kernelfleet.engine.iopub import CountingIOPubThread, EngineStream
+from kernelfleet.engine import own_libraries, packing, shutdown
 from kernelfleet.engine.kernel import EngineKernel
-from kernelfleet.engine.output_limit import DEFAULT_BYTES, OutputLimit
-from kernelfleet.engine.output_log import OutputLog
+from kernelfleet.engine.output import bars
+from kernelfleet.engine.output.iopub import (
+    CountingIOPubThread,
+    EngineStream,
+)
+from kernelfleet.engine.output.output_log import OutputLog
+from kernelfleet.engine.output.rate_limit import (
+    DEFAULT_BYTES,
+    OutputRateLimit,
+)
+from kernelfleet.engine.running import interrupts
 
 
 class NoShellChannelThread:
@@ -53,10 +61,14 @@ class EngineApp(IPKernelApp):
     kernel_class = Type(  # type: ignore[assignment]
         EngineKernel, klass="ipykernel.kernelbase.Kernel"
     ).tag(config=True)
-    outstream_class = DottedObjectName("kernelfleet.engine.iopub.EngineStream").tag(config=True)
+    outstream_class = DottedObjectName("kernelfleet.engine.output.iopub.EngineStream").tag(
+        config=True
+    )
 
     output_limit_bytes = Int(
-        DEFAULT_BYTES, min=1, help="How much a command may put out; see engine/output_limit.py."
+        DEFAULT_BYTES,
+        min=1,
+        help="How much a command may put out; see engine/output/rate_limit.py.",
     ).tag(config=True)
 
     out_limit_bytes = Int(
@@ -73,8 +85,8 @@ class EngineApp(IPKernelApp):
 
     def initialize(self, argv: list[str] | None = None) -> None:
         """Set the engine up; the command line wins over the lean defaults."""
-        departure.die_with_parent(self.parent_handle)
-        departure.hold_mark()
+        shutdown.die_with_parent(self.parent_handle)
+        shutdown.hold_mark()
         bars.show_as_text()
         self.update_config(
             Config(
@@ -139,7 +151,7 @@ class EngineApp(IPKernelApp):
         self._apply_curve_server_options(socket)
         self.iopub_port = self._bind_socket(socket, self.iopub_port)
         self.configure_tornado_logger()
-        limit = OutputLimit(self.output_limit_bytes)
+        limit = OutputRateLimit(self.output_limit_bytes)
         self.iopub_thread = CountingIOPubThread(socket, self.session, self._fork_pipe_path(), limit)
         self.iopub_thread.start()
         self.iopub_socket = self.iopub_thread.background_socket
@@ -194,7 +206,7 @@ class EngineApp(IPKernelApp):
 
     def leave_soon(self) -> None:
         """End the process from any thread, interrupting the user's code."""
-        departure.watchdog(1.0, 0, unless=self._leaving)
+        shutdown.watchdog(1.0, 0, unless=self._leaving)
         self.kernel.io_loop.add_callback(self.kernel.io_loop.stop)
         interrupts.raise_in_main_thread()
 
@@ -203,7 +215,7 @@ class EngineApp(IPKernelApp):
         self._leaving.set()
         atexit.unregister(self.close)  # it can wait for threads that wait for it
         atexit.unregister(self.iopub_thread.stop)
-        departure.leave(code, self._deliver)
+        shutdown.leave(code, self._deliver)
 
     def _deliver(self) -> None:
         """Send what is queued."""

@@ -23,19 +23,41 @@ from ipykernel.ipkernel import IPythonKernel
 from traitlets import Float
 
 from kernelfleet import __version__
-from kernelfleet.engine import asyncio_run, debugging, execution, history, imports, interrupts
-from kernelfleet.engine.calls import call
-from kernelfleet.engine.namespace import Namespace
+from kernelfleet.engine import debugging
+from kernelfleet.engine.modules import imports
 from kernelfleet.engine.peek import Peeker
 from kernelfleet.engine.requests import Answer, Request, error_answer, parse, reply
-from kernelfleet.engine.scripts import Script
-from kernelfleet.engine.tracebacks import render, show_causes_where_they_were_raised
+from kernelfleet.engine.running import (
+    asyncio_run,
+    execution,
+    history,
+    interrupts,
+)
+from kernelfleet.engine.running.calls import call
+from kernelfleet.engine.running.namespace import Namespace
+from kernelfleet.engine.running.scripts import Script
+from kernelfleet.engine.running.tracebacks import (
+    render,
+    show_causes_where_they_were_raised,
+)
 from kernelfleet.engine.values import Values
-from kernelfleet.errors import SerializationError, UnsupportedOperation
-from kernelfleet.wire import arrivals
-from kernelfleet.wire.blocks import Block, LostBlock, from_frames, probe_succeeds
-from kernelfleet.wire.pythons import VERSION, asker
-from kernelfleet.wire.serialize import pack, pack_namespace, unpack
+from kernelfleet.errors.tree import (
+    SerializationError,
+    UnsupportedOperation,
+)
+from kernelfleet.wire.objects import arrivals
+from kernelfleet.wire.objects.pythons import VERSION, asker
+from kernelfleet.wire.objects.serialize import (
+    pack,
+    pack_namespace,
+    unpack,
+)
+from kernelfleet.wire.objects.shared_memory import (
+    LostSharedBuffer,
+    SharedBuffer,
+    from_frames,
+    probe_succeeds,
+)
 
 Handler = Callable[[Request], Answer | Awaitable[Answer]]
 
@@ -65,7 +87,7 @@ class EngineKernel(IPythonKernel):
         self._shares_memory = False
         #: Blocks that went out with the last reply, until the controller has opened them; by
         #: request, as word of the one before may come late.
-        self._given: dict[str, list[Block]] = {}
+        self._given: dict[str, list[SharedBuffer]] = {}
         self._on_shell: dict[str, Handler] = {
             "fleet_setup_request": self._setup,
             "fleet_identity_request": self._identify,
@@ -118,7 +140,7 @@ class EngineKernel(IPythonKernel):
                 answer = await self._answer(request)
             self._flush_output()
             answer.content["n_iopub"] = iopub.count()
-            blocks = [buffer for buffer in answer.buffers if isinstance(buffer, Block)]
+            blocks = [buffer for buffer in answer.buffers if isinstance(buffer, SharedBuffer)]
             self._given = {request.msg_id: blocks}
             try:
                 reply(self.session, self.shell_stream, request, answer)
@@ -146,7 +168,7 @@ class EngineKernel(IPythonKernel):
             if inspect.isawaitable(answer):
                 answer = await answer
             return answer
-        except LostBlock as raised:
+        except LostSharedBuffer as raised:
             return error_answer(raised, kind="engine")
         except SerializationError as raised:
             return error_answer(raised, kind="serialization")

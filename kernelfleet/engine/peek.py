@@ -9,10 +9,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from kernelfleet.engine.namespace import Namespace
 from kernelfleet.engine.requests import Answer, Request, error_answer
-from kernelfleet.errors import SerializationError
-from kernelfleet.wire.serialize import pack, pack_namespace, total_bytes
+from kernelfleet.engine.running.namespace import Namespace
+from kernelfleet.errors.tree import SerializationError
+from kernelfleet.wire.objects.serialize import (
+    pack,
+    pack_namespace,
+    total_bytes,
+)
 
 
 class Peeker:

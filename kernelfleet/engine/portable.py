@@ -1,6 +1,7 @@
 """What a Python kernel that is not ours runs, to answer push, pull, apply, keys, reset and map.
 
-The text of this file is sent to the kernel, once (``controller/bootstrap.py``). Its environment is
+The text of this file is sent to the kernel, once (``controller/engines/bootstrap.py``). Its
+environment is
 not ours either: kernelfleet may be missing there or be of another version, cloudpickle may be
 missing, Python may be older. So the file is written for Python 3.8 on and imports nothing but the
 standard library and IPython, and it brings what it needs along: the sources of kernelfleet's own
@@ -113,13 +114,15 @@ class FullTools:
     reason = ""
 
     def __init__(self, shell: Any) -> None:
-        self._serialize: Any = importlib.import_module("kernelfleet.wire.serialize")
-        self._pythons: Any = importlib.import_module("kernelfleet.wire.pythons")
-        tracebacks: Any = importlib.import_module("kernelfleet.engine.tracebacks")
-        namespace: Any = importlib.import_module("kernelfleet.engine.namespace")
-        arrivals: Any = importlib.import_module("kernelfleet.wire.arrivals")
-        self._imports: Any = importlib.import_module("kernelfleet.engine.imports")
-        importlib.import_module("kernelfleet.engine.mapping")  # it would be missed by the first map
+        self._serialize: Any = importlib.import_module("kernelfleet.wire.objects.serialize")
+        self._pythons: Any = importlib.import_module("kernelfleet.wire.objects.pythons")
+        tracebacks: Any = importlib.import_module("kernelfleet.engine.running.tracebacks")
+        namespace: Any = importlib.import_module("kernelfleet.engine.running.namespace")
+        arrivals: Any = importlib.import_module("kernelfleet.wire.objects.arrivals")
+        self._imports: Any = importlib.import_module("kernelfleet.engine.modules.imports")
+        importlib.import_module(
+            "kernelfleet.engine.running.batches"
+        )  # it would be missed by the first map
         self.unpack: Callable[[Sequence[Any]], Any] = self._serialize.unpack
         self.render: Callable[[Any, BaseException], list[str]] = tracebacks.render
         self.namespace = namespace.Namespace(shell)
@@ -195,7 +198,7 @@ class PlainPickler(pickle.Pickler):
 
 
 class PlainNamespace:
-    """The user's variables; as ``engine/namespace.py``, for functions that come by name only."""
+    """The user's variables; as ``engine/running/namespace.py``, for functions by name only."""
 
     def __init__(self, shell: Any) -> None:
         self._shell = shell
@@ -284,7 +287,7 @@ class Answer:
 
 
 class Server:
-    """Answers the requests of ``controller/dialects.py``."""
+    """Answers the requests of ``controller/engines/in_flight.py``."""
 
     def __init__(self, shell: Any, tools: Any) -> None:
         self._shell, self._tools = shell, tools

@@ -31,7 +31,7 @@ _MODULES = (
     "tornado.platform.asyncio",
     "tornado.queues",
     "unicodedata",
-    "kernelfleet.engine.mapping",
+    "kernelfleet.engine.running.batches",
 )
 
 for _name in _MODULES:

@@ -16,9 +16,9 @@ from typing import Any
 import zmq
 from jupyter_client.session import DELIM, Session
 
-from kernelfleet.error_text import shortened, text_of
-from kernelfleet.wire.blocks import to_frames
-from kernelfleet.wire.serialize import pack
+from kernelfleet.errors.text import shortened, text_of
+from kernelfleet.wire.objects.serialize import pack
+from kernelfleet.wire.objects.shared_memory import to_frames
 
 _FLEET = b'"fleet_'
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.error import UsageError
 
 from kernelfleet.display.tables import cut, since
-from kernelfleet.error_text import format_ids
+from kernelfleet.errors.text import format_ids
 
 if TYPE_CHECKING:
     from kernelfleet.client.client import MultiEngineClient

@@ -17,7 +17,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 from IPython.core.magic import no_var_expand
 
 if TYPE_CHECKING:
-    from kernelfleet.notebook.extension import Desk
+    from kernelfleet.notebook.extension import ShellState
 
 HIDDEN_MAGIC = "_kernelfleet_autopx"
 
@@ -29,7 +29,7 @@ _LOCAL = r"fleet|debug|(?:load_ext|reload_ext|unload_ext)\s+kernelfleet|config\s
 class AutoPx:
     """The mode while it is on."""
 
-    desk: Desk
+    desk: ShellState
     suffix: str
     run: Callable[[str], Any]
     prompts: Any = None
@@ -86,7 +86,7 @@ class AutoPx:
         return self.run(cell.removesuffix("\n"))
 
 
-def enable(desk: Desk, suffix: str, run: Callable[[str], Any]) -> None:
+def enable(desk: ShellState, suffix: str, run: Callable[[str], Any]) -> None:
     """Switch it on; ``run`` gets every cell and returns what is shown."""
     shell = desk.shell
     mode = desk.autopx = AutoPx(desk, suffix, run)
@@ -96,7 +96,7 @@ def enable(desk: Desk, suffix: str, run: Callable[[str], Any]) -> None:
         mode.prompts, shell.prompts = shell.prompts, _marked_prompts(shell, suffix)
 
 
-def disable(desk: Desk) -> None:
+def disable(desk: ShellState) -> None:
     """Switch it off."""
     mode, desk.autopx = desk.autopx, None
     assert mode is not None

@@ -17,13 +17,13 @@ from IPython.core.completer import SimpleCompletion, context_matcher
 from IPython.core.error import UsageError
 
 from kernelfleet.client.grammar import parse_targets
-from kernelfleet.errors import FleetError
+from kernelfleet.errors.tree import FleetError
 from kernelfleet.notebook import words
 from kernelfleet.notebook.options import HelpAsked, cell_options
 
 if TYPE_CHECKING:
     from kernelfleet.client.client import MultiEngineClient
-    from kernelfleet.notebook.extension import Desk
+    from kernelfleet.notebook.extension import ShellState
 
 #: How long somebody who types may be kept waiting.
 PATIENCE_SECONDS = 2.0
@@ -53,7 +53,7 @@ class Question:
         return value
 
 
-def question(desk: Desk, text: str, cursor: int) -> Question | None:
+def question(desk: ShellState, text: str, cursor: int) -> Question | None:
     """What to ask an engine for a cell with a cursor; None if it is about here."""
     found = _code_at(desk, text, cursor)
     if found is None:
@@ -71,7 +71,7 @@ def question(desk: Desk, text: str, cursor: int) -> Question | None:
     return Question(client, ids[0], code, position) if ids else None
 
 
-def _code_at(desk: Desk, text: str, cursor: int) -> tuple[str, str, str, int] | None:
+def _code_at(desk: ShellState, text: str, cursor: int) -> tuple[str, str, str, int] | None:
     """Suffix, options, code and cursor where the cursor is in code for engines."""
     suffixes = "|".join(map(re.escape, sorted(desk.suffixes, reverse=True)))
     cell = re.match(rf"\s*%%px({suffixes})(?!\w)([^\n]*)\n", text)
@@ -89,7 +89,7 @@ def _code_at(desk: Desk, text: str, cursor: int) -> tuple[str, str, str, int] | 
     return (line[1], "", code, cursor - start) if cursor >= start else None
 
 
-def _match(desk: Desk, context: Any) -> dict[str, Any]:
+def _match(desk: ShellState, context: Any) -> dict[str, Any]:
     lines = context.full_text.split("\n")
     before = lines[: context.cursor_line]
     cursor = sum(len(line) + 1 for line in before) + context.cursor_position
@@ -117,7 +117,7 @@ def _match(desk: Desk, context: Any) -> dict[str, Any]:
     return {"completions": completions, "suppress": True, "matched_fragment": fragment}
 
 
-def install(desk: Desk) -> None:
+def install(desk: ShellState) -> None:
     """Have a shell ask engines."""
 
     @context_matcher(identifier="kernelfleet", priority=1000)  # type: ignore[untyped-decorator]
@@ -131,7 +131,7 @@ def install(desk: Desk) -> None:
         kernel.do_inspect = _inspector(desk, kernel.do_inspect)
 
 
-def _inspector(desk: Desk, local: Callable[..., Any]) -> Callable[..., Any]:
+def _inspector(desk: ShellState, local: Callable[..., Any]) -> Callable[..., Any]:
     """What a frontend's tooltips call: the kernel's own, which knows names of here only."""
 
     def do_inspect(
@@ -146,7 +146,7 @@ def _inspector(desk: Desk, local: Callable[..., Any]) -> Callable[..., Any]:
     return do_inspect
 
 
-def remove(desk: Desk) -> None:
+def remove(desk: ShellState) -> None:
     """Ask engines no more."""
     matcher = getattr(desk.shell, _ATTRIBUTE)
     desk.shell.Completer.custom_matchers.remove(matcher)

@@ -1,6 +1,6 @@
 """``%load_ext kernelfleet`` and ``mec.activate()``: what kernelfleet has in each shell.
 
-A ``Desk`` per shell holds the clients that the magics serve, the fleets started here, and the
+A ``ShellState`` per shell holds the clients that the magics serve, the fleets started here, and the
 settings. It is made when the extension is loaded or a client activated, and prints nothing.
 """
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from traitlets import Bool
 from traitlets.config import Configurable
 
-from kernelfleet.client.progress import Switch
+from kernelfleet.client.results.progress import Switch
 from kernelfleet.notebook import failures, long_results
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class KernelFleet(Configurable):
         self.observe(lambda change: setattr(Switch, "live", change["new"]), "live")
 
 
-class Desk:
+class ShellState:
     """What kernelfleet has in one shell."""
 
     def __init__(self, shell: Any) -> None:
@@ -55,14 +55,14 @@ class Desk:
         self.autopx: AutoPx | None = None
 
 
-_desks: weakref.WeakKeyDictionary[Any, Desk] = weakref.WeakKeyDictionary()
+_desks: weakref.WeakKeyDictionary[Any, ShellState] = weakref.WeakKeyDictionary()
 
 
-def desk_of(shell: Any) -> Desk:
+def desk_of(shell: Any) -> ShellState:
     """The desk of a shell, with the magics registered."""
     desk = _desks.get(shell)
     if desk is None:
-        desk = _desks[shell] = Desk(shell)
+        desk = _desks[shell] = ShellState(shell)
         shell.configurables.append(desk.settings)
         failures.install(shell)
         long_results.install(shell)
@@ -74,7 +74,7 @@ def desk_of(shell: Any) -> Desk:
     return desk
 
 
-def _register(desk: Desk, suffix: str) -> None:
+def _register(desk: ShellState, suffix: str) -> None:
     from kernelfleet.notebook import magics
 
     if suffix not in desk.suffixes:

@@ -16,8 +16,9 @@ import weakref
 from collections.abc import Callable
 from typing import Any, TypeGuard
 
-from kernelfleet.error_text import format_ids, text_of, without_colours
-from kernelfleet.errors import CallTimeout, CompositeError, FleetError, error_text
+from kernelfleet.errors.composite import CompositeError
+from kernelfleet.errors.text import format_ids, text_of, without_colours
+from kernelfleet.errors.tree import CallTimeout, FleetError, error_text
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
-from kernelfleet.client import ctrl_c
 from kernelfleet.client.client import MultiEngineClient
 from kernelfleet.client.grammar import as_text, parse_targets
 from kernelfleet.client.shell import is_notebook
-from kernelfleet.errors import FleetError
+from kernelfleet.errors.tree import FleetError
 from kernelfleet.notebook.attach import choose, follow
-from kernelfleet.notebook.extension import NO_CLIENT, Desk, activate
+from kernelfleet.notebook.extension import NO_CLIENT, ShellState, activate
 from kernelfleet.notebook.options import HelpAsked, Parser, name_of_variable
 from kernelfleet.notebook.running import View
 from kernelfleet.notebook.screens import NotebookScreen, Screen, TerminalScreen
-from kernelfleet.wire.connection import DEFAULT_NAME
+from kernelfleet.session import ctrl_c
+from kernelfleet.wire.files.fleet_files import DEFAULT_NAME
 
 if TYPE_CHECKING:
     import argparse
@@ -83,7 +83,7 @@ def fleet_parser() -> Parser:
 class FleetMagic:
     """The magic of one shell."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: ShellState) -> None:
         self._desk = desk
 
     def fleet(self, line: str) -> Any:
@@ -268,6 +268,6 @@ def _say(text: str) -> None:
     print(text)  # noqa: T201 (what magics do)
 
 
-def register(desk: Desk) -> None:
+def register(desk: ShellState) -> None:
     """Give a shell ``%fleet``."""
     desk.shell.register_magic_function(FleetMagic(desk).fleet, "line", NAME)

@@ -12,11 +12,11 @@ from IPython.core.magic import no_var_expand
 
 from kernelfleet.client.grammar import as_text, parse_targets
 from kernelfleet.client.shell import is_notebook, somebody_watches
-from kernelfleet.errors import CompositeError
+from kernelfleet.errors.composite import CompositeError
 from kernelfleet.notebook import autopx, failures
 from kernelfleet.notebook.attach import line_of, running_on
 from kernelfleet.notebook.discarded import show, value_is_discarded
-from kernelfleet.notebook.extension import NO_CLIENT, Desk
+from kernelfleet.notebook.extension import NO_CLIENT, ShellState
 from kernelfleet.notebook.options import (
     CellOptions,
     HelpAsked,
@@ -30,7 +30,7 @@ from kernelfleet.results import ResultList
 
 if TYPE_CHECKING:
     from kernelfleet.client.client import MultiEngineClient
-    from kernelfleet.client.pending import PendingResult
+    from kernelfleet.client.results.pending import PendingResult
 
 #: The magics that there are once per suffix, and their kinds.
 NAMES = {
@@ -46,7 +46,7 @@ def say(text: str) -> None:
 class ParallelMagics:
     """The magics of one suffix; each serves the client that was activated with it."""
 
-    def __init__(self, desk: Desk, suffix: str) -> None:
+    def __init__(self, desk: ShellState, suffix: str) -> None:
         self._desk, self._suffix = desk, suffix
 
     @property
@@ -307,7 +307,7 @@ class ParallelMagics:
         return None
 
 
-def register(desk: Desk, suffix: str) -> None:
+def register(desk: ShellState, suffix: str) -> None:
     """Give a shell the magics of a suffix."""
     magics = ParallelMagics(desk, suffix)
     for name, kind in NAMES.items():

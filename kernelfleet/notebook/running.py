@@ -21,19 +21,24 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from kernelfleet.client import ctrl_c
 from kernelfleet.client.code import label
-from kernelfleet.client.progress import bar_line, laggards, summary, waiting_behind
+from kernelfleet.client.results.progress import (
+    bar_line,
+    laggards,
+    summary,
+    waiting_behind,
+)
 from kernelfleet.client.shell import is_notebook
 from kernelfleet.display import layout
 from kernelfleet.display.tables import duration
 from kernelfleet.display.transcript import Line, Transcript
 from kernelfleet.notebook.screens import NoScreen, NotebookScreen, Screen, TerminalScreen
+from kernelfleet.session import ctrl_c
 
 if TYPE_CHECKING:
     from kernelfleet.client.base import BaseClient, Begin
     from kernelfleet.client.client import MultiEngineClient
-    from kernelfleet.client.pending import PendingResult
+    from kernelfleet.client.results.pending import PendingResult
 
 JsonDict = dict[str, Any]
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from kernelfleet.notebook.fleet_magic import VERBS, fleet_parser
 from kernelfleet.notebook.options import Parser, cell_parser
-from kernelfleet.wire import connection
+from kernelfleet.wire.files import fleet_files
 
 if TYPE_CHECKING:
-    from kernelfleet.notebook.extension import Desk
+    from kernelfleet.notebook.extension import ShellState
 
 
-def complete(desk: Desk, before: str) -> tuple[str, list[str]] | None:
+def complete(desk: ShellState, before: str) -> tuple[str, list[str]] | None:
     """What may stand in the place of the last word before the cursor.
 
     Args:
@@ -50,7 +50,7 @@ def complete(desk: Desk, before: str) -> tuple[str, list[str]] | None:
     return begun, [word for word in offered if word.startswith(begun)]
 
 
-def _of_cell(desk: Desk, words: list[str], begun: str) -> tuple[list[str], str]:
+def _of_cell(desk: ShellState, words: list[str], begun: str) -> tuple[list[str], str]:
     """Options of ``%%px``, or the value of the option before."""
     option, equals, value = begun.partition("=")
     if equals:
@@ -65,7 +65,7 @@ def _of_cell(desk: Desk, words: list[str], begun: str) -> tuple[list[str], str]:
     return parser.choices_of(option) or _unused(parser, words), begun
 
 
-def _of_fleet(desk: Desk, words: list[str], begun: str) -> Iterable[str]:
+def _of_fleet(desk: ShellState, words: list[str], begun: str) -> Iterable[str]:
     if not words:
         return ["--help"] if begun.startswith("-") else list(VERBS)
     verb = words[0]
@@ -74,7 +74,7 @@ def _of_fleet(desk: Desk, words: list[str], begun: str) -> Iterable[str]:
     if begun.startswith("-"):
         return _unused(fleet_parser().of_verb(verb), words)
     if verb == "connect":
-        return [fleet.name for fleet in connection.find_fleets()]
+        return [fleet.name for fleet in fleet_files.find_fleets()]
     if verb == "attach":
         client = desk.clients.get("")
         engines = [] if client is None else client.engines()
@@ -86,12 +86,12 @@ def _unused(parser: Parser, words: list[str]) -> list[str]:
     return [option for option in parser.option_words() if option not in words]
 
 
-def _names_there(desk: Desk, suffix: str) -> list[str]:
+def _names_there(desk: ShellState, suffix: str) -> list[str]:
     client = desk.clients.get(suffix)
     return [] if client is None else client._ipython_key_completions_()
 
 
-def _names_here(desk: Desk) -> list[str]:
+def _names_here(desk: ShellState) -> list[str]:
     hidden = desk.shell.user_ns_hidden
     return sorted(
         name

@@ -5,12 +5,10 @@ by the process it runs in: an engine registers with ``functions`` what makes it 
 
 Where things are::
 
-    between client and controller   handshake  versions  codec  parts  lanes  sequence
-    a fleet's files                 connection  private
-    between controller and kernel   jupyter  marks
-    how a Python is started         safe_start
-    objects as bytes                serialize  packable  blocks  outputs
-    functions and classes           functions  references  arrivals  cloudpickling
-    what makes them right there     sources  recursion  pythons  loads  culprits
-    below                           pump  platforms
+    between client and controller   handshake  versions  codec  chunks  lanes  sequence
+    between controller and kernel   jupyter  json_safe  outputs
+    the files of a fleet            files
+    the user's objects as bytes     objects
+    processes                       process_tags  safe_start  platforms
+    below                           pump
 """

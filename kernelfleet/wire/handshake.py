@@ -35,21 +35,21 @@ PLAIN_USERNAME = b"kernelfleet"
 MAX_NAME_CHARACTERS = 100
 
 
-class LineCodecs(NamedTuple):
+class ConnectionCodecs(NamedTuple):
     """The codecs of one line, by direction."""
 
     to_controller: Codec
     to_client: Codec
 
 
-def line_codecs(key: bytes, client: str, nonce: str, challenge: str) -> LineCodecs:
+def line_codecs(key: bytes, client: str, nonce: str, challenge: str) -> ConnectionCodecs:
     """The codecs of the line that this hello and this challenge have opened."""
 
     def derived(direction: str) -> Codec:
         context = json.dumps(["kernelfleet line", direction, client, nonce, challenge])
         return Codec(hmac.digest(key, context.encode(), hashlib.sha256))
 
-    return LineCodecs(derived("to controller"), derived("to client"))
+    return ConnectionCodecs(derived("to controller"), derived("to client"))
 
 
 def plain_password(key: bytes) -> str:

@@ -16,8 +16,8 @@ from typing import Any
 
 from jupyter_client.session import DELIM, Session
 
+from kernelfleet.wire.json_safe import MAX_DEPTH, nested_too_deep
 from kernelfleet.wire.outputs import OWN_FRAME_BYTES, as_bytes
-from kernelfleet.wire.packable import MAX_DEPTH, nested_too_deep
 
 JsonDict = dict[str, Any]
 

@@ -16,7 +16,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from kernelfleet.wire.packable import nested_too_deep
+from kernelfleet.wire.json_safe import nested_too_deep
 
 JsonDict = dict[str, Any]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kernelfleet.cli.app import main
-from kernelfleet.wire.connection import FleetDir, FleetFile
+from kernelfleet.wire.files.fleet_files import FleetDirectory, FleetFile
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,7 @@ def running() -> Iterator[Callable[..., FleetFile]]:
     directories = []
 
     def run(name: str = "default", **facts: object) -> FleetFile:
-        directory = FleetDir(name)
+        directory = FleetDirectory(name)
         directories.append(directory)
         file = FleetFile(
             name=name, pid=os.getpid(), host="here", started=time.time() - 65, key="a secret"

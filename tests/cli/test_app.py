@@ -15,7 +15,7 @@ import pytest
 import kernelfleet
 from kernelfleet.cli import app, application
 from kernelfleet.cli.base import COMMANDS, Command
-from kernelfleet.wire.connection import FleetFile, make_log_dir
+from kernelfleet.wire.files.fleet_files import FleetFile, make_log_dir
 
 CLI = Callable[..., tuple[int, str, str]]
 
@@ -66,7 +66,7 @@ def test_an_error_is_one_line_unless_debug_is_asked_for(
     def fail(_: Command) -> int:
         raise kernelfleet.StartError("no engine came up; see the log")
 
-    monkeypatch.setattr("kernelfleet.cli.status.ListFleets.work", fail)
+    monkeypatch.setattr("kernelfleet.cli.commands.status.ListFleets.work", fail)
     assert cli("list") == (1, "", "kernelfleet: no engine came up; see the log\n")
     with pytest.raises(kernelfleet.StartError):
         cli("list", "--debug")
@@ -76,7 +76,7 @@ def test_ctrl_c_is_no_traceback(cli: CLI, monkeypatch: pytest.MonkeyPatch) -> No
     def interrupt(_: Command) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("kernelfleet.cli.status.ListFleets.work", interrupt)
+    monkeypatch.setattr("kernelfleet.cli.commands.status.ListFleets.work", interrupt)
     assert cli("list") == (130, "", "")
 
 

@@ -141,7 +141,7 @@ def test_a_configuration_file_is_not_overwritten_where_nobody_can_answer(
 
 
 def test_importing_a_command_does_not_import_what_its_help_can_do_without() -> None:
-    code = "import sys, kernelfleet.cli.app, kernelfleet.cli.start; print(*sys.modules)"
+    code = "import sys, kernelfleet.cli.app, kernelfleet.cli.commands.start; print(*sys.modules)"
     command = [sys.executable, "-c", code]
     run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert {"zmq", "IPython", "jupyter_client", "rich", "psutil", "argcomplete"}.isdisjoint(

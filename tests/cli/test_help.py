@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 
 from kernelfleet.cli.base import Command
+from kernelfleet.cli.commands.logs import Logs
+from kernelfleet.cli.commands.run import Run
+from kernelfleet.cli.commands.start import Start
 from kernelfleet.cli.help import help_lines
-from kernelfleet.cli.logs import Logs
-from kernelfleet.cli.run import Run
-from kernelfleet.cli.start import Start
 
 
 def test_an_option_that_takes_one_of_a_few_words_lists_them() -> None:

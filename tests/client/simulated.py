@@ -10,11 +10,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from kernelfleet.client.batches import Item, Outcome
-from kernelfleet.client.connection import Connection, Roster
-from kernelfleet.client.dispatch import Dispatcher
-from kernelfleet.client.replies import Reply
-from kernelfleet.wire.serialize import pack, pack_nested, unpack
+from kernelfleet.client.controller_proxy import ControllerProxy, KnownEngines
+from kernelfleet.client.mapping.batches import Item, Outcome
+from kernelfleet.client.mapping.dispatch import Dispatcher
+from kernelfleet.client.results.replies import Reply
+from kernelfleet.wire.objects.serialize import pack, pack_nested, unpack
 
 JsonDict = dict[str, Any]
 
@@ -54,14 +54,14 @@ class SimulatedFleet:
     refusal: JsonDict | None = None
 
     def __post_init__(self) -> None:
-        self.roster = Roster(list(range(self.n)), {}, self.n)
+        self.roster = KnownEngines(list(range(self.n)), {}, self.n)
         self.queues = {engine: [] for engine in range(self.n)}
         self._ids = iter(range(10**9))
         self._functions: set[tuple[int, str]] = set()
 
     @property
-    def connection(self) -> Connection:
-        return cast(Connection, self)
+    def connection(self) -> ControllerProxy:
+        return cast(ControllerProxy, self)
 
     def when_changed(self, _: Callable[[], None]) -> Callable[[], None]:
         return lambda: None

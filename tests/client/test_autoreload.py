@@ -12,8 +12,8 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from kernelfleet.client import autoreload
-from kernelfleet.wire import loads
-from kernelfleet.wire.loads import Loads
+from kernelfleet.wire.objects import loads
+from kernelfleet.wire.objects.loads import Loads
 
 MODULE = "IPython.extensions.deduperreload.deduperreload"
 

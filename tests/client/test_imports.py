@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from kernelfleet.client import imports
-from kernelfleet.wire.loads import OWN_FOLDERS, Loads, digest
+from kernelfleet.wire.objects.loads import OWN_FOLDERS, Loads, digest
 
 
 @pytest.fixture

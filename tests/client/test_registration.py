@@ -8,16 +8,16 @@ from typing import cast
 
 import pytest
 
-from kernelfleet.client.connection import Connection, Roster
+from kernelfleet.client.controller_proxy import ControllerProxy, KnownEngines
 from kernelfleet.client.registration import wait_for_engines
 from kernelfleet.errors import CallTimeout, ControllerUnreachable
 
 
-class Line:
+class Connection:
     """A connection whose engines come and whose controller goes as a test says."""
 
     def __init__(self) -> None:
-        self.roster, self.is_open = Roster(), True
+        self.roster, self.is_open = KnownEngines(), True
         self.listeners: list[Callable[[], None]] = []
         self.waits = threading.Event()
 
@@ -32,14 +32,14 @@ class Line:
 
     def change(self, ids: list[int], *, is_open: bool = True) -> None:
         assert self.waits.wait(10)
-        self.roster, self.is_open = Roster(ids), is_open
+        self.roster, self.is_open = KnownEngines(ids), is_open
         for listener in self.listeners:
             listener()
 
 
 def test_it_returns_when_the_last_of_them_comes() -> None:
-    line = Line()
-    waiting = threading.Thread(target=wait_for_engines, args=(cast(Connection, line), 2, None))
+    line = Connection()
+    waiting = threading.Thread(target=wait_for_engines, args=(cast(ControllerProxy, line), 2, None))
     waiting.start()
     line.change([0])
     assert waiting.is_alive()
@@ -50,18 +50,18 @@ def test_it_returns_when_the_last_of_them_comes() -> None:
 
 
 def test_a_fleet_that_goes_is_told_at_once() -> None:
-    line = Line()
+    line = Connection()
     timer = threading.Timer(0, line.change, [[0]], {"is_open": False})
     timer.start()
     with pytest.raises(ControllerUnreachable, match="it went"):
-        wait_for_engines(cast(Connection, line), 2, None)
+        wait_for_engines(cast(ControllerProxy, line), 2, None)
     timer.join()
     assert line.listeners == []
 
 
 def test_too_few_in_time_are_counted() -> None:
-    line = Line()
-    line.roster = Roster([3])
+    line = Connection()
+    line.roster = KnownEngines([3])
     with pytest.raises(CallTimeout, match=r"1 of 2 engines are there after 0\.01 s"):
-        wait_for_engines(cast(Connection, line), 2, 0.01)
-    wait_for_engines(cast(Connection, line), 1, -1)
+        wait_for_engines(cast(ControllerProxy, line), 2, 0.01)
+    wait_for_engines(cast(ControllerProxy, line), 1, -1)

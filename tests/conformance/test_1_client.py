@@ -26,7 +26,11 @@ from kernelfleet import (
     SerializationError,
     client,
 )
-from kernelfleet.wire.connection import FleetFile, fleets_dir, read
+from kernelfleet.wire.files.fleet_files import (
+    FleetFile,
+    fleets_dir,
+    read,
+)
 from tests.fleets import NAME, eventually
 from tests.gate import Gate
 from tests.promises import promise
@@ -69,7 +73,7 @@ def test_several_fleets_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     def several() -> list[FleetFile]:
         return [FleetFile(name, 1, "here", 0.0, "key", ipc="ipc://x") for name in ("one", "two")]
 
-    monkeypatch.setattr("kernelfleet.wire.connection.find_fleets", several)
+    monkeypatch.setattr("kernelfleet.wire.files.fleet_files.find_fleets", several)
     with pytest.raises(FleetNotFound, match="'one', 'two'"):
         MultiEngineClient()
 

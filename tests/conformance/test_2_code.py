@@ -21,7 +21,7 @@ from kernelfleet import (
     RemoteError,
     ResultList,
 )
-from kernelfleet.error_text import without_colours
+from kernelfleet.errors.text import without_colours
 from kernelfleet.results import ExecutionResult
 from tests.conformance.expect import failing
 from tests.gate import Gate

@@ -23,7 +23,7 @@ from kernelfleet import (
     UnsupportedOperation,
     this_engine,
 )
-from kernelfleet.error_text import without_colours
+from kernelfleet.errors.text import without_colours
 from tests.conformance.expect import failing
 from tests.fleets import eventually
 from tests.gate import Gate

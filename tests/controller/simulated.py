@@ -1,7 +1,8 @@
 """A controller with its door and its engines in one process, without sockets and processes.
 
 Everything between the sockets is real: ``Server``, ``Controller``, ``Engine``, the queues, both
-dialects, and what ``Links`` makes of frames. Simulated are the two ends: what clients send, and
+dialects, and what ``KernelChannels`` makes of frames. Simulated are the two ends: what clients
+send, and
 how kernels answer.
 """
 
@@ -18,17 +19,17 @@ from typing import Any
 import zmq
 
 from kernelfleet.controller.controller import Controller
-from kernelfleet.controller.dialects import Run
-from kernelfleet.controller.engine import Engine
+from kernelfleet.controller.door.server import Server
+from kernelfleet.controller.engines.channels import KernelChannels
+from kernelfleet.controller.engines.engine import Engine
+from kernelfleet.controller.engines.in_flight import InFlight
+from kernelfleet.controller.lifecycle.registry import EngineRegistry
 from kernelfleet.controller.limits import Limits
-from kernelfleet.controller.links import Links
-from kernelfleet.controller.roster import Roster
-from kernelfleet.controller.server import Server
+from kernelfleet.wire.chunks import IPC_FRAME_BYTES, Incoming
 from kernelfleet.wire.codec import BadMessage, Codec
-from kernelfleet.wire.connection import FleetFile
+from kernelfleet.wire.files.fleet_files import FleetFile
 from kernelfleet.wire.handshake import line_codecs
 from kernelfleet.wire.jupyter import make_session
-from kernelfleet.wire.parts import IPC_FRAME_BYTES, Incoming
 from kernelfleet.wire.versions import PROTOCOL_VERSION
 
 KEY = "ab" * 32
@@ -38,7 +39,7 @@ JsonDict = dict[str, Any]
 Tamper = Callable[[str, list[bytes]], list[tuple[str, list[bytes]]]]
 
 
-class SimulatedLinks(Links):
+class SimulatedLinks(KernelChannels):
     """Kernels that answer at once, or when they are released; ``tamper`` changes what they say."""
 
     def __init__(self, session: Any, on_message: Any, log: logging.Logger) -> None:
@@ -110,7 +111,7 @@ class SimulatedLinks(Links):
         return [*published, (channel, said(kind.replace("_request", "_reply"), reply, identity))]
 
 
-class SimulatedRoster(Roster):
+class SimulatedRoster(EngineRegistry):
     """Five engines: ours, ours that waits for ``release``, a dead one, plain Python, and bash."""
 
     def __init__(self, controller: Controller, log: logging.Logger) -> None:
@@ -138,7 +139,7 @@ class SimulatedRoster(Roster):
         engine.ready()
         self.engines[engine_id], self.links[engine_id] = engine, links
 
-    async def interrupt(self, engine: Engine, run: Run | None) -> None:
+    async def interrupt(self, engine: Engine, run: InFlight | None) -> None:
         del run
         self.links[engine.id].release()
 

@@ -10,7 +10,7 @@ import zmq
 from kernelfleet.wire.codec import Codec
 from kernelfleet.wire.handshake import (
     PLAIN_USERNAME,
-    LineCodecs,
+    ConnectionCodecs,
     line_codecs,
     new_nonce,
     plain_password,
@@ -34,7 +34,7 @@ class Talk:
         self.client_id, self.nonce = client_id, new_nonce()
         self.key, self._fleet = key, Codec(key)
         #: The keys of the line, once it has them.
-        self.codecs: LineCodecs | None = None
+        self.codecs: ConnectionCodecs | None = None
         #: Everything that was sent, as it went out.
         self.spoken: list[list[Any]] = []
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from kernelfleet.controller import dialects
-from kernelfleet.controller import engine as engine_module
+from kernelfleet.controller.engines import engine as engine_module
+from kernelfleet.controller.engines import in_flight
 from kernelfleet.controller.requests import MAX_ABORTED
 from tests.controller.simulated import Fleet, SimulatedClient, Tamper
 from tests.fleets import until
@@ -148,7 +148,7 @@ def test_output_that_was_announced_and_never_comes_is_not_waited_for_for_ever(
 def test_a_request_that_cannot_be_packed_fails_and_the_next_one_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    pack = dialects.encode_native
+    pack = in_flight.encode_native
 
     def refuse(session: Any, request: Any, **options: Any) -> Any:
         if request.content["code"] == "bad":

@@ -23,9 +23,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kernelfleet.wire.blocks import Block, available
 from kernelfleet.wire.codec import BadMessage, Codec
 from kernelfleet.wire.handshake import line_codecs
+from kernelfleet.wire.objects.shared_memory import SharedBuffer, available
 from kernelfleet.wire.versions import PROTOCOL_VERSION
 from tests.controller.fuzzing import any_json, any_message, changed, spoilt
 from tests.controller.simulated import KEY, Fleet, SimulatedClient
@@ -54,7 +54,7 @@ class Fuzzed:
         self._kept: list[Any] = []
         self.tickets = [b"no ticket"]
         if available():
-            self._kept = [Block.write(bytes(2560)), Block.write(b"")]
+            self._kept = [SharedBuffer.write(bytes(2560)), SharedBuffer.write(b"")]
             self.tickets = [block.ticket for block in self._kept]
         fifo = self._folder / "fifo"
         if not fifo.exists():

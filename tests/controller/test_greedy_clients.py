@@ -11,10 +11,10 @@ from typing import Any
 
 import zmq
 
+from kernelfleet.controller.door.server import MAX_REFUSALS, Server
 from kernelfleet.controller.limits import Limits
-from kernelfleet.controller.server import MAX_REFUSALS, Server
-from kernelfleet.wire.connection import FleetFile
-from kernelfleet.wire.parts import IPC_FRAME_BYTES, Outgoing
+from kernelfleet.wire.chunks import IPC_FRAME_BYTES, Outgoing
+from kernelfleet.wire.files.fleet_files import FleetFile
 from tests.controller.simulated import KEY, Fleet, SimulatedClient
 from tests.controller.talk import Talk
 from tests.fleets import until

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from kernelfleet.controller.history import Command, Commands, Results, size_of
+from kernelfleet.controller.history import Command, CommandHistory, ResultStore, size_of
 
 
 def test_commands_are_found_by_number_and_the_latest_is_the_one_that_ended_last() -> None:
-    commands = Commands()
+    commands = CommandHistory()
     commands.put(2, Command({"code": "b"}))
     commands.put(1, Command({"code": "a"}, [b"frame"]))
     assert commands.get(None) == Command({"code": "a"}, [b"frame"])
@@ -19,14 +19,14 @@ def test_commands_are_found_by_number_and_the_latest_is_the_one_that_ended_last(
 
 
 def test_the_oldest_commands_go_and_their_number_says_so() -> None:
-    commands = Commands(max_count=2)
+    commands = CommandHistory(max_count=2)
     for number in (1, 2, 3):
         commands.put(number, Command({}))
     with pytest.raises(LookupError, match="command 1 has been dropped"):
         commands.get(1)
     with pytest.raises(LookupError, match="no finished command 4"):
         commands.get(4)
-    commands = Commands(max_bytes=500)
+    commands = CommandHistory(max_bytes=500)
     for number in (1, 2):
         commands.put(number, Command({"code": "x" * 400}))
     with pytest.raises(LookupError, match="dropped"):
@@ -35,7 +35,7 @@ def test_the_oldest_commands_go_and_their_number_says_so() -> None:
 
 
 def test_what_a_client_holds_is_not_dropped() -> None:
-    results = Results(max_count=2)
+    results = ResultStore(max_count=2)
     results.hold("held", "client")
     for name in ("held", "a", "b", "c"):
         results.put(name, {}, [], 0)
@@ -47,7 +47,7 @@ def test_what_a_client_holds_is_not_dropped() -> None:
 
 
 def test_a_result_held_twice_is_released_twice() -> None:
-    results = Results(max_count=0)
+    results = ResultStore(max_count=0)
     results.hold("r", "one")
     results.hold("r", "one")
     results.hold("r", "two")
@@ -62,7 +62,7 @@ def test_a_result_held_twice_is_released_twice() -> None:
 
 
 def test_a_result_let_go_before_it_is_there_is_not_held() -> None:
-    results = Results(max_count=0)
+    results = ResultStore(max_count=0)
     results.hold("r", "client")
     results.release("r", "client")
     results.put("r", {}, [], 0)
@@ -70,7 +70,7 @@ def test_a_result_let_go_before_it_is_there_is_not_held() -> None:
 
 
 def test_a_client_that_is_gone_holds_nothing() -> None:
-    results = Results(max_bytes=1000)
+    results = ResultStore(max_bytes=1000)
     for name in ("a", "b"):
         results.hold(name, "client")
         results.put(name, {}, [b"x" * 900], 900)
@@ -87,7 +87,7 @@ def test_sizes_count_what_is_inside() -> None:
 
 @pytest.mark.parametrize("where", ["buffers", "outputs"])
 def test_the_exceptions_and_outputs_of_commands_count_as_well(where: str) -> None:
-    commands = Commands(max_bytes=2000)
+    commands = CommandHistory(max_bytes=2000)
     for number in (1, 2):
         commands.put(number, Command({}, **{where: [b"x" * 1500]}))
     with pytest.raises(LookupError, match="dropped"):
@@ -96,7 +96,7 @@ def test_the_exceptions_and_outputs_of_commands_count_as_well(where: str) -> Non
 
 
 def test_asking_for_one_result_for_ever_costs_nothing() -> None:
-    results = Results(max_count=3)
+    results = ResultStore(max_count=3)
     for name in ("a", "b", "held"):
         results.put(name, {}, [], 0)
     results.hold("held", "client")

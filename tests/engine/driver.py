@@ -19,7 +19,7 @@ from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.session import Session
 
 from kernelfleet.provisioners.forkserver import ForkServer
-from kernelfleet.wire.serialize import pack, unpack
+from kernelfleet.wire.objects.serialize import pack, unpack
 from tests.engine.forked import Forked, fork
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,7 +10,13 @@ import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.session import Session
 
-from kernelfleet.wire.blocks import Block, LostBlock, Probe, available, from_frames
+from kernelfleet.wire.objects.shared_memory import (
+    LostSharedBuffer,
+    Probe,
+    SharedBuffer,
+    available,
+    from_frames,
+)
 from tests.engine.driver import Engine
 from tests.fleets import eventually
 
@@ -155,7 +161,7 @@ def test_setup_tells_about_the_process(start_engine: Any) -> None:
 def is_lost(frames: list[Any]) -> bool:
     try:
         from_frames(frames)
-    except LostBlock:
+    except LostSharedBuffer:
         return True
     return False
 
@@ -172,7 +178,7 @@ def test_a_block_stays_until_word_comes_that_this_one_was_taken(start_engine: An
     engine.send("fleet_taken_request", late, socket=engine.control)
     engine.ask_control("fleet_identity_request", identity)  # by now it has been heard
     (block,) = from_frames(second["buffers"])
-    assert isinstance(block, Block)
+    assert isinstance(block, SharedBuffer)
     assert is_lost(first["buffers"])
     taken = {"of": second["parent_header"]["msg_id"]}
     engine.send("fleet_taken_request", taken, socket=engine.control)

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from kernelfleet.wire.serialize import unpack
+from kernelfleet.wire.objects.serialize import unpack
 from tests.engine.driver import Engine
 from tests.gate import Gate
 

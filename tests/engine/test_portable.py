@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from kernelfleet.controller.bootstrap import _texts, bootstrap_request
+from kernelfleet.controller.engines.bootstrap import (
+    _texts,
+    bootstrap_request,
+)
 from kernelfleet.engine import portable
 
 SOURCE = Path(portable.__file__).read_text()
@@ -35,7 +38,10 @@ def test_it_imports_the_standard_library_and_ipython_only() -> None:
 
 def python(code: str) -> str:
     """What an interpreter prints that has neither kernelfleet nor cloudpickle."""
-    texts = {**_texts("kernelfleet", (".", "wire", "engine")), **_texts("cloudpickle", (".",))}
+    texts = {
+        **_texts("kernelfleet", _ROOMS),
+        **_texts("cloudpickle", (".",)),
+    }
     head = """
 import json, sys, types
 class Hidden:
@@ -58,12 +64,12 @@ sources = {n: (p.endswith("__init__.py"), "/<kernelfleet>/" + p, t) for n, (p, t
 def test_what_is_lacking_is_provided_with_its_lines_for_tracebacks() -> None:
     out = python("""
 portable.provide("1", sources)
-import inspect, kernelfleet.wire.serialize as s, cloudpickle
+import inspect, kernelfleet.wire.objects.serialize as s, cloudpickle
 print(s.unpack(s.pack({"f": lambda: 42}))["f"](), s.__file__)
 print(inspect.getsource(s.unpack).splitlines()[0])
 """)
     assert out.splitlines() == [
-        "42 /<kernelfleet>/wire/serialize.py",
+        "42 /<kernelfleet>/wire/objects/serialize.py",
         "def unpack(frames: Sequence[Any]) -> Any:",
     ]
 
@@ -71,7 +77,7 @@ print(inspect.getsource(s.unpack).splitlines()[0])
 def test_what_is_provided_can_be_taken_back() -> None:
     out = python("""
 portable.provide("1", sources)
-import kernelfleet.wire.serialize
+import kernelfleet.wire.objects.serialize
 portable.take_back()
 try:
     import kernelfleet
@@ -118,9 +124,9 @@ def test_the_bootstrap_request_holds_all_that_a_map_needs_and_is_bounded() -> No
     request = bootstrap_request(3, 4)
     assert request["silent"]
     assert len(request["code"]) < 250_000
-    texts = _texts("kernelfleet", (".", "wire", "engine"))
-    assert {"kernelfleet", "kernelfleet.errors", "kernelfleet.wire.serialize",
-            "kernelfleet.engine.mapping"} <= texts.keys()  # fmt: skip
+    texts = _texts("kernelfleet", _ROOMS)
+    assert {"kernelfleet", "kernelfleet.errors", "kernelfleet.wire.objects.serialize",
+            "kernelfleet.engine.running.batches"} <= texts.keys()  # fmt: skip
     assert texts["kernelfleet.wire"][0] == "wire/__init__.py"
 
 
@@ -128,7 +134,7 @@ def test_the_bootstrap_request_holds_all_that_a_map_needs_and_is_bounded() -> No
 def test_the_sources_of_other_packages_are_read_not_imported(package: str) -> None:
     code = f"""
 import sys
-from kernelfleet.controller.bootstrap import _texts
+from kernelfleet.controller.engines.bootstrap import _texts
 print(len(_texts({package!r}, ('.',))), {package!r} in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -7,7 +7,7 @@ import zmq
 from jupyter_client.session import Session
 
 from kernelfleet.engine.requests import error_answer, parse
-from kernelfleet.wire.serialize import unpack
+from kernelfleet.wire.objects.serialize import unpack
 
 
 def frames_of(session: Session, msg_type: str, buffers: tuple[bytes, ...] = ()) -> list[Any]:

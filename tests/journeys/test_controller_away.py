@@ -17,8 +17,8 @@ import psutil
 import pytest
 
 from kernelfleet import MultiEngineClient
-from kernelfleet.client.transport import SocketTransport
 from kernelfleet.errors import ControllerUnreachable
+from kernelfleet.session.transport import SocketTransport
 from tests.fleets import eventually
 from tests.gate import Gate
 from tests.journeys.daemons import OwnFleet
@@ -31,7 +31,7 @@ COUNT = "x += 1"
 
 #: A daemon that forgets a client that is silent for a second.
 IMPATIENT = """
-from kernelfleet.controller import server
+from kernelfleet.controller.door import server
 server.CHECK_SECONDS, server.CLIENT_TIMEOUT = 0.2, 1.0
 """
 

@@ -21,8 +21,8 @@ from kernelfleet import (
     UnsupportedOperation,
     __version__,
 )
-from kernelfleet.wire import pythons
-from kernelfleet.wire.serialize import pack
+from kernelfleet.wire.objects import pythons
+from kernelfleet.wire.objects.serialize import pack
 from tests.conformance.expect import failing
 from tests.journeys.environments import (
     claiming,

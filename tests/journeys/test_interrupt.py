@@ -14,7 +14,7 @@ from collections.abc import Callable
 import pytest
 
 from kernelfleet import MultiEngineClient
-from kernelfleet.client.pending import PendingResult
+from kernelfleet.client.results.pending import PendingResult
 from kernelfleet.errors import CompositeError, QueueCleared, RemoteError
 from tests.fleets import eventually
 from tests.journeys.daemons import OwnFleet

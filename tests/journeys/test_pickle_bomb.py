@@ -29,8 +29,9 @@ from dataclasses import asdict
 from kernelfleet.controller.daemon import DaemonOptions, run_daemon
 options = DaemonOptions(**json.loads(sys.argv[1]))
 run_daemon(options, lambda fleet: print(json.dumps(asdict(fleet)), flush=True))
-loaded = {"cloudpickle", "dill", "numpy", "kernelfleet.wire.serialize", "kernelfleet.composite",
-          "kernelfleet.exception_pickling", "kernelfleet.client"} & set(sys.modules)
+loaded = {"cloudpickle", "dill", "numpy", "kernelfleet.wire.objects.serialize",
+          "kernelfleet.errors.composite",
+          "kernelfleet.wire.objects.exceptions", "kernelfleet.client"} & set(sys.modules)
 with open(os.environ["BOMBS"] + "/controller-loaded", "w") as file:
     file.write(" ".join(sorted(loaded)))
 """

@@ -44,7 +44,7 @@ def run_block(block: str, namespace: dict[str, Any]) -> None:
 
 
 def test_every_option_that_it_names_exists() -> None:
-    from kernelfleet.cli.start import Start
+    from kernelfleet.cli.commands.start import Start
 
     options = {*Start.aliases, *Start.flags}
     for option in ("name", "port", "no-tcp", "kernel", "daemonize"):

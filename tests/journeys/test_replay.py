@@ -13,8 +13,8 @@ import pytest
 import zmq
 
 from kernelfleet import MultiEngineClient
-from kernelfleet.client.line import Line
-from kernelfleet.wire import connection
+from kernelfleet.session.connection import Connection
+from kernelfleet.wire.files import fleet_files
 from tests.fleets import NAME, SharedFleets, make_ready
 from tests.journeys.proxies import Proxy
 from tests.journeys.raw import show_password
@@ -32,13 +32,13 @@ def victim(fleets: SharedFleets) -> Iterator[MultiEngineClient]:
 def captured(monkeypatch: pytest.MonkeyPatch) -> list[list[Any]]:
     """The frames that clients of this process send from now on."""
     frames: list[list[Any]] = []
-    send = Line.send
+    send = Connection.send
 
-    def record(line: Line, head: dict[str, Any], data: list[Any]) -> None:
+    def record(line: Connection, head: dict[str, Any], data: list[Any]) -> None:
         frames.append(line._outgoing.encode(head, data))
         send(line, head, data)
 
-    monkeypatch.setattr(Line, "send", record)
+    monkeypatch.setattr(Connection, "send", record)
     return frames
 
 
@@ -54,7 +54,7 @@ def test_captured_messages_run_nothing_on_the_unix_socket(
     assert any(b"x += 1" in head for head in types)
     if left:
         client.close()
-    file = connection.read(NAME)
+    file = fleet_files.read(NAME)
     url = file.ipc
     assert url is not None
     context: zmq.Context[Any] = zmq.Context()
@@ -100,7 +100,7 @@ def tcp_file(fleets: SharedFleets, tmp_path: Path) -> Callable[[str], Path]:
     def tcp_file(url: str) -> Path:
 
         path = tmp_path / "fleet.json"
-        path.write_text(json.dumps({**asdict(connection.read(NAME)), "ipc": None, "tcp": url}))
+        path.write_text(json.dumps({**asdict(fleet_files.read(NAME)), "ipc": None, "tcp": url}))
         return path
 
     return tcp_file

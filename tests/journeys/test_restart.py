@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from kernelfleet import MultiEngineClient
-from kernelfleet.controller import roster
+from kernelfleet.controller.lifecycle import registry
 from kernelfleet.errors import CompositeError, EngineDied, InvalidEngineID, StartError
 from tests.conftest import HOME
 from tests.fleets import eventually
@@ -157,7 +157,7 @@ def test_an_on_start_code_that_fails_at_a_restart_leaves_the_engine_dead_and_no_
     size = count_processes()
     switch.touch()
     with monkeypatch.context() as patient:
-        patient.setattr(roster, "START_TIMEOUT", 2.0 if "while" in misbehave else 60.0)
+        patient.setattr(registry, "START_TIMEOUT", 2.0 if "while" in misbehave else 60.0)
         with pytest.raises(StartError, match=told):
             mec.restart(1, timeout=30)
     assert mec.get_ids() == [0]

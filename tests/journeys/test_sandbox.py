@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from kernelfleet.controller.processes import has_ended
+from kernelfleet.controller.processes.local import has_ended
 from tests.fleets import eventually
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="made of Linux's own means")

@@ -89,7 +89,7 @@ def test_the_search_finds_the_markers_on_a_connection_without_encryption(
     monkeypatch.setattr(OwnFleet, "daemon", _PLAIN + OwnFleet.daemon)
     fleet = OwnFleet("tcp", n=2)
     monkeypatch.setenv("KERNELFLEET_SHARED_MEMORY", "0")
-    monkeypatch.setattr("kernelfleet.client.line._encrypts", lambda _: False)
+    monkeypatch.setattr("kernelfleet.session.connection._encrypts", lambda _: False)
     network = Network(fleet, tmp_path, record=True)
     try:
         with network.client() as mec:
@@ -105,7 +105,7 @@ def test_the_search_finds_the_markers_on_a_connection_without_encryption(
 #: A daemon whose TCP socket does without CURVE: what no option of kernelfleet can bring about.
 _PLAIN = """
 import zmq
-from kernelfleet.controller import server
+from kernelfleet.controller.door import server
 class PlainSocket(zmq.Socket):
     def __setattr__(self, name, value):
         if name != "zap_domain" and not name.startswith("curve_"):

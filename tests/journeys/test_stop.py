@@ -19,7 +19,7 @@ import pytest
 from kernelfleet import Fleet, MultiEngineClient
 from kernelfleet.controller.host import FleetHost
 from kernelfleet.errors import ControllerUnreachable, FleetError, FleetStopped, StartError
-from kernelfleet.wire import connection
+from kernelfleet.wire.files import fleet_files
 from tests.fleets import eventually
 from tests.journeys.daemons import MARK, OwnFleet, marked
 from tests.journeys.leftovers import assert_nothing_left, take_stock
@@ -140,7 +140,7 @@ def test_a_start_that_fails_leaves_nothing() -> None:
         assert time.monotonic() - began < 10, wrong
     assert_nothing_left(before)
     assert not marked("failed-start")
-    assert not [fleet for fleet in connection.find_fleets() if "embedded" in fleet.name]
+    assert not [fleet for fleet in fleet_files.find_fleets() if "embedded" in fleet.name]
 
 
 def test_what_cannot_be_preloaded_ends_the_start_with_its_reason(
@@ -273,7 +273,7 @@ def _press_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(FleetHost, "_stop", pressed)
     # as whoever has a handler of his own is not waited for
-    monkeypatch.setattr("kernelfleet.client.loop.CLEAN_UP_SECONDS", 0.01)
+    monkeypatch.setattr("kernelfleet.session.loop.CLEAN_UP_SECONDS", 0.01)
 
 
 def test_an_end_that_was_broken_off_is_finished_by_the_next_call(
@@ -307,8 +307,8 @@ import os, signal, sys
 from kernelfleet import Fleet
 fleet = Fleet(2)
 fleet.start()
-import kernelfleet.client.loop, kernelfleet.controller.host as host, asyncio
-kernelfleet.client.loop.CLEAN_UP_SECONDS = 0.01
+import kernelfleet.session.loop, kernelfleet.controller.host as host, asyncio
+kernelfleet.session.loop.CLEAN_UP_SECONDS = 0.01
 end = host.FleetHost._stop
 async def pressed(self):
     os.kill(os.getpid(), signal.SIGINT)

@@ -24,10 +24,10 @@ import pytest
 import zmq
 
 from kernelfleet import Fleet, MultiEngineClient
-from kernelfleet.controller.strangers import HANDSHAKE_SECONDS
+from kernelfleet.controller.door.gatekeeper import HANDSHAKE_SECONDS
 from kernelfleet.errors import ControllerUnreachable, StartError
-from kernelfleet.wire import connection
 from kernelfleet.wire.codec import Codec
+from kernelfleet.wire.files import fleet_files
 from tests.fleets import SharedFleets, eventually
 from tests.journeys.daemons import MARK, OwnFleet, marked
 
@@ -564,7 +564,7 @@ def test_a_stranger_gets_nothing_and_is_counted(fleets: SharedFleets, keys: str)
         with fleets.client("tcp") as mec:
             kind = "connections" if keys in KEYS[:2] else "messages"
             before = refused(mec)[kind]
-            path = connection.fleet_dir("shared") / "fleet.json"
+            path = fleet_files.fleet_dir("shared") / "fleet.json"
             stranger = Stranger(context, json.loads(path.read_text()), keys)
             stranger.knock()
             eventually(lambda: refused(mec)[kind] > before)

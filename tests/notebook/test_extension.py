@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from kernelfleet import FleetError, MultiEngineClient
-from kernelfleet.client.progress import Switch
+from kernelfleet.client.results.progress import Switch
 from tests.notebook.conftest import Shell
 
 

@@ -9,7 +9,7 @@ import pytest
 from IPython.core.error import UsageError
 
 from kernelfleet import CallTimeout, CompositeError, MultiEngineClient, PendingResult, ResultList
-from kernelfleet.error_text import without_colours
+from kernelfleet.errors.text import without_colours
 from kernelfleet.notebook import magics
 from tests.gate import Gate
 from tests.notebook.conftest import Shell

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pexpect
 import pytest
 
-from kernelfleet.error_text import without_colours
+from kernelfleet.errors.text import without_colours
 
 pytestmark = pytest.mark.slow
 

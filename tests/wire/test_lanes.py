@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kernelfleet.controller.heads import CALLS, QUEUED_VERBS
+from kernelfleet.controller.door.validation import CALLS, QUEUED_VERBS
 from kernelfleet.wire.lanes import FOR_ENGINES, LOOKS, Topics, may_pass, topics
 
 PUSH = {"type": "request", "verb": "push", "targets": [0, 2]}

@@ -1,0 +1,1 @@
+"""The sub-commands of ``kernelfleet``, a module each."""

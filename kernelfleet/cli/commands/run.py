@@ -1,0 +1,284 @@
+"""``kernelfleet run``: a script, a module or code on every engine of a fleet that lives as long.
+
+SPMD: the script finds ``engine_id``, ``n_engines`` and ``sys.argv``. Its output appears line by
+line behind the engine's id, as it comes.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import time
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import closing, suppress
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
+
+from traitlets import Integer, Unicode, default
+
+from kernelfleet.cli import completion
+from kernelfleet.cli.base import Command, ignore_signals, unwind_on_signals
+from kernelfleet.cli.exits import EXIT_FAILED, EXIT_OK, UsageError, complain
+from kernelfleet.cli.job import OUR_FRAMES, Job, Start, prepare, split_argv
+from kernelfleet.cli.parsing import listed
+from kernelfleet.cli.progress import StartProgress
+from kernelfleet.errors.composite import CompositeError
+from kernelfleet.errors.text import (
+    format_ids,
+    shows_colours,
+    without_colours,
+)
+from kernelfleet.errors.tree import FleetError, RemoteError, error_text
+from kernelfleet.wire.platforms import number_of_cores
+
+if TYPE_CHECKING:
+    from kernelfleet.client.client import MultiEngineClient
+    from kernelfleet.errors.composite import Failure
+
+
+#: How long scripts may take to clean up after a Ctrl-C; another one ends them at once.
+WIND_DOWN_SECONDS = 10.0
+
+
+class Output(NamedTuple):
+    """A piece of what an engine printed, of any length."""
+
+    engine_id: int
+    stream: str  # stdout or stderr
+    text: str
+
+
+class Run(Command):
+    """``kernelfleet run``."""
+
+    name = "kernelfleet-run"
+    usage = "kernelfleet run [options] (SCRIPT | -m MODULE | -c CODE | -) [arguments]"
+    description = """
+        Start a fleet, run a script (.py, or .ipy with IPython's syntax), a module, code, or what
+        comes on standard input (-) on every engine, show what they print, and stop the fleet. It
+        finds `engine_id`, `n_engines` and its arguments in `sys.argv`. The exit code is 0 if it
+        succeeded everywhere.
+    """
+    examples = """
+        kernelfleet run -n 4 simulate.py --steps 100
+        kernelfleet run -n 4 -m package.tool --steps 100
+        kernelfleet run -n 4 -c "print(engine_id, n_engines)"
+        kernelfleet run -n 4 - < simulate.py
+    """
+
+    n = Integer(1, min=1, help="How many engines (the number of cores).").tag(config=True)
+    kernel = Unicode(
+        None, allow_none=True, help="The kernelspec of the engines (kernelfleet's own Python)."
+    ).tag(config=True, completer=completion.kernelspecs)
+    on_start = Unicode(
+        None, allow_none=True, help="Code that every engine runs before the script."
+    ).tag(config=True)
+    preload = Unicode(
+        "",
+        help="Modules (numpy,pandas) loaded once for all engines; none that start threads.",
+    ).tag(config=True)
+    completes_arguments = None  # files
+    aliases = {
+        ("n", "engines"): "Run.n",
+        "kernel": "Run.kernel",
+        "on-start": "Run.on_start",
+        "preload": "Run.preload",
+        **Command.aliases,
+    }
+
+    job: Job | None = None
+
+    @default("n")
+    def _number_of_cores(self) -> int:
+        return number_of_cores()
+
+    def parse_command_line(self, argv: list[str] | None = None) -> None:
+        """Parse our own options; what comes after the script belongs to it, ``--help`` too."""
+        own, job = split_argv(list(argv or ()), self.options_with_value())
+        self.job = job
+        super().parse_command_line(own)
+
+    def work(self) -> int:
+        """Run the job, and leave no fleet behind whatever happens."""
+        if self.job is None:
+            raise UsageError("run what? Name a script, or a module with -m, or give code with -c")
+        start = prepare(self.job, python=speaks_python(self.kernel))
+        unwind_on_signals()
+        logging.getLogger("kernelfleet").setLevel(logging.CRITICAL)  # deaths are in the report
+        from kernelfleet.client.fleet import Fleet
+
+        printer = LinePrinter(len(str(self.n - 1)))
+        fleet = Fleet(
+            n=self.n, kernel=self.kernel, on_start=self.on_start, preload=listed(self.preload)
+        )
+        try:
+            with closing(StartProgress(to_files=False)) as progress:
+                mec = fleet.start(on_progress=progress.show)
+            error = printer.print_all(run_everywhere(mec, start))
+        finally:
+            fleet.stop()
+        return report(error) if error else EXIT_OK
+
+
+def speaks_python(kernel: str | None) -> bool:
+    """Whether the engines of a kernelspec are Python's; one that is not there is told later."""
+    if kernel is None:
+        return True
+    from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+
+    try:
+        language = KernelSpecManager().get_kernel_spec(kernel).language
+    except NoSuchKernel:
+        return True
+    return str(language).lower() == "python"
+
+
+def run_everywhere(
+    mec: MultiEngineClient, start: Start
+) -> Generator[Output, None, CompositeError | None]:
+    """Run a job on all engines, yielding what they print as it comes; the one source of output.
+
+    Returns:
+        The error of the call, None if all is well (as the value of the generator).
+    """
+    coming: SimpleQueue[Output | None] = SimpleQueue()
+
+    def note(engine_id: int, msg_type: str, content: Mapping[str, Any]) -> None:
+        output = output_of(engine_id, msg_type, content)
+        if output:
+            coming.put(output)
+
+    try:
+        pending = start(mec, note)
+    except CompositeError as unprepared:  # there is no such module
+        return unprepared
+    pending.add_done_callback(lambda _: coming.put(None))
+    try:
+        while (output := coming.get()) is not None:
+            yield output
+    except KeyboardInterrupt:
+        yield from wind_down(mec, coming)
+        raise
+    error = pending.exception()
+    if error is None or isinstance(error, CompositeError):
+        return error
+    raise error
+
+
+def wind_down(
+    mec: MultiEngineClient, coming: SimpleQueue[Output | None]
+) -> Generator[Output, None, None]:
+    """After Ctrl-C: let the scripts end in their own way, for a while or until the next Ctrl-C."""
+    unwind_on_signals()
+    deadline = time.monotonic() + WIND_DOWN_SECONDS
+    try:
+        with suppress(FleetError, Empty):
+            mec.interrupt(block=False)
+            while output := coming.get(timeout=max(0.0, deadline - time.monotonic())):
+                yield output
+    finally:
+        ignore_signals()  # the end of the fleet takes no second
+
+
+def output_of(engine_id: int, msg_type: str, content: Mapping[str, Any]) -> Output | None:
+    """What a Jupyter output message has to show on a terminal; None if nothing."""
+    if msg_type == "stream":
+        return Output(engine_id, content["name"], content["text"])
+    if msg_type in {"execute_result", "display_data"}:
+        text = content["data"].get("text/plain")
+        return Output(engine_id, "stdout", f"{text}\n") if text else None
+    return None  # errors come with the result
+
+
+class LinePrinter:
+    """Puts the engine's id before each line; an unfinished line waits for its end."""
+
+    def __init__(
+        self, width: int, stdout: TextIO | None = None, stderr: TextIO | None = None
+    ) -> None:
+        self._width = width
+        self._streams = {"stdout": stdout or sys.stdout, "stderr": stderr or sys.stderr}
+        self._unfinished: dict[tuple[int, str], str] = {}
+
+    def print_all(
+        self, outputs: Generator[Output, None, CompositeError | None]
+    ) -> CompositeError | None:
+        """Print everything as it comes; returns what the generator returns."""
+        try:
+            while True:
+                try:
+                    self.add(next(outputs))
+                except KeyboardInterrupt as interrupt:  # it may have come while we printed
+                    self.add(outputs.throw(interrupt))
+        except StopIteration as end:
+            error: CompositeError | None = end.value
+            return error
+        finally:
+            self.finish()
+
+    def add(self, output: Output) -> None:
+        """Print the lines that this piece completes."""
+        key = (output.engine_id, output.stream)
+        *lines, rest = (self._unfinished.pop(key, "") + output.text).split("\n")
+        if rest:
+            self._unfinished[key] = rest
+        self._print(key, lines)
+
+    def finish(self) -> None:
+        """Print what never got its newline."""
+        for key, rest in sorted(self._unfinished.items()):
+            self._print(key, [rest])
+        self._unfinished.clear()
+
+    def _print(self, key: tuple[int, str], lines: Iterable[str]) -> None:
+        engine_id, stream = key
+        for line in lines:
+            # a progress bar redraws its line with carriage returns: its last state counts
+            shown = line.rstrip("\r").rpartition("\r")[2]
+            self._streams[stream].write(f"[{engine_id:>{self._width}}] {shown}\n")
+        self._streams[stream].flush()
+
+
+def report(error: CompositeError, stderr: TextIO | None = None) -> int:
+    """Show what failed, engines that failed alike together, and return the exit code."""
+    out = stderr or sys.stderr
+    alike: dict[str, list[int]] = {}
+    failures = [failure for failure in error.failures if not _exited_well(failure)]
+    if not failures:
+        return EXIT_OK
+    for failure in failures:
+        text = failure_text(failure)
+        text = text if shows_colours(out) else without_colours(text)
+        alike.setdefault(text, []).append(-1 if failure.engine_id is None else failure.engine_id)
+    for text, ids in alike.items():
+        out.write(f"[{format_ids(ids)}] {text}\n")
+    failed = format_ids(each for ids in alike.values() for each in ids)
+    plural = "s" if len(failures) > 1 else ""
+    complain(f"failed on engine{plural} {failed}", "kernelfleet run")
+    return EXIT_FAILED
+
+
+def failure_text(failure: Failure) -> str:
+    """The traceback without our own frame; how a script ended that called ``sys.exit``."""
+    exception = failure.exception
+    if isinstance(exception, RemoteError) and exception.ename == "SystemExit":
+        status = exception.evalue
+        return f"exit status {status}" if re.fullmatch(r"-?\d+", status) else status
+    frames = [frame for frame in failure.traceback if not _is_ours(without_colours(frame))]
+    return "\n".join(frames) or error_text(exception)
+
+
+def _exited_well(failure: Failure) -> bool:
+    """Code (a script's is caught in its cell) that said ``sys.exit()`` or ``sys.exit(0)``."""
+    exception = failure.exception
+    return (
+        isinstance(exception, RemoteError)
+        and exception.ename == "SystemExit"
+        and exception.evalue in ("", "0", "None")
+    )
+
+
+def _is_ours(frame: str) -> bool:
+    """Whether this part of a traceback is the cell around the script, or IPython's dashes."""
+    return any(each in frame for each in OUR_FRAMES) or not frame.strip("-")

@@ -1,0 +1,328 @@
+"""``kernelfleet start``: this process becomes the controller of a fleet.
+
+The only place outside ``controller/`` (and the embedded fleet) that imports the controller. With
+``--daemonize`` the same command line runs again in a process of its own, which reports through
+a pipe.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from traitlets import Bool, CaselessStrEnum, Integer, TraitError, Unicode, default, validate
+
+from kernelfleet import errors
+from kernelfleet.cli import completion
+from kernelfleet.cli.controller_log import logging_to_file
+from kernelfleet.cli.exits import (
+    EXIT_FAILED,
+    EXIT_OK,
+    EXIT_USAGE,
+    UsageError,
+    complain,
+    exit_code_of,
+)
+from kernelfleet.cli.naming import NamedCommand
+from kernelfleet.cli.parsing import listed
+from kernelfleet.cli.progress import StartProgress
+from kernelfleet.controller.limits import Limits
+from kernelfleet.session import ctrl_c
+from kernelfleet.wire.files import fleet_files
+from kernelfleet.wire.files.private_files import open_private
+from kernelfleet.wire.platforms import HERE, number_of_cores
+
+#: Tells the detached controller which descriptor to report on.
+READY_FD = "KERNELFLEET_READY_FD"
+
+
+class Start(NamedCommand):
+    """``kernelfleet start``."""
+
+    name = "kernelfleet-start"
+    usage = "kernelfleet start [NAME] [-n N] [options]"
+    description = """
+        Start a fleet. It runs until Ctrl-C, SIGTERM or `kernelfleet stop`; with --daemonize the
+        command returns when the engines answer, and the fleet stays.
+    """
+    examples = """
+        kernelfleet start -n 4
+        kernelfleet start sweep -n 8 --daemonize
+        kernelfleet start -n 2 --kernel bash
+    """
+
+    n = Integer(1, min=1, help="How many engines (the number of cores).").tag(config=True)
+    fleet_name = Unicode(
+        fleet_files.DEFAULT_NAME,
+        allow_none=True,
+        help="The fleet's name, as the argument NAME (default).",
+    ).tag(config=True)
+    completes_arguments = completion.nothing
+    port = Integer(
+        None,
+        allow_none=True,
+        min=1,
+        max=65535,
+        help=f"The TCP port on 127.0.0.1 ({fleet_files.DEFAULT_PORT}, or the next free one).",
+    ).tag(config=True)
+    tcp = Bool(True, help="Listen on TCP as well as on a Unix socket.").tag(config=True)
+    kernel = Unicode(
+        None, allow_none=True, help="The kernelspec of the engines (kernelfleet's own Python)."
+    ).tag(config=True, completer=completion.kernelspecs)
+    on_start = Unicode(
+        None, allow_none=True, help="Code that every engine runs before its first command."
+    ).tag(config=True)
+    restart = CaselessStrEnum(
+        ["never", "on-death"],
+        "never",
+        help="Whether an engine that died is started again, up to five times a minute.",
+    ).tag(config=True)
+    preload = Unicode(
+        "",
+        help="Modules (numpy,pandas) loaded once for all engines; none that start threads.",
+    ).tag(config=True)
+    fork = Bool(
+        True, help="Fork engines from one warm process instead of starting each on its own."
+    ).tag(config=True)
+    insecure_kernel = Bool(
+        False,
+        help="Allow kernels that every user of this machine can listen to: on loopback TCP, "
+        "without encryption.",
+    ).tag(config=True)
+    daemonize = Bool(False, help="Return when the engines answer; the fleet stays.").tag(
+        config=True
+    )
+
+    classes = [Limits]
+    aliases = {
+        ("n", "engines"): "Start.n",
+        "name": "Start.fleet_name",
+        "port": "Start.port",
+        "kernel": "Start.kernel",
+        "on-start": "Start.on_start",
+        "restart": "Start.restart",
+        "preload": "Start.preload",
+        **NamedCommand.aliases,
+    }
+    flags = {
+        "no-tcp": ({"Start": {"tcp": False}}, "A Unix socket only."),
+        "no-fork": ({"Start": {"fork": False}}, "Start each engine as a process of its own."),
+        "insecure-kernel": ({"Start": {"insecure_kernel": True}}, str(insecure_kernel.help)),
+        "daemonize": ({"Start": {"daemonize": True}}, str(daemonize.help)),
+        **NamedCommand.flags,
+    }
+
+    @default("n")
+    def _number_of_cores(self) -> int:
+        return number_of_cores()
+
+    @validate("fleet_name")
+    def _usable_name(self, proposal: Any) -> str:
+        try:
+            return fleet_files.check_name(proposal.value)
+        except ValueError as error:
+            raise TraitError(str(error)) from None
+
+    def work(self) -> int:
+        """Become the controller, or start a process that does."""
+        name = self.given_name() or fleet_files.DEFAULT_NAME
+        ready_fd = os.environ.pop(READY_FD, None)
+        if ready_fd is not None:
+            return _serve_detached(self, name, int(ready_fd))
+        if self.daemonize and not HERE.process_groups:
+            raise UsageError("--daemonize needs Unix: start the fleet in a terminal of its own")
+        if self.daemonize:
+            return _start_detached(self.argv)
+        with contextlib.closing(Terminal()) as terminal:
+            return _serve(self, name, terminal, to_stderr=True)
+
+
+def _limits(start: Start) -> dict[str, int | None]:
+    """What the configuration says about limits."""
+    limits = Limits(config=start.config)
+    return {name: getattr(limits, name) for name in start.config.Limits}
+
+
+class Teller(Protocol):
+    """Hears how a start goes on."""
+
+    def progress(self, ready: int, n: int) -> None:
+        """``ready`` of ``n`` engines answer."""
+
+    def ready(self, text: str) -> None:
+        """The fleet is there."""
+
+
+def _serve(start: Start, name: str, say: Teller, *, to_stderr: bool) -> int:
+    """Run the controller in this process until it is told to end."""
+    from kernelfleet.controller.daemon import DaemonOptions, run_daemon
+
+    options = DaemonOptions(
+        name=name,
+        n=start.n,
+        kernel=start.kernel,
+        tcp=start.tcp,
+        port=start.port,
+        on_start=start.on_start,
+        restart=start.restart,
+        preload=tuple(listed(start.preload)),
+        fork=start.fork,
+        insecure_kernel=start.insecure_kernel,
+        limits=_limits(start),
+        on_progress=say.progress,
+    )
+    log = logging.getLogger("kernelfleet")
+    with logging_to_file(log, name, start.log_level, to_stderr=to_stderr) as file:
+
+        def on_ready(fleet: fleet_files.FleetFile) -> None:
+            file.begin()
+            log.info("started fleet %r: %s, pid %d", fleet.name, engines(start.n), fleet.pid)
+            say.ready(announcement(fleet, start.n))
+
+        _hang_up_is_sigterm()
+        signum = run_daemon(options, on_ready)
+        log.info("stopped fleet %r", name)
+    # A fleet that ran and was ended in order is no failure, however it was ended.
+    return EXIT_OK if signum is None else 128 + signum
+
+
+def _hang_up_is_sigterm() -> None:
+    """End in order when the terminal goes away, unless ``nohup`` says that it does not matter."""
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+
+
+def announcement(fleet: fleet_files.FleetFile, n: int) -> str:
+    """What was started, where its connection file is, how to connect and how to stop it."""
+    default = fleet.name == fleet_files.DEFAULT_NAME
+    rows = [
+        ("connect", f"MultiEngineClient({'' if default else repr(fleet.name)})"),
+        ("connection file", str(fleet.path)),
+        ("TCP", f"{fleet.tcp} (encrypted)" if fleet.tcp else "off"),
+        ("stop", "kernelfleet stop" + ("" if default else f" {fleet.name}")),
+    ]
+    head = f"Fleet {fleet.name!r} is ready: {engines(n)}, controller pid {fleet.pid}"
+    return "\n".join([head, *(f"  {what:<16} {text}" for what, text in rows)])
+
+
+def engines(n: int) -> str:
+    """``1 engine``, ``4 engines``."""
+    return "1 engine" if n == 1 else f"{n} engines"
+
+
+class Terminal:
+    """Tells the user, who waits in front of this very process."""
+
+    def __init__(self) -> None:
+        self._progress = StartProgress()
+        self.progress = self._progress.show
+        self.close = self._progress.close
+
+    def ready(self, text: str) -> None:
+        """Print what there is to know."""
+        self.close()
+        print(text, flush=True)
+
+
+# --- detached: the parent waits for lines of JSON, {"progress": [3, 64]}, and in the end for
+# {"ready": text} or {"error": text, "code": n}
+
+
+def _start_detached(argv: list[str]) -> int:
+    """Run the same command line in a session of its own; return when it is ready or has failed."""
+    read_fd, write_fd = os.pipe()
+    with tempfile.TemporaryFile() as output, open(read_fd, "rb") as reports:
+        with ctrl_c.held() as hold:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "kernelfleet.cli", "start", *argv],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=[write_fd],
+                start_new_session=True,
+                env={**os.environ, READY_FD: str(write_fd)},
+            )
+            os.close(write_fd)
+            with hold.giving_up(process.terminate):
+                message = _hear(reports)
+            if hold.pressed:
+                process.wait()
+                raise KeyboardInterrupt
+        if "ready" in message:
+            print(message["ready"])
+            process.returncode = 0  # not ours any more: let Popen forget it
+            return EXIT_OK
+        process.wait()
+        if "error" in message:
+            complain(message["error"])
+            return int(message["code"])
+        output.seek(0)
+        sys.stderr.write(output.read().decode(errors="replace"))
+        complain("the controller ended before it was ready")
+        return EXIT_FAILED
+
+
+def _hear(reports: Iterable[bytes]) -> dict[str, Any]:
+    """Show how far the start is; returns the report that ends it, nothing if none came."""
+    with contextlib.closing(StartProgress()) as shown:
+        for line in reports:
+            message: dict[str, Any] = json.loads(line)
+            if "progress" not in message:
+                return message
+            shown.show(*message["progress"])
+    return {}
+
+
+class Pipe:
+    """Tells the process that waits at the other end of a pipe."""
+
+    def __init__(self, fd: int, name: str) -> None:
+        os.set_inheritable(fd, False)  # an engine that held it open would keep the parent waiting
+        self._fd = fd
+        self._name = name
+        self.over = False
+
+    def progress(self, ready: int, n: int) -> None:
+        """Tell how far it is."""
+        self._report({"progress": [ready, n]})
+
+    def ready(self, text: str) -> None:
+        """Tell that it is there; what Python itself has to say goes to a file from now on."""
+        with contextlib.suppress(OSError):
+            path = fleet_files.make_log_dir(self._name) / "start.log"
+            fd = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
+            os.dup2(fd, 1)
+            os.dup2(fd, 2)
+            os.close(fd)
+        self.end({"ready": text})
+
+    def end(self, message: dict[str, Any]) -> None:
+        """Give the last report."""
+        self._report(message)
+        self.over = True
+        os.close(self._fd)
+
+    def _report(self, message: dict[str, Any]) -> None:
+        with contextlib.suppress(BrokenPipeError):  # nobody waits any more
+            os.write(self._fd, (json.dumps(message) + "\n").encode())
+
+
+def _serve_detached(start: Start, name: str, fd: int) -> int:
+    """Be the detached controller: whoever waits at the other end of ``fd`` hears how it goes."""
+    pipe = Pipe(fd, name)
+    try:
+        return _serve(start, name, pipe, to_stderr=False)
+    except (errors.FleetError, UsageError, OSError, ValueError) as error:
+        if pipe.over:
+            raise
+        code = EXIT_USAGE if isinstance(error, UsageError) else exit_code_of(error)
+        pipe.end({"error": str(error), "code": code})
+        return code

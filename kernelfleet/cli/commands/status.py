@@ -1,0 +1,172 @@
+"""``kernelfleet status`` and ``kernelfleet list``: what runs, as a table or as JSON.
+
+The JSON has a ``version`` that changes when a key goes or changes its meaning.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from typing import Any
+
+from traitlets import Bool
+
+from kernelfleet import errors
+from kernelfleet.cli.exits import EXIT_OK
+from kernelfleet.cli.naming import NamedCommand, find_fleet
+from kernelfleet.display import tables
+from kernelfleet.wire.files import fleet_files
+
+JSON_VERSION = 1
+ASK_SECONDS = 30.0
+
+
+class Report(NamedCommand):
+    """A command that prints a table, or JSON when asked to."""
+
+    json = Bool(False, help="Print JSON for programs.").tag(config=True)
+    flags = {
+        "json": ({"Report": {"json": True}}, "Print JSON for programs."),
+        **NamedCommand.flags,
+    }
+
+
+class Status(Report):
+    """``kernelfleet status``."""
+
+    name = "kernelfleet-status"
+    aliases = {"name": "Status.fleet_name", **Report.aliases}
+    usage = "kernelfleet status [NAME] [--json]"
+    description = """
+        Show the engines of a running fleet. Without NAME: the fleet named `default`, else the only
+        one running. The memory of an engine holds what IPython keeps there: the code of each
+        command, and the last 1000 values in Out (--Limits.out_bytes of `start` bounds their size).
+    """
+
+    def work(self) -> int:
+        """Ask the controller and print."""
+        fleet = find_fleet(self.given_name())
+        from kernelfleet.client.client import MultiEngineClient
+
+        with MultiEngineClient(fleet.name) as mec:
+            refused = mec._connection.call("ping", ASK_SECONDS).head["value"].get("refused", {})
+            engines = mec.engines(cpu=True)
+        if self.json:
+            facts = [asdict(engine) for engine in engines]
+            _print_json(fleet=fleet_facts(fleet), engines=facts, refused=refused)
+        else:
+            print(_head(fleet))
+            shown = tables.engine_table(engines)
+            print_table(shown.columns, shown.rows)
+            if any(refused.values()):
+                print(refusals(refused))
+        return EXIT_OK
+
+
+class ListFleets(Report):
+    """``kernelfleet list``."""
+
+    name = "kernelfleet-list"
+    aliases = {"name": "ListFleets.fleet_name", **Report.aliases}
+    usage = "kernelfleet list [NAME] [--json]"
+    description = "List the running fleets of this user, or the one called NAME."
+
+    def work(self) -> int:
+        """Read the connection files and print."""
+        name = self.given_name()
+        running = fleet_files.find_fleets() if name is None else [find_fleet(name)]
+        fleets = [
+            {**fleet_facts(fleet), **count}
+            for fleet, count in zip(running, count_engines(running), strict=True)
+        ]
+        if self.json:
+            _print_json(fleets=fleets)
+        elif fleets:
+            columns = ("fleet", "engines", "pid", "up", "TCP", "connection file")
+            print_table(columns, map(fleet_cells, fleets))
+        else:
+            print("No fleet is running; `kernelfleet start -n 4` starts one.")
+        return EXIT_OK
+
+
+def fleet_facts(fleet: fleet_files.FleetFile) -> dict[str, Any]:
+    """What can be told about a fleet without asking it; no secrets."""
+    return {
+        "name": fleet.name,
+        "pid": fleet.pid,
+        "host": fleet.host,
+        "started": fleet.started,
+        "tcp": fleet.tcp,
+        "connection_file": str(fleet.path),
+    }
+
+
+def fleet_cells(facts: dict[str, Any]) -> tuple[str, ...]:
+    """A row of ``list``."""
+    up = tables.since(facts["started"])
+    engines = "no answer" if facts["engines"] is None else str(facts["engines"])
+    if facts["dead"]:
+        engines += f" ({facts['dead']} dead)"
+    return (
+        facts["name"],
+        engines,
+        str(facts["pid"]),
+        up,
+        (facts["tcp"] or "-").removeprefix("tcp://"),
+        facts["connection_file"],
+    )
+
+
+def count_engines(fleets: Sequence[fleet_files.FleetFile]) -> list[dict[str, int | None]]:
+    """How many engines live in each fleet, and how many are dead; None where nobody answers.
+
+    All are asked at the same time: one that is stopped must not hold up what the others say.
+    """
+    if not fleets:
+        return []
+    from kernelfleet.client.client import MultiEngineClient
+
+    def count(fleet: fleet_files.FleetFile) -> dict[str, int | None]:
+        try:
+            with MultiEngineClient(fleet.name) as mec:
+                dead = [engine.state == "dead" for engine in mec.engines()]
+        except (errors.FleetError, OSError, ValueError):  # or it says what makes no sense
+            return {"engines": None, "dead": None}
+        return {"engines": len(dead) - sum(dead), "dead": sum(dead)}
+
+    with ThreadPoolExecutor(len(fleets)) as pool:
+        return list(pool.map(count, fleets))
+
+
+def refusals(counts: dict[str, int]) -> str:
+    """What strangers have tried, in words."""
+    said = [f"{n} {kind if n != 1 else kind[:-1]}" for kind, n in counts.items() if n]
+    return f"Refused so far: {', '.join(said)} without the keys of this fleet."
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table, neat on a terminal and easy to cut in a pipe."""
+    from rich import box  # imported late: --help need not wait for it
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, no_wrap=True)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    # lines are as long as they need to be: a path is there to be copied
+    Console(highlight=False, width=1000).print(table)
+
+
+def _head(fleet: fleet_files.FleetFile) -> str:
+    up = tables.since(fleet.started)
+    tcp = f", {fleet.tcp}" if fleet.tcp else ""
+    return f"Fleet {fleet.name!r}: controller pid {fleet.pid}, up {up}{tcp}"
+
+
+def _print_json(**facts: Any) -> None:
+    print(json.dumps({"version": JSON_VERSION, **facts}, indent=2, default=str))

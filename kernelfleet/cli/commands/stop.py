@@ -1,0 +1,98 @@
+"""``kernelfleet stop``: tell a controller to end, and wait until its fleet is gone.
+
+By signal, not by message: SIGTERM is an orderly stop, and it also reaches a controller that
+answers nobody. On Windows, where that would be a sudden end, by message; likewise where the
+connection file comes from another host (a home directory that several share), as the pid in it is
+somebody else's here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import signal
+import time
+from collections.abc import Callable
+
+from traitlets import Float
+
+from kernelfleet import errors
+from kernelfleet.cli.exits import EXIT_FAILED, EXIT_OK, complain
+from kernelfleet.cli.naming import NamedCommand, find_fleet
+from kernelfleet.wire.files import fleet_files
+from kernelfleet.wire.platforms import HERE
+
+POLL_SECONDS = 0.02
+
+
+class Stop(NamedCommand):
+    """``kernelfleet stop``."""
+
+    name = "kernelfleet-stop"
+    usage = "kernelfleet stop [NAME] [options]"
+    description = """
+        Stop a running fleet and its engines. Without NAME: the fleet named `default`, else the
+        only one running.
+    """
+
+    timeout = Float(
+        10.0, min=0, help="Seconds to wait for an orderly end before the fleet is killed (10)."
+    ).tag(config=True)
+    aliases = {
+        "name": "Stop.fleet_name",
+        "timeout": "Stop.timeout",
+        **NamedCommand.aliases,
+    }
+
+    def work(self) -> int:
+        """Stop the fleet; nothing of it is left when this returns."""
+        fleet = find_fleet(self.given_name(), may_start=False)
+        if not _end(fleet, _ask_to_end, self.timeout):
+            if not _is_here(fleet):
+                complain(
+                    f"fleet {fleet.name!r} runs on the host {fleet.host!r} (pid {fleet.pid} there) "
+                    f"and does not answer from here: run `kernelfleet stop {fleet.name}` there"
+                )
+                return EXIT_FAILED
+            complain(f"fleet {fleet.name!r} did not end within {self.timeout:g} s: killing it")
+            _end(fleet, _kill, self.timeout)
+            fleet_files.remove_stale()
+        print(f"Fleet {fleet.name!r} is stopped.")
+        return EXIT_OK
+
+
+def _is_here(fleet: fleet_files.FleetFile) -> bool:
+    """Whether the pid in a connection file is one of this host."""
+    return fleet.host in ("", platform.node())
+
+
+def _ask_to_end(fleet: fleet_files.FleetFile) -> None:
+    if HERE.process_groups and _is_here(fleet):
+        os.kill(fleet.pid, signal.SIGTERM)
+        return
+    from kernelfleet.client.client import MultiEngineClient
+
+    with MultiEngineClient(fleet.name) as mec:
+        mec.stop_fleet()
+
+
+def _kill(fleet: fleet_files.FleetFile) -> None:
+    import psutil
+
+    with contextlib.suppress(psutil.NoSuchProcess):
+        psutil.Process(fleet.pid).kill()
+
+
+def _end(
+    fleet: fleet_files.FleetFile, tell: Callable[[fleet_files.FleetFile], None], timeout: float
+) -> bool:
+    """Tell the controller and wait until it has let go of the fleet's lock."""
+    with contextlib.suppress(ProcessLookupError, errors.FleetError):  # it was just ending
+        tell(fleet)
+    deadline = time.monotonic() + timeout
+    while fleet_files.is_running(fleet.name):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True

@@ -1,0 +1,388 @@
+"""One client's line to its controller: requests out, futures resolved, the roster mirrored.
+
+Shared by a ``MultiEngineClient`` and its views; used from any thread. What the controller says
+arrives on the loop thread; user code is never run there, except ``add_done_callback`` functions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import threading
+import uuid
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from kernelfleet import errors
+from kernelfleet.client import imports
+from kernelfleet.client.results.replies import Reply
+from kernelfleet.errors.tree import (
+    ControllerUnreachable,
+    FleetError,
+    MessageTooLarge,
+)
+from kernelfleet.session import ctrl_c
+from kernelfleet.session import loop as loop_thread
+from kernelfleet.session.future import Future
+from kernelfleet.session.transport import Transport
+from kernelfleet.wire.objects.pythons import NONE, OtherPythons, differs
+from kernelfleet.wire.objects.shared_memory import SharedBuffer, frame_bytes
+from kernelfleet.wire.outputs import content_of, read_pages
+
+JsonDict = dict[str, Any]
+OnOutput = Callable[[int, str, JsonDict], None]
+
+#: Verbs by which code comes to an engine, or objects come back: there, what this process can import
+#: is to be known.
+_IMPORTING = frozenset({"execute", "push", "pull", "apply", "map", "task"})
+#: How long a controller may take to welcome a client, over a slow network. Silence ends it sooner.
+CONNECT_TIMEOUT = 10.0
+#: A cell longer than this is data. A character may take 12 bytes, and travels twice.
+MAX_CODE_CHARACTERS = 8 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class _Waiting:
+    future: Future[Reply]
+    on_output: OnOutput | None
+    #: Under which id the result can be asked for later; None if it is not kept.
+    result_id: str | None
+    #: What it told to be let go.
+    released: list[str]
+
+
+@dataclass(slots=True)
+class KnownEngines:
+    """The engines as the controller last told."""
+
+    ids: list[int] = field(default_factory=list)
+    dead: dict[int, str] = field(default_factory=dict)
+    total: int = 0
+    #: Which engines run another Python than this process, as to code, and which.
+    other_pythons: dict[int, str] = field(default_factory=dict)
+
+    def others(self, engines: Iterable[int]) -> OtherPythons:
+        """What ``pack`` is to know of the Pythons of these engines."""
+        if not self.other_pythons:
+            return NONE  # the usual case, at no cost
+        others = self.other_pythons
+        return {f"engine {each}": others[each] for each in engines if each in others}
+
+
+class ControllerProxy:
+    """The state behind a client. ``make_transport`` is called on the loop thread."""
+
+    def __init__(
+        self,
+        thread: loop_thread.LoopThread,
+        make_transport: Callable[[str, ControllerProxy], Transport],
+        where: str,
+    ) -> None:
+        self.client_id = uuid.uuid4().hex
+        self.where = where
+        self.roster = KnownEngines()
+        self.fleet: JsonDict = {}
+        #: Which engine of this fleet this process is, or None; not known before it is asked.
+        self.own_engine: tuple[int | None] | None = None
+        self._thread = thread
+        self._transport: Transport | None = None
+        self._waiting: dict[int, _Waiting] = {}
+        #: Why nobody answers: for now, and for good.
+        self._away: str | None = None
+        self._lost: str | None = None
+        self._closed = False
+        self._welcomed: Future[None] = Future()
+        self._numbers = itertools.count(1)
+        self._released: deque[str] = deque()
+        #: The name of the text of imports that the controller has.
+        self._told_imports: str | None = None
+        self._close_lock = threading.Lock()
+        self._listeners: list[Callable[[], None]] = []
+        with ctrl_c.held(lambda: thread.call(self._refuse)):
+            thread.call(self._open, make_transport)
+            try:
+                self._welcomed.result(CONNECT_TIMEOUT)
+            except TimeoutError:
+                self.close()
+                raise ControllerUnreachable(self._unreachable("no answer")) from None
+            except BaseException:
+                self.close()
+                raise
+
+    # -- on the loop thread ---------------------------------------------------------------------
+
+    def _open(self, make_transport: Callable[[str, ControllerProxy], Transport]) -> None:
+        try:
+            self._transport = make_transport(self.client_id, self)
+        except Exception as error:  # noqa: BLE001 (raised in the caller's thread)
+            if not self._welcomed.done():
+                self._welcomed.set_exception(error)
+
+    def _refuse(self) -> None:
+        """Nobody wants to wait for the welcome any longer."""
+        if not self._welcomed.done():
+            self._welcomed.set_exception(KeyboardInterrupt())
+
+    def receive(self, head: JsonDict, buffers: list[Any]) -> None:
+        """A message of the controller."""
+        kind = head["type"]
+        if kind == "reply":
+            waiting = self._waiting.pop(head["to"], None)
+            if "refused" in head:
+                self._told_imports = None  # it may have come with this request
+            if waiting is not None and not waiting.future.done():
+                waiting.future.set_result(Reply(head, buffers))
+        elif kind == "event":
+            self._take_event(head, buffers)
+        elif kind == "welcome":
+            self.fleet, self._away, self._told_imports = head, None, None
+            self._take_roster(head["roster"])
+            if not self._welcomed.done():
+                self._welcomed.set_result(None)
+
+    def _take_event(self, head: JsonDict, buffers: list[Any]) -> None:
+        if head["event"] == "roster":
+            self._take_roster(head["roster"])
+        elif head["event"] == "output":
+            waiting = self._waiting.get(head["to"])
+            if waiting is not None and waiting.on_output is not None:
+                for published in read_pages(buffers):
+                    content = content_of(published)
+                    if content is not None:
+                        waiting.on_output(head["engine"], published.msg_type, content)
+        elif head["event"] == "stopped":
+            self.lost("the fleet was stopped")
+
+    def _take_roster(self, roster: JsonDict) -> None:
+        dead = {int(engine_id): how for engine_id, how in roster["dead"].items()}
+        told = roster.get("pythons", {}).items()
+        others = {int(engine): version for engine, version in told if differs(version)}
+        self.roster = KnownEngines(list(roster["ids"]), dead, roster["total"], others)
+        self._tell_change()
+
+    def away(self, reason: str) -> None:
+        """Nobody answers: whatever waits fails, and so does what comes until the next welcome."""
+        self._away = reason
+        self._fail_what_waits()
+
+    def lost(self, reason: str) -> None:
+        """The controller is gone: whatever waits fails, and so does what comes."""
+        self._lost = self._lost or reason
+        if not self._welcomed.done():
+            self._welcomed.set_exception(self._gone())
+        self._fail_what_waits()
+
+    def _fail_what_waits(self) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for each in waiting.values():
+            self._released.extend(each.released)  # told again: it may not have arrived
+            if not each.future.done():
+                each.future.set_exception(self._gone(each.result_id))
+        self._tell_change()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether an answer is awaited."""
+        return bool(self._waiting)
+
+    def _unreachable(self, reason: str) -> str:
+        return (
+            f"no controller at {self.where}: {reason}; "
+            "see `kernelfleet list`, or start one with `kernelfleet start -n 4`"
+        )
+
+    def _unanswered(self, reason: str, result_id: str | None) -> str:
+        text = f"{self._unreachable(reason)}. This client keeps trying, and works again when it is"
+        if result_id is None:
+            return f"{text} there"
+        return (
+            f"{text} there: mec.pending_result({result_id!r}) then has what came of this call, if "
+            "it had arrived"
+        )
+
+    def _send(self, head: JsonDict, buffers: list[Any], waiting: _Waiting) -> None:
+        if not self.is_open or self._transport is None:
+            self._released.extend(waiting.released)
+            waiting.future.set_exception(self._gone())
+            return
+        if "imports" in head:
+            if head["imports"] == self._told_imports:
+                del head["imports_text"]
+            self._told_imports = head["imports"]
+        # Registered first: an embedded controller answers within send.
+        self._waiting[self._transport.sent + 1] = waiting
+        self._transport.send(head, buffers)
+
+    def _gone(self, result_id: str | None = None) -> FleetError:
+        if self._closed:
+            return FleetError("this client is closed: make a new one")
+        if self._lost is None and self._away is not None:
+            text = self._unanswered(self._away, result_id)
+            return ControllerUnreachable(text, result_id=result_id)
+        return ControllerUnreachable(self._unreachable(self._lost or "it is gone"))
+
+    # -- from any thread ------------------------------------------------------------------------
+
+    @property
+    def shares_memory(self) -> bool:
+        """Whether large buffers may travel as blocks of shared memory."""
+        return bool(self.fleet.get("shares_memory"))
+
+    def next_result_id(self) -> str:
+        """A fresh id; ``mec.pending_result(id)`` finds the result with it, also from elsewhere.
+
+        People read it in tables and type it, so it is short: 48 random bits and a number.
+        """
+        return f"{self.client_id[:12]}-{next(self._numbers)}"
+
+    def request(
+        self,
+        head: JsonDict,
+        buffers: list[Any],
+        on_output: OnOutput | None = None,
+        future: Future[Reply] | None = None,
+    ) -> Future[Reply]:
+        """Send a request; requests of one thread keep their order.
+
+        Args:
+            head: What is asked.
+            buffers: Its data.
+            on_output: Gets output as it comes, on the loop thread.
+            future: Gets the reply; None makes one.
+
+        Raises:
+            ControllerUnreachable: the controller is gone, or does not answer now.
+            FleetError: the client is closed, or was made before a fork.
+            MessageTooLarge: it is more than the fleet takes; nothing was sent.
+        """
+        if not self.is_open:
+            raise self._gone()
+        if head.get("verb") in _IMPORTING:
+            told = imports.told(with_files=not self.shares_memory)
+            head["imports"], head["imports_text"] = told.id, told.text
+        _check_size(head, buffers, self.fleet.get("message_bytes"))
+        released = self._take_released() if self._released else []
+        if released:
+            head["release"] = released
+        result_id = head.get("result_id") if head.get("keep", True) else None
+        future = Future() if future is None else future
+        waiting = _Waiting(future, on_output, result_id, released)
+        self._thread.call(self._send, head, buffers, waiting)
+        return waiting.future
+
+    def call(self, verb: str, timeout: float | None = None, **fields: Any) -> Reply:
+        """Ask the controller something beside the queues and wait for the answer."""
+        if self._thread.is_current:
+            raise FleetError(
+                "a blocking call was made on kernelfleet's own thread: use block=False"
+            )
+        future = self.request({"type": "request", "verb": verb, **fields}, [])
+        return raise_if_refused(future.result(timeout))
+
+    def release(self, result_id: str) -> None:
+        """Nobody holds this result any more; the controller is told with the next request."""
+        self._released.append(result_id)
+
+    def _take_released(self) -> list[str]:
+        taken = []
+        with contextlib.suppress(IndexError):
+            while True:
+                taken.append(self._released.popleft())
+        return taken
+
+    def check_process(self) -> None:
+        """Raise a FleetError in a forked child, where nothing will ever arrive."""
+        self._thread.check_process()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether requests can be made, now."""
+        return not self._closed and self._lost is None and self._away is None
+
+    @property
+    def state(self) -> str:
+        """``open``, ``closed``, or ``unreachable``, for now or for good."""
+        if self._closed:
+            return "closed"
+        return "open" if self.is_open else "unreachable"
+
+    def when_changed(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call ``listener`` when engines come or go, or requests can be made no more.
+
+        It is called on the loop thread. Returns what takes that back.
+        """
+        self._listeners.append(listener)
+
+        def forget() -> None:
+            with contextlib.suppress(ValueError):
+                self._listeners.remove(listener)
+
+        return forget
+
+    def _tell_change(self) -> None:
+        for listener in list(self._listeners):
+            listener()
+
+    def close(self) -> None:
+        """End the client, not the fleet. What still waits fails. Safe to call twice."""
+        with ctrl_c.held():
+            with self._close_lock:
+                if self._closed:
+                    return
+                self._closed = True
+            with contextlib.suppress(FleetError):
+                if self._thread.is_current:
+                    self._close_on_loop()
+                else:
+                    self._thread.run(self._close_soon(), finish=True)
+            loop_thread.release(self._thread)
+
+    async def _close_soon(self) -> None:
+        self._close_on_loop()
+
+    def _close_on_loop(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+        waiting, self._waiting = self._waiting, {}
+        for each in waiting.values():
+            if not each.future.done():
+                each.future.set_exception(
+                    FleetError("the client was closed before the result came")
+                )
+        self._tell_change()
+
+
+def _check_size(head: JsonDict, buffers: list[Any], limit: int | None) -> None:
+    content = head.get("content")
+    code = content.get("code") if isinstance(content, dict) else None
+    if isinstance(code, str) and len(code) > MAX_CODE_CHARACTERS:
+        raise MessageTooLarge(
+            f"code of {len(code)} characters; at most {MAX_CODE_CHARACTERS} can be sent: push data"
+        )
+    size = sum(frame_bytes(each) for each in buffers if not isinstance(each, SharedBuffer))
+    if limit is not None and size > limit:
+        raise MessageTooLarge(
+            f"this call sends {size} bytes, and this fleet takes {limit} at once: send less in "
+            f"each call, or start the fleet with a higher Limits.message_bytes"
+        )
+
+
+def raise_if_refused(reply: Reply) -> Reply:
+    """Give the reply back, or raise why the controller did not take the request."""
+    refused = reply.head.get("refused")
+    if refused is None:
+        return reply
+    kind = getattr(errors, refused["ename"], None)
+    if isinstance(kind, type) and issubclass(kind, FleetError):
+        raise kind(refused["evalue"])
+    if refused["ename"] == "ValueError":
+        raise ValueError(refused["evalue"])
+    raise FleetError(f"{refused['ename']}: {refused['evalue']}")
+
+
+def close_when_collected(owner: object, connection: ControllerProxy) -> None:
+    """Close the connection when its last client is garbage."""
+    weakref.finalize(owner, connection.close).atexit = False

@@ -1,0 +1,106 @@
+"""Batches as requests: what an engine is asked to call, and with which function.
+
+The function of a call travels once to each engine, with the first batch; later ones name it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from kernelfleet.client.mapping.batches import Batch, Item
+from kernelfleet.wire.objects import pythons
+from kernelfleet.wire.objects.culprits import called
+from kernelfleet.wire.objects.serialize import (
+    EngineFunction,
+    pack,
+    pack_nested,
+    total_bytes,
+)
+
+if TYPE_CHECKING:
+    from kernelfleet.client.controller_proxy import ControllerProxy
+
+JsonDict = dict[str, Any]
+
+_RUN_BATCH = EngineFunction("kernelfleet.engine.running.batches", "run_batch")
+
+
+class BatchRequests:
+    """The requests of one call.
+
+    Args:
+        connection: Where they go.
+        function: What is called with each item, or its source text.
+        engines: Those that are to call it.
+        star: Items are tuples of arguments.
+        label: What ``queue_status`` shows.
+        verb: ``map`` or ``task``.
+        budget: Seconds after which a batch gives the rest of its items back; None is no limit.
+        stop_on_error: A failing item ends the call on its engine.
+    """
+
+    def __init__(
+        self,
+        connection: ControllerProxy,
+        function: Any,
+        engines: Sequence[int],
+        *,
+        star: bool,
+        label: str,
+        verb: str,
+        budget: float | None,
+        stop_on_error: bool,
+    ) -> None:
+        self._connection, self._label, self._verb = connection, label, verb
+        self._options = (star, budget, stop_on_error)
+        self._function_frames = pack_nested(
+            function,
+            other_pythons=connection.roster.others(engines),
+            pieces=lambda: [(called(function), function)],
+        )
+        self._function_id = connection.next_result_id()
+        #: The engines that have the function, or will have it before the next batch.
+        self._knowing: set[int] = set()
+
+    def batch(self, engine: int, items: list[Item]) -> Batch:
+        """A batch for an engine."""
+        with_function = engine not in self._knowing
+        self._knowing.add(engine)
+        return Batch(engine, items, self._connection.next_result_id(), 0, with_function)
+
+    def not_sent(self, batch: Batch) -> None:
+        """The batch stays here; if it had the function, so does that."""
+        if batch.with_function:
+            self._knowing.discard(batch.engine)
+
+    def forget(self, engine: int) -> None:
+        """The engine does not have the function any more."""
+        self._knowing.discard(engine)
+
+    def encode(self, batch: Batch) -> tuple[JsonDict, list[Any]]:
+        """The head and the frames of a batch's request.
+
+        Raises:
+            SerializationError: one of its items cannot be pickled.
+            UnsupportedOperation: one holds code, and the engine runs another Python.
+        """
+        others = self._connection.roster.others([batch.engine])
+        function = self._function_frames if batch.with_function else None
+        payloads = [item.payload for item in batch.items]
+        asker = pythons.VERSION if others else None
+        arguments = (self._function_id, function, payloads, *self._options, asker)
+        shared = self._connection.shares_memory
+        frames = pack((_RUN_BATCH, arguments, {}), shared=shared, other_pythons=others)
+        batch.size_bytes = total_bytes(frames)
+        head = {
+            "type": "request",
+            "verb": self._verb,
+            "targets": [batch.engine],
+            "result_id": batch.result_id,
+            "payloads": [len(frames)],
+            "label": f"{self._label} x{len(batch.items)}",
+            "keep": False,  # nobody will ask for a batch by its id
+            "limit": batch.items[0].timeout,
+        }
+        return head, list(frames)

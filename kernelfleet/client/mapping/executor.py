@@ -1,0 +1,346 @@
+"""FleetExecutor: the standard library's task interface on a fleet's engines.
+
+``submit``, ``map``, ``shutdown`` and the futures behave as in ``concurrent.futures``, so that
+``as_completed`` and ``wait`` of the standard library work on them. One thread per executor hands
+the tasks out; they go through the engines' queues beside everything else.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import sys
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, CancelledError, Executor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from kernelfleet.client.mapping.batches import Item, Outcome
+from kernelfleet.client.mapping.dispatch import Dispatcher
+from kernelfleet.client.mapping.tasks import (
+    TaskFuture,
+    TaskOptions,
+    TaskPlace,
+    Tasks,
+    options_among,
+)
+from kernelfleet.client.shell import running_shell
+from kernelfleet.client.targets import check_block
+from kernelfleet.errors.composite import Failure
+from kernelfleet.errors.tree import (
+    EngineError,
+    FleetError,
+    SerializationError,
+    UnsupportedOperation,
+)
+from kernelfleet.wire.objects.culprits import pieces_of_call
+from kernelfleet.wire.objects.serialize import (
+    EngineFunction,
+    pack_nested,
+)
+from kernelfleet.wire.objects.staying import StaysHere
+
+if TYPE_CHECKING:
+    from kernelfleet.client.controller_proxy import ControllerProxy
+    from kernelfleet.client.mapping.maps import MapVerbs
+
+T = TypeVar("T")
+
+_CALL_TASK = EngineFunction("kernelfleet.engine.running.batches", "call_task")
+#: How long interrupted tasks may take to end when the program does.
+SETTLE_SECONDS = 1.5
+
+
+class _Work:
+    """What the executor's thread has in hand; it lives on when the executor is let go of."""
+
+    def __init__(
+        self, connection: ControllerProxy, engines: Callable[[], Sequence[int]], tasks: Tasks
+    ) -> None:
+        self._connection, self._tasks = connection, tasks
+        self._abandoned = self._cancelling = False
+        self._cancelled = threading.Event()
+        self.dispatcher = Dispatcher(
+            connection, engines, tasks, self._settle,
+            function=_CALL_TASK, star=False, label="task", verb="task", stop_on_error=False,
+        )  # fmt: skip
+
+    def run(self) -> None:
+        """Hand tasks out until there will be no more."""
+        try:
+            while not self._finished():
+                if self._abandoned:
+                    self.dispatcher.cancel_all(interrupt=True)
+                self.dispatcher.fill()
+                if self._cancelling:
+                    self._cancel_what_waits()
+                if not self._finished():
+                    self.dispatcher.step()
+        except BaseException as error:  # noqa: BLE001 (whoever waits must not hang)
+            self._break(error)
+        finally:
+            self.dispatcher.close()
+            self._cancelled.set()
+            atexit.unregister(self.end_with_the_program)
+
+    def _finished(self) -> bool:
+        if not self._connection.is_open:
+            self._tasks.close(BrokenExecutor("the client was closed, or has lost its fleet"))
+        return self._tasks.closed and not self.dispatcher.busy and not self._tasks.remaining
+
+    def close(self, *, cancel: bool = False) -> None:
+        """Take no more tasks, and end the thread when those there are have ended."""
+        self._tasks.close(RuntimeError("cannot schedule new futures after shutdown"))
+        if not cancel:
+            self.dispatcher.wake()
+        elif threading.current_thread() is self._thread:
+            self._cancel_what_waits()
+        elif self._thread.is_alive():
+            self._cancelling = True
+            self.dispatcher.wake()
+            self._cancelled.wait(SETTLE_SECONDS)
+
+    def _cancel_what_waits(self) -> None:
+        """Drop what no engine has begun; on the thread, when engines that are free have work."""
+        self._cancelling = False
+        self._tasks.cancel_what_waits()
+        with self.dispatcher.sending:
+            for future in list(self._tasks.futures.values()):
+                if (place := future._place) is not None:
+                    place.item.unwanted = True
+        self.dispatcher.take_back_what_waits()
+        self._cancelled.set()
+
+    def place(self, item: Item) -> TaskPlace:
+        """What knows where a task is."""
+        return TaskPlace(item, self._tasks.futures, self.dispatcher, self._connection)
+
+    def start(self) -> None:
+        """Work on a thread of its own, which the end of the program waits for."""
+        self._process = os.getpid()
+        self._thread = threading.Thread(target=self.run, name="kernelfleet-executor", daemon=True)
+        # After the fleet's own, so before it: what is registered last is called first.
+        atexit.register(self.end_with_the_program)
+        self._thread.start()
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until all there was to do is done."""
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+
+    def end_with_the_program(self) -> None:
+        """Do what was submitted before the program ends, as the standard library's pools do.
+
+        Ctrl-C ends the tasks instead, then or if it has ended the program.
+        """
+        try:
+            if os.getpid() != self._process:
+                return  # a forked child, where the thread is not
+            self.close()
+            if not _ended_by_ctrl_c():
+                self.wait()
+                return
+        except KeyboardInterrupt:
+            pass
+        with contextlib.suppress(KeyboardInterrupt):  # a second one: now
+            self._abandon()
+
+    def _abandon(self) -> None:
+        """Drop what waits, interrupt what runs, and say so."""
+        count = len(self._tasks.futures)
+        if count:
+            text = f"kernelfleet: interrupted, so {count} tasks of an executor are not done\n"
+            with contextlib.suppress(Exception):  # None, or closed: the program ends
+                sys.stderr.write(text)
+        self._abandoned = True
+        self.close(cancel=True)
+        self.wait(SETTLE_SECONDS)
+
+    def _settle(self, outcome: Outcome) -> None:
+        item, error = outcome.item, outcome.error
+        final = (EngineError, CancelledError, SerializationError, UnsupportedOperation)
+        if error is not None and self.dispatcher.lost is None and not isinstance(error, final):
+            item.failures += 1
+            if item.failures <= item.retries and not item.unwanted:
+                self.dispatcher.try_again(item)
+                return
+        future = self._tasks.futures.pop(item.key, None)
+        if future is None:
+            return  # it was cancelled
+        if item.unwanted and isinstance(error, CancelledError):
+            future.drop()
+            return
+        future._place = None
+        future.engine_id = outcome.engine
+        future.stdout, future.stderr = outcome.stdout, outcome.stderr
+        future.outputs = outcome.outputs
+        if error is None:
+            future.set_result(outcome.value)
+            return
+        failure = Failure(outcome.engine, error, list(outcome.traceback), "task")
+        failure.note_traceback(failure.tag)
+        future.set_exception(error)
+
+    def _break(self, error: BaseException) -> None:
+        self._tasks.close(BrokenExecutor(f"the executor has failed: {error!r}"))
+        self._tasks.cancel_what_waits()
+        for future in list(self._tasks.futures.values()):
+            future._place = None
+            if not future.done():
+                future.set_exception(error)
+
+
+class FleetExecutor(StaysHere, Executor):
+    """See ``MultiEngineClient.executor``."""
+
+    _instead = "submit the tasks from here"
+
+    def __init__(
+        self, client: MapVerbs, engines: Callable[[], Sequence[int]], options: TaskOptions
+    ) -> None:
+        self._client, self._engines, self._options = client, engines, options
+        self._tasks = Tasks()
+        self._work = _Work(client._connection, engines, self._tasks)
+        self._work.start()
+        weakref.finalize(self, self._work.close).atexit = False
+
+    @property
+    def _max_workers(self) -> int:
+        """How many tasks run at the same time; libraries that take an Executor read this."""
+        return max(1, len(self._engines()))
+
+    # -- the interface of concurrent.futures ----------------------------------------------------
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> TaskFuture[T]:
+        """Run ``fn(*args, **kwargs)`` on the engine that is free first.
+
+        ``retries=``, ``timeout=`` and ``require=`` are options of the task (see
+        ``MultiEngineClient.executor``) where ``fn`` has no such parameter; where it has, or takes
+        any keyword, they are its own: then use ``submit_task``.
+
+        Raises:
+            SerializationError: the call cannot be pickled.
+            UnsupportedOperation: it holds code, and an engine runs another Python.
+            FleetError: no engine has the required properties.
+            RuntimeError: the executor was shut down.
+            BrokenExecutor: there are no engines, or the client was closed.
+        """
+        options = {name: kwargs.pop(name) for name in options_among(fn, kwargs)}
+        return self.submit_task(fn, args, kwargs, **options)
+
+    def submit_task(
+        self,
+        function: Callable[..., T],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        retries: int | None = None,
+        timeout: float | None = None,
+        require: Mapping[str, Any] | None = None,
+    ) -> TaskFuture[T]:
+        """``submit`` for a function that has parameters named like the options.
+
+        Args:
+            function: What to call.
+            args: Its positional arguments.
+            kwargs: Its keyword arguments.
+            retries: As for ``MultiEngineClient.executor``; None takes the executor's.
+            timeout: Likewise.
+            require: Likewise.
+        """
+        if not callable(function):
+            raise TypeError(f"a task is a function, not {type(function).__name__}")
+        self._client._connection.check_process()
+        given = {"retries": retries, "timeout": timeout, "require": require}
+        options = self._options.updated(given)
+        others = self._client._connection.roster.others(self._engines())
+        call = (function, tuple(args), dict(kwargs or {}))
+        payload = pack_nested(
+            call, snapshot=True, other_pythons=others, pieces=lambda: pieces_of_call(*call)
+        )
+        if self._client._connection.is_open and not self._tasks.closed:
+            if not self._engines():
+                raise BrokenExecutor("the executor has no engines: mec.restart brings dead ones up")
+            engines = self._engines_with(options.require) if options.require else None
+        else:
+            engines = None  # put says why not
+        future = self._tasks.put(payload, options, engines, self._work.place)
+        self._work.dispatcher.wake()
+        return future
+
+    def map(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        return_exceptions: bool = False,
+        **options: Any,
+    ) -> Iterator[T]:
+        """As ``concurrent.futures.Executor.map``; batches are made by themselves.
+
+        With ``return_exceptions`` a task that fails gives its exception for a value, and the
+        others' values still come.
+        """
+        if check_block(return_exceptions, "return_exceptions"):
+            futures = [self.submit(fn, *args, **options) for args in zip(*iterables, strict=False)]
+            return _outcomes(futures, timeout)
+        return super().map(fn, *iterables, timeout=timeout, chunksize=chunksize, **options)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more tasks; wait for those submitted, or cancel what has not started."""
+        self._work.close(cancel=cancel_futures)
+        if wait:
+            self._work.wait()
+
+    def _engines_with(self, require: Mapping[str, Any]) -> frozenset[int]:
+        reply = self._client._connection.call(
+            "get_properties", targets=list(self._engines()), keys=None
+        )
+        able = frozenset(
+            result["id"]
+            for result in reply.head["results"]
+            if all(
+                key in result["value"] and result["value"][key] == value
+                for key, value in require.items()
+            )
+        )
+        if not able:
+            raise FleetError(
+                f"no engine has the properties {dict(require)!r}: set them with mec.set_properties"
+            )
+        return able
+
+
+def _ended_by_ctrl_c() -> bool:
+    """Whether a KeyboardInterrupt that nobody caught is why the program ends."""
+    if running_shell() is not None:
+        return False  # there it is how a cell has ended, and long ago
+    kind = getattr(sys, "last_type", None)
+    return isinstance(kind, type) and issubclass(kind, KeyboardInterrupt)
+
+
+def _outcomes(futures: list[TaskFuture[Any]], timeout: float | None) -> Iterator[Any]:
+    """Each task's value or exception, in order; whoever stops taking them cancels the rest."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+
+    def values() -> Iterator[Any]:
+        waiting = deque(futures)
+        try:
+            while waiting:
+                left = None if deadline is None else deadline - time.monotonic()
+                try:
+                    error: BaseException | None = waiting[0].exception(left)
+                except CancelledError as cancelled:
+                    error = cancelled
+                yield error if error is not None else waiting[0].result()
+                waiting.popleft()
+        finally:
+            for each in waiting:
+                each.cancel()
+
+    return values()  # the clock has run since the call, as in the standard library

@@ -1,0 +1,377 @@
+"""``map`` and its kin: a function over sequences, balanced over engines.
+
+A ``MapRun`` is one call: it feeds a ``Dispatcher`` and collects the values. ``map`` runs it on a
+thread of its own, so that it goes on when the caller does not wait; ``imap`` runs it in the thread
+of whoever takes the next value, which bounds what is in flight by itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import operator
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from typing import Any
+
+from kernelfleet.client.controller_proxy import ControllerProxy, OnOutput
+from kernelfleet.client.mapping.batches import Item, Outcome
+from kernelfleet.client.mapping.dispatch import Dispatcher
+from kernelfleet.client.mapping.partition import edges
+from kernelfleet.client.mapping.schedule import BUDGET_SECONDS, DEPTH
+from kernelfleet.client.results.decode import Reader
+from kernelfleet.client.results.pending import (
+    SETTLE_SECONDS,
+    PendingResult,
+)
+from kernelfleet.client.results.replies import Reply
+from kernelfleet.errors.composite import CompositeError, Failure
+from kernelfleet.session.future import Future
+
+JsonDict = dict[str, Any]
+
+#: How many values an ``imap`` may have under way or waiting to be taken, per item in flight.
+BUFFERED_BATCHES = 2
+MIN_BUFFERED = 64
+#: The largest batch of an ``imap``, and how often it looks whether engines want more.
+MAX_LAZY_BATCH = 1024
+REFILL_EVERY = 32
+
+
+class _Sliced:
+    """A list as a source."""
+
+    def __init__(self, items: list[Any], retries: int) -> None:
+        self._items, self._retries, self._next = items, retries, 0
+
+    @property
+    def remaining(self) -> int:
+        return len(self._items) - self._next
+
+    def take(self, count: int) -> list[Item]:
+        start, self._next = self._next, min(self._next + count, len(self._items))
+        return [Item(i, self._items[i], self._retries) for i in range(start, self._next)]
+
+
+class _Blocks:
+    """A list in one contiguous block per engine, as ``scatter`` cuts it."""
+
+    def __init__(self, items: list[Any], n_engines: int, retries: int) -> None:
+        self._whole = _Sliced(items, retries)
+        self._sizes = [stop - start for start, stop in edges(len(items), n_engines)]
+
+    @property
+    def remaining(self) -> int:
+        return self._whole.remaining
+
+    def take(self, count: int) -> list[Item]:
+        del count  # a block is a block
+        return self._whole.take(self._sizes.pop(0)) if self._sizes else []
+
+
+class _Lazy:
+    """An iterator as a source, which gives only as much as there is room for."""
+
+    def __init__(self, items: Iterator[Any], retries: int, chunksize: int | None) -> None:
+        self._items, self._retries, self.chunksize = items, retries, chunksize
+        self._count = itertools.count()
+        self.room = 0
+        self.exhausted = False
+        self.error: BaseException | None = None
+
+    @property
+    def remaining(self) -> None:
+        return None
+
+    def take(self, count: int) -> list[Item]:
+        taken: list[Item] = []
+        count = min(count, self.room, self.chunksize or MAX_LAZY_BATCH)
+        while len(taken) < count and not self.exhausted:
+            try:
+                taken.append(Item(next(self._count), next(self._items), self._retries))
+            except StopIteration:
+                self.exhausted = True
+            except Exception as error:  # noqa: BLE001 (the user's generator; raised when reached)
+                self.exhausted, self.error = True, error
+        self.room -= len(taken)
+        return taken
+
+
+class MapRun:
+    """One ``map`` over a list: values by index, and the failures."""
+
+    def __init__(
+        self,
+        connection: ControllerProxy,
+        engines: Sequence[int],
+        function: Any,
+        items: list[Any],
+        *,
+        star: bool,
+        schedule: str,
+        chunksize: int | None,
+        retries: int,
+        label: str,
+        return_exceptions: bool = False,
+        on_output: OnOutput | None = None,
+    ) -> None:
+        static = schedule == "static"
+        self.total = len(items)
+        self.values: dict[int, Any] = {}
+        self.failures: dict[int, Failure] = {}
+        self._interrupt: bool | None = None
+        self._cancel_sent: queue.SimpleQueue[None] = queue.SimpleQueue()
+        source = _Blocks(items, len(engines), retries) if static else _Sliced(items, retries)
+        self.dispatcher = Dispatcher(
+            connection, present(connection, engines), source, self._settle,
+            function=function, star=star, label=label, chunksize=chunksize,
+            budget=None if static or chunksize is not None else BUDGET_SECONDS,
+            steal=not static, stop_on_error=not return_exceptions, keeps_output=True,
+            on_output=on_output,
+        )  # fmt: skip
+        self._return_exceptions = return_exceptions
+
+    def _settle(self, outcome: Outcome) -> None:
+        key = outcome.item.key
+        if outcome.error is None:
+            self.values[key] = outcome.value
+        elif self.dispatcher.lost is not None or _dropped(outcome):
+            self.dispatcher.drop_the_rest()
+        elif self._return_exceptions:
+            self.values[key] = as_value(outcome, "map")
+        else:
+            self.failures[key] = Failure(key, outcome.error, list(outcome.traceback))
+            self.dispatcher.drop_the_rest()
+
+    def start(self, future: Future[Any]) -> None:
+        """Run on a thread of its own until done; ``future`` gets the reply."""
+        threading.Thread(
+            target=self.run, args=(future,), name="kernelfleet-map", daemon=True
+        ).start()
+
+    def run(self, future: Future[Any]) -> None:
+        """Run to the end and resolve ``future``.
+
+        It is not an attribute: a MapResult refers to its run, and a circle would keep all the
+        values until a garbage collection.
+        """
+        dispatcher = self.dispatcher
+        try:
+            dispatcher.fill()
+            while dispatcher.busy:
+                dispatcher.step()
+                if self._interrupt is not None:
+                    interrupt, self._interrupt = self._interrupt, None
+                    dispatcher.cancel_all(interrupt=interrupt)
+                    self._cancel_sent.put(None)
+                dispatcher.fill()
+            self._resolve(future)
+        except BaseException as error:  # noqa: BLE001 (whoever waits must not hang)
+            future.set_exception(error)
+        finally:
+            dispatcher.close()
+            self._cancel_sent.put(None)
+
+    def _resolve(self, future: Future[Any]) -> None:
+        if self.dispatcher.lost is not None:
+            future.set_exception(self.dispatcher.lost)
+            return
+        if not self.failures and len(self.values) < self.total:
+            first = next(index for index in range(self.total) if index not in self.values)
+            done = f"{len(self.values)} of {self.total} items were done"
+            error = CancelledError(f"the map was cancelled: {done}")
+            self.failures[first] = Failure(first, error)
+        if self.failures:
+            failures = [self.failures[key] for key in sorted(self.failures)]
+            future.set_exception(CompositeError.collect("map", failures, self.values))
+        else:
+            values = [self.values[index] for index in range(self.total)]
+            future.set_result(Reply({"value": values}, []))
+
+    def cancel(self, *, interrupt: bool) -> list[int]:
+        """Stop it, from any thread; the engines it was at."""
+        engines = sorted({batch.engine for batch in self.dispatcher.assignment.in_flight()})
+        self._interrupt = interrupt or bool(self._interrupt)
+        self.dispatcher.wake()
+        with contextlib.suppress(queue.Empty):
+            self._cancel_sent.get(timeout=SETTLE_SECONDS)
+        return engines
+
+
+def as_value(outcome: Outcome, method: str) -> Exception:
+    """A failed item as a value: its exception, which carries the engine's traceback."""
+    assert outcome.error is not None
+    failure = Failure(outcome.item.key, outcome.error, list(outcome.traceback), method)
+    failure.note_traceback(failure.tag)
+    return outcome.error
+
+
+def present(connection: ControllerProxy, engines: Sequence[int]) -> Callable[[], list[int]]:
+    """Those of the engines that are there now: one that was restarted takes part again."""
+
+    def now() -> list[int]:
+        here = set(connection.roster.ids)
+        return [engine for engine in engines if engine in here]
+
+    return now
+
+
+def _dropped(outcome: Outcome) -> bool:
+    """Whether the item was taken from a queue before it started; what did so is told elsewhere."""
+    return isinstance(outcome.error, CancelledError) and not outcome.traceback
+
+
+class MapResult(PendingResult):
+    """The PendingResult of a ``map``: its work is many requests, and ends with this client."""
+
+    def __init__(
+        self, connection: ControllerProxy, reader: Reader, run: MapRun, targets: list[int]
+    ) -> None:
+        super().__init__(
+            connection, reader, result_id=None, method="map", targets=targets, decode={}
+        )  # fmt: skip
+        self._run = run
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """How many items are done, and how many there are."""
+        return len(self._run.values), self._run.total
+
+    def _printed(self, stream: str) -> dict[int, str]:
+        """What the items of finished batches have printed, by engine."""
+        return dict(self._run.dispatcher.printed.texts[stream])
+
+    def _refuse_what_never_ends(self) -> None:
+        """It ends: on an engine the map runs items itself."""
+
+    def _has_begun(self) -> bool:
+        if self._run.values or self._run.failures:
+            return True
+        return any(
+            self._runs(batch.result_id) for batch in self._run.dispatcher.assignment.in_flight()
+        )
+
+    def _runs(self, result_id: str) -> bool:
+        progress = self._ask_about(result_id, brief=True)
+        return progress is not None and bool(progress["begun"])
+
+    @property
+    def outputs(self) -> list[tuple[int, list[JsonDict]]]:
+        """Engine id and Jupyter outputs of finished batches."""
+        return sorted(self._run.dispatcher.printed.outputs.items())
+
+    def _ask_progress(self, *, brief: bool = False) -> JsonDict:
+        done, total = self.progress
+        return {"done": done, "total": total, "unit": "items"}
+
+    def _stop_work(self, *, interrupt: bool) -> tuple[list[int], list[int]]:
+        engines = self._run.cancel(interrupt=interrupt)
+        self._connection.call("ping", SETTLE_SECONDS)  # what was sent before has been done then
+        return (engines, engines) if interrupt else (engines, [])
+
+
+def iterate(
+    connection: ControllerProxy,
+    engines: Sequence[int],
+    function: Any,
+    items: Iterator[Any],
+    *,
+    star: bool,
+    ordered: bool,
+    chunksize: int | None,
+    retries: int,
+    label: str,
+    return_exceptions: bool = False,
+) -> Iterator[Any]:
+    """The values of a lazy map, in order or as they come; see ``imap``."""
+    ready: dict[int, Any] = {}
+    failures: dict[int, Failure] = {}
+    verb = "imap" if ordered else "imap_unordered"
+
+    def settle(outcome: Outcome) -> None:
+        key = outcome.item.key
+        if outcome.error is None:
+            ready[key] = outcome.value
+        elif return_exceptions and dispatcher.lost is None:
+            ready[key] = as_value(outcome, verb)
+        else:
+            failures[key] = Failure(key, outcome.error, list(outcome.traceback))
+
+    source = _Lazy(items, retries, chunksize)
+    dispatcher = Dispatcher(
+        connection, present(connection, engines), source, settle,
+        function=function, star=star, label=label, chunksize=chunksize, stop_on_error=False,
+    )  # fmt: skip
+    with contextlib.closing(_Window(dispatcher, source, ready, len(engines))) as window:
+        for key in itertools.count():
+            if key % REFILL_EVERY == 0:
+                window.catch_up()
+            while not _is_next(key, ready, failures, ordered=ordered) and window.refill():
+                dispatcher.step()
+            failed = (failures.keys() & {key}) if ordered else sorted(failures)
+            if failed:
+                chosen = [failures[each] for each in failed]
+                raise dispatcher.lost or CompositeError.collect(verb, chosen, ready)
+            if not ready:
+                break
+            yield ready.pop(key if ordered else next(iter(ready)))
+        if source.error is not None:
+            raise source.error
+
+
+def _is_next(
+    key: int, ready: dict[int, Any], failures: dict[int, Failure], *, ordered: bool
+) -> bool:
+    return (key in ready or key in failures) if ordered else bool(ready or failures)
+
+
+class _Window:
+    """Keeps what is under way and what waits to be taken within bounds."""
+
+    def __init__(
+        self, dispatcher: Dispatcher, source: _Lazy, ready: dict[int, Any], n_engines: int
+    ) -> None:
+        self._dispatcher, self._source, self._ready = dispatcher, source, ready
+        self._largest = max(MIN_BUFFERED, DEPTH * n_engines * (source.chunksize or 1))
+
+    def refill(self) -> bool:
+        """Send what there is room for; whether anything is under way."""
+        in_flight = self._dispatcher.items_in_flight
+        self._largest = max(self._largest, in_flight)
+        self._source.room = BUFFERED_BATCHES * self._largest - in_flight - len(self._ready)
+        self._dispatcher.fill()
+        return self._dispatcher.busy
+
+    def catch_up(self) -> None:
+        """Deal with what has come back meanwhile, so that engines do not wait for the taker."""
+        while self._dispatcher.step(timeout=0):
+            pass
+        self.refill()
+
+    def close(self) -> None:
+        """Whoever stops taking values stops the work."""
+        self._dispatcher.cancel_all(interrupt=True)
+        self._dispatcher.close()
+
+
+def check_options(schedule: str, chunksize: Any, retries: Any) -> None:
+    """Refuse options of a map that make no sense.
+
+    Raises:
+        ValueError: an unknown schedule, or a number out of range.
+    """
+    if schedule not in ("dynamic", "static"):
+        raise ValueError(f"schedule is 'dynamic' or 'static', not {schedule!r}")
+    if chunksize is not None and (isinstance(chunksize, bool) or operator.index(chunksize) < 1):
+        raise ValueError(f"chunksize is at least 1, or None, not {chunksize!r}")
+    if isinstance(retries, bool) or operator.index(retries) < 0:
+        raise ValueError(f"retries is at least 0, not {retries!r}")
+
+
+def name_of(function: Callable[..., Any] | str) -> str:
+    """What ``queue_status`` shows of a mapped function."""
+    if isinstance(function, str):
+        return function if len(function) < 40 else function[:37] + "..."
+    return str(getattr(function, "__qualname__", type(function).__name__))

@@ -1,0 +1,293 @@
+"""The verbs of parallel map: map, imap, imap_unordered, mapper, parallel, executor."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kernelfleet.client.base import BaseClient
+from kernelfleet.client.controller_proxy import OnOutput
+from kernelfleet.client.mapping.map_run import (
+    MapResult,
+    MapRun,
+    check_options,
+    iterate,
+    name_of,
+    present,
+)
+from kernelfleet.client.mapping.pairing import lazily_paired, paired
+from kernelfleet.client.results.pending import PendingResult
+from kernelfleet.client.targets import Targets, check_block, check_targets
+from kernelfleet.errors.tree import NoEnginesRegistered
+
+if TYPE_CHECKING:
+    from kernelfleet.client.mapping.executor import FleetExecutor
+
+Function = Callable[..., Any] | str
+
+
+class MapVerbs(BaseClient):
+    """Map and the rest; see ``MultiEngineClient``."""
+
+    def map(
+        self,
+        function: Function,
+        *sequences: Iterable[Any],
+        targets: Targets | None = None,
+        block: bool | None = None,
+        timeout: float | None = None,
+        schedule: str = "dynamic",
+        chunksize: int | None = None,
+        retries: int = 1,
+        progress: bool | None = None,
+        return_exceptions: bool = False,
+    ) -> Any:
+        """Like the builtin ``map``, over engines: the values as a list, in order.
+
+        In IPython what the items print and display is shown, by engine, while it comes.
+
+        Items travel in batches that grow until one takes some tens of milliseconds; an engine
+        that is done early takes over what waits behind another. An engine that dies loses
+        nothing: its unfinished items run elsewhere.
+
+        Args:
+            function: A callable, or source text naming or being one (``'lambda x: x * x'``).
+            sequences: Iterables. Those that have a length must have the same; the others are
+                taken from only as far as these reach (``itertools.repeat(c)``).
+            targets: Which engines; None takes the client's.
+            block: Wait for the value, or return a PendingResult; None takes the client's.
+            timeout: Seconds to wait; None means no limit. The work goes on after it.
+            schedule: ``'dynamic'``, or ``'static'`` for one contiguous block per engine.
+            chunksize: Items per batch; None adapts.
+            retries: How often an item may be run again after an engine died with it; an error
+                of the function is never tried again.
+            progress: Show a bar if it takes long; None takes the client's.
+            return_exceptions: An item that fails has its exception for a value, and the others go
+                on; nothing is raised but for the loss of the fleet.
+
+        Raises:
+            CompositeError: items failed: their index is the id, their values so far are in
+                ``results``; what had not started was dropped.
+            ValueError: the lengths of the sequences differ.
+        """
+        _check_function(function)
+        check_options(schedule, chunksize, retries)
+        ids, blocks = self._map_targets(targets), self._blocks(block, timeout)
+        check_block(return_exceptions, "return_exceptions")
+        items, star = paired(sequences)
+        begin = functools.partial(
+            self._begin_map, ids, function, items,
+            star=star, schedule=schedule, chunksize=chunksize, retries=retries,
+            return_exceptions=return_exceptions,
+        )  # fmt: skip
+        if not blocks:
+            pending = begin(None)
+            self._remember(pending)
+            return pending
+        return self._wait_showing(begin, timeout, progress)
+
+    def _begin_map(
+        self,
+        engines: list[int],
+        function: Function,
+        items: list[Any],
+        on_output: OnOutput | None,
+        **options: Any,
+    ) -> PendingResult:
+        label = f"map({name_of(function)})"
+        run = MapRun(
+            self._connection, engines, function, items, label=label, on_output=on_output, **options
+        )
+        pending = MapResult(self._connection, self._reader, run, engines)
+        run.start(pending)
+        return pending
+
+    def imap(
+        self,
+        function: Function,
+        *sequences: Iterable[Any],
+        targets: Targets | None = None,
+        chunksize: int | None = None,
+        retries: int = 1,
+        return_exceptions: bool = False,
+    ) -> Iterator[Any]:
+        """A lazy map: an iterator of the values, in order.
+
+        Items are taken from the sequences as they are needed: a generator of a million items
+        keeps a bounded number in flight. Work goes on only while values are taken, in the thread
+        that takes them; closing the iterator stops it.
+
+        Raises:
+            CompositeError: when the value of a failed item is reached; it ends the iteration.
+                With ``return_exceptions`` the exception is that item's value instead.
+        """
+        options = {"chunksize": chunksize, "retries": retries, "ordered": True}
+        return self._iterate(function, sequences, targets, return_exceptions, **options)
+
+    def imap_unordered(
+        self,
+        function: Function,
+        *sequences: Iterable[Any],
+        targets: Targets | None = None,
+        chunksize: int | None = None,
+        retries: int = 1,
+        return_exceptions: bool = False,
+    ) -> Iterator[Any]:
+        """Like ``imap``, each value as soon as it is there."""
+        options = {"chunksize": chunksize, "retries": retries, "ordered": False}
+        return self._iterate(function, sequences, targets, return_exceptions, **options)
+
+    def _iterate(
+        self,
+        function: Function,
+        sequences: tuple[Iterable[Any], ...],
+        targets: Targets | None,
+        return_exceptions: bool,
+        **options: Any,
+    ) -> Iterator[Any]:
+        _check_function(function)
+        check_options("dynamic", options["chunksize"], options["retries"])
+        ids = self._map_targets(targets)
+        items, star = lazily_paired(sequences)
+        return iterate(
+            self._connection, ids, function, items, star=star, label=f"imap({name_of(function)})",
+            return_exceptions=check_block(return_exceptions, "return_exceptions"), **options,
+        )  # fmt: skip
+
+    def _map_targets(self, targets: Targets | None, who: str = "map") -> list[int]:
+        ids = list(dict.fromkeys(self._resolve(targets)))
+        if not ids:
+            raise NoEnginesRegistered(f"{who} needs at least one engine, and targets is empty")
+        return ids
+
+    def mapper(
+        self,
+        *,
+        targets: Targets | None = None,
+        block: bool | None = None,
+        schedule: str = "dynamic",
+        chunksize: int | None = None,
+        retries: int = 1,
+        progress: bool | None = None,
+        return_exceptions: bool = False,
+    ) -> Mapper:
+        """An object whose ``map`` has these options; what is not given is the client's now."""
+        check_options(schedule, chunksize, retries)
+        return Mapper(
+            self,
+            self._targets if targets is None else check_targets(targets),
+            self._blocks(block, None),
+            schedule,
+            chunksize,
+            retries,
+            progress,
+            check_block(return_exceptions, "return_exceptions"),
+        )
+
+    def parallel(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+        """A decorator: calling the function maps it over sequences. Options as for ``mapper``.
+
+        Example:
+            >>> @mec.parallel(targets=[0, 1])  # doctest: +SKIP
+            ... def square(x):
+            ...     return x * x
+            >>> square(range(4))  # doctest: +SKIP
+            [0, 1, 4, 9]
+        """
+        mapper = self.mapper(**options)
+
+        def decorate(function: Callable[..., Any]) -> ParallelFunction:
+            if not callable(function):
+                raise TypeError(f"parallel decorates a function, not {type(function).__name__}")
+            return ParallelFunction(mapper, function)
+
+        return decorate if function is None else decorate(function)
+
+    def executor(
+        self,
+        *,
+        targets: Targets | None = None,
+        retries: int | None = None,
+        timeout: float | None = None,
+        require: Mapping[str, Any] | None = None,
+    ) -> FleetExecutor:
+        """A ``concurrent.futures.Executor`` on these engines, load-balanced.
+
+        ``submit``, ``map`` and the futures are those of the standard library. Each future keeps
+        what its task printed in ``.stdout``. Interactive use of the engines goes on beside it:
+        a task that waits behind somebody's command moves to an engine that is free, and engines
+        that come with ``scale`` or ``restart`` take part (of those in ``targets``).
+
+        ``retries``, ``timeout`` and ``require`` are for every task; ``submit`` takes them for one
+        task, as keywords that the function itself does not have.
+
+        Args:
+            targets: Which engines; None takes the client's.
+            retries: How often a task that raised, or whose engine died, is tried again; None is
+                once after a death and never after an error.
+            timeout: Seconds a task may run before it is interrupted and fails with
+                ``TimeoutError``; the time it waits does not count. None means no limit.
+            require: Properties an engine must have (``{'gpu': True}``, see ``set_properties``).
+        """
+        from kernelfleet.client.mapping.executor import FleetExecutor
+        from kernelfleet.client.mapping.tasks import TaskOptions
+
+        options = TaskOptions(retries=retries, timeout=timeout, require=require)
+        wanted = self._targets if targets is None else check_targets(targets)
+        ids, connection = self._map_targets(wanted, "an executor"), self._connection
+        if isinstance(wanted, str | slice):
+            here = slice(None) if isinstance(wanted, str) else wanted
+            return FleetExecutor(self, lambda: connection.roster.ids[here], options)
+        return FleetExecutor(self, present(connection, ids), options)
+
+
+@dataclass(frozen=True)
+class Mapper:
+    """``map`` with its options fixed."""
+
+    client: MapVerbs
+    targets: Any
+    block: bool
+    schedule: str
+    chunksize: int | None
+    retries: int
+    progress: bool | None = None
+    return_exceptions: bool = False
+
+    def map(self, function: Function, *sequences: Iterable[Any]) -> Any:
+        """As ``MultiEngineClient.map``."""
+        return self.client.map(
+            function, *sequences,
+            targets=self.targets, block=self.block, schedule=self.schedule,
+            chunksize=self.chunksize, retries=self.retries, progress=self.progress,
+            return_exceptions=self.return_exceptions,
+        )  # fmt: skip
+
+
+class ParallelFunction:
+    """A function that is mapped when it is called."""
+
+    def __init__(self, mapper: Mapper, function: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, function)
+        self.mapper, self.function = mapper, function
+
+    def __call__(self, *sequences: Iterable[Any]) -> Any:
+        """Map the function over the sequences."""
+        return self.mapper.map(self.function, *sequences)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """On an engine it is the plain function."""
+        return _itself, (self.function,)
+
+
+def _itself(function: Callable[..., Any]) -> Callable[..., Any]:
+    return function
+
+
+def _check_function(function: object) -> None:
+    if not callable(function) and not isinstance(function, str):
+        raise TypeError(f"map takes a function or its source text, not {type(function).__name__}")
+    if isinstance(function, str):
+        compile(function.strip(), "<map>", "eval")

@@ -1,0 +1,1 @@
+"""Who may talk to the controller: sockets, sessions of clients, validation of requests."""

@@ -1,0 +1,235 @@
+"""Who knocks at the doors and may not come in: counted, told to the log once, never answered.
+
+A *connection* is refused when it does not get through the handshake of CURVE or PLAIN: the other
+or none, an unknown key, garbage, or silence. A *message* is refused when it is malformed or not
+signed with our key.
+
+Nobody can be kept from opening connections, and each may make libzmq (4.3.5) hold one frame, some
+buffers and a descriptor before it shows a key. So only so many may wait at each door: with one
+more, the one that has waited longest is cut. A client needs some milliseconds from its connection
+to its first signed message; one that is cut meanwhile comes back by itself.
+
+libzmq says of a connection its descriptor when it is accepted and when it ends, and with each
+message the descriptor it came by. It closes single connections for nobody, but a connection that
+the system has shut down ends for libzmq as if its peer had left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from logging import Logger
+from typing import Any
+
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+from kernelfleet.wire.pump import SocketPump
+
+#: Seconds a connection may take for its handshake, which a client does in milliseconds.
+HANDSHAKE_SECONDS = 10.0
+#: Connections that may wait in the system to be accepted; as many as it allows.
+BACKLOG = 4096
+#: Connections at one door that have not sent a signed message; or this part of the descriptors
+#: that the process may have, if that is less.
+MAX_WAITING = 64
+#: At the Unix socket, which takes larger frames, and which only this user can reach.
+MAX_WAITING_UNIX = 16
+PART_OF_DESCRIPTORS = 8
+
+
+def listen(port: int) -> socket.socket:
+    """A socket that listens on a loopback port; 0 is any.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    listener = socket.socket()
+    try:
+        if os.name == "posix":  # on Windows it would share the port with whoever has it
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def max_waiting(descriptors: int | None, most: int = MAX_WAITING) -> int:
+    """How many connections may wait at a door.
+
+    Args:
+        descriptors: How many the process may have; None is any number.
+        most: How many at the most.
+    """
+    if descriptors is None:
+        return most
+    return min(most, max(1, descriptors // PART_OF_DESCRIPTORS))
+
+
+class Gatekeeper:
+    """What a daemon refuses; every method runs on the controller's loop."""
+
+    def __init__(self, log: Logger, descriptors: int | None = None) -> None:
+        self._log = log
+        #: Messages that were malformed, or not signed with our key.
+        self.messages = 0
+        self._descriptors = descriptors
+        self._doors: list[Door] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._told = self._told_of_cut = False
+
+    @property
+    def connections(self) -> int:
+        """Connections that were not let in, or are in their handshake at this moment."""
+        return sum(door.accepted - door.greeted for door in self._doors)
+
+    def counts(self) -> dict[str, int]:
+        """What ``kernelfleet status`` shows."""
+        return {"connections": self.connections, "messages": self.messages}
+
+    def refuse(self, why: object) -> None:
+        """Count a message that is not answered."""
+        self.messages += 1
+        if self.messages == 1:
+            self._log.warning("refused a malformed or unsigned message: %s", why)
+
+    def watch(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        context: zmq.Context[Any],
+        listening: zmq.Socket[Any],
+        most: int = MAX_WAITING,
+    ) -> Door:
+        """Watch the connections of a socket; call it before the socket listens."""
+        listening.handshake_ivl = int(HANDSHAKE_SECONDS * 1000)
+        door = Door(loop, context, listening, self, max_waiting(self._descriptors, most))
+        self._doors.append(door)
+        return door
+
+    def arrived(self, door: Door) -> None:
+        """A connection was accepted: see to it that not too many wait."""
+        self._look_again()
+        while len(door.waiting) > door.most:
+            door.cut_oldest()
+            if not self._told_of_cut:
+                self._told_of_cut = True
+                self._log.warning(
+                    "more than %d connections without a key at once: the oldest are cut", door.most
+                )
+
+    def _look_again(self) -> None:
+        """Tell of the first one, when a client would have got through its handshake."""
+        if self._told or self._timer is not None:
+            return
+
+        def look() -> None:
+            self._timer = None
+            if self.connections and not self._told:
+                self._told = True
+                self._log.warning("refused a connection without the fleet's keys: see status")
+
+        self._timer = asyncio.get_running_loop().call_later(HANDSHAKE_SECONDS, look)
+
+    def close(self) -> None:
+        """Stop counting, before the sockets are closed, and tell the log how many there were."""
+        for door in self._doors:
+            door.close()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.connections or self.messages:
+            self._log.warning(
+                "refused %d connections and %d messages in all", self.connections, self.messages
+            )
+
+
+class Door:
+    """The connections of one listening socket."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        context: zmq.Context[Any],
+        listening: zmq.Socket[Any],
+        strangers: Gatekeeper,
+        most: int,
+    ) -> None:
+        #: How many connections may wait.
+        self.most = most
+        self.accepted = self.greeted = 0
+        #: Descriptors of connections that have not sent a signed message, the oldest first, and
+        #: whose they were when they were accepted.
+        self.waiting: dict[int, object] = {}
+        self._socket, self._strangers = listening, strangers
+        self._family = socket.AF_INET
+        self._closed = False
+        address = f"inproc://door-{id(self)}"
+        wanted = zmq.EVENT_ACCEPTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
+        listening.monitor(address, wanted)
+        events = context.socket(zmq.PAIR)
+        events.linger = 0
+        # Unlimited: libzmq's own thread, which serves all sockets, would wait for us to read.
+        events.rcvhwm = 0
+        events.connect(address)
+        self._pump = SocketPump(loop, events, self._on_event, copy=True)
+
+    def bind_tcp(self, listener: socket.socket) -> str:
+        """Let connections come by a socket that listens already; returns the URL."""
+        self._socket.setsockopt(zmq.USE_FD, listener.detach())
+        return self._bind("tcp://127.0.0.1:*")
+
+    def bind_ipc(self, path: str) -> str:
+        """Let connections come by a Unix socket; returns the URL."""
+        self._family = getattr(socket, "AF_UNIX", socket.AF_INET)
+        return self._bind(f"ipc://{path}")
+
+    def _bind(self, url: str) -> str:
+        self._socket.bind(url)
+        return str(self._socket.getsockopt_string(zmq.LAST_ENDPOINT))
+
+    def let_in(self, frame: zmq.Frame) -> None:
+        """The connection this frame came by has sent a signed message."""
+        self._pump.drain()  # libzmq tells of a connection before it hands on what it says
+        self.waiting.pop(frame.get(zmq.SRCFD), None)
+
+    def _on_event(self, frames: list[Any]) -> None:
+        message = parse_monitor_message(frames)
+        if message["event"] == zmq.EVENT_ACCEPTED:
+            self.accepted += 1
+            self.waiting[message["value"]] = self._peer(message["value"])
+            self._strangers.arrived(self)
+        elif message["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            self.greeted += 1
+        else:
+            self.waiting.pop(message["value"], None)
+
+    def cut_oldest(self) -> None:
+        """End the connection that has waited longest."""
+        fd = next(iter(self.waiting))
+        was = self.waiting.pop(fd)
+        # Unless the descriptor is another connection's by now, which we have yet to hear of.
+        if was is not None and self._peer(fd) == was:
+            with contextlib.suppress(OSError), self._copy(fd) as connection:
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def _peer(self, fd: int) -> object:
+        """Who is at the other end; None if the descriptor is no connection of this door."""
+        with contextlib.suppress(OSError), self._copy(fd) as connection:
+            return connection.getsockname(), connection.getpeername()
+        return None
+
+    def _copy(self, fd: int) -> socket.socket:
+        return socket.fromfd(fd, self._family, socket.SOCK_STREAM)
+
+    def close(self) -> None:
+        """Let the socket go, before it is closed. Safe to call twice."""
+        if self._closed:
+            return
+        self._closed = True
+        self._pump.drain()
+        self._socket.disable_monitor()
+        self._pump.close()

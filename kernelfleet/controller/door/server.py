@@ -1,0 +1,387 @@
+"""The daemon's door: clients on a Unix socket and on encrypted loopback TCP.
+
+::
+
+    DEALER --frames--> ROUTER ipc --+
+    DEALER --CURVE---> ROUTER tcp --+--> Line --> WirePeer --> Controller.handle
+    DEALER <---------------------------- Line <-- outbox, within credit <-- WirePeer.deliver
+
+The Unix socket lies in a private directory (0700); TCP wants the client key of the connection
+file (CURVE, checked by ZAP). On both, every message is signed with the fleet's key, or rather
+with one of its own line's (``wire/handshake.py``): what was captured on one line is refused on any
+other. Whoever does not have these gets nothing, not even an error.
+
+A client that does not read bounds itself: what it has not acknowledged is kept once, sent up to
+its credit, and beyond a limit its new requests are refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from logging import Logger
+from pathlib import Path
+from typing import Any
+
+import zmq
+from zmq.auth.asyncio import AsyncioAuthenticator
+
+from kernelfleet.controller.controller import Controller
+from kernelfleet.controller.door.gatekeeper import (
+    MAX_WAITING_UNIX,
+    Door,
+    Gatekeeper,
+    listen,
+)
+from kernelfleet.controller.door.sessions import ClientSession, SessionConnection
+from kernelfleet.controller.limits import max_descriptors
+from kernelfleet.wire.chunks import (
+    IPC_FRAME_BYTES,
+    OVERHEAD_BYTES,
+    TCP_FRAME_BYTES,
+    Left,
+)
+from kernelfleet.wire.codec import BadMessage, Codec
+from kernelfleet.wire.files.fleet_files import DEFAULT_PORT, FleetFile
+from kernelfleet.wire.files.private_files import close_to_others
+from kernelfleet.wire.handshake import (
+    MAX_NAME_CHARACTERS,
+    PLAIN_USERNAME,
+    line_codecs,
+    new_nonce,
+    plain_password,
+    read_hello,
+)
+from kernelfleet.wire.objects.shared_memory import (
+    LostSharedBuffer,
+    SharedBuffer,
+    from_frames,
+    probe_succeeds,
+)
+from kernelfleet.wire.pump import SocketPump
+from kernelfleet.wire.versions import HERE, Installed, why_not
+
+JsonDict = dict[str, Any]
+
+#: Requests refused in a row, as the client does not read, until it is forgotten.
+MAX_REFUSALS = 1000
+#: Loop time without a word after which a client counts as gone; it pings at least every 5 s.
+CLIENT_TIMEOUT = 30.0
+CHECK_SECONDS = 5.0
+#: Checks without a word, and without a connection, after which it counts as gone: 5 to 10 s. It
+#: is dead, or what waited there has failed by then; if it comes back, it starts a new session.
+GONE_CHECKS = 2
+#: Lines that have been greeted and not opened; beyond it the oldest is forgotten.
+MAX_UNOPENED = 1000
+#: Seconds until a connection whose other end has vanished is closed; its host answers keepalives
+#: and takes bytes, also if the client itself is stopped or slow.
+DEAD_LINK_SECONDS = 30
+#: Ports tried from the first on.
+PORTS_TRIED = 100
+
+ZAP_DOMAIN = "kernelfleet"
+
+
+class Server:
+    """Listens for clients of one controller, on the controller's loop."""
+
+    def __init__(
+        self, controller: Controller, context: zmq.Context[Any], fleet: FleetFile, log: Logger
+    ) -> None:
+        self._controller, self._context, self._log = controller, context, log
+        self._loop = asyncio.get_running_loop()
+        self._limits = controller.limits
+        self._name, self._key = fleet.name, bytes.fromhex(fleet.key)
+        self._codec = Codec(self._key)
+        self._peers: dict[str, ClientSession] = {}
+        self._lines: dict[tuple[SocketPump, bytes], SessionConnection] = {}
+        self._unopened: dict[tuple[SocketPump, bytes], None] = {}
+        #: What listens, with its door and the size of the largest frame that it takes.
+        self._doors: dict[SocketPump, tuple[Door, int]] = {}
+        self._authenticator: AsyncioAuthenticator | None = None
+        self._timer = self._loop.call_later(CHECK_SECONDS, self._check_clients)
+        self._strangers = Gatekeeper(log, max_descriptors())
+        controller.count_refused = self._strangers.counts
+
+    @property
+    def refused(self) -> int:
+        """Messages that were malformed, not signed with our key, or captured on another line."""
+        return self._strangers.messages
+
+    @property
+    def refused_connections(self) -> int:
+        """Connections that did not show a key."""
+        return self._strangers.connections
+
+    # -- listening ------------------------------------------------------------------------------
+
+    def listen_ipc(self, path: str) -> str:
+        """Listen on a Unix socket in a private directory; returns the URL."""
+        passwords = {PLAIN_USERNAME.decode(): plain_password(self._key)}
+        self._authentication().configure_plain(domain=ZAP_DOMAIN, passwords=passwords)
+        socket = self._router(IPC_FRAME_BYTES)
+        socket.plain_server = True
+        door = self._strangers.watch(self._loop, self._context, socket, MAX_WAITING_UNIX)
+        url = door.bind_ipc(path)
+        close_to_others(Path(path))
+        self._serve(socket, door, IPC_FRAME_BYTES)
+        return url
+
+    def listen_tcp(self, fleet: FleetFile, port: int | None) -> str:
+        """Listen on loopback TCP; makes the keys and puts them into ``fleet``.
+
+        Args:
+            fleet: The connection file to be.
+            port: Exactly this one; None is 10105 or the next free one.
+
+        Raises:
+            OSError: the port (or all that were tried) is in use.
+        """
+        listener = _listen(port)
+        server_public, server_secret = zmq.curve_keypair()
+        client_public, client_secret = zmq.curve_keypair()
+        fleet.server_public_key = server_public.decode()
+        fleet.client_public_key = client_public.decode()
+        fleet.client_secret_key = client_secret.decode()
+        self._authentication().configure_curve_callback(
+            domain=ZAP_DOMAIN, credentials_provider=_OnlyKey(client_public)
+        )
+        socket = self._router(TCP_FRAME_BYTES)
+        socket.curve_server = True
+        socket.curve_secretkey = server_secret
+        socket.curve_publickey = server_public
+        door = self._strangers.watch(self._loop, self._context, socket)
+        self._serve(socket, door, TCP_FRAME_BYTES)
+        return door.bind_tcp(listener)
+
+    def _authentication(self) -> AsyncioAuthenticator:
+        """Who looks at keys before libzmq hands on, or keeps, anything."""
+        if self._authenticator is None:
+            self._authenticator = AsyncioAuthenticator(self._context)
+            self._authenticator.start()
+        return self._authenticator
+
+    def _router(self, frame_bytes: int) -> zmq.Socket[Any]:
+        socket: zmq.Socket[Any] = self._context.socket(zmq.ROUTER)
+        socket.linger = 0
+        socket.sndhwm = socket.rcvhwm = 0
+        # libzmq holds a whole frame before it looks at keys.
+        socket.setsockopt(zmq.MAXMSGSIZE, frame_bytes + OVERHEAD_BYTES)
+        socket.zap_domain = ZAP_DOMAIN.encode()
+        socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        socket.setsockopt(zmq.TCP_MAXRT, DEAD_LINK_SECONDS * 1000)
+        socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+        socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, DEAD_LINK_SECONDS // 3)
+        socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, DEAD_LINK_SECONDS // 6)
+        socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, 4)
+        return socket
+
+    def _serve(self, socket: zmq.Socket[Any], door: Door, frame_bytes: int) -> None:
+        pump = SocketPump(self._loop, socket, lambda frames: self._on_frames(pump, frames))
+        self._doors[pump] = door, frame_bytes
+
+    # -- messages -------------------------------------------------------------------------------
+
+    def _on_frames(self, pump: SocketPump, frames: list[Any]) -> None:
+        try:
+            identity = bytes(frames[0].bytes)
+            line = self._lines.get((pump, identity))
+            if line is None:
+                head, _ = self._codec.decode(frames[1:])
+                self._doors[pump][0].let_in(frames[0])
+                self._hello(pump, identity, head)
+            else:
+                message = line.decode(frames[1:])
+                if message is not None:
+                    self._take(line, *message)
+                elif line.peer is not None:
+                    line.peer.quiet_checks = 0
+        except BadMessage as error:
+            self._strangers.refuse(error)
+
+    def _take(self, line: SessionConnection, head: JsonDict, buffers: list[Any]) -> None:
+        kind, peer = head["type"], line.peer
+        if peer is None:
+            self._open(line, head)
+            return
+        peer.quiet_checks = 0
+        if line is peer.side and kind != "ping":
+            raise BadMessage("a second line is for pings only")
+        verdict = peer.sequence.accept(head)
+        if kind == "bye":
+            self._forget(peer)
+        elif kind == "ping":
+            peer.send_within_credit()
+            peer.pong(line)
+        elif kind == "resend":
+            peer.resend(head.get("ack", 0))
+        elif kind == "ack":
+            peer.send_within_credit()
+        elif "n" not in head:
+            raise BadMessage("a request without a number")
+        elif verdict == "deliver" and kind != "void":
+            self._deliver(peer, head, buffers)
+
+    def _deliver(self, peer: ClientSession, head: JsonDict, buffers: list[Any]) -> None:
+        reason = self._why_not(peer, buffers)
+        if not reason:
+            try:
+                buffers = from_frames(buffers)
+            except LostSharedBuffer as error:
+                reason = str(error)
+        if reason:
+            refusal = {"ename": "FleetError", "evalue": reason}
+            peer.deliver({"type": "reply", "to": head["n"], "refused": refusal}, [])
+        else:
+            self._controller.handle(peer.name, head, buffers)
+        if peer.refusals > MAX_REFUSALS:
+            self._log.warning("client %s asks and does not read: it is forgotten", peer.name)
+            peer.send({"type": "forgotten"}, [])
+            self._forget(peer)
+
+    def _why_not(self, peer: ClientSession, buffers: list[Any]) -> str:
+        """Why a message is not taken from this client; empty if it is."""
+        limit, size = self._limits.message_bytes, sum(map(_socket_bytes, buffers))
+        if limit is not None and size > limit:
+            return f"a message of {size} bytes; Limits.message_bytes of this fleet is {limit}"
+        for buffer in buffers:
+            if isinstance(buffer, Left):
+                return f"a message of {size} bytes was not taken: {buffer.reason}"
+        peer.refusals = 0 if peer.has_room else peer.refusals + 1
+        if peer.refusals:
+            return "this client has not read its earlier results: nothing new until it does"
+        return ""
+
+    # -- who comes and goes ---------------------------------------------------------------------
+
+    def _hello(self, pump: SocketPump, identity: bytes, head: JsonDict) -> None:
+        """Make a line, which is nobody's until it is opened with its own keys."""
+        if head["type"] == "hello" and (reason := self._why_not_together(head)):
+            self._answer(pump, identity, {"type": "refused", "reason": reason})
+            return
+        client_id, nonce = read_hello(head)
+        challenge = new_nonce()
+        codecs = line_codecs(self._key, client_id, nonce, challenge)
+        frame_bytes = self._doors[pump][1]
+        line = SessionConnection(
+            pump, identity, client_id, codecs, frame_bytes, self._limits.message_bytes
+        )
+        self._lines[line.key] = line
+        self._unopened[line.key] = None
+        if len(self._unopened) > MAX_UNOPENED:
+            oldest = next(iter(self._unopened))
+            del self._unopened[oldest], self._lines[oldest]
+        answer = {"type": "challenge", "nonce": nonce, "challenge": challenge}
+        self._answer(pump, identity, answer)
+
+    def _why_not_together(self, head: JsonDict) -> str | None:
+        """What the versions of a client have against it."""
+        protocol, version = head.get("version"), head.get("kernelfleet")
+        if not isinstance(protocol, int) or isinstance(protocol, bool):
+            protocol = 0
+        known = isinstance(version, str) and len(version) < MAX_NAME_CHARACTERS
+        client = Installed(str(version) if known else "", protocol)
+        return why_not(HERE, client, self._name)
+
+    def _answer(self, pump: SocketPump, identity: bytes, head: JsonDict) -> None:
+        with contextlib.suppress(zmq.ZMQError):  # it has gone meanwhile
+            pump.send([identity, *self._codec.encode(head)])
+
+    def _open(self, line: SessionConnection, head: JsonDict) -> None:
+        """A line is opened by who knows its keys: for its client's session, or for a new one."""
+        if head["type"] != "open":
+            raise BadMessage("a line is to be opened first")
+        peer = self._peers.get(line.client_id)
+        known = peer is not None and head.get("session") == peer.session
+        if head.get("side"):
+            if peer is not None and known:
+                self._belongs(line, peer)
+                self._drop(peer.side)
+                peer.side = line
+                peer.quiet_checks = 0
+                peer.pong(line)
+            else:
+                line.send({"type": "forgotten"}, [])
+                self._unopened.pop(line.key, None)
+                self._drop(line)
+            return
+        if peer is None or not known:
+            if peer is not None:
+                self._forget(peer)
+            peer = self._peers[line.client_id] = ClientSession(line, self._limits)
+        else:
+            self._drop(peer.line)
+        self._belongs(line, peer)
+        peer.line, peer.quiet_checks = line, 0
+        peer.shares_memory = probe_succeeds(head)
+        welcome = self._controller.connect(peer.name, peer)
+        extra = {"session": peer.session, "shares_memory": peer.shares_memory}
+        peer.send({**welcome, **extra}, [])
+        peer.resend(head.get("ack", 0) if known else 0)
+
+    def _belongs(self, line: SessionConnection, peer: ClientSession) -> None:
+        self._unopened.pop(line.key, None)
+        line.peer = peer
+
+    def _drop(self, line: SessionConnection | None) -> None:
+        """What still comes over it is refused."""
+        if line is not None:
+            self._lines.pop(line.key, None)
+            line.peer = None
+
+    def _forget(self, peer: ClientSession) -> None:
+        del self._peers[peer.client_id]
+        for line in peer.lines:
+            self._drop(line)
+        self._controller.disconnect(peer.name)
+
+    def _check_clients(self) -> None:
+        self._timer = self._loop.call_later(CHECK_SECONDS, self._check_clients)
+        for peer in list(self._peers.values()):
+            peer.quiet_checks += 1
+            silent = peer.quiet_checks * CHECK_SECONDS > CLIENT_TIMEOUT
+            if silent or (peer.quiet_checks >= GONE_CHECKS and not peer.is_connected()):
+                self._log.info("client %s is gone", peer.name)
+                peer.send({"type": "forgotten"}, [])  # it may only have been stopped
+                self._forget(peer)
+
+    def close(self) -> None:
+        """Tell the clients that it is over, and close the door."""
+        self._timer.cancel()
+        for peer in self._peers.values():
+            peer.deliver({"type": "event", "event": "stopped"}, [])
+        self._strangers.close()
+        for pump in self._doors:
+            pump.close(linger=0.5)
+        if self._authenticator is not None:
+            self._authenticator.stop()
+
+
+def _listen(port: int | None) -> socket.socket:
+    """A listener on this port, or on the first free one from the default on."""
+    ports = [port] if port is not None else range(DEFAULT_PORT, DEFAULT_PORT + PORTS_TRIED)
+    last: OSError | None = None
+    for candidate in ports:
+        try:
+            return listen(candidate)
+        except OSError as error:
+            last = error
+    raise OSError(f"cannot listen on 127.0.0.1:{ports[0]}: {last}")
+
+
+def _socket_bytes(buffer: Any) -> int:
+    """The size of a buffer as it came through the socket."""
+    return buffer.nbytes if isinstance(buffer, (Left, SharedBuffer)) else len(buffer)
+
+
+class _OnlyKey:
+    """A ZAP credentials provider that knows one client key."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def callback(self, domain: str, key: bytes) -> bool:
+        """Whether this client key may connect."""
+        del domain
+        return key == self._key

@@ -1,0 +1,392 @@
+"""One engine as the controller sees it: its queue, the job that runs, its present incarnation.
+
+::
+
+    put(job) -> EngineQueue -> Run --shell--> kernel
+                                 ^                |
+                 settle(result) -+-- reply, iopub +
+
+Everything happens on the controller's loop. The rules of the queue are in ``engine_queue.py``,
+what the messages mean in ``dialects.py``, processes in ``launcher.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from logging import Logger
+from typing import Any
+
+from jupyter_client.session import Session
+
+from kernelfleet.controller.engines.channels import KernelChannels
+from kernelfleet.controller.engines.in_flight import (
+    InFlight,
+    NativeInFlight,
+    Outcome,
+    PortableInFlight,
+    encode_native,
+    encode_portable,
+    spoken_verb,
+    why_not_portable,
+)
+from kernelfleet.controller.engines.outputs import ReadBytes
+from kernelfleet.controller.engines.queue import EngineQueue
+from kernelfleet.controller.lifecycle.launcher import Incarnation
+from kernelfleet.controller.lifecycle.restart_policy import RestartPolicy
+from kernelfleet.controller.requests import Job, Request
+from kernelfleet.wire.jupyter import KernelMessage, encode
+from kernelfleet.wire.objects.shared_memory import SharedBuffer, to_frames
+
+JsonDict = dict[str, Any]
+
+#: How long iopub messages that a reply announced may lag behind it before we stop waiting.
+IOPUB_LAG_SECONDS = 5.0
+
+#: How long a kernel whose cell asked to exit may take to do so.
+EXIT_SECONDS = 10.0
+
+#: Why a queue is held.
+NOT_READY = "not ready"
+
+
+class Engine:
+    """An engine id with its queue; survives restarts, while incarnations come and go."""
+
+    def __init__(
+        self,
+        engine_id: int,
+        kernel_name: str | None,
+        session: Session,
+        log: Logger,
+        on_finished: Callable[[Engine, InFlight, Outcome], None],
+    ) -> None:
+        self.id = engine_id
+        self.kernel_name = kernel_name
+        self.native = kernel_name is None
+        self.language = "python"
+        #: Whether it can open our blocks of shared memory, and makes some itself.
+        self.shares_memory = False
+        self.session = session
+        self.state = "starting"  # then up; leaving (scaled away), stopping or dead
+        self.death = ""
+        self.queue: EngineQueue[Job] = EngineQueue()
+        self.run: InFlight | None = None
+        #: When ``run`` was sent, in seconds since the epoch.
+        self.run_since = 0.0
+        self._last_msg_id = ""
+        self._read = ReadBytes(self.tell if self.native else None)
+        #: Names of what clients can import that this incarnation has been told.
+        self._told_imports: set[str] = set()
+        self.incarnation: Incarnation | None = None
+        self.links: KernelChannels | None = None
+        self.executed = 0
+        self.properties: JsonDict = {}
+        self.revival = RestartPolicy()
+        self.info: JsonDict = {}
+        #: Replies on any channel that something waits for, by msg_id.
+        self.waiters: dict[str, asyncio.Future[KernelMessage]] = {}
+        self.welcome: asyncio.Future[None] | None = None
+        #: Set once the present incarnation's iopub messages reach us.
+        self.heard = asyncio.Event()
+        #: While it is being started afresh: done when that is.
+        self.restarting: asyncio.Future[None] | None = None
+        self._drained: list[asyncio.Future[None]] = []
+        #: Ends the wait for output that a reply has announced.
+        self._lag: asyncio.TimerHandle | None = None
+        self._log = log
+        self._on_finished = on_finished
+        self.queue.hold(NOT_READY)
+
+    # -- state ----------------------------------------------------------------------------------
+
+    @property
+    def registered(self) -> bool:
+        """Whether 'all' includes it."""
+        return self.state == "up"
+
+    @property
+    def python(self) -> str | None:
+        """The Python it runs; None where it does not answer yet, or is of another language."""
+        version = self.info.get("python")
+        return version if isinstance(version, str) else None
+
+    def attach(self, incarnation: Incarnation, links: KernelChannels) -> None:
+        """Take a new incarnation; it is not ready for work yet."""
+        self.incarnation, self.links = incarnation, links
+        self.state, self.death = "starting", ""
+        self.info, self.executed = {}, 0
+        self._told_imports.clear()
+        self.welcome = asyncio.get_running_loop().create_future()
+        self.heard.clear()
+        links.connect(incarnation.identity, incarnation.endpoints)
+
+    def ready(self) -> None:
+        """Let the queue run."""
+        self.state = "up"
+        self.queue.release(NOT_READY)
+        self.start_next()
+
+    def retire(self) -> None:
+        """Its end has begun: take nothing more, and start nothing of what waits."""
+        if self.registered:
+            self.state = "stopping"
+        if NOT_READY not in self.queue.holds:
+            self.queue.hold(NOT_READY)
+
+    def restarted(self, outcome: BaseException | None) -> None:
+        """Tell those who wait for the restart how it went."""
+        restarting, self.restarting = self.restarting, None
+        if restarting is None or restarting.done():
+            return
+        if outcome is None:
+            restarting.set_result(None)
+        elif isinstance(outcome, asyncio.CancelledError):
+            restarting.cancel()
+        else:
+            restarting.set_exception(outcome)
+            restarting.exception()  # whoever waits gets it
+
+    def detach(self, state: str, ename: str, cause: str, **details: Any) -> None:
+        """The incarnation is gone: fail what ran and what waited, and hold the queue."""
+        self.state, self.death = state, cause
+        lost = self.queue.fail_all()
+        if NOT_READY not in self.queue.holds:
+            self.queue.hold(NOT_READY)
+        run, self.run = self.run, None
+        for job in lost:
+            outputs = run.log.frames() if run is not None and job is run.job else []
+            job.fail(
+                ename, cause, outputs=outputs, ran=run is not None and run.job is job, **details
+            )
+        self._tell_drained()
+        for waiter in self.waiters.values():
+            if not waiter.done():
+                waiter.set_exception(ConnectionError(f"engine {self.id}: {cause}"))
+                waiter.exception()
+        self.waiters.clear()
+        if self.welcome is not None and not self.welcome.done():
+            self.welcome.set_exception(ConnectionError(f"engine {self.id}: {cause}"))
+            self.welcome.exception()  # whoever waits gets it; if nobody does, that is no error
+        if self.links is not None and self.incarnation is not None:
+            self.links.disconnect(self.incarnation.endpoints)
+        self.incarnation = None
+
+    def unsupported(self, verb: str) -> str | None:
+        """Why this kernel cannot do a verb; None if it can."""
+        if self.native:
+            return None
+        kernel = f"engine {self.id} runs the kernel {self.kernel_name!r} ({self.language})"
+        reason = why_not_portable(verb, self.language, self.info.get("no_functions"))
+        return f"{kernel}, which cannot {verb}: {reason}" if reason else None
+
+    # -- work -----------------------------------------------------------------------------------
+
+    def put(self, job: Job) -> None:
+        """Queue a job; it starts at once if nothing runs."""
+        self.queue.put(job)
+        if self.run is None:
+            self.start_next()
+
+    def start_next(self) -> None:
+        """Send what is first in the queue, if nothing runs and nothing holds it."""
+        while (job := self.queue.start_next()) is not None:
+            try:
+                msg_id, frames = self._encoded(job)
+            except (OSError, ValueError, RecursionError) as error:  # as: no memory to map a block
+                self._clear_behind(failed=True)
+                job.fail("EngineError", f"it could not be sent to engine {self.id}: {error}")
+                continue
+            assert self.incarnation is not None
+            assert self.links is not None
+            self.run = (NativeInFlight if self.native else PortableInFlight)(job, msg_id)
+            self.run_since = time.time()
+            self.links.send("shell", self.incarnation.identity, frames)
+            job.request.on_start(self.id)
+            return
+        if self.run is None and not len(self.queue):
+            self._tell_drained()
+
+    def _encoded(self, job: Job) -> tuple[str, list[Any]]:
+        """The signed frames; packed once for all engines that get the same."""
+        request = job.request
+        dialect = "native" if self.native else f"portable, {self.language}"
+        if self.shares_memory:
+            dialect += ", sharing memory"
+        tell = request.imports is not None and request.imports.name not in self._told_imports
+        key = (dialect, request.assign[job.index], job.turn, tell)
+        if key not in request.encoded:
+            if self.native:
+                msg_id, frames = encode_native(self.session, request, tell_imports=tell)
+                frames = [*frames, *to_frames(job.payload, shared=self.shares_memory)]
+            else:
+                msg_id, frames = encode_portable(
+                    self.session, request, job.payload, self.language, tell_imports=tell
+                )
+            request.encoded[key] = msg_id, frames
+        self._note_imports(request)
+        return request.encoded[key]
+
+    def _note_imports(self, request: Request) -> None:
+        """Remember what this engine knows now of what clients can import."""
+        if request.imports is None:
+            return
+        if not self.native:  # it keeps one, and a cell cannot tell it
+            self._told_imports = self._told_imports if request.verb == "execute" else set()
+        if self.native or request.verb != "execute":
+            self._told_imports.add(request.imports.name)
+
+    async def drained(self) -> None:
+        """Return when nothing runs and nothing waits here, or the engine is gone."""
+        if self.run is not None or len(self.queue):
+            future = asyncio.get_running_loop().create_future()
+            self._drained.append(future)
+            await future
+
+    def _tell_drained(self) -> None:
+        drained, self._drained = self._drained, []
+        for future in drained:
+            if not future.done():
+                future.set_result(None)
+
+    def take(self, channel: str, message: KernelMessage) -> None:
+        """A message of the present incarnation, which runs the user's code and may be broken."""
+        try:
+            self._take(channel, message)
+        except Exception as error:  # noqa: BLE001 (told, and answered)
+            self._log.exception("a message of engine %d could not be handled", self.id)
+            self._spoil(f"{type(error).__name__}: {error}")
+
+    def _take(self, channel: str, message: KernelMessage) -> None:
+        if channel == "iopub":
+            self.heard.set()
+            self._read.add(len(message.packed))
+        if message.msg_type == "iopub_welcome":
+            if self.welcome is not None and not self.welcome.done():
+                self.welcome.set_result(None)
+            return
+        if channel != "iopub" and self._take_answer(message):
+            return
+        if self.run is None or message.parent_id != self.run.msg_id:
+            # Output that came after its command had ended has no place to go.
+            if channel == "shell" and (problem := self._why_unexpected(message)):
+                self._spoil(problem)
+            return
+        if channel in ("iopub", "stdin"):
+            # What ``input()`` asks goes to the client among the outputs; see ``input_reply``.
+            asks = channel == "stdin" and message.msg_type == "input_request"
+            is_output = asks or (channel == "iopub" and self.run.take_iopub(message))
+            request = self.run.job.request
+            if is_output and request.on_output is not None:
+                request.on_output(self.id, message.msg_type, message.packed)
+        elif channel == "shell":
+            self.run.take_reply(message)
+            if any(isinstance(buffer, SharedBuffer) for buffer in message.buffers):
+                # They are open here now: the engine need not keep them any longer.
+                self.tell("control", "fleet_taken_request", {"of": message.parent_id})
+            if not self.run.complete:
+                self._expect_the_rest(self.run)
+        self.finish_if_complete()
+
+    def _take_answer(self, message: KernelMessage) -> bool:
+        """Whether somebody has waited for this reply beside the queue."""
+        waiter = self.waiters.pop(message.parent_id, None)
+        if waiter is not None and not waiter.done():
+            waiter.set_result(message)
+        return waiter is not None
+
+    def _why_unexpected(self, message: KernelMessage) -> str:
+        """What is wrong with a reply to nothing that was asked; empty if it may just be late."""
+        if message.problem:
+            return message.problem
+        if self.run is None or not self.native or message.parent_id == self._last_msg_id:
+            return ""
+        expected = f"fleet_{spoken_verb(self.run.job.method)}_reply"
+        return "it names another request" if message.msg_type == expected else ""
+
+    def _spoil(self, problem: str) -> None:
+        """The kernel has broken its word: what runs ends with an error that says so."""
+        if self.run is not None:
+            self.run.spoil(problem)
+            self.finish_if_complete()
+
+    def _clear_behind(self, *, failed: bool) -> None:
+        """What ran has ended; an error takes with it what the same client had queued behind."""
+        for job in self.queue.finish(failed=failed):
+            job.fail(
+                "QueueCleared", f"cleared by an error of an earlier command on engine {self.id}"
+            )
+
+    def finish_if_complete(self) -> None:
+        """End what runs if all that belongs to it has come, and go on with the next."""
+        run = self.run
+        if run is None or not run.complete or self._is_leaving(run):
+            return
+        self.run, self._last_msg_id = None, run.msg_id
+        if self._lag is not None:  # it would keep the run, and all its output, for seconds
+            self._lag.cancel()
+            self._lag = None
+        if run.aborted and run.job.is_worth_another_try():
+            # Another frontend's failing cell made the kernel drop what it had queued; it never ran.
+            # Or it has let go what it was told of the client's imports: it is told again.
+            self._told_imports.clear()
+            self.queue.put_front(run.job)
+            self.start_next()
+            return
+        outcome = run.outcome()
+        if run.job.method == "execute":
+            self.executed += 1
+        self._clear_behind(failed=not outcome.result["ok"])
+        self._on_finished(self, run, outcome)
+        run.job.settle(outcome.result, outcome.buffers, outcome.outputs)
+        self.start_next()
+
+    def _is_leaving(self, run: InFlight) -> bool:
+        """Whether the cell asked to exit: then the engine's death ends the job, not its reply."""
+        if not run.exiting or run.stayed:
+            return False
+
+        def stay() -> None:
+            run.stayed = True
+            if self.run is run:
+                self.finish_if_complete()
+
+        if run.stayed is None:
+            run.stayed = False
+            asyncio.get_running_loop().call_later(EXIT_SECONDS, stay)
+        return True
+
+    def _expect_the_rest(self, run: InFlight) -> None:
+        """Stop waiting for announced output in the end, should it have been lost."""
+
+        def give_up() -> None:
+            if self.run is run and isinstance(run, NativeInFlight):
+                self._log.warning("engine %d: output of a command was lost", self.id)
+                run.gave_up = True
+                self.finish_if_complete()
+
+        if isinstance(run, NativeInFlight):
+            self._lag = asyncio.get_running_loop().call_later(IOPUB_LAG_SECONDS, give_up)
+
+    # -- beside the queue -----------------------------------------------------------------------
+
+    def ask(self, channel: str, msg_type: str, content: JsonDict) -> asyncio.Future[KernelMessage]:
+        """Send a request beside the queue; the future gets its reply, or ConnectionError."""
+        future: asyncio.Future[KernelMessage] = asyncio.get_running_loop().create_future()
+        if self.incarnation is None or self.links is None:
+            future.set_exception(
+                ConnectionError(f"engine {self.id}: {self.death or 'not running'}")
+            )
+            return future
+        msg_id, frames = encode(self.session, msg_type, content)
+        self.waiters[msg_id] = future
+        future.add_done_callback(lambda _: self.waiters.pop(msg_id, None))
+        self.links.send(channel, self.incarnation.identity, frames)
+        return future
+
+    def tell(self, channel: str, msg_type: str, content: JsonDict) -> None:
+        """Send a message nobody waits an answer for."""
+        if self.incarnation is not None and self.links is not None:
+            _, frames = encode(self.session, msg_type, content)
+            self.links.send(channel, self.incarnation.identity, frames)

@@ -1,0 +1,1 @@
+"""How engines come, come back and go: registry, launch, startup, restart policy."""

@@ -1,0 +1,382 @@
+"""How a kernel process comes to be, is watched, and goes: jupyter_client's KernelManager.
+
+One ``Incarnation`` per start of an engine: its own manager, connection file, endpoints and
+routing id. A restart is a new incarnation, because frames queued for a dead kernel would be
+delivered to its successor on the same endpoint, and ``restart_kernel`` keeps the endpoint on ipc
+even with ``newports=True`` (jupyter_client 8.10).
+
+The manager's own restarter is off: death is seen here, in milliseconds where there are pidfds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import signal
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from logging import Logger
+from pathlib import Path
+from typing import Any
+
+import psutil
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+
+from kernelfleet.controller.engines.channels import Endpoints
+from kernelfleet.controller.lifecycle import kernelspecs
+from kernelfleet.controller.limits import meaning
+from kernelfleet.controller.logs import open_log
+from kernelfleet.controller.processes import process_tree, remote
+from kernelfleet.controller.processes.local import (
+    call_when_ended,
+    descendants,
+    kill_group,
+    kill_surely,
+    on_readable_once,
+    open_pidfd,
+    terminate_group,
+    wait_exit,
+)
+from kernelfleet.controller.processes.nanny import Nanny
+from kernelfleet.errors.tree import StartError
+from kernelfleet.wire import process_tags
+from kernelfleet.wire.files.private_files import close_to_others
+from kernelfleet.wire.jupyter import make_session
+
+#: How long a kernel may take to leave by itself, and after SIGTERM, before SIGKILL.
+POLITE_SECONDS = 0.5
+TERMINATE_SECONDS = 0.3
+
+#: Engines that die within so many seconds are dealt with in one look at all processes.
+GATHER_SECONDS = 0.05
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+NO_FOLDER = "the folder that this process works in was deleted: go to another one (os.chdir)"
+
+#: What jupyter_client and the provisioners say. Errors are raised as well, and told by us.
+_kernels_log = logging.getLogger("kernelfleet.kernels")
+_kernels_log.addFilter(lambda record: record.exc_info is None)
+
+
+class EngineManager(AsyncKernelManager):
+    """A KernelManager without sockets of its own; ``KernelChannels`` serves all engines."""
+
+    def _connect_control_socket(self) -> None:
+        """Nothing: the base class opens one socket per kernel (jupyter_client 8.10)."""
+
+
+@dataclass(slots=True)
+class Incarnation:
+    """One life of an engine."""
+
+    engine_id: int
+    manager: EngineManager
+    identity: bytes
+    session_id: str
+    endpoints: Endpoints
+    native: bool
+    kernel_name: str
+    #: Nobody knows whether this kernel can use the Unix sockets that it was told to use.
+    ipc_on_trial: bool = False
+    #: None where it is no process of this machine.
+    pid: int | None = None
+    pidfd: int = -1
+    #: Looks whether it has ended, where no descriptor tells.
+    watch: asyncio.Task[None] | None = None
+    #: Its end is our own doing: the death watch is to say nothing.
+    leaving: bool = False
+    started: float = field(default_factory=time.time)
+
+    @property
+    def connection_file(self) -> str:
+        """The Jupyter connection file, for ``jupyter console --existing``."""
+        return str(self.manager.connection_file)
+
+    @property
+    def provisioner(self) -> Any:
+        """What has started it, and can tell how it is."""
+        return self.manager.provisioner
+
+    @property
+    def transport(self) -> str:
+        """How the controller talks to it: ``ipc``, ``tcp+curve`` or, signed only, ``tcp``."""
+        if self.manager.transport == "tcp" and self.endpoints.curve_public_key is not None:
+            return "tcp+curve"
+        return str(self.manager.transport)
+
+
+class Launcher:
+    """Starts and ends kernels in one private directory, all signing with one key."""
+
+    def __init__(
+        self,
+        directory: Path,
+        logs: Path,
+        key: bytes,
+        log: Logger,
+        *,
+        fork: bool = True,
+        preload: Sequence[str] = (),
+        output_bytes: int | None = None,
+        out_bytes: int | None = None,
+        insecure_kernel: bool = False,
+        before_start: Callable[[], object] = lambda: None,
+        log_output: bool = False,
+    ) -> None:
+        self._directory = directory
+        self._logs = logs
+        self._key = key
+        self._output_bytes, self._out_bytes = output_bytes, out_bytes
+        self._insecure_kernel = insecure_kernel
+        self._log = log
+        self._before_start = before_start
+        self._log_output = log_output
+        self._specs = KernelSpecManager()
+        self._guardian = Nanny()
+        #: Of engines that died, whose families are still to be ended.
+        self._orphaned: set[str] = set()
+        #: How kernelfleet's own kernels are started; other kernelspecs say so themselves.
+        self._provisioner: dict[str, Any] = {
+            "provisioner_name": "kernelfleet-fork" if fork else "local-provisioner",
+            "config": {"preload": list(preload)} if fork else {},
+        }
+
+    async def start(
+        self,
+        engine_id: int,
+        kernel_name: str | None,
+        *,
+        environment: Mapping[str, str],
+        cwd: str | None,
+    ) -> Incarnation:
+        """Launch a kernel process; it does not answer yet.
+
+        Args:
+            engine_id: Which engine this is a life of.
+            kernel_name: A kernelspec, or None for kernelfleet's own kernel.
+            environment: The whole environment of the process.
+            cwd: Its working directory; None means ours.
+
+        Raises:
+            StartError: it could not be started, or others could read what it says.
+        """
+        if cwd is None and _folder_is_gone():
+            raise StartError(NO_FOLDER)
+        self._before_start()
+        session_id = uuid.uuid4().hex
+        manager, on_trial = self._manager(engine_id, kernel_name, session_id)
+        log = open_log(self._logs, engine_id, self._log)
+        try:
+            await manager.start_kernel(
+                env=process_tags.added_to(environment, session_id), cwd=cwd, stdout=log, stderr=log
+            )
+            if _is_readable_by_others(manager) and not self._insecure_kernel:
+                # its provisioner has decided otherwise
+                raise StartError(kernelspecs.why_not_tcp(kernel_name or "kernelfleet"))
+            pid = remote.local_pid(manager.provisioner)
+            child = getattr(manager.provisioner, "process", None)
+            if isinstance(child, subprocess.Popen):
+                self._guardian.watch(child.pid)
+        except Exception as error:
+            await remote.abandon(manager)
+            raise StartError(self._not_started(engine_id, error)) from error
+        except asyncio.CancelledError:
+            await remote.abandon(manager)
+            raise
+        finally:
+            os.close(log)
+        return Incarnation(
+            engine_id=engine_id,
+            manager=manager,
+            identity=session_id.encode(),
+            session_id=session_id,
+            endpoints=_endpoints(manager),
+            native=kernel_name is None,
+            kernel_name=kernel_name or "kernelfleet",
+            ipc_on_trial=on_trial,
+            pid=pid,
+            pidfd=open_pidfd(pid),
+        )
+
+    def _manager(
+        self, engine_id: int, kernel_name: str | None, session_id: str
+    ) -> tuple[EngineManager, bool]:
+        """What starts the kernel, and whether that may not know the sockets it is told to use."""
+        manager = EngineManager(autorestart=False, log=_kernels_log)
+        manager.session = make_session(self._key, session_id)
+        manager.connection_file = str(self._directory / f"e{engine_id}-{session_id[:4]}.json")
+        manager._kernel_spec = spec = self._spec(kernel_name, session_id)
+        transport = kernelspecs.transport_of(spec, name=kernel_name, insecure=self._insecure_kernel)
+        manager.transport = transport.name
+        manager.transport_encryption = "required" if transport.encrypted else "disabled"
+        return manager, transport.on_trial
+
+    def _not_started(self, engine_id: int, error: Exception) -> str:
+        if isinstance(error, FileNotFoundError) and _folder_is_gone():
+            return NO_FOLDER  # jupyter_client 8.10 asks for it even if it is not used
+        # The system does not always say where there is no space.
+        full = isinstance(error, OSError) and error.filename is None and error.errno in FULL
+        where = f" in {self._directory}" if full else ""
+        return f"engine {engine_id} could not be started: {error}{where}{meaning(str(error))}"
+
+    def _spec(self, kernel_name: str | None, session_id: str) -> KernelSpec:
+        if kernel_name is not None:
+            return kernelspecs.find(self._specs, kernel_name)
+        return kernelspecs.own(
+            self._directory,
+            session_id,
+            self._output_bytes,
+            self._provisioner,
+            log_output=self._log_output,
+            out_bytes=self._out_bytes,
+        )
+
+    def watch(
+        self, incarnation: Incarnation, loop: asyncio.AbstractEventLoop, on_exit: Callable[[], None]
+    ) -> None:
+        """Call ``on_exit`` once, on the loop, when the process has ended."""
+        if incarnation.pidfd >= 0:
+            on_readable_once(loop, incarnation.pidfd, on_exit)
+            return
+        incarnation.watch = loop.create_task(
+            call_when_ended(
+                incarnation.pid, lambda: remote.exit_code(incarnation.provisioner), on_exit
+            )
+        )
+
+    def close_to_others(self, incarnation: Incarnation) -> None:
+        """Take the sockets of a kernel that answers from others; the directory does so already."""
+        for path in self._files(incarnation):
+            close_to_others(path)
+
+    def _files(self, incarnation: Incarnation) -> list[Path]:
+        """The connection file of a kernel and its sockets; none if the directory has gone."""
+        stem = Path(incarnation.connection_file).stem
+        with contextlib.suppress(OSError):
+            # Not a glob: for each pattern it would keep a compiled one.
+            return [path for path in self._directory.iterdir() if path.name.startswith(stem)]
+        return []
+
+    async def interrupt(self, incarnation: Incarnation) -> bool:
+        """Send SIGINT; False where the kernel wants an ``interrupt_request`` instead."""
+        manager = incarnation.manager
+        spec = manager.kernel_spec
+        if spec is not None and spec.interrupt_mode == "message":
+            return False
+        await manager.signal_kernel(signal.SIGINT)
+        return True
+
+    async def reap(self, incarnation: Incarnation) -> int | None:
+        """End what is left of a process that has ended, and clean up after it.
+
+        The group is killed before the process is reaped, while its id cannot be reused.
+
+        Returns:
+            Its exit code, negative for a signal; None where nobody knows.
+        """
+        kill_group(incarnation.pid)
+        if incarnation.watch is not None:
+            incarnation.watch.cancel()
+        if incarnation.pid is not None:
+            self._guardian.forget(incarnation.pid)
+        if incarnation.pidfd >= 0:
+            asyncio.get_running_loop().remove_reader(incarnation.pidfd)
+            os.close(incarnation.pidfd)
+            incarnation.pidfd = -1
+        provisioner = incarnation.provisioner
+        exit_code = await remote.exit_code(provisioner)
+        if not getattr(getattr(provisioner, "process", None), "exit_code_known", True):
+            exit_code = None  # the fork server, which would have been told, has died as well
+        await remote.clean_up(incarnation.manager, is_local=incarnation.pid is not None)
+        for path in self._files(incarnation):  # of a kernel that could not clean up itself
+            path.unlink(missing_ok=True)
+        return exit_code
+
+    async def stop(
+        self, incarnations: Iterable[Incarnation], request_shutdown: Callable[[Incarnation], None]
+    ) -> None:
+        """End kernels, politely at first, for certain in the end, with all they have started.
+
+        Bounded whatever the kernels do: ipykernel's own shutdown (7.4) waits up to 28 s for a
+        child that ignores SIGTERM, and its closing has been seen to hang for ever under load.
+        """
+        alive = list(incarnations)
+        if not alive:
+            await process_tree.end_all(self._orphaned)
+            return
+        # Before they are asked: who has left is nobody's parent any more.
+        family = descendants({incarnation.pid for incarnation in alive if incarnation.pid})
+        for incarnation in alive:
+            request_shutdown(incarnation)
+        await asyncio.gather(
+            self._stop_here([each for each in alive if each.pid is not None], family),
+            *(remote.end(each.provisioner, politely=True) for each in alive if each.pid is None),
+        )
+        await asyncio.gather(*(self.reap(incarnation) for incarnation in alive))
+        for process in family:
+            with contextlib.suppress(psutil.Error):
+                process.kill()  # psutil compares the start time: never a stranger's
+        await process_tree.end_all(
+            {incarnation.session_id for incarnation in alive} | self._orphaned
+        )
+
+    async def _stop_here(self, alive: list[Incarnation], family: list[psutil.Process]) -> None:
+        """End processes of this machine, which have been asked to leave; notes descendants."""
+        left = await wait_exit(alive, POLITE_SECONDS)
+        family += descendants({incarnation.pid for incarnation in left if incarnation.pid})
+        for incarnation in left:
+            terminate_group(incarnation.pid)
+        left = await wait_exit(left, TERMINATE_SECONDS)
+        for incarnation in left:
+            kill_surely(incarnation)
+        await wait_exit(left, POLITE_SECONDS)
+
+    async def end_now(self, incarnation: Incarnation) -> None:
+        """End a kernel that has done no work yet, with all it has started."""
+        if incarnation.pid is None:
+            await remote.end(incarnation.provisioner, politely=False)
+        else:
+            kill_surely(incarnation)
+            await wait_exit([incarnation], POLITE_SECONDS)
+        await self.reap(incarnation)
+        await process_tree.end_all({incarnation.session_id})
+
+    async def end_family(self, incarnation: Incarnation) -> None:
+        """End what a dead engine has started; in one look for engines that die together."""
+        self._orphaned.add(incarnation.session_id)
+        await asyncio.sleep(GATHER_SECONDS)
+        orphaned = set(self._orphaned)
+        await process_tree.end_all(orphaned)
+        self._orphaned -= orphaned
+
+
+def _is_readable_by_others(manager: EngineManager) -> bool:
+    return bool(manager.transport == "tcp" and manager.curve_publickey is None)
+
+
+def _folder_is_gone() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
+
+
+def _endpoints(manager: EngineManager) -> Endpoints:
+    url = manager._make_url
+    return Endpoints(
+        shell=url("shell"),
+        control=url("control"),
+        stdin=url("stdin"),
+        iopub=url("iopub"),
+        curve_public_key=manager.curve_publickey,
+        curve_secret_key=manager.curve_secretkey,
+    )

@@ -1,0 +1,406 @@
+"""The engines of a fleet: starting, readiness, death, restart and the end of all.
+
+Knows processes and messages of the life cycle; the work itself is ``engine.py``'s and the
+clients are ``controller.py``'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable
+from logging import Logger
+from pathlib import Path
+from typing import Any
+
+import zmq
+from jupyter_client.session import Session
+
+from kernelfleet.controller.engines.bootstrap import expressions
+from kernelfleet.controller.engines.channels import KernelChannels
+from kernelfleet.controller.engines.engine import Engine
+from kernelfleet.controller.engines.in_flight import InFlight, Outcome
+from kernelfleet.controller.engines.interrupting import interrupt
+from kernelfleet.controller.lifecycle.blas_threads import (
+    thread_environment,
+)
+from kernelfleet.controller.lifecycle.kernelspecs import about_the_trial
+from kernelfleet.controller.lifecycle.launcher import (
+    Incarnation,
+    Launcher,
+)
+from kernelfleet.controller.lifecycle.startup import (
+    introduce,
+    why_it_failed,
+)
+from kernelfleet.controller.limits import allow_engines
+from kernelfleet.controller.logs import add_output, engine_log, tells_a_crash
+from kernelfleet.controller.options import HostOptions
+from kernelfleet.errors.text import describe_death
+from kernelfleet.errors.tree import StartError
+from kernelfleet.wire.jupyter import KernelMessage
+
+JsonDict = dict[str, Any]
+
+#: How long a kernel may take until it answers.
+START_TIMEOUT = 60.0
+
+#: Processes started at the same time; more only makes each of them slower.
+STARTS_AT_ONCE = 2 * (os.cpu_count() or 1)
+
+#: How long what a dying kernel has sent may take to reach us.
+LAST_WORDS_SECONDS = 0.02
+
+PLAIN_TCP = (
+    "engine %d (kernel %s) listens on loopback TCP without encryption, as insecure_kernel allows: "
+    "every user of this machine can read its code and output"
+)
+
+Finished = Callable[[Engine, InFlight, Outcome], None]
+
+
+class EngineRegistry:
+    """All engines, by id. Every method runs on the controller's loop."""
+
+    def __init__(
+        self,
+        *,
+        context: zmq.Context[Any],
+        session: Session,
+        launcher: Launcher,
+        logs: Path,
+        log: Logger,
+        options: HostOptions,
+        on_finished: Finished,
+        on_change: Callable[[], None],
+        on_restarted: Callable[[Engine], None],
+    ) -> None:
+        self.engines: dict[int, Engine] = {}
+        self._loop = asyncio.get_running_loop()
+        self._context, self._session, self._launcher = context, session, launcher
+        self._logs, self._log = logs, log
+        self._options = options
+        self._on_finished, self._on_change = on_finished, on_change
+        self._on_restarted = on_restarted
+        self._links = KernelChannels(self._loop, context, session, self._route, log)
+        self._by_session: dict[str, Engine] = {}
+        self._gate = asyncio.Semaphore(STARTS_AT_ONCE)
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._starts: set[asyncio.Task[None]] = set()
+
+    # -- who is there ---------------------------------------------------------------------------
+
+    @property
+    def ids(self) -> list[int]:
+        """Ids of the registered engines, ascending."""
+        return sorted(engine.id for engine in self.engines.values() if engine.registered)
+
+    @property
+    def dead(self) -> dict[int, str]:
+        """How each dead engine died; their ids stay reserved."""
+        return {e.id: e.death for e in self.engines.values() if e.state == "dead"}
+
+    @property
+    def bad_messages(self) -> int:
+        """Malformed messages received from kernels."""
+        return self._links.bad_messages
+
+    def find(self, engine_id: int) -> Engine | None:
+        """The registered engine of this id."""
+        engine = self.engines.get(engine_id)
+        return engine if engine is not None and engine.registered else None
+
+    # -- starting -------------------------------------------------------------------------------
+
+    async def add(self, kernels: Iterable[str | None]) -> None:
+        """Start an engine per kernel name (None is our own), lowest free ids first.
+
+        Raises:
+            StartError: one did not start; those that did are ended again.
+        """
+        kernels, new = list(kernels), []
+        allow_engines(len(kernels))
+        for kernel_name in kernels:
+            engine_id = next(i for i in range(len(self.engines) + 1) if i not in self.engines)
+            new.append(Engine(engine_id, kernel_name, self._session, self._log, self._on_finished))
+            self.engines[engine_id] = new[-1]
+        outcomes = await self._start_all(new, or_none=True)
+        failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        if failures:
+            await self.remove(new)
+            # the others were cancelled because of it
+            raise next((e for e in failures if isinstance(e, Exception)), failures[0])
+        self._changed()
+
+    async def scale(self, n: int, kernel_name: str | None) -> None:
+        """Have ``n`` engines: start some, or end those of the highest ids when they are drained.
+
+        What they have been given is done first; new work does not reach them any more.
+        """
+        while starting := [
+            *self._starts,
+            *(e.restarting for e in self.engines.values() if e.restarting),
+        ]:
+            await asyncio.wait(starting)  # they count, and may be the ones to go
+        here = [self.engines[engine_id] for engine_id in self.ids]
+        if n > len(here):
+            await self.add([kernel_name] * (n - len(here)))
+            return
+        leaving = here[n:]
+        for engine in leaving:
+            engine.state = "leaving"
+        self._changed()
+        await asyncio.gather(*(engine.drained() for engine in leaving))
+        await self.remove([engine for engine in leaving if engine.state in ("leaving", "dead")])
+
+    async def restart(self, engines: Iterable[Engine]) -> None:
+        """End engines that live, and start all of them afresh under their ids.
+
+        One that somebody else is restarting just now is waited for: it is as fresh then.
+
+        Raises:
+            StartError: one did not come up; it is dead, and its process ended.
+        """
+        engines = list(engines)
+        ours = [engine for engine in engines if engine.restarting is None]
+        for engine in ours:
+            engine.restarting = self._loop.create_future()
+            engine.retire()  # at once: nobody else may begin to end it
+        if ours:
+            self._spawn(self._restart(ours))
+        restarts = [asyncio.shield(e.restarting) for e in engines if e.restarting is not None]
+        for outcome in await asyncio.gather(*restarts, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    async def _restart(self, engines: list[Engine]) -> None:
+        outcomes: list[BaseException | None] = [asyncio.CancelledError()] * len(engines)
+        try:
+            await self._end(engines, "starting", "EngineDied", "it was restarted")
+            self._changed()
+            outcomes = await self._start_all(engines)
+            for engine, outcome in zip(engines, outcomes, strict=True):
+                if isinstance(outcome, BaseException):
+                    engine.detach("dead", "EngineDied", f"it could not be restarted: {outcome}")
+                else:
+                    assert engine.incarnation is not None
+                    pid = engine.incarnation.pid
+                    self._log.info("engine %d was restarted, its pid is %s", engine.id, pid)
+                    self._on_restarted(engine)
+            self._changed()
+        finally:
+            for engine, outcome in zip(engines, outcomes, strict=True):
+                engine.restarted(outcome)
+
+    async def _start_all(
+        self, engines: Iterable[Engine], *, or_none: bool = False
+    ) -> list[BaseException | None]:
+        """Start them side by side; what became of each.
+
+        With ``or_none`` the first that fails ends the others, which might take a minute to fail.
+        """
+        tasks = [self._loop.create_task(self._start(engine)) for engine in engines]
+        for task in tasks:
+            self._starts.add(task)
+            task.add_done_callback(self._starts.discard)
+        if or_none and tasks:
+            done, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            if any(task.cancelled() or task.exception() is not None for task in done):
+                for task in others:
+                    task.cancel()
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _start(self, engine: Engine) -> None:
+        async with self._gate:
+            count = max(1, len(self.engines))
+            environment = dict(self._options.environment(engine.id))
+            environment = {**thread_environment(count, environment), **environment}
+            incarnation = await self._launcher.start(
+                engine.id, engine.kernel_name, environment=environment, cwd=self._options.cwd
+            )
+            links = self._links if incarnation.native else self._own_links(engine)
+            if incarnation.native:
+                self._by_session[incarnation.session_id] = engine
+            engine.attach(incarnation, links)
+            self._launcher.watch(
+                incarnation, self._loop, lambda: self._spawn(self._died(engine, incarnation))
+            )
+            try:
+                words = introduce(engine, len(self.engines), self._options.on_start)
+                await asyncio.wait_for(words, START_TIMEOUT)
+            except BaseException as error:
+                await self._abandon(engine, incarnation)
+                if not isinstance(error, TimeoutError | ConnectionError):
+                    raise
+                log = engine_log(self._logs, engine.id)
+                trial = about_the_trial(incarnation.kernel_name) if incarnation.ipc_on_trial else ""
+                raise StartError(why_it_failed(engine, error, START_TIMEOUT, log, trial)) from None
+            self._launcher.close_to_others(incarnation)
+            if incarnation.transport == "tcp":
+                self._log.warning(PLAIN_TCP, engine.id, incarnation.kernel_name)
+        engine.ready()
+
+    def _own_links(self, engine: Engine) -> KernelChannels:
+        """The sockets of a kernel that is not ours, whose output goes to its log on the way."""
+
+        def take(channel: str, message: KernelMessage) -> None:
+            if channel == "iopub" and message.msg_type == "stream":
+                text = message.content.get("text")
+                if isinstance(text, str):
+                    add_output(engine_log(self._logs, engine.id), text)
+            engine.take(channel, message)
+
+        route = engine.take if self._options.embedded else take
+        return KernelChannels(self._loop, self._context, self._session, route, self._log)
+
+    async def _abandon(self, engine: Engine, incarnation: Incarnation) -> None:
+        """End a process that did not come up."""
+        if engine.incarnation is not incarnation:
+            return  # it has ended by itself, and was seen to
+        incarnation.leaving = True
+        self._by_session.pop(incarnation.session_id, None)
+        await self._launcher.end_now(incarnation)
+        links = engine.links
+        engine.detach("dead", "EngineDied", "it did not come up")
+        self._release_links(engine, links)
+
+    # -- ending ---------------------------------------------------------------------------------
+
+    async def remove(self, engines: Iterable[Engine]) -> None:
+        """End engines for good; their ids are free again."""
+        engines = list(engines)
+        await self._end(engines, "stopping", "EngineDied", "it was killed by a client")
+        for engine in engines:
+            self.engines.pop(engine.id, None)
+        self._changed()
+
+    async def _end(self, engines: list[Engine], state: str, ename: str, cause: str) -> None:
+        living = {e.incarnation.session_id: e for e in engines if e.incarnation is not None}
+        incarnations = [e.incarnation for e in living.values() if e.incarnation is not None]
+        for engine in engines:
+            engine.retire()
+        for incarnation in incarnations:
+            incarnation.leaving = True
+            self._by_session.pop(incarnation.session_id, None)
+
+        def ask(incarnation: Incarnation) -> None:
+            engine = living[incarnation.session_id]
+            engine.tell("control", "shutdown_request", {"restart": False})
+
+        await self._launcher.stop(incarnations, ask)
+        for engine in engines:
+            links = engine.links
+            engine.detach(state, ename, cause)
+            self._release_links(engine, links)
+
+    def _release_links(self, engine: Engine, links: KernelChannels | None) -> None:
+        if links is not None and links is not self._links:
+            links.close()
+            engine.links = None
+
+    async def _died(self, engine: Engine, incarnation: Incarnation) -> None:
+        """A process ended unasked: fail its work with the cause, keep its id."""
+        if engine.incarnation is not incarnation or incarnation.leaving:
+            return
+        # Its last replies may still be on their way: a pidfd fires before ZMQ has read them.
+        await asyncio.sleep(LAST_WORDS_SECONDS)
+        if engine.links is not None:
+            await engine.links.drain()
+        exit_code = await self._launcher.reap(incarnation)
+        if engine.incarnation is not incarnation:
+            return
+        signum = -exit_code if exit_code is not None and exit_code < 0 else None
+        exit_code = exit_code if signum is None else None
+        cause = describe_death(exit_code, signum)
+        if tells_a_crash(engine_log(self._logs, engine.id)):
+            # (the directory alone: engines that crash alike are to be told about in one line)
+            cause += f"; the traceback of the crash is in its log in {self._logs}"
+        self._by_session.pop(incarnation.session_id, None)
+        self._log.error("engine %d (pid %s) died: %s", engine.id, incarnation.pid, cause)
+        links = engine.links
+        is_wanted = engine.state not in ("starting", "leaving")
+        # The change of the roster is told before the failures, so that whoever gets an
+        # EngineDied no longer finds the engine in get_ids().
+        engine.state, engine.death = "dead", cause
+        if is_wanted:
+            self._changed()
+        engine.detach("dead", "EngineDied", cause, exit_code=exit_code, signal=signum)
+        self._release_links(engine, links)
+        self._spawn(self._launcher.end_family(incarnation))
+        if self._options.restart == "on-death" and is_wanted:
+            await self._revive(engine)
+
+    async def _revive(self, engine: Engine) -> None:
+        """Start a dead engine again, unless it dies too often or somebody else saw to it."""
+        cause = engine.death
+        while (pause := engine.revival.pause(self._loop.time())) is not None:
+            engine.death = f"{cause}; it is being started again"
+            self._changed()
+            await asyncio.sleep(pause)
+            if engine.state != "dead" or self.engines.get(engine.id) is not engine:
+                return
+            try:
+                await self.restart([engine])
+            except StartError as error:
+                self._log.error("%s", error)
+                continue
+            self._log.warning("engine %d was started again", engine.id)
+            return
+        engine.death = f"{cause}; it was restarted too often and is left dead"
+        self._log.error("engine %d was restarted too often and is left dead", engine.id)
+        self._changed()
+
+    async def stop(self) -> None:
+        """End every engine and close the sockets."""
+        for task in list(self._tasks):
+            task.cancel()
+        starts = list(self._starts)
+        for task in starts:
+            task.cancel()
+        if starts:
+            # One may have a process already that no engine has been given yet.
+            await asyncio.wait(starts)
+        engines = list(self.engines.values())
+        await self._end(engines, "stopping", "FleetStopped", "the fleet was stopped")
+        self.engines.clear()
+        self._links.close()
+
+    # -- messages -------------------------------------------------------------------------------
+
+    def _route(self, channel: str, message: KernelMessage) -> None:
+        """A broadcast has one msg_id: only the session tells which engine it is from."""
+        engine = self._by_session.get(message.session)
+        if engine is not None:
+            engine.take(channel, message)
+
+    def marked(self, mark: str) -> Engine | None:
+        """The engine whose present process carries this mark, which is its session."""
+        return self._by_session.get(mark)
+
+    def _changed(self) -> None:
+        """Tell engines and clients who is there now."""
+        count = len(self.ids)
+        for engine in self.engines.values():
+            if engine.native and engine.registered and engine.info.get("n_engines") != count:
+                engine.info["n_engines"] = count
+                identity = {"engine_id": engine.id, "n_engines": count}
+                # On control it reaches a busy engine at once; on shell it is there before whatever
+                # is asked from now on.
+                engine.tell("control", "fleet_identity_request", identity)
+                engine.tell("shell", "fleet_identity_request", identity)
+            elif engine.registered and engine.python and engine.info.get("n_engines") != count:
+                engine.info["n_engines"] = count
+                identity = {"engine_id": engine.id, "n_engines": count}
+                asked = {"code": "", "silent": True, "store_history": False}
+                values = expressions("identity", identity)
+                engine.tell("shell", "execute_request", {**asked, "user_expressions": values})
+        self._on_change()
+
+    def _spawn(self, coroutine: Any) -> None:
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def interrupt(self, engine: Engine, run: InFlight | None) -> None:
+        """Interrupt what the engine ran when it was decided; nothing if that is over."""
+        await interrupt(engine, run, self._launcher, self._spawn)

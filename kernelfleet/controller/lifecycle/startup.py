@@ -1,0 +1,118 @@
+"""The first words with a kernel: until it answers, is heard, and has run its ``on_start`` code."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from pathlib import Path
+
+from kernelfleet import __version__
+from kernelfleet.controller.engines.bootstrap import bootstrap_request
+from kernelfleet.controller.engines.engine import Engine
+from kernelfleet.controller.engines.in_flight import answered
+from kernelfleet.controller.limits import meaning
+from kernelfleet.controller.logs import last_life
+from kernelfleet.errors.tree import StartError
+from kernelfleet.wire.files.private_files import open_any
+from kernelfleet.wire.jupyter import KernelMessage
+from kernelfleet.wire.objects.shared_memory import Probe
+
+#: How long to listen for what a kernel publishes before asking it something again.
+HEARING_SECONDS = 0.1
+#: What a Python kernel of any environment tells of itself.
+FACTS = ("python", "executable", "host", "no_functions")
+#: An installation that was changed while a fleet runs gives its new engines other modules.
+REPLACED = (
+    "a new engine would run kernelfleet {there}, and this fleet runs {here}: the installation was "
+    "changed meanwhile; start the fleet afresh"
+)
+#: How much of a log is shown.
+TAIL_CHARACTERS = 2000
+
+
+async def introduce(engine: Engine, n_engines: int, on_start: str | None) -> None:
+    """Wait until the engine answers and its outputs reach us; tell it who it is.
+
+    Raises:
+        ConnectionError: it died.
+        StartError: its ``on_start`` code failed, or it is of another version of kernelfleet.
+    """
+    if engine.native:
+        identity = {"engine_id": engine.id, "n_engines": n_engines}
+        probe = Probe()
+        setup = {**identity, **probe.fields(), "confirms_output": True}
+        reply = await engine.ask("shell", "fleet_setup_request", setup)
+        engine.info = reply.content
+        if (version := reply.content.get("kernelfleet")) != __version__:
+            raise StartError(REPLACED.format(there=version, here=__version__))
+        engine.shares_memory = bool(reply.content.get("shares_memory"))
+        assert engine.welcome is not None
+        await engine.welcome
+        if on_start:
+            code = {"code": on_start, "store_history": False}
+            _check(await engine.ask("shell", "fleet_execute_request", code), "on_start")
+        return
+    reply = await engine.ask("shell", "kernel_info_request", {})
+    while not engine.heard.is_set():
+        # A kernel without iopub_welcome: what it published before our subscription reached it
+        # is lost, so ask until we hear the busy and idle of an answer.
+        await engine.ask("shell", "kernel_info_request", {})
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(engine.heard.wait(), HEARING_SECONDS)
+    engine.info = reply.content
+    language = reply.content.get("language_info")
+    engine.language = str(language.get("name")) if isinstance(language, dict) else "unknown"
+    if engine.language == "python":
+        request = bootstrap_request(engine.id, n_engines)
+        reply = await engine.ask("shell", "execute_request", request)
+        _check(reply, "bootstrap")
+        _, facts = answered(reply.content.get("user_expressions"))
+        engine.info.update({key: facts[key] for key in FACTS if isinstance(facts.get(key), str)})
+    if on_start:
+        request = {"code": on_start, "silent": True, "store_history": False}
+        _check(await engine.ask("shell", "execute_request", request), "on_start")
+
+
+def _check(reply: KernelMessage, what: str) -> None:
+    if reply.content.get("status") != "ok":
+        error = f"{reply.content.get('ename')}: {reply.content.get('evalue')}"
+        raise StartError(f"{what} code failed: {error}")
+
+
+def why_it_failed(
+    engine: Engine, error: BaseException, seconds: float, log: Path, trial: str = ""
+) -> str:
+    """What is told of an engine that did not come up.
+
+    Args:
+        engine: Which.
+        error: TimeoutError, or what its death raised.
+        seconds: How long it had.
+        log: What its process has written.
+        trial: What there is to say of a kernel that may not know the sockets it was told to use.
+    """
+    if not isinstance(error, TimeoutError):
+        cause = engine.death or str(error).removeprefix(f"engine {engine.id}: ")
+        what = f"did not come up: {cause or 'it was stopped'}"
+    elif engine.info:
+        what = f"did not finish its on_start code within {seconds:g} s while starting"
+    else:
+        what = f"did not answer within {seconds:g} s while starting"
+    tail = _tail(log)
+    hint = f"; {trial}" if trial and not engine.info else ""
+    last = f"; its last words:\n{tail}" if tail else ""
+    return f"engine {engine.id} {what}{meaning(tail)}{hint}{last}"
+
+
+def _tail(log: Path) -> str:
+    try:
+        with os.fdopen(open_any(log), errors="replace") as file:
+            text = file.read()
+    except OSError:
+        return ""
+    text = last_life(text)
+    # ipykernel 7.4 begins with how to connect a console.
+    _, greeted, after = text.partition("    --existing ")
+    text = after.partition("\n")[2] if greeted else text
+    return text[-TAIL_CHARACTERS:].strip()

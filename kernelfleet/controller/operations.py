@@ -1,0 +1,344 @@
+"""The verbs that never wait behind work: each a small function on the controller.
+
+``CALLS`` maps a verb to a function of (controller, client id, head). It returns the reply's
+fields and buffers, a coroutine of them, or None when it has arranged for the reply itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from kernelfleet.controller.engines.interrupting import over
+from kernelfleet.controller.progress import progress
+from kernelfleet.controller.rows import engine_row
+from kernelfleet.errors.text import format_ids
+from kernelfleet.errors.tree import StartError
+
+if TYPE_CHECKING:
+    from kernelfleet.controller.controller import Controller
+    from kernelfleet.controller.engines.engine import Engine
+
+JsonDict = dict[str, Any]
+Answer = tuple[JsonDict, list[Any]]
+Call = Callable[["Controller", str, JsonDict], "Answer | Awaitable[Answer | None] | None"]
+
+#: How long a busy engine may take to show a variable.
+PEEK_SECONDS = 5.0
+#: How long engines may take to tell the names of their variables.
+NAMES_SECONDS = 1.0
+PEEK_LIMIT_BYTES = 64 * 1024 * 1024
+#: How long an idle engine may take to complete or inspect.
+ASK_IDLE_SECONDS = 2.0
+
+MAX_ENGINES = 4096
+
+
+class CallError(Exception):
+    """A refused request: the error's name and text, for the caller."""
+
+    def __init__(self, ename: str, text: str) -> None:
+        super().__init__(ename, text)
+        self.ename, self.text = ename, text
+
+
+def _each(engines: list[Engine], value: Callable[[Engine], Any]) -> Answer:
+    """One value per engine, in the form of queued verbs' results."""
+    results = [{"id": e.id, "ok": True, "buffers": 0, "value": value(e)} for e in engines]
+    return {"results": results}, []
+
+
+def ping(controller: Controller, _client: str, _head: JsonDict) -> Answer:
+    """Facts about the controller."""
+    refused = controller.count_refused()
+    facts = {"name": controller.name, "started": controller.started, "refused": refused}
+    return {"value": facts}, []
+
+
+def engines(controller: Controller, _client: str, _head: JsonDict) -> Answer:
+    """A row per engine, dead ones too."""
+    rows = [engine_row(engine) for _, engine in sorted(controller.roster.engines.items())]
+    return {"value": rows}, []
+
+
+def queue_status(controller: Controller, _client: str, head: JsonDict) -> Answer:
+    """What runs and what waits, as labels, and the ids under which each can be asked for."""
+
+    def ids(engine: Engine) -> JsonDict:
+        running = engine.queue.running
+        return {
+            "queue": [job.request.public_id for job in engine.queue.waiting],
+            "pending": None if running is None else running.request.public_id,
+        }
+
+    found = controller.find_engines(head["targets"])
+    return _each(found, lambda e: [e.id, e.queue.status(), ids(e)])
+
+
+def clear_queue(controller: Controller, _client: str, head: JsonDict) -> Answer:
+    """Drop what waits, whoever queued it; what runs goes on."""
+
+    def clear(engine: Engine) -> None:
+        for job in engine.queue.clear():
+            job.fail("QueueCleared", f"the queue of engine {engine.id} was cleared")
+
+    return _each(controller.find_engines(head["targets"]), clear)
+
+
+def get_result(controller: Controller, _client: str, head: JsonDict) -> Answer:
+    """Finished commands from the history."""
+    results, frames = [], []
+    for engine in controller.find_engines(head["targets"]):
+        try:
+            kept = controller.history(engine.id).get(head.get("number"))
+        except LookupError as error:
+            problem = {"ename": "IndexError", "evalue": str(error), "kind": "user", "traceback": []}
+            results.append({"id": engine.id, "ok": False, "buffers": 0, "error": problem})
+            continue
+        counts = {"buffers": len(kept.buffers), "outputs": len(kept.outputs)}
+        results.append({"id": engine.id, "ok": True, "value": kept.record, **counts})
+        frames += [*kept.buffers, *kept.outputs]
+    return {"results": results}, frames
+
+
+def cancel(controller: Controller, _client: str, head: JsonDict) -> Awaitable[Answer]:
+    """Drop a request's waiting jobs, and interrupt its running ones if asked to."""
+    return cancel_request(controller, head["result_id"], interrupt=head.get("interrupt", False))
+
+
+async def cancel_request(controller: Controller, result_id: str, *, interrupt: bool) -> Answer:
+    """``cancel``, for the controller's own use too."""
+    request = controller.running.get(result_id)
+    dropped, working = [], []
+    if request is not None:
+        for engine in list(controller.roster.engines.values()):
+            for job in engine.queue.drop(lambda job: job.request is request):
+                dropped.append(engine.id)
+                job.fail("Cancelled", "cancelled before it started")
+            if interrupt and engine.run is not None and engine.run.job.request is request:
+                working.append((engine, engine.run))
+    await asyncio.gather(*(controller.roster.interrupt(*each) for each in working))
+    return {"value": {"dropped": dropped, "interrupted": [engine.id for engine, _ in working]}}, []
+
+
+async def interrupt(controller: Controller, _client: str, head: JsonDict) -> Answer:
+    """Interrupt what the engines run, and answer when it is over: its error clears the queue."""
+    found = controller.find_engines(head["targets"])
+    working = [(each, each.run) for each in set(found) if each.run is not None]
+    await asyncio.gather(*(controller.roster.interrupt(*each) for each in working))
+    await over(working)
+    return _each(found, lambda _: None)
+
+
+async def restart(controller: Controller, client: str, head: JsonDict) -> Answer:
+    """Start engines afresh under their ids; dead ones too."""
+    found = []
+    for engine_id in head["targets"]:
+        engine = controller.roster.engines.get(engine_id)
+        if engine is None or (engine.restarting is None and engine.state not in ("up", "dead")):
+            raise CallError("InvalidEngineID", f"no engine {engine_id} that could be restarted")
+        if engine not in found:
+            found.append(engine)
+    ids = format_ids(engine.id for engine in found)
+    controller.log.info("restart of engines %s requested by client %s", ids, client[:8])
+    try:
+        await controller.roster.restart(found)
+    except StartError as error:
+        controller.log.error("restart failed: %s", error)
+        raise CallError("StartError", str(error)) from error
+    by_id = {engine.id: engine for engine in found}
+    return _each([by_id[engine_id] for engine_id in head["targets"]], lambda _: None)
+
+
+async def kill(controller: Controller, client: str, head: JsonDict) -> Answer:
+    """End engines for good."""
+    found = controller.find_engines(head["targets"])
+    answer = _each(found, lambda _: None)
+    ids = format_ids(engine.id for engine in found)
+    controller.log.info("engines %s are killed, as requested by client %s", ids, client[:8])
+    await controller.roster.remove(list(dict.fromkeys(found)))
+    for engine in found:
+        controller.commands.pop(engine.id, None)
+    return answer
+
+
+async def scale(controller: Controller, client: str, head: JsonDict) -> Answer:
+    """Add engines, or end those of the highest ids when their work is done."""
+    n = head["engines"]
+    if isinstance(n, bool) or not isinstance(n, int) or not 0 < n <= MAX_ENGINES:
+        raise CallError("ValueError", f"a fleet has 1 to {MAX_ENGINES} engines, not {n!r}")
+    before, log = len(controller.roster.ids), controller.log
+    log.info("scaling from %d to %d engines requested by client %s", before, n, client[:8])
+    try:
+        await controller.roster.scale(n, controller.kernel_name)
+    except StartError as error:
+        log.error("scaling failed: %s", error)
+        raise CallError("StartError", str(error)) from error
+    log.info("the fleet has %d engines now", len(controller.roster.ids))
+    return {"value": controller.roster.ids}, []
+
+
+def attach(controller: Controller, client: str, head: JsonDict) -> None:
+    """Send an earlier result, now or when it is there; with ``stream`` its outputs as well."""
+    controller.reattach(client, head["n"], head["of"], stream=head.get("stream", False))
+
+
+def locate(controller: Controller, _client: str, head: JsonDict) -> Answer:
+    """The engine whose process tag (``wire/process_tags``) this is, and its pid if known."""
+    engine = controller.roster.marked(head["mark"])
+    if engine is None or engine.incarnation is None:
+        return {"value": {"engine": None, "pid": None}}, []
+    return {"value": {"engine": engine.id, "pid": engine.incarnation.pid}}, []
+
+
+async def peek(controller: Controller, _client: str, head: JsonDict) -> Answer:
+    """Read variables at once, from busy engines too."""
+    found = controller.find_engines(head["targets"])
+    for engine in found:
+        if not engine.native:
+            text = f"engine {engine.id} runs the kernel {engine.kernel_name!r}, which cannot peek"
+            raise CallError("UnsupportedOperation", text)
+    request = {"names": head["names"], "limit_bytes": PEEK_LIMIT_BYTES}
+    answers = await asyncio.gather(*(_peek_one(engine, request) for engine in found))
+    return {"results": [result for result, _ in answers]}, [f for _, b in answers for f in b]
+
+
+async def names(controller: Controller, _client: str, head: JsonDict) -> Answer:
+    """The names of the user's variables, at once and from busy engines too.
+
+    For whoever completes what is being typed: an engine that does not answer soon is left out.
+    """
+    found = [engine for engine in controller.find_engines(head["targets"]) if engine.native]
+    asked = [engine.ask("control", "fleet_peek_request", {"keys": True}) for engine in found]
+    if asked:
+        await asyncio.wait(asked, timeout=NAMES_SECONDS)
+    told = []
+    for future in asked:
+        if not future.done():
+            future.cancel()
+        elif not future.cancelled() and future.exception() is None:
+            told.append(future.result().content.get("keys"))
+    return {"value": [each for each in told if isinstance(each, list)]}, []
+
+
+async def _peek_one(engine: Engine, request: JsonDict) -> Answer:
+    def failed(ename: str, evalue: str) -> Answer:
+        error = {"ename": ename, "evalue": evalue, "kind": "engine", "traceback": []}
+        return {"id": engine.id, "ok": False, "buffers": 0, "error": error}, []
+
+    try:
+        reply = await asyncio.wait_for(
+            engine.ask("control", "fleet_peek_request", request), PEEK_SECONDS
+        )
+    except TimeoutError:
+        return failed(
+            "TimeoutError",
+            f"engine {engine.id} did not answer in {PEEK_SECONDS:g} s (C code holds its GIL?)",
+        )
+    except ConnectionError as error:
+        return failed("EngineDied", str(error))
+    content = reply.content
+    result = {"id": engine.id, "ok": content.get("status") == "ok", "buffers": len(reply.buffers)}
+    if not result["ok"]:
+        result["error"] = {k: content.get(k) for k in ("ename", "evalue", "traceback", "kind")}
+    return result, reply.buffers
+
+
+async def complete(controller: Controller, _client: str, head: JsonDict) -> Answer:
+    """Completions by an idle engine, as in ``complete_reply``; None from a busy one."""
+    content = {"code": head["code"], "cursor_pos": head["cursor_pos"]}
+    return await _ask_idle(controller, head["engine"], "complete_request", content)
+
+
+async def inspect(controller: Controller, _client: str, head: JsonDict) -> Answer:
+    """What an idle engine knows of the name at the cursor, as in ``inspect_reply``; or None."""
+    content = {"detail_level": head.get("detail_level", 0)}
+    content.update(code=head["code"], cursor_pos=head["cursor_pos"])
+    return await _ask_idle(controller, head["engine"], "inspect_request", content)
+
+
+async def _ask_idle(
+    controller: Controller, engine_id: int, msg_type: str, content: JsonDict
+) -> Answer:
+    (engine,) = controller.find_engines([engine_id])
+    if engine.run is not None:
+        return {"value": None}, []
+    try:
+        reply = await asyncio.wait_for(engine.ask("shell", msg_type, content), ASK_IDLE_SECONDS)
+    except (TimeoutError, ConnectionError):
+        return {"value": None}, []
+    return {"value": reply.content}, []
+
+
+def input_reply(controller: Controller, _client: str, head: JsonDict) -> Answer:
+    """What the user typed, for the ``input()`` that a running request waits in."""
+    (engine,) = controller.find_engines([head["engine"]])
+    asked = engine.run is not None and engine.run.job.request.result_id == head["result_id"]
+    if asked:
+        engine.tell("stdin", "input_reply", {"value": head["value"]})
+    return {"value": asked}, []
+
+
+def set_properties(controller: Controller, _client: str, head: JsonDict) -> Answer:
+    """Label engines with JSON values."""
+    values = head["values"]
+    return _each(controller.find_engines(head["targets"]), lambda e: e.properties.update(values))
+
+
+def get_properties(controller: Controller, _client: str, head: JsonDict) -> Answer:
+    """The labels of engines; a missing key is an error of that engine."""
+    keys = head.get("keys")
+    results: list[JsonDict] = []
+    for engine in controller.find_engines(head["targets"]):
+        missing = [key for key in keys or [] if key not in engine.properties]
+        result: JsonDict = {"id": engine.id, "ok": not missing, "buffers": 0}
+        if missing:
+            text = f"engine {engine.id} has no property {missing[0]!r}"
+            result["error"] = {"ename": "KeyError", "evalue": text, "kind": "user", "traceback": []}
+        else:
+            chosen = engine.properties if keys is None else {k: engine.properties[k] for k in keys}
+            result["value"] = dict(chosen)
+        results.append(result)
+    return {"results": results}, []
+
+
+def has_properties(controller: Controller, _client: str, head: JsonDict) -> Answer:
+    """Which labels engines have."""
+    found = controller.find_engines(head["targets"])
+    return _each(found, lambda e: [key in e.properties for key in head["keys"]])
+
+
+def del_properties(controller: Controller, _client: str, head: JsonDict) -> Answer:
+    """Remove labels; one that is missing fails that engine's call and removes nothing there."""
+    answer, _ = get_properties(controller, _client, head)
+    for result, engine in zip(
+        answer["results"], controller.find_engines(head["targets"]), strict=True
+    ):
+        if result["ok"]:
+            result["value"] = None
+            for key in head["keys"]:
+                engine.properties.pop(key, None)
+    return answer, []
+
+
+def clear_properties(controller: Controller, _client: str, head: JsonDict) -> Answer:
+    """Remove all labels."""
+    return _each(controller.find_engines(head["targets"]), lambda e: e.properties.clear())
+
+
+def shutdown(controller: Controller, client: str, _head: JsonDict) -> Answer:
+    """End the fleet; the reply goes out first."""
+    controller.log.info("stop requested by client %s", client[:8])
+    controller.request_stop()
+    return {"value": None}, []
+
+
+CALLS: dict[str, Call] = {
+    call.__name__: call
+    for call in (
+        ping, engines, queue_status, clear_queue, get_result, cancel, interrupt, restart, kill,
+        scale, attach, progress, locate, peek, names, complete, inspect, input_reply,
+        set_properties, get_properties, has_properties, del_properties, clear_properties, shutdown,
+    )
+}  # fmt: skip

@@ -1,0 +1,1 @@
+"""Everything that needs a process id of this machine."""

@@ -1,0 +1,116 @@
+"""Engines without a process here: a provisioner tells whether they live, and ends them.
+
+A kernelspec may name a provisioner that starts its kernel on another machine, in a container or in
+a cluster. Such a provisioner may well tell a pid, and here that number is somebody else's: a signal
+to its process group would end a stranger. So a pid is believed only where the process is known to
+be of this machine. Every other engine is waited for and ended through its provisioner alone, and
+within bounds, whatever the provisioner does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import subprocess
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_client.provisioning.local_provisioner import LocalProvisioner
+
+from kernelfleet.controller.processes.local import kill_group
+
+#: How long an engine elsewhere may take to leave when asked, and then after ``terminate``. More
+#: than one of this machine: a cluster's word takes its time.
+POLITE_SECONDS = 3.0
+TERMINATE_SECONDS = 2.0
+#: How long a provisioner may take over one thing that it is told or asked.
+ANSWER_SECONDS = 5.0
+#: How often a provisioner is asked about an engine that has been told to end.
+POLL_SECONDS = 0.1
+
+#: Our own provisioners, whose processes are forked on this machine.
+_OUR_PROVISIONERS = "kernelfleet.provisioners."
+
+_log = logging.getLogger("kernelfleet.kernels")
+
+
+def local_pid(provisioner: Any) -> int | None:
+    """The pid of a kernel whose process is surely of this machine; None for any other.
+
+    That is a process which a provisioner derived from jupyter_client's ``LocalProvisioner`` has
+    started itself (a ``Popen``, whose pid the system gave) or which we have forked. A subclass that
+    tells another number beside its ``Popen``, as one that goes through ssh does, is not believed.
+    """
+    if not isinstance(provisioner, LocalProvisioner):
+        return None
+    process: Any = provisioner.process
+    is_child = type(process) is subprocess.Popen
+    if not is_child and not type(process).__module__.startswith(_OUR_PROVISIONERS):
+        return None
+    return process.pid if process.pid == provisioner.pid else None
+
+
+async def exit_code(provisioner: Any) -> int | None:
+    """What the provisioner says of an engine: its exit code, or None as long as it lives.
+
+    A provisioner that raises or does not answer says nothing, so the engine counts as alive.
+    """
+    try:
+        code: int | None = await asyncio.wait_for(provisioner.poll(), ANSWER_SECONDS)
+    except Exception:  # noqa: BLE001 (somebody else's code, asked again and again)
+        _log.debug("a provisioner did not say how its kernel is", exc_info=True)
+        return None
+    return code
+
+
+async def end(provisioner: Any, *, politely: bool) -> None:
+    """See to it that an engine ends, which has been asked to leave if ``politely``."""
+    if politely:
+        if await _ended_within(provisioner, POLITE_SECONDS):
+            return
+        await _tell(provisioner.terminate)
+        if await _ended_within(provisioner, TERMINATE_SECONDS):
+            return
+    await _tell(provisioner.kill)
+    await _ended_within(provisioner, TERMINATE_SECONDS)
+
+
+async def _ended_within(provisioner: Any, seconds: float) -> bool:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while await exit_code(provisioner) is None:  # noqa: ASYNC110 (nothing announces it)
+                await asyncio.sleep(POLL_SECONDS)
+            return True
+    return False
+
+
+async def _tell(what: Callable[[], Awaitable[Any]]) -> None:
+    try:
+        await asyncio.wait_for(what(), ANSWER_SECONDS)
+    except Exception:  # noqa: BLE001 (somebody else's code)
+        _log.debug("a provisioner failed", exc_info=True)
+
+
+async def clean_up(manager: AsyncKernelManager, *, is_local: bool) -> None:
+    """Let the manager and the provisioner forget a kernel that has ended."""
+    with contextlib.suppress(Exception):
+        # Of what is elsewhere the provisioner decides how long it takes.
+        await asyncio.wait_for(
+            manager.shutdown_kernel(now=True), None if is_local else 2 * ANSWER_SECONDS
+        )
+
+
+async def abandon(manager: AsyncKernelManager) -> None:
+    """After a start that failed or was cancelled, perhaps with a kernel there already."""
+    provisioner: Any = manager.provisioner
+    if provisioner is not None and provisioner.has_process:
+        pid = local_pid(provisioner)
+        if pid is None:
+            await end(provisioner, politely=False)
+        else:
+            kill_group(pid)
+            provisioner.process.kill()  # just forked, it has no group yet
+            await provisioner.wait()
+    await manager.cleanup_resources()

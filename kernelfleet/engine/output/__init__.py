@@ -1,0 +1,1 @@
+"""What an engine publishes: streams, displays, limits, and the log of what was printed."""

@@ -1,0 +1,1 @@
+"""How an engine runs the user's code: cells, scripts, batches, interrupts, tracebacks."""

@@ -1,0 +1,102 @@
+"""The texts of errors: names, notes, engine ids, colour codes.
+
+Pure string work for ``errors/tree.py`` and whoever shows an error. Knows no class of kernelfleet.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal as signals
+from collections.abc import Iterable, Iterator
+from typing import TextIO
+
+_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+# The parts of an IPython traceback that differ between engines running the same cell: its number
+# there, and the process id in the name under which ipykernel caches its source.
+_OWN_TO_ENGINE = re.compile(r"In ?\[\d+\]|ipykernel_\d+|ipython-input-\d+")
+
+
+def text_of(exception: BaseException) -> str:
+    """``str(exception)``, which is the user's code and may itself fail."""
+    try:
+        return str(exception)
+    except Exception:  # noqa: BLE001 - we are reporting an error already
+        return f"<{type(exception).__name__} whose __str__ fails>"
+
+
+#: So much of the text of one error is shown; the exception itself has all of it.
+SHOWN_CHARACTERS = 100_000
+
+
+def shortened(text: str) -> str:
+    """The text, or its beginning and how much more there is: nobody reads megabytes."""
+    left_out = len(text) - SHOWN_CHARACTERS
+    if left_out <= 0:
+        return text
+    return f"{text[:SHOWN_CHARACTERS]}... [{left_out:,} more characters]"
+
+
+def named_text(exception: BaseException) -> str:
+    """``ZeroDivisionError: division by zero``, or just the class where there is no text."""
+    text = text_of(exception)
+    return f"{type(exception).__name__}: {text}" if text else type(exception).__name__
+
+
+def without_colours(text: str) -> str:
+    """The text without ANSI escape codes."""
+    return _ANSI.sub("", text)
+
+
+def without_engine_marks(traceback: str) -> str:
+    """The traceback without what is an engine's own, to tell whether two are alike."""
+    return _OWN_TO_ENGINE.sub("", traceback)
+
+
+def format_ids(ids: Iterable[int]) -> str:
+    """``[0, 1, 2, 3, 5]`` as ``'0-3,5'``."""
+    runs: list[list[int]] = []
+    for each in sorted(set(ids)):
+        if runs and each == runs[-1][-1] + 1:
+            runs[-1][1:] = [each]
+        else:
+            runs.append([each])
+    return ",".join("-".join(str(end) for end in run) for run in runs)
+
+
+def describe_death(exit_code: int | None, signal: int | None) -> str:
+    """How a process ended, in words."""
+    if signal is not None:
+        try:
+            name = f"signal {signal} ({signals.Signals(signal).name})"
+        except ValueError:
+            name = f"signal {signal}"
+        return f"killed by {name}" + (", probably out of memory" if signal == 9 else "")
+    if exit_code is not None:
+        return f"its process ended with exit code {exit_code}"
+    return "its process is gone"
+
+
+def add_note_once(error: BaseException, headline: str, text: str) -> None:
+    """Add a note to an exception that does not carry this text yet."""
+    if not any(str(note).endswith(text) for note in getattr(error, "__notes__", ())):
+        with contextlib.suppress(Exception):  # the user's class may forbid it
+            error.add_note(f"{headline}\n{text}")
+
+
+def with_leaves(error: BaseException) -> Iterator[BaseException]:
+    """The exception and, of a group, all it consists of."""
+    yield error
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from with_leaves(each)
+
+
+def shows_colours(stream: TextIO) -> bool:
+    """A terminal, or a notebook, whose stream says it is no terminal but draws colours."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    notebook = type(stream).__module__.partition(".")[0] == "ipykernel"
+    return notebook or bool(getattr(stream, "isatty", bool)())

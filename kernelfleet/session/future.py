@@ -1,0 +1,71 @@
+"""``concurrent.futures.Future`` for a thread that Ctrl-C may interrupt at any moment.
+
+The standard one takes and gives back its lock in Python code (``threading.Condition``, CPython
+3.11 to 3.14). A KeyboardInterrupt in between leaves the lock taken, and kernelfleet's own thread
+then waits for it for ever, and with it every call of the process: 1 in some hundred interrupts of
+a loop of short calls. Here only C code takes the lock.
+
+It is not a future of another kind: what the standard library does with futures works.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import threading
+from _thread import RLock, allocate_lock
+from typing import Any, TypeVar
+
+from kernelfleet.wire.objects.staying import StaysHere
+
+T = TypeVar("T")
+
+
+class _Condition(RLock):  # type: ignore[misc]  # final in typeshed only
+    """As much of ``threading.Condition`` as a Future needs, whose ``with`` is that of C's RLock."""
+
+    def __init__(self) -> None:
+        self._waiters: list[Any] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Give the lock up until notified, or for ``timeout`` seconds; 0 or less is a look.
+
+        The lock is taken again in any case: Python looks for interrupts behind a call and not
+        before, so after ``waiter.acquire`` nothing comes before ``self.acquire``, which may be
+        interrupted itself while it waits.
+        """
+        waiter = allocate_lock()
+        waiter.acquire()
+        self._waiters.append(waiter)
+        try:
+            try:
+                self.release()
+                if timeout is None:
+                    notified = waiter.acquire()
+                elif timeout > 0:
+                    notified = waiter.acquire(timeout=min(timeout, threading.TIMEOUT_MAX))
+                else:
+                    notified = waiter.acquire(blocking=False)
+            finally:
+                self.acquire()
+        except BaseException:
+            if not self._is_owned():  # type: ignore[attr-defined]
+                self.acquire()
+            raise
+        if waiter in self._waiters:  # the time is over
+            self._waiters.remove(waiter)
+        return notified
+
+    def notify_all(self) -> None:
+        """Wake all who wait; the caller owns the lock."""
+        while self._waiters:
+            self._waiters.pop().release()
+
+
+class Future(StaysHere, concurrent.futures.Future[T]):
+    """A Future whose lock an interrupt cannot leave taken."""
+
+    _instead = "send its value, .result()"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._condition: threading.Condition = _Condition()  # type: ignore[assignment]

@@ -1,0 +1,1 @@
+"""How the user's objects become bytes and objects again: pickling, functions, shared memory."""

@@ -1,0 +1,52 @@
+"""maps.py: what tests/conformance/test_7_map.py does not show."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any, cast
+
+import pytest
+
+from kernelfleet.client.mapping.maps import (
+    Mapper,
+    MapVerbs,
+    ParallelFunction,
+)
+
+
+class Recorder:
+    """Stands for a client."""
+
+    def map(self, *args: Any, **options: Any) -> tuple[Any, ...]:
+        return args, options
+
+
+def make(**options: Any) -> Mapper:
+    options = {"schedule": "dynamic", "chunksize": None, "retries": 1, **options}
+    return Mapper(cast(MapVerbs, Recorder()), "all", block=True, **options)
+
+
+def test_a_mapper_hands_its_options_on() -> None:
+    args, options = make(chunksize=3, progress=False).map(abs, [1], [2])
+    assert args == (abs, [1], [2])
+    assert options == {
+        "targets": "all", "block": True, "schedule": "dynamic", "chunksize": 3, "retries": 1,
+        "progress": False, "return_exceptions": False,
+    }  # fmt: skip
+
+
+def test_a_mapper_cannot_be_changed() -> None:
+    with pytest.raises(AttributeError):
+        make().block = False  # type: ignore[misc]
+
+
+def test_a_parallel_function_travels_as_the_plain_function() -> None:
+    function = ParallelFunction(make(), len)
+    assert pickle.loads(pickle.dumps(function)) is len
+    assert function.__wrapped__ is len  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("source", ["lambda x:", "x = 1", ""])
+def test_source_text_that_is_no_expression_is_refused_here(source: str) -> None:
+    with pytest.raises(SyntaxError):
+        MapVerbs.map(cast(MapVerbs, None), source, [1])

@@ -1,0 +1,42 @@
+"""interrupting.py: what is interrupted is what was meant, and nothing that came after it."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+from kernelfleet.controller.engines.interrupting import interrupt, over
+
+
+def test_a_request_that_has_ended_meanwhile_costs_the_next_one_nothing() -> None:
+    asked: list[Any] = []
+
+    async def decide_and_be_late() -> None:
+        engine: Any = SimpleNamespace(
+            native=True, incarnation=None, run=object(), ask=lambda *what: asked.append(what)
+        )
+        late = interrupt(engine, engine.run, launcher=asked, spawn=asked.append)  # type: ignore[arg-type]
+        engine.run = object()  # the next one
+        await late
+        await interrupt(engine, None, launcher=asked, spawn=asked.append)  # type: ignore[arg-type]
+
+    asyncio.run(decide_and_be_late())
+    assert asked == []
+
+
+def test_who_interrupts_waits_for_the_end_of_what_ran_but_not_for_ever() -> None:
+    async def wait() -> tuple[float, float]:
+        loop = asyncio.get_running_loop()
+        heeds: Any = SimpleNamespace(run=object())
+        deaf: Any = SimpleNamespace(run=object())
+        loop.call_later(0.02, setattr, heeds, "run", object())
+        began = loop.time()
+        await over([(heeds, heeds.run)], seconds=60)
+        heeded = loop.time()
+        await over([(deaf, deaf.run)], seconds=0.02)
+        return heeded - began, loop.time() - heeded
+
+    heeded, gave_up = asyncio.run(wait())
+    assert heeded < 30
+    assert 0.02 <= gave_up < 30

@@ -1,0 +1,122 @@
+"""The guardian kills the groups that a killed process has left to it, and nobody else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from kernelfleet.controller.processes.nanny import Nanny
+from tests.fleets import eventually
+
+_OWNER = """
+import subprocess, sys, time
+from kernelfleet.controller.processes.nanny import Guardian
+guardian = Guardian()
+def start():
+    script = 'sleep 600 & sleep 600'
+    return subprocess.Popen(['sh', '-c', script], start_new_session=True, stdout=subprocess.DEVNULL)
+guarded, forgotten = start(), start()
+guardian.watch(guarded.pid)
+guardian.watch(forgotten.pid)
+guardian.forget(forgotten.pid)
+print(guarded.pid, forgotten.pid, guardian._process.pid, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def owner() -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen([sys.executable, "-c", _OWNER], stdout=subprocess.PIPE, text=True)
+    yield process
+    process.kill()
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
+
+
+def members(group: int) -> list[psutil.Process]:
+    """The living processes of a group."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (psutil.Error, ProcessLookupError):
+            continue
+    return found
+
+
+def test_the_groups_of_a_killed_owner_end_but_not_those_it_has_let_go(
+    owner: subprocess.Popen[str],
+) -> None:
+    assert owner.stdout is not None
+    guarded, forgotten, guardian = map(int, owner.stdout.readline().split())
+    eventually(lambda: len(members(guarded)) == len(members(forgotten)) == 3)
+    owner.kill()
+    try:
+        eventually(lambda: not members(guarded), 5)
+        eventually(lambda: not members(guardian), 5)
+        assert len(members(forgotten)) == 3
+    finally:
+        os.killpg(forgotten, signal.SIGKILL)
+
+
+def test_it_ends_with_the_last_process_it_guards_and_comes_again() -> None:
+    before = set(psutil.Process().children())
+    guardian = Nanny()
+    child = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    try:
+        for _ in range(2):
+            guardian.watch(child.pid)
+            (watcher,) = set(psutil.Process().children()) - before - {psutil.Process(child.pid)}
+            assert watcher.cmdline()[-1] == str(os.getpid())
+            guardian.forget(child.pid)
+            assert not watcher.is_running()
+        guardian.forget(child.pid)
+        assert child.poll() is None
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_a_guardian_that_is_stopped_does_not_stop_us_and_misses_nothing() -> None:
+    guardian = Nanny()
+    child = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    try:
+        guardian.watch(child.pid)
+        first = guardian._process
+        assert first is not None
+        os.kill(first.pid, signal.SIGSTOP)
+        while guardian._process is first:
+            guardian.watch(child.pid)
+        assert guardian._process is not None
+        assert first.poll() == -signal.SIGKILL
+    finally:
+        guardian.forget(child.pid)
+        child.kill()
+        child.wait()
+
+
+def test_a_guardian_that_was_killed_is_replaced_with_the_next_process() -> None:
+    guardian = Nanny()
+    children = [subprocess.Popen(["sleep", "600"], start_new_session=True) for _ in range(2)]
+    try:
+        guardian.watch(children[0].pid)
+        first = guardian._process
+        assert first is not None
+        first.kill()
+        first.wait()
+        guardian.watch(children[1].pid)
+        assert guardian._process is not None
+        assert guardian._process.pid != first.pid
+    finally:
+        for child in children:
+            guardian.forget(child.pid)
+            child.kill()
+            child.wait()
