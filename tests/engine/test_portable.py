@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from kernelfleet.controller.engines.bootstrap import (
+    _ROOMS,
     _texts,
     bootstrap_request,
 )
