@@ -37,7 +37,7 @@ OnOutput = Callable[[int, str, JsonDict], None]
 
 #: Verbs by which code comes to an engine, or objects come back: there, what this process can import
 #: is to be known.
-_IMPORTING = frozenset({"execute", "push", "pull", "apply", "map", "task"})
+_IMPORTING = ("execute", "push", "pull", "apply", "map", "task")
 #: How long a controller may take to welcome a client, over a slow network. Silence ends it sooner.
 CONNECT_TIMEOUT = 10.0
 #: A cell longer than this is data. A character may take 12 bytes, and travels twice.

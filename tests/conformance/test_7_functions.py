@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import enum
+import sys
 from array import array
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import pytest
 
-from kernelfleet import MultiEngineClient, this_engine
+from kernelfleet import CompositeError, MultiEngineClient, this_engine
 from tests.promises import promise
 
 
@@ -147,6 +149,26 @@ def asks() -> tuple[int, int, object]:
     engine = this_engine()
     assert engine is not None
     return engine.id, engine.n_engines, engine.namespace["pushed"]
+
+
+@promise("2: register_by_value(module) lets its functions travel by value: they see the engine's")
+def test_functions_of_a_module_that_is_named_see_the_engines_variables(
+    mec: MultiEngineClient,
+) -> None:
+    mec.push({"pushed": 5})
+    with pytest.raises(CompositeError) as caught:
+        mec.apply(uses_pushed, targets=0)
+    assert "register_by_value" in caught.value.exceptions[0].__notes__[0]
+    module = sys.modules[__name__]
+    mec.register_by_value(module)
+    try:
+        assert mec.apply(uses_pushed) == [5] * 4
+    finally:
+        cloudpickle.unregister_pickle_by_value(module)
+
+
+def uses_pushed() -> object:
+    return pushed  # type: ignore[name-defined]  # noqa: F821 (the engine's)
 
 
 @promise("7: a by-value function that calls itself by its name calls itself")

@@ -19,7 +19,7 @@ from concurrent.futures import CancelledError
 import numpy as np
 import pytest
 
-from kernelfleet import MultiEngineClient
+from kernelfleet import MultiEngineClient, this_engine
 from kernelfleet.errors import CallTimeout, CompositeError
 from tests.fleets import eventually
 from tests.gate import Gate
@@ -68,7 +68,9 @@ def bursts(it: Soaked, n: int) -> None:
 
 
 def _length_of_seen() -> int:
-    return len(seen)  # type: ignore[name-defined] # noqa: F821 (the engine's)
+    engine = this_engine()
+    assert engine is not None
+    return len(engine.namespace["seen"])
 
 
 def failures(it: Soaked, n: int) -> None:

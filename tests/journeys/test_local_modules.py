@@ -304,7 +304,7 @@ def test_a_module_that_engines_lack_is_named_with_a_remedy(
                 call()
             error = raised.value.exceptions[0]
             assert isinstance(error, ModuleNotFoundError)
-            assert "mec.register_by_value(kf_shapes)" in error.__notes__[0]
+            assert "mec.register_by_value('kf_shapes')" in error.__notes__[0]
     finally:
         mec.execute("del sys.modules['kf_shapes']", targets=0)
 

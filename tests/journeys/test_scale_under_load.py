@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
+from kernelfleet import this_engine
 from kernelfleet.errors import InvalidEngineID
 from tests.fleets import eventually
 from tests.gate import Gate
@@ -21,7 +22,9 @@ Start = Callable[..., OwnFleet]
 
 def slowly(x: int) -> tuple[int, int]:
     time.sleep(0.005)
-    return x, engine_id  # type: ignore[name-defined]  # noqa: F821 (the engine's)
+    engine = this_engine()
+    assert engine is not None
+    return x, engine.id
 
 
 @IN_EVERY_MANNER

@@ -24,7 +24,7 @@ def add_hint(error: BaseException | None, namespace: dict[str, Any]) -> None:
     hint = (
         f"{name!r} is a variable of this engine, and a function of the module {module!r} sees the "
         f"variables of its module: use kernelfleet.this_engine().namespace[{name!r}] there, pass "
-        f"it as an argument, or let the module travel by value: mec.register_by_value({module})"
+        f"it as an argument, or let the module travel by value: mec.register_by_value({module!r})"
     )
     assert error is not None
     if hint not in getattr(error, "__notes__", ()):

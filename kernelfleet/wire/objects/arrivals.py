@@ -73,7 +73,7 @@ def load(data: Any, buffers: Iterable[Any] = ()) -> Any:
         top = str(error.name).partition(".")[0]
         error.add_note(
             f"what was sent is of the module {error.name!r}, which {who} ({sys.executable}) cannot "
-            f"import: install it there, or let it travel by value: mec.register_by_value({top})"
+            f"import: install it there, or let it travel by value: mec.register_by_value({top!r})"
         )
         raise
 

@@ -26,7 +26,7 @@ def test_a_name_of_the_engine_in_a_function_of_a_module() -> None:
     error = raised("def f(): return pushed", {"__name__": "am"})
     (note,) = notes(error, {"pushed": 1})
     assert "a function of the module 'am'" in note
-    assert "mec.register_by_value(am)" in note
+    assert "mec.register_by_value('am')" in note
     assert notes(error, {"pushed": 1}) == [note]  # said once
 
 
