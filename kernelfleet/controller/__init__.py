@@ -8,6 +8,7 @@ Where things are::
     a whole fleet         host  daemon  options  limits  logs
     who may talk to it    door
     what is asked of it   controller  operations  requests  rows  progress  clients  history
+    of clients' modules   told_imports
     an engine at work     engines
     how engines come      lifecycle
     local processes       processes

@@ -44,7 +44,8 @@ from kernelfleet.controller.operations import (
     CallError,
     cancel_request,
 )
-from kernelfleet.controller.requests import Imports, Request
+from kernelfleet.controller.requests import Request
+from kernelfleet.controller.told_imports import ToldImports
 from kernelfleet.wire.objects.shared_memory import (
     available,
     frame_bytes,
@@ -78,8 +79,7 @@ class Controller:
         #: What the door has refused, where there is one.
         self.count_refused: Callable[[], dict[str, int]] = dict
         self.roster: EngineRegistry
-        #: What each client can import, as it said last.
-        self._imports: dict[str, Imports] = {}
+        self._imports = ToldImports()
         self._waiting_for: dict[str, list[tuple[str, int]]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         #: By engine, as one request runs there at a time; see ``_limit``.
@@ -110,7 +110,7 @@ class Controller:
         ask for what is under way.
         """
         self.clients.remove(client_id)
-        self._imports.pop(client_id, None)
+        self._imports.forget(client_id)
         self.results.release_all(client_id)
         for request in list(self.running.values()):
             if request.client == client_id and request.verb in INDEPENDENT:
@@ -142,7 +142,7 @@ class Controller:
             for result_id in head.get("release", ()):
                 self.results.release(result_id, client_id)
             if verb in QUEUED_VERBS:
-                self._learn_imports(client_id, head)
+                self._imports.learn(client_id, head)
                 self._submit(client_id, seq, head, buffers)
             else:
                 self._call(client_id, seq, head)
@@ -180,19 +180,6 @@ class Controller:
             engines.append(engine)
         return engines
 
-    def _learn_imports(self, client_id: str, head: JsonDict) -> None:
-        """Keep what a client can import: it says so once, and refers to it by name then."""
-        if "imports_text" in head:
-            name = head.get("imports", "")
-            self._imports[client_id] = Imports(name, head.pop("imports_text"))
-
-    def _imports_of(self, client_id: str, head: JsonDict) -> Imports | None:
-        name, known = head.get("imports"), self._imports.get(client_id)
-        if name is None or (known is not None and known.name == name):
-            return known if name is not None else None
-        text = "the controller has not been told what this client can import: call again"
-        raise CallError("FleetError", text)
-
     def _submit(self, client_id: str, seq: int, head: JsonDict, buffers: list[Any]) -> None:
         engines = self.find_engines(head["targets"])
         for engine in engines:
@@ -215,7 +202,7 @@ class Controller:
             on_done=lambda done: self._finished(client_id, seq, head, done),
             on_output=self.clients.stream_to(client_id, seq) if head.get("stream") else None,
             on_start=self._limit(float(head["limit"])) if head.get("limit") else lambda _: None,
-            imports=self._imports_of(client_id, head),
+            imports=self._imports.named_by(client_id, head),
         )
         self.running[result_id] = request
         if client_id in self.clients and head.get("keep", True):

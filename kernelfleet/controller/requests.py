@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kernelfleet.controller.engines.queue import INDEPENDENT
+from kernelfleet.controller.told_imports import Imports
 
 JsonDict = dict[str, Any]
 #: Told the engine's id, and type and packed content of what it has published.
@@ -17,14 +18,6 @@ OnOutput = Callable[[int, str, Any], None]
 
 #: A kernel drops what it has queued when another frontend's cell fails; not as often as this.
 MAX_ABORTED = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Imports:
-    """What a client can import: a text for engines, and the name by which requests refer to it."""
-
-    name: str
-    text: str
 
 
 @dataclass(eq=False, slots=True)

@@ -27,24 +27,13 @@ from kernelfleet.engine import debugging
 from kernelfleet.engine.modules import imports
 from kernelfleet.engine.peek import Peeker
 from kernelfleet.engine.requests import Answer, Request, error_answer, parse, reply
-from kernelfleet.engine.running import (
-    asyncio_run,
-    execution,
-    history,
-    interrupts,
-)
+from kernelfleet.engine.running import asyncio_run, execution, history, interrupts
 from kernelfleet.engine.running.calls import call
 from kernelfleet.engine.running.namespace import Namespace
 from kernelfleet.engine.running.scripts import Script
-from kernelfleet.engine.running.tracebacks import (
-    render,
-    show_causes_where_they_were_raised,
-)
+from kernelfleet.engine.running.tracebacks import render, show_causes_where_they_were_raised
 from kernelfleet.engine.values import Values
-from kernelfleet.errors.tree import (
-    SerializationError,
-    UnsupportedOperation,
-)
+from kernelfleet.errors.tree import SerializationError, UnsupportedOperation
 from kernelfleet.wire.objects import arrivals
 from kernelfleet.wire.objects.pythons import VERSION, asker
 from kernelfleet.wire.objects.serialize import (
@@ -162,7 +151,7 @@ class EngineKernel(IPythonKernel):
             return error_answer(error, kind="engine")
         try:
             request.buffers = from_frames(request.buffers)
-            if not self._imports_are_current(request.content):
+            if not imports.are_ready(request.content):
                 return Answer({"status": "aborted"})  # it comes again, with the text
             answer = handler(request)
             if inspect.isawaitable(answer):
@@ -174,16 +163,6 @@ class EngineKernel(IPythonKernel):
             return error_answer(raised, kind="serialization")
         except BaseException as raised:  # noqa: BLE001 - goes to the asker
             return error_answer(raised, render(self.shell, raised))
-
-    def _imports_are_current(self, content: dict[str, Any]) -> bool:
-        """Be able to import what the client can, now; False if this engine was not told how."""
-        name = content.get("imports")
-        if name is None or imports.is_current(name):
-            return True
-        if not imports.learn(name, content.get("imports_text")):
-            return False
-        interrupts.run_interruptible(lambda: imports.make_current(name))
-        return True
 
     def _flush_output(self) -> None:
         for name in ("stdout", "stderr"):

@@ -1,13 +1,12 @@
 """What a Python kernel that is not ours runs, to answer push, pull, apply, keys, reset and map.
 
 The text of this file is sent to the kernel, once (``controller/engines/bootstrap.py``). Its
-environment is
-not ours either: kernelfleet may be missing there or be of another version, cloudpickle may be
-missing, Python may be older. So the file is written for Python 3.8 on and imports nothing but the
-standard library and IPython, and it brings what it needs along: the sources of kernelfleet's own
-modules and of cloudpickle, from which ``Shipped`` imports what the environment does not have. Where
-even they do not run, values and functions that can be imported there still travel, by pickle alone,
-and what does not is refused with the reason.
+environment is not ours either: kernelfleet may be missing there or be of another version,
+cloudpickle may be missing, Python may be older. So the file is written for Python 3.8 on and
+imports nothing but the standard library and IPython, and it brings what it needs along: the sources
+of kernelfleet's own modules and of cloudpickle, from which ``Shipped`` imports what the environment
+lacks. Where even they do not run, values and functions that can be imported there still travel, by
+pickle alone, and what does not is refused with the reason.
 """
 
 from __future__ import annotations
@@ -132,8 +131,7 @@ class FullTools:
 
     def import_as(self, name: str, text: str | None) -> None:
         """Be able to import what the client can, and have it as current."""
-        if not self._imports.is_current(name) and self._imports.learn(name, text):
-            self._imports.make_current(name)
+        self._imports.are_ready({"imports": name, "imports_text": text})
 
     def pack(self, value: Any, client: str | None) -> Sequence[Any]:
         """The frames of a value for a client that runs this Python."""
@@ -151,10 +149,9 @@ class PlainTools:
 
     def import_as(self, name: str, text: str | None) -> None:
         """Be able to import what the client can, where the files are here."""
-        if text is None:
+        if not text:
             return
-        told = json.loads(text)
-        sys.path[:] = [entry for entry in sys.path if entry not in self._added]
+        told, sys.path[:] = json.loads(text), [e for e in sys.path if e not in self._added]
         self._added = [e for e in told["before"] + told["after"] if e not in sys.path]
         sys.path.extend(entry for entry in self._added if os.path.exists(entry))
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from kernelfleet.engine.modules import current, shipped
+from kernelfleet.engine.running.interrupts import run_interruptible
 from kernelfleet.wire.objects import loads, references
 from kernelfleet.wire.objects.loads import Loads
 
@@ -98,6 +99,21 @@ def make_current(name: str) -> None:
         loads.settle()
         current.reload_what_is_older(client.modules, client.files)
         client.counter = Loads.counter
+
+
+def are_ready(content: dict[str, Any]) -> bool:
+    """Be able to import what a request's client can; False if this engine was not told how.
+
+    Raises:
+        Exception: as ``make_current``.
+    """
+    name = content.get("imports")
+    if name is None or is_current(name):
+        return True
+    if not learn(name, content.get("imports_text")):
+        return False
+    run_interruptible(lambda: make_current(name))
+    return True
 
 
 def _set_path(before: list[str], after: list[str]) -> None:
