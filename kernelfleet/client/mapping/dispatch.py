@@ -19,30 +19,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
 from typing import Any
 
-from kernelfleet.client.controller_proxy import (
-    ControllerProxy,
-    OnOutput,
-    raise_if_refused,
-)
+from kernelfleet.client.controller_proxy import ControllerProxy, OnOutput, raise_if_refused
 from kernelfleet.client.mapping.batch_requests import BatchRequests
-from kernelfleet.client.mapping.batches import (
-    Batch,
-    Item,
-    Outcome,
-    Printed,
-    Source,
-)
-from kernelfleet.client.mapping.nested import (
-    own_engine,
-    run_here,
-    would_wait_for_itself,
-)
+from kernelfleet.client.mapping.batches import Batch, Item, Outcome, Printed, Source
+from kernelfleet.client.mapping.nested import own_engine, run_here, would_wait_for_itself
 from kernelfleet.client.mapping.outcomes import read_outcomes
-from kernelfleet.client.mapping.schedule import (
-    BUDGET_SECONDS,
-    Assignment,
-    BatchSizer,
-)
+from kernelfleet.client.mapping.schedule import BUDGET_SECONDS, Assignment, BatchSizer
 from kernelfleet.client.mapping.supply import Supply
 from kernelfleet.client.results.decode import engine_error, unreadable
 from kernelfleet.client.results.replies import Part, Reply

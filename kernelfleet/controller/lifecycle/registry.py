@@ -21,18 +21,10 @@ from kernelfleet.controller.engines.channels import KernelChannels
 from kernelfleet.controller.engines.engine import Engine
 from kernelfleet.controller.engines.in_flight import InFlight, Outcome
 from kernelfleet.controller.engines.interrupting import interrupt
-from kernelfleet.controller.lifecycle.blas_threads import (
-    thread_environment,
-)
+from kernelfleet.controller.lifecycle.blas_threads import thread_environment
 from kernelfleet.controller.lifecycle.kernelspecs import about_the_trial
-from kernelfleet.controller.lifecycle.launcher import (
-    Incarnation,
-    Launcher,
-)
-from kernelfleet.controller.lifecycle.startup import (
-    introduce,
-    why_it_failed,
-)
+from kernelfleet.controller.lifecycle.launcher import Incarnation, Launcher
+from kernelfleet.controller.lifecycle.startup import introduce, why_it_failed
 from kernelfleet.controller.limits import allow_engines
 from kernelfleet.controller.logs import add_output, engine_log, tells_a_crash
 from kernelfleet.controller.options import HostOptions

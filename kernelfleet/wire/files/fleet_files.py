@@ -27,11 +27,7 @@ from typing import Any
 
 from jupyter_core.paths import jupyter_data_dir, jupyter_runtime_dir
 
-from kernelfleet.errors.tree import (
-    FleetExists,
-    FleetNotFound,
-    SeveralFleets,
-)
+from kernelfleet.errors.tree import FleetExists, FleetNotFound, SeveralFleets
 from kernelfleet.wire.files.private_files import (
     is_ours,
     open_private,
