@@ -3,6 +3,7 @@
 Where things are::
 
     the kernel                      app  kernel  requests  packing  values  preload  __main__
+    for Jupyter's own clients       jupyter_kernel
     the user's code                 running
     the client's modules            modules
     what it publishes               output

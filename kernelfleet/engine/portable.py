@@ -1,12 +1,12 @@
 """What a Python kernel that is not ours runs, to answer push, pull, apply, keys, reset and map.
 
-The text of this file is sent to the kernel, once (``controller/engines/bootstrap.py``). Its
-environment is not ours either: kernelfleet may be missing there or be of another version,
-cloudpickle may be missing, Python may be older. So the file is written for Python 3.8 on and
-imports nothing but the standard library and IPython, and it brings what it needs along: the sources
-of kernelfleet's own modules and of cloudpickle, from which ``Shipped`` imports what the environment
-lacks. Where even they do not run, values and functions that can be imported there still travel, by
-pickle alone, and what does not is refused with the reason.
+The text of this file is sent to the kernel, once (``controller/engines/bootstrap.py``). The
+kernel's environment is not ours either: kernelfleet may be missing there or be of another version,
+cloudpickle may be missing, Python may be older. So the file is written for Python 3.8 on, imports
+nothing but the standard library and IPython, and brings along what it needs: the sources of
+kernelfleet's own modules and of cloudpickle, from which ``Shipped`` imports what the environment
+lacks. Where even they do not run, what can be imported there still travels, by pickle alone, and
+the rest is refused with the reason.
 """
 
 from __future__ import annotations
@@ -113,21 +113,19 @@ class FullTools:
     reason = ""
 
     def __init__(self, shell: Any) -> None:
-        self._serialize: Any = importlib.import_module("kernelfleet.wire.objects.serialize")
-        self._pythons: Any = importlib.import_module("kernelfleet.wire.objects.pythons")
-        tracebacks: Any = importlib.import_module("kernelfleet.engine.running.tracebacks")
-        namespace: Any = importlib.import_module("kernelfleet.engine.running.namespace")
-        arrivals: Any = importlib.import_module("kernelfleet.wire.objects.arrivals")
-        self._imports: Any = importlib.import_module("kernelfleet.engine.modules.imports")
-        importlib.import_module(
-            "kernelfleet.engine.running.batches"
-        )  # it would be missed by the first map
+        load: Callable[[str], Any] = importlib.import_module
+        self._serialize = load("kernelfleet.wire.objects.serialize")
+        self._pythons = load("kernelfleet.wire.objects.pythons")
+        self._imports = load("kernelfleet.engine.modules.imports")
+        load("kernelfleet.engine.running.batches")  # the first map would have to wait for it
         self.unpack: Callable[[Sequence[Any]], Any] = self._serialize.unpack
-        self.render: Callable[[Any, BaseException], list[str]] = tracebacks.render
-        self.namespace = namespace.Namespace(shell)
-        arrivals.set_namespace_provider(self.namespace)  # functions see the shell's variables
-        values: Any = importlib.import_module("kernelfleet.engine.values")
-        self.values: Any = values.Values(shell)
+        self.render: Callable[[Any, BaseException], list[str]] = load(
+            "kernelfleet.engine.running.tracebacks"
+        ).render
+        self.namespace = load("kernelfleet.engine.running.namespace").Namespace(shell)
+        # functions see the shell's variables
+        load("kernelfleet.wire.objects.arrivals").set_namespace_provider(self.namespace)
+        self.values: Any = load("kernelfleet.engine.values").Values(shell)
 
     def import_as(self, name: str, text: str | None) -> None:
         """Be able to import what the client can, and have it as current."""

@@ -109,19 +109,6 @@ def test_a_consoles_failing_cell_aborts_no_request_of_the_fleet(engine: Engine) 
         finished(console, msg_id)
 
 
-def test_a_consoles_awaiting_cell_is_interrupted_promptly(engine: Engine) -> None:
-    with engine.console() as console:
-        msg_id = console.execute(
-            "import asyncio\nprint('now', flush=True)\nawait asyncio.sleep(60)"
-        )
-        while console.get_iopub_msg(timeout=10)["content"].get("text") != "now\n":
-            pass
-        engine.interrupt()
-        reply = console.get_shell_msg(timeout=5)
-        assert reply["parent_header"]["msg_id"] == msg_id
-        assert reply["content"]["status"] == "error"
-
-
 def test_messages_with_a_wrong_signature_are_ignored(engine: Engine) -> None:
     right = engine.session
     engine.session = Session(key=b"wrong")
@@ -140,12 +127,6 @@ def test_malformed_and_unknown_requests_do_no_harm(engine: Engine) -> None:
     assert engine.ask_control("fleet_dance_request")["content"]["kind"] == "engine"
     assert engine.ask("fleet_execute_request", {})["content"]["status"] == "error"
     assert engine.execute("1")["status"] == "ok"
-
-
-def test_kernel_info_tells_of_ipython_and_a_debugger(engine: Engine) -> None:
-    info = engine.ask("kernel_info_request")["content"]
-    assert info["implementation"] == "ipython"
-    assert info["supported_features"] == ["debugger"]
 
 
 def test_setup_tells_about_the_process(start_engine: Any) -> None:
