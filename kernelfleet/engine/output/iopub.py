@@ -39,6 +39,11 @@ _READ_BYTES = 65536
 #: from its other work.
 _PIECE = 128 * 1024
 
+#: From so much on that is written and not yet sent, more may have to wait.
+_HELD_CHARACTERS = 64 * 1024
+#: How often that is looked at.
+_LOOK_SECONDS = 0.001
+
 #: What the limit of output is for, besides text.
 _LIMITED = (b'"display_data"', b'"execute_result"', b'"update_display_data"')
 
@@ -206,13 +211,12 @@ class CountingIOPubThread(IOPubThread):
 class EngineStream(OutStream):
     """stdout or stderr: flushing costs nothing when nothing was written."""
 
+    #: Characters that were written, and that were of these when it was flushed last.
     _written = 0
     _flushed = 0
-    #: Characters that were written since the last flush, and whether one has been asked for.
-    _unflushed = 0
     _flush_asked = False
     _forked_pid = 0
-    _flush_overdue = 0.0
+    _flush_overdue = _look_again = 0.0
     _buffer_parent: dict[str, Any] | None = None
     _buffer: Any = None
     #: Where a copy of what is published goes, if it is wanted: the engine's log.
@@ -228,8 +232,6 @@ class EngineStream(OutStream):
             self.echo.write(string)
         length = len(string)
         in_child = os.getpid() != self._master_pid
-        if self.pub_thread.outflow.is_full(self._unflushed):
-            self.pub_thread.wait_for_reader(lambda: self._unflushed)
         if in_child and self._forked_pid != os.getpid():
             self._forked_pid = os.getpid()
             self._rotate_buffers()  # the parent's text, which the parent itself will send
@@ -241,21 +243,30 @@ class EngineStream(OutStream):
             if parent is not self._buffer_parent:
                 self._buffer = self._buffers[frozenset(parent.items())]
                 self._buffer_parent = parent
-            self._written += 1  # first: what an interrupt leaves uncounted would not be flushed
+            self._written += length  # first: what an interrupt leaves uncounted is not flushed
             self._buffer.write(string)
-            self._unflushed += len(string)
         if not in_child:
             self._schedule_flush()
-            if self._unflushed >= _PIECE and not self._flush_asked:
-                self._flush_asked = True
-                self.pub_thread.schedule(self._flush)
         elif not self._subprocess_flush_pending:
             self._subprocess_flush_pending = True
             self.pub_thread.schedule(self._flush)  # a child's loop does not run
         return length
 
+    def _hold_back(self, publisher: Any) -> None:
+        """Much is written: have it sent now, and wait if what was sent has not been read."""
+        if not self._flush_asked:
+            self._flush_asked = True
+            publisher.schedule(self._flush)
+        if publisher.outflow.is_full(self._written - self._flushed):
+            publisher.wait_for_reader(lambda: self._written - self._flushed)
+
     def _schedule_flush(self) -> None:
         now = time.monotonic()
+        if self._flush_pending and now < self._look_again:
+            return  # as after nearly every write: it costs nothing more
+        self._look_again = now + _LOOK_SECONDS
+        if self._written - self._flushed >= _HELD_CHARACTERS and self.pub_thread is not None:
+            self._hold_back(self.pub_thread)
         if self._flush_pending and now < self._flush_overdue:
             return
         # or an interrupt has come between ipykernel's noting of a flush and its scheduling
@@ -308,7 +319,7 @@ class EngineStream(OutStream):
 
     def _flush(self) -> None:
         written = self._written
-        self._flush_asked, self._unflushed = False, 0
+        self._flush_asked = False
         super()._flush()
         self._flushed = written
 
