@@ -31,14 +31,14 @@ def kernelspecs(**_: Any) -> list[str]:
 
 def fleets(**_: Any) -> list[str]:
     """The fleets that run."""
-    from kernelfleet.wire.files.fleet_files import find_fleets
+    from kernelfleet.wire.files.connection_file import find_fleets
 
     return [fleet.name for fleet in find_fleets()]
 
 
 def logged_fleets(**_: Any) -> list[str]:
     """The fleets that have logs: those that run, and those that have ended."""
-    from kernelfleet.wire.files.fleet_files import DEFAULT_NAME, log_dir
+    from kernelfleet.wire.files.fleet_paths import DEFAULT_NAME, log_dir
 
     with contextlib.suppress(OSError):
         return sorted(path.name for path in log_dir(DEFAULT_NAME).parent.iterdir() if path.is_dir())

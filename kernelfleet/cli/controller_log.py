@@ -14,7 +14,7 @@ from io import TextIOWrapper
 from logging.handlers import MemoryHandler, RotatingFileHandler
 from typing import Any
 
-from kernelfleet.wire.files import fleet_files
+from kernelfleet.wire.files import fleet_paths
 from kernelfleet.wire.files.private_files import open_private
 
 LOG_FILE_BYTES = 1 << 20
@@ -43,7 +43,7 @@ class ControllerLog(MemoryHandler):
 
     def __init__(self, name: str) -> None:
         super().__init__(capacity=10_000, flushLevel=_NEVER, flushOnClose=False)
-        self._directory = fleet_files.make_log_dir(
+        self._directory = fleet_paths.make_log_dir(
             name
         )  # a daemon has nowhere else to say anything
 

@@ -10,7 +10,7 @@ from kernelfleet import errors
 from kernelfleet.cli import completion
 from kernelfleet.cli.base import Command
 from kernelfleet.cli.exits import UsageError
-from kernelfleet.wire.files import fleet_files
+from kernelfleet.wire.files import connection_file, fleet_paths
 
 #: What the option that names a fleet says about itself.
 NAME_HELP = "The fleet's name, as the argument NAME (`default`, else the only one running)."
@@ -45,12 +45,12 @@ class NamedCommand(Command):
             raise UsageError(f"the fleet is named twice, {words[0]} and --name {option}")
         name = words[0] if words else self.fleet_name
         try:
-            return name if name is None else fleet_files.check_name(name)
+            return name if name is None else fleet_paths.check_name(name)
         except ValueError as error:
             raise UsageError(str(error)) from None
 
 
-def find_fleet(name: str | None, *, may_start: bool = True) -> fleet_files.FleetFile:
+def find_fleet(name: str | None, *, may_start: bool = True) -> connection_file.FleetFile:
     """The running fleet called ``name``; without a name `default`, else the only one running.
 
     Args:
@@ -61,11 +61,11 @@ def find_fleet(name: str | None, *, may_start: bool = True) -> fleet_files.Fleet
         FleetNotFound: there is none.
         SeveralFleets: there are several to choose from.
     """
-    running = fleet_files.find_fleets()
+    running = connection_file.find_fleets()
     if name is None:
         if not running and not may_start:
             raise errors.FleetNotFound("no fleet is running")
-        return fleet_files.find_default()
+        return connection_file.find_default()
     for fleet in running:
         if fleet.name == name:
             return fleet

@@ -45,7 +45,7 @@ from kernelfleet.session import loop as loop_thread
 from kernelfleet.session.connection import Endpoint
 from kernelfleet.session.transport import SocketTransport, Transport
 from kernelfleet.wire import versions
-from kernelfleet.wire.files import fleet_files as fleets
+from kernelfleet.wire.files import connection_file
 from kernelfleet.wire.objects import pythons
 from kernelfleet.wire.objects.staying import StaysHere
 
@@ -78,7 +78,9 @@ class BaseClient(StaysHere):
 
         def make(client_id: str, connection: ControllerProxy) -> Transport:
             place = Endpoint(thread.loop, thread.context, fleet, url, client_id)
-            return SocketTransport(place, connection, partial(fleets.successor, source, fleet))
+            return SocketTransport(
+                place, connection, partial(connection_file.successor, source, fleet)
+            )
 
         with ctrl_c.held() as hold:
             thread = loop_thread.acquire()
@@ -315,18 +317,18 @@ def _settle(pending: PendingResult, interrupt: KeyboardInterrupt) -> None:
         )
 
 
-def _find(address: Address) -> tuple[fleets.FleetFile, str]:
+def _find(address: Address) -> tuple[connection_file.FleetFile, str]:
     """The connection file and the URL for an address."""
     if address is None:
-        fleet = fleets.find_default()
+        fleet = connection_file.find_default()
     elif isinstance(address, tuple):
         host, port = address
-        fleet = fleets.find_by_address(host, port)
+        fleet = connection_file.find_by_address(host, port)
         assert fleet.tcp is not None
         _check_version(fleet)
         return fleet, fleet.tcp
     elif isinstance(address, str | os.PathLike):
-        fleet = fleets.read(address)
+        fleet = connection_file.read(address)
     else:
         raise TypeError(
             f"an address is a fleet's name, (host, port) or a path, not {type(address).__name__}"
@@ -343,7 +345,7 @@ def _find(address: Address) -> tuple[fleets.FleetFile, str]:
     return fleet, url
 
 
-def _check_version(fleet: fleets.FleetFile) -> None:
+def _check_version(fleet: connection_file.FleetFile) -> None:
     """Refuse a fleet of another protocol before anything is said to it, in clear words."""
     there = versions.Installed(fleet.kernelfleet, fleet.version)
     reason = versions.why_not(there, versions.HERE, fleet.name)

@@ -21,7 +21,8 @@ from kernelfleet import __version__
 from kernelfleet.controller.door.server import Server
 from kernelfleet.controller.host import FleetHost
 from kernelfleet.controller.options import HostOptions
-from kernelfleet.wire.files.fleet_files import DEFAULT_NAME, FleetFile
+from kernelfleet.wire.files.connection_file import FleetFile
+from kernelfleet.wire.files.fleet_paths import DEFAULT_NAME
 from kernelfleet.wire.platforms import HERE
 
 #: ZMQ's default of 1023 sockets per context is too few for hundreds of engines.

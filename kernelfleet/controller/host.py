@@ -26,8 +26,9 @@ from kernelfleet.controller.limits import make_limits
 from kernelfleet.controller.logs import LogKeeper, forget_old_logs, remove_engine_logs
 from kernelfleet.controller.options import HostOptions
 from kernelfleet.errors.tree import FleetExists
-from kernelfleet.wire.files import fleet_files
-from kernelfleet.wire.files.fleet_files import FleetDirectory, FleetFile
+from kernelfleet.wire.files import fleet_directory, fleet_paths
+from kernelfleet.wire.files.connection_file import FleetFile
+from kernelfleet.wire.files.fleet_directory import FleetDirectory
 from kernelfleet.wire.jupyter import make_session
 
 #: How often to look whether somebody has deleted our directory.
@@ -69,12 +70,12 @@ class FleetHost:
             FleetExists: the name is taken.
             StartError: an engine did not come up; everything is ended again.
         """
-        for name in fleet_files.remove_stale():
+        for name in fleet_directory.remove_stale():
             if name.startswith("embedded-"):
-                shutil.rmtree(fleet_files.log_dir(name), ignore_errors=True)
+                shutil.rmtree(fleet_paths.log_dir(name), ignore_errors=True)
             log.info("removed what the crashed fleet %r had left", name)
         directory = FleetDirectory(options.name)
-        forget_old_logs(fleet_files.log_dir(options.name), fleet_files.is_running)
+        forget_old_logs(fleet_paths.log_dir(options.name), fleet_paths.is_running)
         key = secrets.token_hex(32)
         try:
             if options.embedded:
@@ -83,7 +84,7 @@ class FleetHost:
             limits = make_limits(options.limits)
             controller = Controller(options.name, log, stop_requested.set, limits)
             controller.kernel_name = options.kernels[0]
-            logs = fleet_files.log_dir(options.name)
+            logs = fleet_paths.log_dir(options.name)
             keeper = LogKeeper(logs, remove_at_end=options.embedded)
             host = cls(directory, controller, stop_requested, keeper)
             controller.roster = host._make_roster(options, context, limits.output_bytes)
@@ -104,7 +105,7 @@ class FleetHost:
     def _make_roster(
         self, options: HostOptions, context: zmq.Context[Any], output_bytes: int | None
     ) -> EngineRegistry:
-        logs, controller = fleet_files.log_dir(options.name), self.controller
+        logs, controller = fleet_paths.log_dir(options.name), self.controller
         session_key = secrets.token_bytes(32).hex().encode()
         launcher = Launcher(
             self.directory.sockets,

@@ -20,7 +20,7 @@ from kernelfleet.notebook.options import HelpAsked, Parser, name_of_variable
 from kernelfleet.notebook.running import View
 from kernelfleet.notebook.screens import NotebookScreen, Screen, TerminalScreen
 from kernelfleet.session import ctrl_c
-from kernelfleet.wire.files.fleet_files import DEFAULT_NAME
+from kernelfleet.wire.files.fleet_paths import DEFAULT_NAME
 
 if TYPE_CHECKING:
     import argparse

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from kernelfleet.notebook.fleet_magic import VERBS, fleet_parser
 from kernelfleet.notebook.options import Parser, cell_parser
-from kernelfleet.wire.files import fleet_files
+from kernelfleet.wire.files import connection_file
 
 if TYPE_CHECKING:
     from kernelfleet.notebook.extension import ShellState
@@ -74,7 +74,7 @@ def _of_fleet(desk: ShellState, words: list[str], begun: str) -> Iterable[str]:
     if begun.startswith("-"):
         return _unused(fleet_parser().of_verb(verb), words)
     if verb == "connect":
-        return [fleet.name for fleet in fleet_files.find_fleets()]
+        return [fleet.name for fleet in connection_file.find_fleets()]
     if verb == "attach":
         client = desk.clients.get("")
         engines = [] if client is None else client.engines()

@@ -22,7 +22,7 @@ from kernelfleet.wire.chunks import (
     frame_limit,
 )
 from kernelfleet.wire.codec import BadMessage, Codec
-from kernelfleet.wire.files.fleet_files import FleetFile
+from kernelfleet.wire.files.connection_file import FleetFile
 from kernelfleet.wire.handshake import PLAIN_USERNAME, line_codecs, new_nonce, plain_password
 from kernelfleet.wire.pump import SocketPump
 from kernelfleet.wire.versions import HERE

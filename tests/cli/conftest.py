@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from kernelfleet.cli.app import main
-from kernelfleet.wire.files.fleet_files import FleetDirectory, FleetFile
+from kernelfleet.wire.files.connection_file import FleetFile
+from kernelfleet.wire.files.fleet_directory import FleetDirectory
 
 
 @pytest.fixture(autouse=True)

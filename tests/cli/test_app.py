@@ -15,7 +15,8 @@ import pytest
 import kernelfleet
 from kernelfleet.cli import app, application
 from kernelfleet.cli.base import COMMANDS, Command
-from kernelfleet.wire.files.fleet_files import FleetFile, make_log_dir
+from kernelfleet.wire.files.connection_file import FleetFile
+from kernelfleet.wire.files.fleet_paths import make_log_dir
 
 CLI = Callable[..., tuple[int, str, str]]
 

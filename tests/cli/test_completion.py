@@ -9,7 +9,8 @@ from traitlets import CaselessStrEnum, Integer, Unicode
 from traitlets.config import Configurable
 
 from kernelfleet.cli.completion import completer_of, fleets, kernelspecs, logged_fleets, nothing
-from kernelfleet.wire.files.fleet_files import FleetFile, make_log_dir
+from kernelfleet.wire.files.connection_file import FleetFile
+from kernelfleet.wire.files.fleet_paths import make_log_dir
 
 
 class Thing(Configurable):

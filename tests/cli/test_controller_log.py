@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kernelfleet.cli.controller_log import logging_to_file
-from kernelfleet.wire.files.fleet_files import log_dir
+from kernelfleet.wire.files.fleet_paths import log_dir
 
 LOG = logging.getLogger("kernelfleet.tests")
 

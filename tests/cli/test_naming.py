@@ -7,7 +7,7 @@ import pytest
 
 from kernelfleet import errors
 from kernelfleet.cli.naming import find_fleet
-from kernelfleet.wire.files.fleet_files import FleetFile
+from kernelfleet.wire.files.connection_file import FleetFile
 
 CLI = Callable[..., tuple[int, str, str]]
 Running = Callable[..., FleetFile]

@@ -26,11 +26,8 @@ from kernelfleet import (
     SerializationError,
     client,
 )
-from kernelfleet.wire.files.fleet_files import (
-    FleetFile,
-    fleets_dir,
-    read,
-)
+from kernelfleet.wire.files.connection_file import FleetFile, read
+from kernelfleet.wire.files.fleet_paths import fleets_dir
 from tests.fleets import NAME, eventually
 from tests.gate import Gate
 from tests.promises import promise
@@ -73,7 +70,7 @@ def test_several_fleets_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     def several() -> list[FleetFile]:
         return [FleetFile(name, 1, "here", 0.0, "key", ipc="ipc://x") for name in ("one", "two")]
 
-    monkeypatch.setattr("kernelfleet.wire.files.fleet_files.find_fleets", several)
+    monkeypatch.setattr("kernelfleet.wire.files.connection_file.find_fleets", several)
     with pytest.raises(FleetNotFound, match="'one', 'two'"):
         MultiEngineClient()
 

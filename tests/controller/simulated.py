@@ -27,7 +27,7 @@ from kernelfleet.controller.lifecycle.registry import EngineRegistry
 from kernelfleet.controller.limits import Limits
 from kernelfleet.wire.chunks import IPC_FRAME_BYTES, Incoming
 from kernelfleet.wire.codec import BadMessage, Codec
-from kernelfleet.wire.files.fleet_files import FleetFile
+from kernelfleet.wire.files.connection_file import FleetFile
 from kernelfleet.wire.handshake import line_codecs
 from kernelfleet.wire.jupyter import make_session
 from kernelfleet.wire.versions import PROTOCOL_VERSION

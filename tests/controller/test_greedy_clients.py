@@ -14,7 +14,7 @@ import zmq
 from kernelfleet.controller.door.server import MAX_REFUSALS, Server
 from kernelfleet.controller.limits import Limits
 from kernelfleet.wire.chunks import IPC_FRAME_BYTES, Outgoing
-from kernelfleet.wire.files.fleet_files import FleetFile
+from kernelfleet.wire.files.connection_file import FleetFile
 from tests.controller.simulated import KEY, Fleet, SimulatedClient
 from tests.controller.talk import Talk
 from tests.fleets import until

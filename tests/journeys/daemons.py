@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from kernelfleet import Fleet, MultiEngineClient
-from kernelfleet.wire.files import fleet_files
+from kernelfleet.wire.files import fleet_paths
 
 _DAEMON = """
 import json, sys
@@ -78,7 +78,7 @@ class OwnFleet:
     @property
     def directory(self) -> Path:
         """The runtime directory of a daemon."""
-        return fleet_files.fleet_dir(self.name)
+        return fleet_paths.fleet_dir(self.name)
 
     def stop(self) -> None:
         """End it as its owner would."""

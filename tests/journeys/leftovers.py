@@ -13,7 +13,7 @@ import psutil
 import zmq
 from zmq.utils import garbage
 
-from kernelfleet.wire.files import fleet_files
+from kernelfleet.wire.files import fleet_paths
 from tests.fleets import eventually
 
 
@@ -71,7 +71,7 @@ def _start_collector_of_pyzmq() -> None:
 
 def runtime_files() -> frozenset[Path]:
     """Everything below the directory of all fleets."""
-    return frozenset(fleet_files.fleets_dir().rglob("*"))
+    return frozenset(fleet_paths.fleets_dir().rglob("*"))
 
 
 def open_files() -> list[str]:

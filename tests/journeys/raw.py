@@ -11,7 +11,7 @@ import zmq
 
 from kernelfleet.wire.chunks import IPC_FRAME_BYTES, Incoming, Outgoing
 from kernelfleet.wire.codec import Codec
-from kernelfleet.wire.files import fleet_files
+from kernelfleet.wire.files import connection_file
 from kernelfleet.wire.handshake import PLAIN_USERNAME, line_codecs, plain_password
 from kernelfleet.wire.sequence import Sequence as Numbers
 from kernelfleet.wire.versions import PROTOCOL_VERSION
@@ -29,7 +29,7 @@ class RawClient:
     """Connected over the Unix socket when it is made; it shares no memory and never pings."""
 
     def __init__(self, fleet_name: str) -> None:
-        file = fleet_files.read(fleet_name)
+        file = connection_file.read(fleet_name)
         assert file.ipc is not None
         key = bytes.fromhex(file.key)
         self.name = uuid.uuid4().hex

@@ -22,7 +22,7 @@ from typing import Any
 import psutil
 
 from kernelfleet import MultiEngineClient
-from kernelfleet.wire.files import fleet_files
+from kernelfleet.wire.files import fleet_paths
 from tests.fleets import eventually
 from tests.journeys.daemons import OwnFleet
 
@@ -166,8 +166,8 @@ def take(fleet: OwnFleet, mec: MultiEngineClient) -> Stock:
     assert engines[0].pid is not None
     if (server := _fork_server(engines[0].pid)) is not None:
         readings["fork server"] = look_at(server, None)
-    logs = [path for path in (fleet_files.log_dir(fleet.name).parent).rglob("*") if path.is_file()]
-    files = [path for path in fleet_files.fleets_dir().rglob("*") if not path.is_dir()]
+    logs = [path for path in (fleet_paths.log_dir(fleet.name).parent).rglob("*") if path.is_file()]
+    files = [path for path in fleet_paths.fleets_dir().rglob("*") if not path.is_dir()]
     return Stock(readings, len(files) + len(logs), sum(path.stat().st_size for path in logs))
 
 

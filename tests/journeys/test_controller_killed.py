@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from kernelfleet.errors import ControllerUnreachable
-from kernelfleet.wire.files import fleet_files
+from kernelfleet.wire.files import connection_file, fleet_paths
 from tests.fleets import eventually
 from tests.journeys.daemons import _DAEMON, MARK, OwnFleet, marked
 
@@ -76,7 +76,7 @@ def test_a_successor_of_the_same_name_knows_nothing_of_an_old_client(
     with pytest.raises(ControllerUnreachable):
         old.execute("1", timeout=20)
     assert fleet.client().execute("1")[0]["number"] == 1
-    assert [each.name for each in fleet_files.find_fleets() if each.name == fleet.name]
+    assert [each.name for each in connection_file.find_fleets() if each.name == fleet.name]
 
 
 CHILDREN = """
@@ -147,7 +147,7 @@ def test_nothing_is_left_of_a_fleet_whose_controller_ends_while_it_starts(
             stderr=subprocess.PIPE,
             env={**os.environ, MARK: mark},
         ) as process:
-            eventually(lambda: fleet_files.is_running("starting"))
+            eventually(lambda: fleet_paths.is_running("starting"))
             patience = moments.uniform(0, 0.8 if fork else 1.5)
             # any moment of the start is a good one
             assert process.stdout is not None
@@ -156,7 +156,7 @@ def test_nothing_is_left_of_a_fleet_whose_controller_ends_while_it_starts(
             process.wait(20)
             if how != "SIGKILL":
                 assert process.returncode == 0
-                assert not fleet_files.fleet_dir("starting").exists()
+                assert not fleet_paths.fleet_dir("starting").exists()
         try:
             eventually(lambda mark=mark: not marked(mark), PROMISED_END)  # type: ignore[misc]
         finally:

@@ -18,7 +18,7 @@ import pytest
 
 from kernelfleet import Fleet, MultiEngineClient
 from kernelfleet.errors import FleetNotFound, StartError
-from kernelfleet.wire.files import fleet_files
+from kernelfleet.wire.files import connection_file, fleet_paths
 from tests.fleets import eventually
 from tests.journeys.daemons import MARK, OwnFleet, marked
 from tests.journeys.leftovers import assert_nothing_left, take_stock
@@ -180,7 +180,7 @@ def test_a_runtime_directory_that_is_deleted_comes_again_and_nobody_is_disturbed
     if fleet.fleet is None:
         copy = shutil.copy(fleet.directory / "fleet.json", tmp_path / "fleet.json")
     name = mec._connection.fleet["name"]
-    shutil.rmtree(fleet_files.fleet_dir(name) if what == "its own" else fleet_files.fleets_dir())
+    shutil.rmtree(fleet_paths.fleet_dir(name) if what == "its own" else fleet_paths.fleets_dir())
     assert mec.execute("print(1)", timeout=20)[0]["stdout"] == "1\n"
     mec.push({"x": bytes(5_000_000)}, timeout=20)
     if fleet.fleet is None:
@@ -189,14 +189,14 @@ def test_a_runtime_directory_that_is_deleted_comes_again_and_nobody_is_disturbed
     mec.restart(0, timeout=30)
     assert mec.apply(lambda: 1, timeout=20) == [1, 1]
     if fleet.fleet is None:
-        eventually(lambda: name in [each.name for each in fleet_files.find_fleets()])
+        eventually(lambda: name in [each.name for each in connection_file.find_fleets()])
         for address in (name, ("127.0.0.1", fleet.port)):
             with MultiEngineClient(address) as late:
                 assert late.get_ids() == [0, 1]
-    shutil.rmtree(fleet_files.fleet_dir(name))
-    eventually(lambda: fleet_files.is_running(name), PROMISED_AGAIN)
+    shutil.rmtree(fleet_paths.fleet_dir(name))
+    eventually(lambda: fleet_paths.is_running(name), PROMISED_AGAIN)
     fleet.stop()
-    assert not fleet_files.fleet_dir(name).exists()
+    assert not fleet_paths.fleet_dir(name).exists()
 
 
 def test_a_fleet_whose_directory_and_name_another_has_taken_leaves_them_alone(

@@ -14,7 +14,7 @@ import pytest
 
 from kernelfleet import MultiEngineClient
 from kernelfleet.errors import ControllerUnreachable, FleetNotFound
-from kernelfleet.wire.files import fleet_files
+from kernelfleet.wire.files import connection_file, fleet_paths
 from tests.fleets import eventually
 from tests.journeys.daemons import OwnFleet
 
@@ -71,7 +71,7 @@ def test_of_two_fleets_that_race_for_a_name_exactly_one_wins(tmp_path: Path) -> 
         winner.terminate()
         winner.communicate(timeout=20)
         assert winner.returncode == 0
-        assert not fleet_files.fleet_dir("raced").exists()
+        assert not fleet_paths.fleet_dir("raced").exists()
 
 
 def crash(fleet: OwnFleet) -> OwnFleet:
@@ -126,17 +126,17 @@ def test_a_port_that_is_taken_is_named_or_passed_over() -> None:
         assert finished.returncode == 1
         assert f"127.0.0.1:{port}" in finished.stderr
         assert "in use" in finished.stderr
-        assert not fleet_files.fleet_dir("port").exists()
+        assert not fleet_paths.fleet_dir("port").exists()
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            taken.bind(("127.0.0.1", fleet_files.DEFAULT_PORT))
+            taken.bind(("127.0.0.1", connection_file.DEFAULT_PORT))
             taken.listen()
         except OSError:
             pass  # it is taken already, by whomever
         finished = kernelfleet("start", "-n", "1", "--name", "port", "--daemonize")
         assert finished.returncode == 0, finished.stderr
-        tcp = fleet_files.read("port").tcp
+        tcp = connection_file.read("port").tcp
         assert tcp is not None
-        assert not tcp.endswith(f":{fleet_files.DEFAULT_PORT}")
+        assert not tcp.endswith(f":{connection_file.DEFAULT_PORT}")
         assert kernelfleet("stop", "port").returncode == 0

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from jupyter_client.manager import KernelManager
 
-from kernelfleet.wire.files import fleet_files
+from kernelfleet.wire.files import fleet_directory
 from tests.fleets import eventually
 from tests.journeys.daemons import MARK, OwnFleet, marked
 from tests.journeys.leftovers import runtime_files
@@ -109,7 +109,7 @@ sys.stdin.read()
     process.wait(20)
     eventually(lambda: script.is_gone, PROMISED_END)
     print(f"gone after {time.monotonic() - began:.2f} s")
-    fleet_files.remove_stale()
+    fleet_directory.remove_stale()
     assert runtime_files() == before
 
 

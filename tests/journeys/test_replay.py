@@ -14,7 +14,7 @@ import zmq
 
 from kernelfleet import MultiEngineClient
 from kernelfleet.session.connection import Connection
-from kernelfleet.wire.files import fleet_files
+from kernelfleet.wire.files import connection_file
 from tests.fleets import NAME, SharedFleets, make_ready
 from tests.journeys.proxies import Proxy
 from tests.journeys.raw import show_password
@@ -54,7 +54,7 @@ def test_captured_messages_run_nothing_on_the_unix_socket(
     assert any(b"x += 1" in head for head in types)
     if left:
         client.close()
-    file = fleet_files.read(NAME)
+    file = connection_file.read(NAME)
     url = file.ipc
     assert url is not None
     context: zmq.Context[Any] = zmq.Context()
@@ -100,7 +100,7 @@ def tcp_file(fleets: SharedFleets, tmp_path: Path) -> Callable[[str], Path]:
     def tcp_file(url: str) -> Path:
 
         path = tmp_path / "fleet.json"
-        path.write_text(json.dumps({**asdict(fleet_files.read(NAME)), "ipc": None, "tcp": url}))
+        path.write_text(json.dumps({**asdict(connection_file.read(NAME)), "ipc": None, "tcp": url}))
         return path
 
     return tcp_file

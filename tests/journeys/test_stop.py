@@ -19,7 +19,7 @@ import pytest
 from kernelfleet import Fleet, MultiEngineClient
 from kernelfleet.controller.host import FleetHost
 from kernelfleet.errors import ControllerUnreachable, FleetError, FleetStopped, StartError
-from kernelfleet.wire.files import fleet_files
+from kernelfleet.wire.files import connection_file
 from tests.fleets import eventually
 from tests.journeys.daemons import MARK, OwnFleet, marked
 from tests.journeys.leftovers import assert_nothing_left, take_stock
@@ -140,7 +140,7 @@ def test_a_start_that_fails_leaves_nothing() -> None:
         assert time.monotonic() - began < 10, wrong
     assert_nothing_left(before)
     assert not marked("failed-start")
-    assert not [fleet for fleet in fleet_files.find_fleets() if "embedded" in fleet.name]
+    assert not [fleet for fleet in connection_file.find_fleets() if "embedded" in fleet.name]
 
 
 def test_what_cannot_be_preloaded_ends_the_start_with_its_reason(

@@ -27,7 +27,7 @@ from kernelfleet import Fleet, MultiEngineClient
 from kernelfleet.controller.door.gatekeeper import HANDSHAKE_SECONDS
 from kernelfleet.errors import ControllerUnreachable, StartError
 from kernelfleet.wire.codec import Codec
-from kernelfleet.wire.files import fleet_files
+from kernelfleet.wire.files import fleet_paths
 from tests.fleets import SharedFleets, eventually
 from tests.journeys.daemons import MARK, OwnFleet, marked
 
@@ -564,7 +564,7 @@ def test_a_stranger_gets_nothing_and_is_counted(fleets: SharedFleets, keys: str)
         with fleets.client("tcp") as mec:
             kind = "connections" if keys in KEYS[:2] else "messages"
             before = refused(mec)[kind]
-            path = fleet_files.fleet_dir("shared") / "fleet.json"
+            path = fleet_paths.fleet_dir("shared") / "fleet.json"
             stranger = Stranger(context, json.loads(path.read_text()), keys)
             stranger.knock()
             eventually(lambda: refused(mec)[kind] > before)

@@ -16,7 +16,7 @@ from kernelfleet import MultiEngineClient
 from kernelfleet.errors import ControllerUnreachable, FleetNotFound
 from kernelfleet.session import reachability
 from kernelfleet.wire.codec import Codec
-from kernelfleet.wire.files import fleet_files
+from kernelfleet.wire.files import fleet_paths
 from tests.fleets import SharedFleets
 from tests.journeys.daemons import OwnFleet
 from tests.journeys.raw import show_password
@@ -36,7 +36,7 @@ def refused(match: str) -> Iterator[None]:
 def daemon_file(fleets: SharedFleets) -> dict[str, Any]:
     """The connection file of the shared daemon, as a dict to be changed."""
     fleets.client("unix").close()
-    found: dict[str, Any] = json.loads((fleet_files.fleet_dir("shared") / "fleet.json").read_text())
+    found: dict[str, Any] = json.loads((fleet_paths.fleet_dir("shared") / "fleet.json").read_text())
     return found
 
 

@@ -18,7 +18,7 @@ from kernelfleet.session.connection import Connection, Endpoint
 from kernelfleet.session.loop import LoopThread
 from kernelfleet.session.reachability import Phase
 from kernelfleet.wire.codec import Codec
-from kernelfleet.wire.files.fleet_files import FleetFile
+from kernelfleet.wire.files.connection_file import FleetFile
 from kernelfleet.wire.handshake import PLAIN_USERNAME, line_codecs, plain_password
 from kernelfleet.wire.versions import PROTOCOL_VERSION
 from tests.fleets import eventually

@@ -20,7 +20,7 @@ from kernelfleet.session.transport import (
     EmbeddedTransport,
     SocketTransport,
 )
-from kernelfleet.wire.files.fleet_files import FleetFile
+from kernelfleet.wire.files.connection_file import FleetFile
 
 
 class Listener:

@@ -14,7 +14,7 @@ from kernelfleet import errors
 from kernelfleet.cli import completion
 from kernelfleet.cli.exits import EXIT_OK
 from kernelfleet.cli.naming import NamedCommand
-from kernelfleet.wire.files import fleet_files
+from kernelfleet.wire.files import connection_file, fleet_paths
 from kernelfleet.wire.files.private_files import open_any
 
 POLL_SECONDS = 0.2
@@ -58,12 +58,12 @@ def log_file(name: str | None, engine: int | None) -> Path:
     """
     if name is None:
         try:
-            name = fleet_files.find_default().name
+            name = connection_file.find_default().name
         except errors.SeveralFleets:
             raise
         except errors.FleetNotFound:
-            name = fleet_files.DEFAULT_NAME  # the last one to have this name, perhaps
-    directory = fleet_files.log_dir(name)
+            name = fleet_paths.DEFAULT_NAME  # the last one to have this name, perhaps
+    directory = fleet_paths.log_dir(name)
     path = directory / ("controller.log" if engine is None else f"engine-{engine}.log")
     if path.exists():
         return path

@@ -36,7 +36,7 @@ from kernelfleet.cli.parsing import listed
 from kernelfleet.cli.progress import StartProgress
 from kernelfleet.controller.limits import Limits
 from kernelfleet.session import ctrl_c
-from kernelfleet.wire.files import fleet_files
+from kernelfleet.wire.files import connection_file, fleet_paths
 from kernelfleet.wire.files.private_files import open_private
 from kernelfleet.wire.platforms import HERE, number_of_cores
 
@@ -61,7 +61,7 @@ class Start(NamedCommand):
 
     n = Integer(1, min=1, help="How many engines (the number of cores).").tag(config=True)
     fleet_name = Unicode(
-        fleet_files.DEFAULT_NAME,
+        fleet_paths.DEFAULT_NAME,
         allow_none=True,
         help="The fleet's name, as the argument NAME (default).",
     ).tag(config=True)
@@ -71,7 +71,7 @@ class Start(NamedCommand):
         allow_none=True,
         min=1,
         max=65535,
-        help=f"The TCP port on 127.0.0.1 ({fleet_files.DEFAULT_PORT}, or the next free one).",
+        help=f"The TCP port on 127.0.0.1 ({connection_file.DEFAULT_PORT}, or the next free one).",
     ).tag(config=True)
     tcp = Bool(True, help="Listen on TCP as well as on a Unix socket.").tag(config=True)
     kernel = Unicode(
@@ -127,13 +127,13 @@ class Start(NamedCommand):
     @validate("fleet_name")
     def _usable_name(self, proposal: Any) -> str:
         try:
-            return fleet_files.check_name(proposal.value)
+            return fleet_paths.check_name(proposal.value)
         except ValueError as error:
             raise TraitError(str(error)) from None
 
     def work(self) -> int:
         """Become the controller, or start a process that does."""
-        name = self.given_name() or fleet_files.DEFAULT_NAME
+        name = self.given_name() or fleet_paths.DEFAULT_NAME
         ready_fd = os.environ.pop(READY_FD, None)
         if ready_fd is not None:
             return _serve_detached(self, name, int(ready_fd))
@@ -182,7 +182,7 @@ def _serve(start: Start, name: str, say: Teller, *, to_stderr: bool) -> int:
     log = logging.getLogger("kernelfleet")
     with logging_to_file(log, name, start.log_level, to_stderr=to_stderr) as file:
 
-        def on_ready(fleet: fleet_files.FleetFile) -> None:
+        def on_ready(fleet: connection_file.FleetFile) -> None:
             file.begin()
             log.info("started fleet %r: %s, pid %d", fleet.name, engines(start.n), fleet.pid)
             say.ready(announcement(fleet, start.n))
@@ -200,9 +200,9 @@ def _hang_up_is_sigterm() -> None:
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
 
 
-def announcement(fleet: fleet_files.FleetFile, n: int) -> str:
+def announcement(fleet: connection_file.FleetFile, n: int) -> str:
     """What was started, where its connection file is, how to connect and how to stop it."""
-    default = fleet.name == fleet_files.DEFAULT_NAME
+    default = fleet.name == fleet_paths.DEFAULT_NAME
     rows = [
         ("connect", f"MultiEngineClient({'' if default else repr(fleet.name)})"),
         ("connection file", str(fleet.path)),
@@ -297,7 +297,7 @@ class Pipe:
     def ready(self, text: str) -> None:
         """Tell that it is there; what Python itself has to say goes to a file from now on."""
         with contextlib.suppress(OSError):
-            path = fleet_files.make_log_dir(self._name) / "start.log"
+            path = fleet_paths.make_log_dir(self._name) / "start.log"
             fd = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
             os.dup2(fd, 1)
             os.dup2(fd, 2)

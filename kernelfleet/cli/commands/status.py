@@ -17,7 +17,7 @@ from kernelfleet import errors
 from kernelfleet.cli.exits import EXIT_OK
 from kernelfleet.cli.naming import NamedCommand, find_fleet
 from kernelfleet.display import tables
-from kernelfleet.wire.files import fleet_files
+from kernelfleet.wire.files import connection_file
 
 JSON_VERSION = 1
 ASK_SECONDS = 30.0
@@ -76,7 +76,7 @@ class ListFleets(Report):
     def work(self) -> int:
         """Read the connection files and print."""
         name = self.given_name()
-        running = fleet_files.find_fleets() if name is None else [find_fleet(name)]
+        running = connection_file.find_fleets() if name is None else [find_fleet(name)]
         fleets = [
             {**fleet_facts(fleet), **count}
             for fleet, count in zip(running, count_engines(running), strict=True)
@@ -91,7 +91,7 @@ class ListFleets(Report):
         return EXIT_OK
 
 
-def fleet_facts(fleet: fleet_files.FleetFile) -> dict[str, Any]:
+def fleet_facts(fleet: connection_file.FleetFile) -> dict[str, Any]:
     """What can be told about a fleet without asking it; no secrets."""
     return {
         "name": fleet.name,
@@ -119,7 +119,7 @@ def fleet_cells(facts: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def count_engines(fleets: Sequence[fleet_files.FleetFile]) -> list[dict[str, int | None]]:
+def count_engines(fleets: Sequence[connection_file.FleetFile]) -> list[dict[str, int | None]]:
     """How many engines live in each fleet, and how many are dead; None where nobody answers.
 
     All are asked at the same time: one that is stopped must not hold up what the others say.
@@ -128,7 +128,7 @@ def count_engines(fleets: Sequence[fleet_files.FleetFile]) -> list[dict[str, int
         return []
     from kernelfleet.client.client import MultiEngineClient
 
-    def count(fleet: fleet_files.FleetFile) -> dict[str, int | None]:
+    def count(fleet: connection_file.FleetFile) -> dict[str, int | None]:
         try:
             with MultiEngineClient(fleet.name) as mec:
                 dead = [engine.state == "dead" for engine in mec.engines()]
@@ -162,7 +162,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     Console(highlight=False, width=1000).print(table)
 
 
-def _head(fleet: fleet_files.FleetFile) -> str:
+def _head(fleet: connection_file.FleetFile) -> str:
     up = tables.since(fleet.started)
     tcp = f", {fleet.tcp}" if fleet.tcp else ""
     return f"Fleet {fleet.name!r}: controller pid {fleet.pid}, up {up}{tcp}"

@@ -20,7 +20,8 @@ from traitlets import Float
 from kernelfleet import errors
 from kernelfleet.cli.exits import EXIT_FAILED, EXIT_OK, complain
 from kernelfleet.cli.naming import NamedCommand, find_fleet
-from kernelfleet.wire.files import fleet_files
+from kernelfleet.wire.files import fleet_directory, fleet_paths
+from kernelfleet.wire.files.connection_file import FleetFile
 from kernelfleet.wire.platforms import HERE
 
 POLL_SECONDS = 0.02
@@ -57,17 +58,17 @@ class Stop(NamedCommand):
                 return EXIT_FAILED
             complain(f"fleet {fleet.name!r} did not end within {self.timeout:g} s: killing it")
             _end(fleet, _kill, self.timeout)
-            fleet_files.remove_stale()
+            fleet_directory.remove_stale()
         print(f"Fleet {fleet.name!r} is stopped.")
         return EXIT_OK
 
 
-def _is_here(fleet: fleet_files.FleetFile) -> bool:
+def _is_here(fleet: FleetFile) -> bool:
     """Whether the pid in a connection file is one of this host."""
     return fleet.host in ("", platform.node())
 
 
-def _ask_to_end(fleet: fleet_files.FleetFile) -> None:
+def _ask_to_end(fleet: FleetFile) -> None:
     if HERE.process_groups and _is_here(fleet):
         os.kill(fleet.pid, signal.SIGTERM)
         return
@@ -77,7 +78,7 @@ def _ask_to_end(fleet: fleet_files.FleetFile) -> None:
         mec.stop_fleet()
 
 
-def _kill(fleet: fleet_files.FleetFile) -> None:
+def _kill(fleet: FleetFile) -> None:
     import psutil
 
     with contextlib.suppress(psutil.NoSuchProcess):
@@ -85,13 +86,15 @@ def _kill(fleet: fleet_files.FleetFile) -> None:
 
 
 def _end(
-    fleet: fleet_files.FleetFile, tell: Callable[[fleet_files.FleetFile], None], timeout: float
+    fleet: FleetFile,
+    tell: Callable[[FleetFile], None],
+    timeout: float,
 ) -> bool:
     """Tell the controller and wait until it has let go of the fleet's lock."""
     with contextlib.suppress(ProcessLookupError, errors.FleetError):  # it was just ending
         tell(fleet)
     deadline = time.monotonic() + timeout
-    while fleet_files.is_running(fleet.name):
+    while fleet_paths.is_running(fleet.name):
         if time.monotonic() > deadline:
             return False
         time.sleep(POLL_SECONDS)

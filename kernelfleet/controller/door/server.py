@@ -43,7 +43,7 @@ from kernelfleet.wire.chunks import (
     Left,
 )
 from kernelfleet.wire.codec import BadMessage, Codec
-from kernelfleet.wire.files.fleet_files import DEFAULT_PORT, FleetFile
+from kernelfleet.wire.files.connection_file import DEFAULT_PORT, FleetFile
 from kernelfleet.wire.files.private_files import close_to_others
 from kernelfleet.wire.handshake import (
     MAX_NAME_CHARACTERS,

@@ -1,1 +1,1 @@
-"""The files by which the processes of one user find and trust each other."""
+"""The files by which a fleet is found: its directory, its lock and its connection file."""

@@ -7,7 +7,8 @@ import pytest
 
 from kernelfleet import FleetNotFound
 from kernelfleet.cli.commands.logs import follow, log_file
-from kernelfleet.wire.files.fleet_files import FleetFile, log_dir
+from kernelfleet.wire.files.connection_file import FleetFile
+from kernelfleet.wire.files.fleet_paths import log_dir
 
 CLI = Callable[..., tuple[int, str, str]]
 

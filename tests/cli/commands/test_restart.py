@@ -11,7 +11,7 @@ import pytest
 from kernelfleet import StartError
 from kernelfleet.client import client as client_module
 from kernelfleet.errors import CallTimeout
-from kernelfleet.wire.files.fleet_files import FleetFile
+from kernelfleet.wire.files.connection_file import FleetFile
 
 CLI = Callable[..., tuple[int, str, str]]
 Running = Callable[..., FleetFile]

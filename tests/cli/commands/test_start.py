@@ -15,7 +15,8 @@ import pytest
 
 from kernelfleet import FleetExists
 from kernelfleet.cli.commands.start import READY_FD, announcement
-from kernelfleet.wire.files.fleet_files import FleetFile, log_dir
+from kernelfleet.wire.files.connection_file import FleetFile
+from kernelfleet.wire.files.fleet_paths import log_dir
 
 CLI = Callable[..., tuple[int, str, str]]
 Running = Callable[..., FleetFile]

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from kernelfleet.cli.commands.status import fleet_cells, refusals
-from kernelfleet.wire.files.fleet_files import FleetFile
+from kernelfleet.wire.files.connection_file import FleetFile
 
 CLI = Callable[..., tuple[int, str, str]]
 Running = Callable[..., FleetFile]

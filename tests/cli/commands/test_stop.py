@@ -11,14 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from kernelfleet.wire.files.fleet_files import FleetFile, fleet_dir
+from kernelfleet.wire.files.connection_file import FleetFile
+from kernelfleet.wire.files.fleet_paths import fleet_dir
 
 CLI = Callable[..., tuple[int, str, str]]
 
 #: A process that holds the lock of a fleet as a controller does.
 CONTROLLER = """
 import os, signal, sys, time
-from kernelfleet.wire.files.fleet_files import FleetDirectory, FleetFile
+from kernelfleet.wire.files.connection_file import FleetFile
+from kernelfleet.wire.files.fleet_directory import FleetDirectory
 if sys.argv[1] == "deaf":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 else:

@@ -18,7 +18,7 @@ from kernelfleet.controller.door.server import Server
 from kernelfleet.controller.door.sessions import ClientSession
 from kernelfleet.controller.limits import Limits
 from kernelfleet.wire.codec import Codec
-from kernelfleet.wire.files.fleet_files import FleetFile
+from kernelfleet.wire.files.connection_file import FleetFile
 from kernelfleet.wire.versions import PROTOCOL_VERSION
 from tests.controller.talk import Talk
 from tests.fleets import until

@@ -1,4 +1,4 @@
-"""Where a fleet lives on disk: one owner per name, private, and gone afterwards."""
+"""The runtime directory of a fleet: one owner per name, private, and removed afterwards."""
 
 from __future__ import annotations
 
@@ -7,55 +7,20 @@ import shutil
 import stat
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from kernelfleet.errors import FleetExists, FleetNotFound
-from kernelfleet.wire.files import fleet_files
-from kernelfleet.wire.files.fleet_files import FleetDirectory, FleetFile
+from kernelfleet.wire.files import connection_file, fleet_directory, fleet_paths
+from kernelfleet.wire.files.fleet_directory import FleetDirectory
+from tests.wire.files.fleets import info, mode
 
-
-@pytest.fixture(autouse=True)
-def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="kf-t-") as folder:  # tmp_path is too long for sockets
-        monkeypatch.setenv("JUPYTER_RUNTIME_DIR", f"{folder}/runtime")
-        monkeypatch.setenv("JUPYTER_DATA_DIR", f"{folder}/data")
-        yield Path(folder) / "runtime"
-
-
-@pytest.fixture
-def take() -> Iterator[Callable[[str], FleetDirectory]]:
-    taken: list[FleetDirectory] = []
-
-    def take(name: str) -> FleetDirectory:
-        taken.append(FleetDirectory(name))
-        return taken[-1]
-
-    yield take
-    for each in taken:
-        each.remove()
-
-
-def info(name: str, **fields: object) -> FleetFile:
-    base = FleetFile(name=name, pid=os.getpid(), host="here", started=1.0, key="secret")
-    for key, value in fields.items():
-        setattr(base, key, value)
-    return base
-
-
-def mode(path: Path) -> int:
-    return stat.S_IMODE(path.lstat().st_mode)
+pytestmark = pytest.mark.usefixtures("runtime")
 
 
 # -- names ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["default", "a", "A-1_b.c", "x" * 64, "7"])
-def test_a_good_name_is_given_back(name: str) -> None:
-    assert fleet_files.check_name(name) == name
 
 
 @pytest.mark.parametrize(
@@ -76,9 +41,9 @@ def test_a_name_is_taken_once_and_free_again_afterwards(
     first.write(info("one"))
     with pytest.raises(FleetExists, match=rf"'one' is already running \(pid {os.getpid()}\)"):
         take("one")
-    assert fleet_files.is_running("one")
+    assert fleet_paths.is_running("one")
     first.remove()
-    assert not fleet_files.is_running("one")
+    assert not fleet_paths.is_running("one")
     take("one")
 
 
@@ -93,7 +58,7 @@ def test_removing_twice_leaves_a_successor_alone(take: Callable[[str], FleetDire
 
 RACER = """
 import sys
-from kernelfleet.wire.files.fleet_files import FleetDirectory
+from kernelfleet.wire.files.fleet_directory import FleetDirectory
 from kernelfleet.errors import FleetExists
 sys.stdin.readline()
 try:
@@ -151,7 +116,8 @@ def crash(name: str, *, short_dir: bool = False) -> Path | None:
     """Leave what a killed fleet leaves; gives back its short socket directory."""
     code = (
         "import os, sys\n"
-        "from kernelfleet.wire.files.fleet_files import FleetDirectory, FleetFile\n"
+        "from kernelfleet.wire.files.connection_file import FleetFile\n"
+        "from kernelfleet.wire.files.fleet_directory import FleetDirectory\n"
         "directory = FleetDirectory(sys.argv[1])\n"
         "directory.write(FleetFile(sys.argv[1], os.getpid(), 'here', 1.0, 'key'))\n"
         "(directory.sockets / 'client.sock').touch()\n"
@@ -162,7 +128,7 @@ def crash(name: str, *, short_dir: bool = False) -> Path | None:
         [sys.executable, "-c", code, name], capture_output=True, text=True, timeout=60, check=False
     )
     sockets = Path(run.stdout.strip())
-    assert (sockets != fleet_files.fleet_dir(name)) == short_dir, run.stderr
+    assert (sockets != fleet_paths.fleet_dir(name)) == short_dir, run.stderr
     return sockets
 
 
@@ -170,7 +136,7 @@ def test_the_next_fleet_of_the_name_finds_an_empty_directory(
     take: Callable[[str], FleetDirectory],
 ) -> None:
     crash("one")
-    assert (fleet_files.fleet_dir("one") / "fleet.json").exists()
+    assert (fleet_paths.fleet_dir("one") / "fleet.json").exists()
     directory = take("one")
     assert [path.name for path in directory.path.iterdir()] == ["lock"]
 
@@ -180,8 +146,8 @@ def test_a_crashed_fleet_is_not_running_and_not_found(
 ) -> None:
     crash("gone")
     take("alive").write(info("alive"))
-    assert not fleet_files.is_running("gone")
-    assert [fleet.name for fleet in fleet_files.find_fleets()] == ["alive"]
+    assert not fleet_paths.is_running("gone")
+    assert [fleet.name for fleet in connection_file.find_fleets()] == ["alive"]
 
 
 def test_what_crashed_fleets_left_is_removed_and_running_ones_are_not(
@@ -190,10 +156,10 @@ def test_what_crashed_fleets_left_is_removed_and_running_ones_are_not(
     crash("gone")
     alive = take("alive")
     alive.write(info("alive"))
-    assert fleet_files.remove_stale() == ["gone"]
-    assert not fleet_files.fleet_dir("gone").exists()
+    assert fleet_directory.remove_stale() == ["gone"]
+    assert not fleet_paths.fleet_dir("gone").exists()
     assert (alive.path / "fleet.json").exists()
-    assert fleet_files.remove_stale() == []
+    assert fleet_directory.remove_stale() == []
 
 
 def test_a_stray_link_in_a_crashed_directory_is_removed_but_not_followed(
@@ -203,7 +169,7 @@ def test_a_stray_link_in_a_crashed_directory_is_removed_but_not_followed(
     precious.mkdir()
     (precious / "file").touch()
     crash("one")
-    (fleet_files.fleet_dir("one") / "link").symlink_to(precious)
+    (fleet_paths.fleet_dir("one") / "link").symlink_to(precious)
     take("one").remove()
     assert (precious / "file").exists()
 
@@ -222,7 +188,7 @@ def test_directories_are_0700_and_files_0600_whatever_the_umask(
     finally:
         os.umask(before)
     assert mode(directory.path) == 0o700
-    assert mode(fleet_files.fleets_dir()) == 0o700
+    assert mode(fleet_paths.fleets_dir()) == 0o700
     assert mode(file) == 0o600
     assert mode(directory.path / "lock") == 0o600
 
@@ -259,17 +225,6 @@ def test_a_link_in_the_place_of_all_fleets_is_refused(runtime: Path, tmp_path: P
         FleetDirectory("one")
 
 
-@pytest.mark.parametrize("by_path", [False, True], ids=["by name", "by path"])
-def test_a_fifo_in_the_place_of_a_connection_file_hangs_nobody(
-    take: Callable[[str], FleetDirectory], by_path: bool
-) -> None:
-    path = take("one").path / "fleet.json"
-    os.mkfifo(path)
-    with pytest.raises(FleetNotFound, match="is no file"):
-        fleet_files.read(path if by_path else "one")
-    assert fleet_files.find_fleets() == []
-
-
 def test_fleets_are_not_looked_for_where_a_link_leads(runtime: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     (home / "one").mkdir(parents=True)
@@ -278,11 +233,11 @@ def test_fleets_are_not_looked_for_where_a_link_leads(runtime: Path, tmp_path: P
         (home / "one" / name).chmod(0o644)
     runtime.mkdir()
     (runtime / "kernelfleet").symlink_to(home)
-    assert not fleet_files.is_running("one")
-    assert fleet_files.find_fleets() == []
-    assert fleet_files.remove_stale() == []
+    assert not fleet_paths.is_running("one")
+    assert connection_file.find_fleets() == []
+    assert fleet_directory.remove_stale() == []
     with pytest.raises(FleetNotFound, match="is a link"):
-        fleet_files.read("one")
+        connection_file.read("one")
     for name in ("lock", "fleet.json"):
         assert (home / "one" / name).read_text() == "{}"
         assert (home / "one" / name).stat().st_mode & 0o777 == 0o644
@@ -296,10 +251,6 @@ def test_a_link_cannot_redirect_the_connection_file(
     with pytest.raises(OSError, match="exist"):
         directory.write(info("one"))
     assert not (tmp_path / "stolen").exists()
-
-
-def test_keys_are_not_in_the_repr() -> None:
-    assert "secret" not in repr(info("one", client_secret_key="secret"))
 
 
 # -- long paths -------------------------------------------------------------------------------
@@ -319,8 +270,8 @@ def test_a_long_path_falls_back_to_a_short_private_directory(
     directory = take("one")
     short = directory.sockets
     assert short != directory.path
-    longest = len(os.fsencode(short)) + fleet_files.SOCKET_NAME_BYTES
-    assert longest <= fleet_files.MAX_SOCKET_PATH_BYTES
+    longest = len(os.fsencode(short)) + fleet_directory.SOCKET_NAME_BYTES
+    assert longest <= fleet_directory.MAX_SOCKET_PATH_BYTES
     assert mode(short) == 0o700
     assert directory.sockets == short
     directory.remove()
@@ -337,7 +288,7 @@ def test_the_short_directory_of_a_crashed_fleet_goes_too(
     assert short is not None
     assert short.exists()
     if by == "anybody's start":
-        assert fleet_files.remove_stale() == ["one"]
+        assert fleet_directory.remove_stale() == ["one"]
     else:
         take("one")
     assert not short.exists()
@@ -358,110 +309,6 @@ def test_a_note_that_names_somebody_elses_directory_removes_nothing(
 def test_a_short_path_needs_no_other_directory(take: Callable[[str], FleetDirectory]) -> None:
     directory = take("one")
     assert directory.sockets == directory.path
-
-
-# -- finding ----------------------------------------------------------------------------------
-
-
-def test_what_is_written_is_read_by_name_and_by_path(take: Callable[[str], FleetDirectory]) -> None:
-    written = info("one", tcp="tcp://127.0.0.1:10105", ipc="ipc:///x")
-    path = take("one").write(written)
-    assert fleet_files.read("one") == written
-    assert fleet_files.read(path) == written
-    assert fleet_files.read(str(path)) == written
-    assert written.path == path
-
-
-def test_a_file_of_a_later_version_with_more_fields_is_read(
-    take: Callable[[str], FleetDirectory],
-) -> None:
-    path = take("one").write(info("one"))
-    path.write_text(path.read_text().replace("{", '{"a_new_field": 1,', 1))
-    assert fleet_files.read("one").name == "one"
-
-
-def test_a_missing_fleet_is_told_with_those_that_run(take: Callable[[str], FleetDirectory]) -> None:
-    with pytest.raises(FleetNotFound, match=r"no fleet 'two' \(none is running\); start one with"):
-        fleet_files.read("two")
-    take("one").write(info("one"))
-    with pytest.raises(FleetNotFound, match=r"running: one.*kernelfleet start --name two"):
-        fleet_files.read("two")
-
-
-@pytest.mark.parametrize(
-    ("name", "told"),
-    [
-        ("/nope/fleet.json", r"there is no connection file /nope/fleet\.json"),
-        ("fleet.json", r"there is no connection file fleet\.json"),
-        ("", "name cannot be empty"),
-        ("tcp://127.0.0.1:10105", r"an address is a tuple, \('127.0.0.1', 10105\)"),
-        ("localhost:10105", r"an address is a tuple, \('localhost', 10105\)"),
-    ],
-)
-def test_what_can_be_no_fleets_name_is_told_so(name: str, told: str) -> None:
-    with pytest.raises(FleetNotFound, match=told) as raised:
-        fleet_files.read(name)
-    assert "--name" not in str(raised.value)
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("", ""), ("no json", ""), ("[]", "name, pid"), ("\0", ""),
-        ("{}", "it says nothing of name, pid, host, started, key"),
-        ('{"name": "x"}', "it says nothing of pid, host, started, key"),
-    ],
-)  # fmt: skip
-def test_a_file_that_is_no_connection_file_is_told_so(tmp_path: Path, text: str, told: str) -> None:
-    (tmp_path / "x.json").write_text(text)
-    with pytest.raises(FleetNotFound, match=rf"x\.json is no connection file.*{told}") as raised:
-        fleet_files.read(tmp_path / "x.json")
-    assert "__init__" not in str(raised.value)
-
-
-def test_the_default_is_the_one_of_that_name_else_the_only_one(
-    take: Callable[[str], FleetDirectory],
-) -> None:
-    take("one").write(info("one"))
-    assert fleet_files.find_default().name == "one"
-    take("default").write(info("default"))
-    assert fleet_files.find_default().name == "default"
-
-
-def test_without_a_fleet_the_error_says_how_to_start_one() -> None:
-    with pytest.raises(FleetNotFound, match=r"kernelfleet start -n 4.*Fleet\(n=4\)"):
-        fleet_files.find_default()
-
-
-def test_of_several_none_is_chosen_and_all_are_named(take: Callable[[str], FleetDirectory]) -> None:
-    for name in ("two", "one"):
-        take(name).write(info(name))
-    with pytest.raises(FleetNotFound, match=r"several fleets are running.*'one', 'two'"):
-        fleet_files.find_default()
-
-
-def test_an_embedded_fleet_is_nobody_elses(take: Callable[[str], FleetDirectory]) -> None:
-    take("embedded-1").write(info("embedded-1", embedded=True))
-    assert fleet_files.find_fleets() == []
-    with pytest.raises(FleetNotFound):
-        fleet_files.find_default()
-
-
-def test_an_address_finds_the_fleet_that_listens_there(
-    take: Callable[[str], FleetDirectory],
-) -> None:
-    take("one").write(info("one", tcp="tcp://127.0.0.1:10105"))
-    take("two").write(info("two", tcp="tcp://127.0.0.1:10106"))
-    assert fleet_files.find_by_address("127.0.0.1", 10106).name == "two"
-    assert fleet_files.find_by_address("localhost", 10105).name == "one"
-    with pytest.raises(FleetNotFound, match=r"127.0.0.1:10107 \(one at tcp:.*two at tcp:"):
-        fleet_files.find_by_address("127.0.0.1", 10107)
-
-
-def test_a_half_started_fleet_is_not_found(take: Callable[[str], FleetDirectory]) -> None:
-    take("starting")
-    assert fleet_files.find_fleets() == []
-    assert fleet_files.is_running("starting")
 
 
 # -- what others have prepared for us -----------------------------------------------------------
@@ -489,21 +336,6 @@ def test_what_belongs_to_another_user_is_refused(runtime: Path, place: str) -> N
         FleetDirectory("one")
 
 
-def test_a_connection_file_that_others_have_planted_is_not_found_by_name(
-    take: Callable[[str], FleetDirectory], tmp_path: Path
-) -> None:
-    """Its controller would send us pickles."""
-    path = take("one").write(info("one"))
-    path.chmod(0o666)
-    with pytest.raises(FleetNotFound, match="another user has written it, or could have"):
-        fleet_files.read("one")
-    path.rename(tmp_path / "fleet.json")
-    path.symlink_to(tmp_path / "fleet.json")
-    with pytest.raises(FleetNotFound, match="symbolic links"):
-        fleet_files.read("one")
-    assert fleet_files.find_fleets() == []
-
-
 def test_a_link_in_the_place_of_the_note_of_sockets_is_not_followed(
     take: Callable[[str], FleetDirectory], tmp_path: Path
 ) -> None:
@@ -514,29 +346,6 @@ def test_a_link_in_the_place_of_the_note_of_sockets_is_not_followed(
     (directory.path / "sockets_dir").symlink_to(tmp_path / "note")
     directory.remove()
     assert precious.exists()
-
-
-@pytest.mark.parametrize("place", ["kernelfleet", "kernelfleet/logs", "kernelfleet/logs/one"])
-def test_a_link_in_the_place_of_the_logs_is_refused(
-    runtime: Path, tmp_path: Path, place: str
-) -> None:
-    link = runtime.parent / "data" / place
-    link.parent.mkdir(parents=True)
-    link.symlink_to(tmp_path)
-    with pytest.raises(PermissionError, match="is a link"):
-        fleet_files.make_log_dir("one")
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("umask", [0o000, 0o077])
-def test_the_directories_of_logs_are_private_whatever_the_umask(runtime: Path, umask: int) -> None:
-    before = os.umask(umask)
-    try:
-        path = fleet_files.make_log_dir("one")
-    finally:
-        os.umask(before)
-    assert {mode(each) for each in (path, path.parent, path.parent.parent)} == {0o700}
-    assert path.is_relative_to(runtime.parent)
 
 
 @pytest.mark.parametrize("what", ["everything", "the directory", "the connection file"])
@@ -551,12 +360,12 @@ def test_what_somebody_has_deleted_is_made_again_once(
     if what == "the connection file":
         path.unlink()
     else:
-        shutil.rmtree(fleet_files.fleets_dir() if what == "everything" else directory.path)
+        shutil.rmtree(fleet_paths.fleets_dir() if what == "everything" else directory.path)
     assert directory.restore()
     assert not directory.restore()
     assert told == [True]
-    assert fleet_files.read("one") == info("one")
-    assert fleet_files.is_running("one")
+    assert connection_file.read("one") == info("one")
+    assert fleet_paths.is_running("one")
     directory.remove()
     assert not directory.path.exists()
     assert not directory.restore()
@@ -573,8 +382,8 @@ def test_a_name_that_another_took_meanwhile_is_not_taken_back_nor_its_directory_
     with pytest.raises(FleetExists):
         first.restore()
     first.remove()
-    assert fleet_files.read("one").pid == 1
-    assert fleet_files.is_running("one")
+    assert connection_file.read("one").pid == 1
+    assert fleet_paths.is_running("one")
 
 
 @pytest.mark.usefixtures("long_runtime")

@@ -1,0 +1,148 @@
+"""The connection file of a fleet: what it says, and how a client finds it.
+
+The file holds the addresses and the keys of a fleet. Whoever can read it can run code on the
+engines, so it is readable by its owner only (mode 0600).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from kernelfleet.errors.tree import FleetNotFound, SeveralFleets
+from kernelfleet.wire.files.fleet_paths import DEFAULT_NAME, fleet_dir, fleets_dir, is_running
+from kernelfleet.wire.files.private_files import read_any, read_own
+from kernelfleet.wire.versions import PROTOCOL_VERSION
+
+DEFAULT_PORT = 10105
+
+
+@dataclass
+class FleetFile:
+    """What ``fleet.json`` says."""
+
+    name: str
+    pid: int
+    host: str
+    started: float
+    key: str = field(repr=False)
+    ipc: str | None = None
+    tcp: str | None = None
+    server_public_key: str | None = None
+    client_public_key: str | None = None
+    client_secret_key: str | None = field(default=None, repr=False)
+    embedded: bool = False
+    sockets_dir: str | None = None
+    version: int = PROTOCOL_VERSION
+    kernelfleet: str = ""
+
+    @property
+    def path(self) -> Path:
+        """The connection file."""
+        return fleet_dir(self.name) / "fleet.json"
+
+
+_REQUIRED = [each.name for each in fields(FleetFile) if each.default is MISSING]
+
+
+def read(name_or_path: str | os.PathLike[str]) -> FleetFile:
+    """Read the connection file of a fleet.
+
+    Args:
+        name_or_path: A fleet's name, or the path of a connection file.
+
+    Raises:
+        FleetNotFound: there is none, or it is not readable.
+    """
+    by_path = os.sep in (text := os.fspath(name_or_path)) or text.endswith(".json")
+    path = Path(text) if by_path else fleet_dir(text) / "fleet.json"
+    try:
+        # By name, it must be ours: its controller sends us pickles. A path is the caller's word.
+        data: dict[str, Any] = json.loads(read_any(path) if by_path else read_own(path, above=2))
+        known = {key: data[key] for key in FleetFile.__dataclass_fields__ if key in data}
+        if lacking := [name for name in _REQUIRED if name not in known]:
+            raise ValueError(f"it says nothing of {', '.join(lacking)}")
+        return FleetFile(**known)
+    except FileNotFoundError:
+        raise FleetNotFound(_not_found_message(text, by_path)) from None
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise FleetNotFound(f"{path} is no connection file of a fleet: {error}") from error
+
+
+def successor(source: str | os.PathLike[str], fleet: FleetFile) -> str | None:
+    """Why the controller of ``fleet`` will not come back: its file is another's now. Or None."""
+    try:
+        now = read(source)
+    except FleetNotFound:
+        return None
+    if now.key == fleet.key:
+        return None
+    return f"it has ended, and another fleet is called {now.name!r} now: make a new client"
+
+
+def _not_found_message(name: str, by_path: bool) -> str:
+    if not name:
+        return "a fleet's name cannot be empty; leave it out to mean the default one"
+    if address := re.fullmatch(r"(?:\w+://)?([\w.-]+):(\d+)/?", name):
+        return f"{name!r} names no fleet: an address is a tuple, ('{address[1]}', {address[2]})"
+    if by_path:
+        return f"there is no connection file {name}: its fleet has ended, or it is elsewhere"
+    names = [fleet.name for fleet in find_fleets()]
+    running = f"running: {', '.join(names)}" if names else "none is running"
+    return f"no fleet {name!r} ({running}); start one with `kernelfleet start --name {name}`"
+
+
+def find_fleets() -> list[FleetFile]:
+    """The running fleets of this user that others can connect to, by name."""
+    found = []
+    with contextlib.suppress(OSError):
+        for path in sorted(fleets_dir().iterdir()):
+            if (path / "fleet.json").exists() and is_running(path.name):
+                with contextlib.suppress(FleetNotFound):
+                    found.append(read(path.name))
+    return [fleet for fleet in found if not fleet.embedded]
+
+
+def find_default() -> FleetFile:
+    """The fleet named ``default``, else the only one running.
+
+    Raises:
+        FleetNotFound: none runs; or several do (SeveralFleets), which the message lists.
+    """
+    fleets = find_fleets()
+    for fleet in fleets:
+        if fleet.name == DEFAULT_NAME:
+            return fleet
+    if len(fleets) == 1:
+        return fleets[0]
+    if fleets:
+        names = ", ".join(repr(fleet.name) for fleet in fleets)
+        raise SeveralFleets(f"several fleets are running, name one of them: {names}")
+    raise FleetNotFound(
+        "no fleet is running: start one with `kernelfleet start -n 4`, "
+        "or in Python with `Fleet(n=4)`"
+    )
+
+
+def find_by_address(host: str, port: int) -> FleetFile:
+    """The fleet of this user that listens at a TCP address.
+
+    Raises:
+        FleetNotFound: no connection file names the address, so there is no key to use.
+    """
+    wanted = {f"tcp://{host}:{port}"}
+    if host in ("localhost", "127.0.0.1"):
+        wanted |= {f"tcp://127.0.0.1:{port}", f"tcp://localhost:{port}"}
+    for fleet in find_fleets():
+        if fleet.tcp in wanted:
+            return fleet
+    running = ", ".join(f"{fleet.name} at {fleet.tcp}" for fleet in find_fleets() if fleet.tcp)
+    raise FleetNotFound(
+        f"no fleet of yours listens at {host}:{port} ({running or 'none is running'}); "
+        "start one with `kernelfleet start -n 4`, or pass the path of its connection file"
+    )
