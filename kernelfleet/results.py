@@ -149,7 +149,23 @@ class ResultList(list[ExecutionResult]):
     def _repr_html_(self) -> str:
         from kernelfleet.display import html
 
-        return html.results(self)
+        commands = []
+        for result in self:
+            error = None if result.error is None else error_text(result.error)
+            code, outputs = result["input"]["raw"], _outputs_shown(result)
+            commands.append(html.Command(result["id"], result["number"], code, outputs, error))
+        return html.results(commands)
+
+
+def _outputs_shown(result: ExecutionResult) -> list[Output]:
+    """The outputs of a command; if it has cleared all of them, what it had printed before."""
+    if result.outputs:
+        return result.outputs
+    return [
+        {"output_type": "stream", "name": name, "text": text}
+        for name, text in (("stdout", result.stdout), ("stderr", result.stderr))
+        if text
+    ]
 
 
 def _as_text(result: ExecutionResult) -> str:

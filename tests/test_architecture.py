@@ -163,6 +163,72 @@ def test_imports_point_one_way(path: Path) -> None:
     assert not wrong
 
 
+#: Files that only give out names, each when it is first asked for. What they name may import them
+#: back (``from kernelfleet import __version__``): no code of theirs needs it.
+FACADES = {"__init__.py", "errors/__init__.py", "client/__init__.py"}
+
+#: The rooms whose files still import each other in circles.
+STILL_IN_CIRCLES = {"client", "notebook", "controller"}
+
+
+def module_of(path: Path) -> str:
+    """The full name of the module in a file."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Module -> the modules of this package that it imports.
+
+    Imports inside functions and those for type checkers (``if TYPE_CHECKING``) count as well.
+    """
+    modules = {module_of(path): path for path in MODULES if short(path) not in FACADES}
+    graph: dict[str, set[str]] = {}
+    for module, path in modules.items():
+        names = {name for _, name in imports(path)}
+        names |= {name.rpartition(".")[0] for name in names}  # (a name of a module, or a module)
+        graph[module] = (names & set(modules)) - {module}
+    return graph
+
+
+def circles(graph: dict[str, set[str]]) -> list[dict[str, set[str]]]:
+    """The parts of a graph in which every node can be reached from every other one.
+
+    Returns:
+        For each such part its nodes, with the edges that stay inside of it.
+    """
+
+    def reached(start: str) -> set[str]:
+        found: set[str] = set()
+        ahead = [start]
+        while ahead:
+            new = graph[ahead.pop()] - found
+            found |= new
+            ahead += new
+        return found
+
+    reach = {node: reached(node) for node in graph}
+    found, seen = [], set[str]()
+    for node in graph:
+        circle = {other for other in reach[node] if node in reach[other]}
+        if circle and node not in seen:
+            seen |= circle
+            found.append({each: graph[each] & circle for each in sorted(circle)})
+    return found
+
+
+def test_a_circle_is_found_with_the_edges_that_make_it() -> None:
+    graph = {"a": {"b", "d"}, "b": {"c"}, "c": {"a"}, "d": {"e"}, "e": {"f"}, "f": set[str]()}
+    assert circles(graph) == [{"a": {"b"}, "b": {"c"}, "c": {"a"}}]
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    assert not [
+        circle
+        for circle in circles(import_graph())
+        if not {module.split(".")[1] for module in circle} <= STILL_IN_CIRCLES
+    ]
+
+
 UNPICKLERS = re.compile(
     r"(pickle|_pickle|cloudpickle|dill|marshal|shelve)(\.|$)|kernelfleet\.(wire\.serialize|composite)"
 )

@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
@@ -141,7 +142,8 @@ class Command(JupyterApp):
         loader = Loader(
             argv, aliases, flags, classes=classes, log=self.log, subcommands=self.subcommands
         )
-        loader.completes_arguments = type(self).completes_arguments  # (not a method)
+        # Looked up on the class, so that it stays a function and does not become a bound method.
+        loader.answer_shell = partial(completion.complete, arguments=type(self).completes_arguments)
         return loader
 
     def write_default_config(self) -> None:
@@ -168,7 +170,7 @@ class Command(JupyterApp):
         if classes:
             super().print_help(classes)
         else:
-            print("\n".join(help_lines(self, Command)))
+            print("\n".join(help_lines(self, self.usage, Command)))
 
     # --- arguments
 

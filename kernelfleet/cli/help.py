@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import shutil
 from textwrap import dedent, indent, wrap
-from typing import TYPE_CHECKING
+
+from traitlets.config import Application
 
 from kernelfleet.cli.parsing import choices, option_names
 
-if TYPE_CHECKING:
-    from kernelfleet.cli.base import Command
-
 Row = tuple[str, str]
 
-#: An option whose names are longer has its text on the next line.
+#: If the names of an option are longer, its description starts on the next line.
 MAX_LEFT = 28
 
 
-def help_lines(app: Command, common: type[Command]) -> list[str]:
-    """The page of one command.
+def help_lines(app: Application, usage: str, common: type[Application]) -> list[str]:
+    """The page of help of one command.
 
     Args:
         app: The command.
-        common: The class whose options all commands have; they stand last.
+        usage: How it is called: ``kernelfleet stop [NAME] [options]``.
+        common: The class whose options every command has; they come last on the page.
+
+    Returns:
+        The lines of the page, without their ends.
     """
     columns = max(60, min(100, shutil.get_terminal_size().columns))
-    lines = [f"Usage: {app.usage}"]
+    lines = [f"Usage: {usage}"]
     for paragraph in dedent(str(app.description)).strip().split("\n\n"):
         lines += ["", *wrap(paragraph, columns)]
     if app.subcommands:
@@ -55,8 +57,8 @@ def _two_columns(rows: list[Row], columns: int) -> list[str]:
     return lines
 
 
-def _option_rows(app: Command, common: type[Command]) -> tuple[list[Row], list[Row]]:
-    """What the options are called and what they do: the sub-command's own, and everybody's."""
+def _option_rows(app: Application, common: type[Application]) -> tuple[list[Row], list[Row]]:
+    """Names and descriptions of the command's own options, and of those every command has."""
     own: list[Row] = []
     everybodys: list[Row] = []
     for names, target in app.aliases.items():

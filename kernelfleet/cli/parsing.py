@@ -10,7 +10,7 @@ import argparse
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from itertools import takewhile
 from typing import Any, NoReturn
@@ -27,8 +27,9 @@ _NEEDS_A_VALUE = re.compile(r"argument ([^/:]+)[^:]*: expected .*argument")
 class Loader(KVArgParseConfigLoader):
     """traitlets' command-line parser, refusing what it only warns of."""
 
-    #: Offers what the positional arguments can be, to a shell that completes.
-    completes_arguments: Any = None
+    #: Answers a shell that asks for completions: called with the parser, the classes that have
+    #: settings, and the sub-commands.
+    answer_shell: Callable[[argparse.ArgumentParser, list[Any], Any], None]
 
     def _create_parser(self) -> None:
         super()._create_parser()
@@ -52,9 +53,7 @@ class Loader(KVArgParseConfigLoader):
 
     def _argcomplete(self, classes: list[Any], subcommands: Any) -> None:
         if "_ARGCOMPLETE" in os.environ:
-            from kernelfleet.cli.completion import complete
-
-            complete(self.parser, classes, subcommands, self.completes_arguments)
+            self.answer_shell(self.parser, classes, subcommands)
 
     def _check_options(self) -> None:
         """Refuse unknown options; traitlets would take any for a setting that has no effect."""

@@ -1,8 +1,8 @@
-"""How things look as HTML: the client, results, pending results, errors, grids of pictures.
+"""HTML for clients, results, pending results, errors and grids of pictures.
 
-Static HTML with inline style and without scripts, which trusted and untrusted notebooks, exports
-and web pages show alike. Everything that comes from engines is escaped; of what they display only
-pictures are embedded, as images, which cannot run anything.
+The HTML is static: inline style, no scripts. Trusted and untrusted notebooks, exported notebooks
+and web pages show it alike. All text that comes from engines is escaped. Of the rich outputs of
+engines only pictures are embedded, as ``<img>``, because an image cannot run anything.
 """
 
 from __future__ import annotations
@@ -10,16 +10,13 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from kernelfleet.display import layout, tables
 from kernelfleet.errors.text import format_ids
-
-if TYPE_CHECKING:
-    from kernelfleet.errors.composite import CompositeError
-    from kernelfleet.results import EngineInfo, ResultList
 
 _MUTED = "opacity:.65"
 _CELL = "text-align:left;padding:.1em .8em .1em 0;vertical-align:top;white-space:nowrap"
@@ -34,7 +31,7 @@ _SGR = re.compile(r"\x1b\[([0-9;]*)m")
 _COLOURS = ("#555", "#c0392b", "#1e8449", "#9a7d0a", "#2471a3", "#884ea0", "#148f77", "inherit")
 
 
-def engines(rows: Sequence[EngineInfo], *, head: str = "") -> str:
+def engines(rows: Sequence[tables.EngineRow], *, head: str = "") -> str:
     """A table of engines.
 
     Args:
@@ -45,7 +42,7 @@ def engines(rows: Sequence[EngineInfo], *, head: str = "") -> str:
     return head + table(shown.columns, shown.rows, len(rows))
 
 
-def fleet(name: str, found: Sequence[EngineInfo], defaults: str) -> str:
+def fleet(name: str, found: Sequence[tables.EngineRow], defaults: str) -> str:
     """The engines of a fleet, under its name and a client's defaults."""
     count = sum(engine.state != "dead" for engine in found)
     engines_of = "1 engine" if count == 1 else f"{count} engines"
@@ -59,12 +56,18 @@ def fleet(name: str, found: Sequence[EngineInfo], defaults: str) -> str:
 
 
 def plain(text: str) -> str:
-    """A text that has no other form."""
+    """A text that is shown as it is."""
     return f"<div>{escape(text)}</div>"
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], total: int) -> str:
-    """A table of texts."""
+    """A table of texts.
+
+    Args:
+        columns: The names of the columns.
+        rows: The texts of the rows that are shown.
+        total: How many rows there are; how many of them are not shown stands below the table.
+    """
     head = "".join(f"<th style='{_CELL}'>{escape(name)}</th>" for name in columns)
     body = []
     for row in rows:
@@ -77,34 +80,40 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], total: int) -> 
     )
 
 
-def results(found: ResultList) -> str:
-    """Input and output of each engine; what is identical is shown once."""
-    from kernelfleet.errors.tree import error_text
+@dataclass(frozen=True)
+class Command:
+    """One command on one engine, as ``results`` shows it.
 
+    Attributes:
+        engine_id: The engine that ran it.
+        number: The number of the command on that engine.
+        code: The code as it was typed.
+        outputs: Its Jupyter outputs, as dicts in the format of a notebook file.
+        error: The type and the text of the exception that it raised; None if it raised none.
+    """
+
+    engine_id: int
+    number: int
+    code: str
+    outputs: Sequence[dict[str, Any]]
+    error: str | None = None
+
+
+def results(commands: Sequence[Command]) -> str:
+    """The input and the output of each engine; what several engines share is shown once."""
     parts: list[str] = []
-    codes = {each["input"]["raw"] for each in found}
+    codes = {each.code for each in commands}
     if len(codes) == 1:
-        ids = format_ids(each["id"] for each in found)
+        ids = format_ids(each.engine_id for each in commands)
         parts.append(_line(f"[{ids}] In", next(iter(codes))))
     else:
-        parts += [_line(f"[{r['id']}] In [{r['number']}]", r["input"]["raw"]) for r in found]
-    outputs = [(each["id"], _with_lost_text(each)) for each in found]
+        parts += [_line(f"[{each.engine_id}] In [{each.number}]", each.code) for each in commands]
+    outputs = [(each.engine_id, list(each.outputs)) for each in commands]
     parts += [block(each) for each in layout.arrange(outputs)]
-    for each in found:
+    for each in commands:
         if each.error is not None:
-            parts.append(_line(f"[{each['id']}] Err [{each['number']}]", error_text(each.error)))
+            parts.append(_line(f"[{each.engine_id}] Err [{each.number}]", each.error))
     return f"<div>{''.join(parts)}</div>"
-
-
-def _with_lost_text(result: Any) -> list[dict[str, Any]]:
-    """The outputs, or the printed text alone where there are none (they were cleared)."""
-    if result.outputs:
-        return list(result.outputs)
-    return [
-        {"output_type": "stream", "name": name, "text": text}
-        for name in ("stdout", "stderr")
-        if (text := getattr(result, name))
-    ]
 
 
 def _line(label: str, text: str) -> str:
@@ -117,7 +126,7 @@ def _line(label: str, text: str) -> str:
 
 
 def block(each: layout.Block) -> str:
-    """One block of outputs; what is neither text nor picture as its text."""
+    """One block of outputs; an output that is neither text nor a picture is shown as its text."""
     if isinstance(each, layout.Text):
         return f"<pre style='{_PRE}'>{ansi(chr(10).join(each.lines))}</pre>"
     if isinstance(each, layout.Grid):
@@ -127,7 +136,7 @@ def block(each: layout.Block) -> str:
 
 
 def grid(pictures: Iterable[layout.Picture]) -> str:
-    """Pictures side by side, each under its engines."""
+    """Pictures side by side, each below the ids of the engines that have drawn it."""
     figures = []
     for picture in pictures:
         size = "".join(
@@ -156,23 +165,29 @@ def _data_uri(picture: layout.Picture) -> str:
 
 
 class Pending(Protocol):
-    """What is shown of a call under way."""
+    """A call that has not ended, as ``pending`` shows it."""
 
     @property
     def method(self) -> str:
-        """The verb."""
+        """The verb that was called."""
 
     @property
     def targets(self) -> list[int]:
-        """The engines."""
+        """The ids of the engines that it was sent to."""
 
     @property
     def result_id(self) -> str | None:
-        """The id that finds it again; None if nothing does."""
+        """The id with which another client finds the result; None if no client can."""
 
 
 def pending(call: Pending, state: str, progress: tuple[int, int] | None) -> str:
-    """State, engines and progress of a call under way, and the id that finds it again."""
+    """State, engines, progress and result id of a call.
+
+    Args:
+        call: The call.
+        state: One word: ``done``, ``failed``, ``pending``, ...
+        progress: How many parts of it are done, and of how many; None does not say.
+    """
     how_far = "" if progress is None else f", {progress[0]} of {progress[1]} done"
     found_by = f", result id <code>{escape(call.result_id)}</code>" if call.result_id else ""
     ids = escape(format_ids(call.targets))
@@ -183,14 +198,13 @@ def pending(call: Pending, state: str, progress: tuple[int, int] | None) -> str:
     )
 
 
-def error(raised: CompositeError) -> str:
-    """The traceback as it is shown when raised."""
-    text = "\n".join(raised._render_traceback_())
-    return f"<pre style='{_PRE}'>{ansi(text)}</pre>"
+def traceback(lines: Iterable[str]) -> str:
+    """A traceback, with the colours that its lines have in a terminal."""
+    return f"<pre style='{_PRE}'>{ansi(chr(10).join(lines))}</pre>"
 
 
 def ansi(text: str) -> str:
-    """Escaped text, its colours as HTML."""
+    """Escaped text whose ANSI colours have become ``<span>`` elements."""
     parts, opened, end = [], False, 0
     for match in _SGR.finditer(text):
         parts.append(escape(text[end : match.start()], quote=False))
@@ -206,7 +220,10 @@ def ansi(text: str) -> str:
 
 
 def _style(codes: str) -> str:
-    """The style of one colour sequence; 256-colour codes by their base colour, if they have one."""
+    """The CSS of one ANSI colour sequence.
+
+    Of the 256-colour codes only the first sixteen, which are the basic colours, are shown.
+    """
     numbers = [int(code) for code in codes.split(";") if code]
     style = []
     if 38 in numbers[:1] and len(numbers) == 3 and numbers[2] < 16:

@@ -1,8 +1,8 @@
-"""The tables of engines: their columns, their units and their words, for text and for HTML.
+"""The table of engines: its columns, its units and its words, for text and for HTML.
 
 ``kernelfleet status``, ``%fleet status``, ``mec`` and ``mec.engines()`` all show these columns. A
-value that is not known is a dash, and what no engine has (nothing runs, CPU was not measured) takes
-no column.
+value that is not known is shown as a dash. A column that would be empty for every engine (nothing
+runs, CPU use was not measured) is left out.
 """
 
 from __future__ import annotations
@@ -10,15 +10,43 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from kernelfleet.results import EngineInfo
-
-#: What stands for a value that is not known.
+#: Shown in the place of a value that is not known.
 UNKNOWN = "-"
-#: Characters of what an engine runs that a table shows.
+#: A table shows at most so many characters of what an engine runs.
 MAX_LABEL = 50
+
+
+class EngineRow(Protocol):
+    """One engine, as the table shows it; ``kernelfleet.EngineInfo`` describes each attribute."""
+
+    @property
+    def id(self) -> int: ...  # noqa: D102 (here and below: described by EngineInfo)
+    @property
+    def state(self) -> str: ...  # noqa: D102
+    @property
+    def pid(self) -> int | None: ...  # noqa: D102
+    @property
+    def queue(self) -> int: ...  # noqa: D102
+    @property
+    def executed(self) -> int: ...  # noqa: D102
+    @property
+    def memory_bytes(self) -> int | None: ...  # noqa: D102
+    @property
+    def cpu_percent(self) -> float | None: ...  # noqa: D102
+    @property
+    def started(self) -> float | None: ...  # noqa: D102
+    @property
+    def result_id(self) -> str | None: ...  # noqa: D102
+    @property
+    def running(self) -> str | None: ...  # noqa: D102
+    @property
+    def kernel_name(self) -> str | None: ...  # noqa: D102
+    @property
+    def python(self) -> str | None: ...  # noqa: D102
+    @property
+    def executable(self) -> str | None: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -26,36 +54,36 @@ class Column:
     """One column of the table of engines.
 
     Attributes:
-        name: What stands above it, with the words that all tables use.
-        cell: The text for one engine.
-        optional: Whether the column is left out where no engine has a value for it.
+        name: The heading of the column.
+        cell: Makes the text for one engine.
+        optional: Whether the column is left out if no engine has a value for it.
     """
 
     name: str
-    cell: Callable[[EngineInfo], str]
+    cell: Callable[[EngineRow], str]
     optional: bool = False
 
 
 @dataclass(frozen=True)
 class Table:
-    """The texts of a table, ready for whatever draws it."""
+    """The texts of a table, which ``as_text`` and ``html.table`` draw."""
 
     columns: tuple[str, ...]
     rows: list[tuple[str, ...]]
 
 
 def memory(size_bytes: float | None) -> str:
-    """Bytes as people compare them: ``38 MiB``."""
+    """A size in bytes as text: ``38 MiB``."""
     return UNKNOWN if size_bytes is None else f"{size_bytes / 2**20:,.0f} MiB"
 
 
 def percent(value: float | None) -> str:
-    """How much of one processor: ``97 %``; more than 100 % are several."""
+    """The use of processors as text: ``97 %``; 100 % is one processor."""
     return UNKNOWN if value is None else f"{value:.0f} %"
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people write them: ``9 s``, ``2 min 5 s``, ``3 h 20 min``, ``4 d 1 h``."""
+    """Seconds as text: ``9 s``, ``2 min 5 s``, ``3 h 20 min``, ``4 d 1 h``."""
     whole = max(0, int(seconds))
     for unit, size, below, smaller in (
         ("d", 86400, "h", 3600),
@@ -90,20 +118,20 @@ COLUMNS: tuple[Column, ...] = (
     Column("queue", lambda engine: str(engine.queue)),
     Column("executed", lambda engine: str(engine.executed)),
     Column("memory", lambda engine: memory(engine.memory_bytes)),
-    # Measuring it takes a moment, so that only those who want it have it measured.
+    # Measuring takes 0.2 s, so it is measured only on request (``mec.engines(cpu=True)``).
     Column("CPU", lambda engine: percent(engine.cpu_percent), optional=True),
     Column("up", lambda engine: since(engine.started)),
     Column("result id", lambda engine: _known(engine.result_id), optional=True),
     Column("running", lambda engine: cut(_known(engine.running)), optional=True),
     Column("kernel", lambda engine: _known(engine.kernel_name)),
     Column("Python", lambda engine: _known(engine.python)),
-    # Last, because it is long and whole: it is there to be copied.
+    # The path is the last column because it is long. It is not cut, so that it can be copied.
     Column("executable", lambda engine: _known(engine.executable)),
 )
 
 
-def engine_table(engines: Iterable[EngineInfo]) -> Table:
-    """The table of engines, one row each."""
+def engine_table(engines: Iterable[EngineRow]) -> Table:
+    """The table of engines, with one row for each engine."""
     engines = list(engines)
     columns = []
     for column in COLUMNS:
@@ -115,7 +143,7 @@ def engine_table(engines: Iterable[EngineInfo]) -> Table:
 
 
 def as_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table as lines of text, without blanks at their ends."""
+    """A table as lines of text; no line ends with blanks."""
     lines = [tuple(columns), *map(tuple, rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(

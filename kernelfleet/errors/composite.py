@@ -220,7 +220,7 @@ class CompositeError(ExceptionGroup[Exception]):
     def _repr_html_(self) -> str:
         from kernelfleet.display import html
 
-        return html.error(self)
+        return html.traceback(self._render_traceback_())
 
     def _render_traceback_(self) -> list[str]:
         """What IPython displays: each distinct traceback once, then the error as in a shell."""
