@@ -7,7 +7,8 @@ Where things are::
 
     a whole fleet         host  daemon  options  limits  logs
     who may talk to it    door
-    what is asked of it   controller  operations  requests  rows  progress  clients  history
+    what is asked of it   controller  operations  requests  clients  history
+    beside a request      progress  rows  time_limits
     of clients' modules   told_imports
     an engine at work     engines
     how engines come      lifecycle

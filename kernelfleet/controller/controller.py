@@ -19,7 +19,6 @@ import inspect
 import os
 import platform
 import time
-import weakref
 from collections import Counter
 from collections.abc import Callable
 from logging import Logger
@@ -45,6 +44,7 @@ from kernelfleet.controller.operations import (
     cancel_request,
 )
 from kernelfleet.controller.requests import Request
+from kernelfleet.controller.time_limits import TimeLimits
 from kernelfleet.controller.told_imports import ToldImports
 from kernelfleet.wire.objects.shared_memory import (
     available,
@@ -53,9 +53,6 @@ from kernelfleet.wire.objects.shared_memory import (
 from kernelfleet.wire.versions import HERE
 
 JsonDict = dict[str, Any]
-
-#: How long a task whose time is up may take to heed its interrupt before it is left alone.
-OVERDUE_SECONDS = 2.0
 
 
 class Controller:
@@ -82,8 +79,11 @@ class Controller:
         self._imports = ToldImports()
         self._waiting_for: dict[str, list[tuple[str, int]]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        #: By engine, as one request runs there at a time; see ``_limit``.
-        self._timers: dict[int, asyncio.TimerHandle] = {}
+        self._time_limits = TimeLimits(
+            lambda engine_id: self.roster.engines[engine_id],
+            lambda engine, run: self.roster.interrupt(engine, run),  # noqa: PLW0108 (set later)
+            self.spawn,
+        )
 
     # -- clients --------------------------------------------------------------------------------
 
@@ -201,7 +201,7 @@ class Controller:
             assign=head.get("assign") or [0] * len(engines),
             on_done=lambda done: self._finished(client_id, seq, head, done),
             on_output=self.clients.stream_to(client_id, seq) if head.get("stream") else None,
-            on_start=self._limit(float(head["limit"])) if head.get("limit") else lambda _: None,
+            on_start=self._time_limits.of(head.get("limit")),
             imports=self._imports.named_by(client_id, head),
         )
         self.running[result_id] = request
@@ -246,35 +246,6 @@ class Controller:
         if head.get("keep", True):
             self.results.put(request.result_id, reply, frames, size)
         self.clients.deliver(client_id, reply, frames)
-
-    def _limit(self, seconds: float) -> Callable[[int], None]:
-        """Interrupt what has run so long; whether it has waited before does not count."""
-
-        def started(engine_id: int) -> None:
-            engine = self.roster.engines[engine_id]
-            assert engine.run is not None
-            run = weakref.ref(engine.run)  # it may end long before its time is up
-
-            def is_up() -> None:
-                if engine.run is not None and engine.run is run():
-                    self.spawn(self._stop_overdue(engine, engine.run, seconds))
-
-            if engine_id in self._timers:  # most end early: they must not pile up for hours
-                self._timers[engine_id].cancel()
-            self._timers[engine_id] = asyncio.get_running_loop().call_later(seconds, is_up)
-
-        return started
-
-    async def _stop_overdue(self, engine: Engine, run: InFlight, seconds: float) -> None:
-        run.overdue = True
-        await self.roster.interrupt(engine, run)
-        await asyncio.sleep(OVERDUE_SECONDS)
-        if engine.run is run:
-            text = (
-                f"the task did not end within {seconds:g} s and does not heed an interrupt: "
-                f"engine {engine.id} is busy with it still"
-            )
-            run.job.fail("TimeoutError", text)
 
     def reattach(self, client_id: str, seq: int, result_id: str, *, stream: bool) -> None:
         """Send an earlier client's result, now or when it is there.

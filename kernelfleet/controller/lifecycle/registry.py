@@ -16,7 +16,6 @@ from typing import Any
 import zmq
 from jupyter_client.session import Session
 
-from kernelfleet.controller.engines.bootstrap import expressions
 from kernelfleet.controller.engines.channels import KernelChannels
 from kernelfleet.controller.engines.engine import Engine
 from kernelfleet.controller.engines.in_flight import InFlight, Outcome
@@ -24,7 +23,7 @@ from kernelfleet.controller.engines.interrupting import interrupt
 from kernelfleet.controller.lifecycle.blas_threads import thread_environment
 from kernelfleet.controller.lifecycle.kernelspecs import about_the_trial
 from kernelfleet.controller.lifecycle.launcher import Incarnation, Launcher
-from kernelfleet.controller.lifecycle.startup import introduce, why_it_failed
+from kernelfleet.controller.lifecycle.startup import introduce, tell_size, why_it_failed
 from kernelfleet.controller.limits import allow_engines
 from kernelfleet.controller.logs import add_output, engine_log, tells_a_crash
 from kernelfleet.controller.options import HostOptions
@@ -373,19 +372,8 @@ class EngineRegistry:
         """Tell engines and clients who is there now."""
         count = len(self.ids)
         for engine in self.engines.values():
-            if engine.native and engine.registered and engine.info.get("n_engines") != count:
-                engine.info["n_engines"] = count
-                identity = {"engine_id": engine.id, "n_engines": count}
-                # On control it reaches a busy engine at once; on shell it is there before whatever
-                # is asked from now on.
-                engine.tell("control", "fleet_identity_request", identity)
-                engine.tell("shell", "fleet_identity_request", identity)
-            elif engine.registered and engine.python and engine.info.get("n_engines") != count:
-                engine.info["n_engines"] = count
-                identity = {"engine_id": engine.id, "n_engines": count}
-                asked = {"code": "", "silent": True, "store_history": False}
-                values = expressions("identity", identity)
-                engine.tell("shell", "execute_request", {**asked, "user_expressions": values})
+            if engine.registered:
+                tell_size(engine, count)
         self._on_change()
 
     def _spawn(self, coroutine: Any) -> None:

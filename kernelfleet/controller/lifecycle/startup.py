@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from kernelfleet import __version__
-from kernelfleet.controller.engines.bootstrap import bootstrap_request
+from kernelfleet.controller.engines.bootstrap import bootstrap_request, expressions
 from kernelfleet.controller.engines.engine import Engine
 from kernelfleet.controller.engines.in_flight import answered
 from kernelfleet.controller.limits import meaning
@@ -72,6 +72,23 @@ async def introduce(engine: Engine, n_engines: int, on_start: str | None) -> Non
     if on_start:
         request = {"code": on_start, "silent": True, "store_history": False}
         _check(await engine.ask("shell", "execute_request", request), "on_start")
+
+
+def tell_size(engine: Engine, n_engines: int) -> None:
+    """Tell a registered engine how many engines the fleet has, unless it knows already."""
+    if engine.info.get("n_engines") == n_engines or not (engine.native or engine.python):
+        return
+    engine.info["n_engines"] = n_engines
+    identity = {"engine_id": engine.id, "n_engines": n_engines}
+    if engine.native:
+        # On control it reaches a busy engine at once; on shell it arrives before whatever is
+        # asked from now on.
+        engine.tell("control", "fleet_identity_request", identity)
+        engine.tell("shell", "fleet_identity_request", identity)
+    else:
+        asked = {"code": "", "silent": True, "store_history": False}
+        values = expressions("identity", identity)
+        engine.tell("shell", "execute_request", {**asked, "user_expressions": values})
 
 
 def _check(reply: KernelMessage, what: str) -> None:
