@@ -1,4 +1,4 @@
-"""The guardian kills the groups that a killed process has left to it, and nobody else."""
+"""The nanny kills the groups that a killed process has left to it, and nobody else."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from tests.fleets import eventually
 
 _OWNER = """
 import subprocess, sys, time
-from kernelfleet.controller.processes.nanny import Guardian
-guardian = Guardian()
+from kernelfleet.controller.processes.nanny import Nanny
+nanny = Nanny()
 def start():
     script = 'sleep 600 & sleep 600'
     return subprocess.Popen(['sh', '-c', script], start_new_session=True, stdout=subprocess.DEVNULL)
 guarded, forgotten = start(), start()
-guardian.watch(guarded.pid)
-guardian.watch(forgotten.pid)
-guardian.forget(forgotten.pid)
-print(guarded.pid, forgotten.pid, guardian._process.pid, flush=True)
+nanny.watch(guarded.pid)
+nanny.watch(forgotten.pid)
+nanny.forget(forgotten.pid)
+print(guarded.pid, forgotten.pid, nanny._process.pid, flush=True)
 time.sleep(600)
 """
 
@@ -56,12 +56,12 @@ def test_the_groups_of_a_killed_owner_end_but_not_those_it_has_let_go(
     owner: subprocess.Popen[str],
 ) -> None:
     assert owner.stdout is not None
-    guarded, forgotten, guardian = map(int, owner.stdout.readline().split())
+    guarded, forgotten, nanny = map(int, owner.stdout.readline().split())
     eventually(lambda: len(members(guarded)) == len(members(forgotten)) == 3)
     owner.kill()
     try:
         eventually(lambda: not members(guarded), 5)
-        eventually(lambda: not members(guardian), 5)
+        eventually(lambda: not members(nanny), 5)
         assert len(members(forgotten)) == 3
     finally:
         os.killpg(forgotten, signal.SIGKILL)
@@ -69,54 +69,54 @@ def test_the_groups_of_a_killed_owner_end_but_not_those_it_has_let_go(
 
 def test_it_ends_with_the_last_process_it_guards_and_comes_again() -> None:
     before = set(psutil.Process().children())
-    guardian = Nanny()
+    nanny = Nanny()
     child = subprocess.Popen(["sleep", "600"], start_new_session=True)
     try:
         for _ in range(2):
-            guardian.watch(child.pid)
+            nanny.watch(child.pid)
             (watcher,) = set(psutil.Process().children()) - before - {psutil.Process(child.pid)}
             assert watcher.cmdline()[-1] == str(os.getpid())
-            guardian.forget(child.pid)
+            nanny.forget(child.pid)
             assert not watcher.is_running()
-        guardian.forget(child.pid)
+        nanny.forget(child.pid)
         assert child.poll() is None
     finally:
         child.kill()
         child.wait()
 
 
-def test_a_guardian_that_is_stopped_does_not_stop_us_and_misses_nothing() -> None:
-    guardian = Nanny()
+def test_a_nanny_that_is_stopped_does_not_stop_us_and_misses_nothing() -> None:
+    nanny = Nanny()
     child = subprocess.Popen(["sleep", "600"], start_new_session=True)
     try:
-        guardian.watch(child.pid)
-        first = guardian._process
+        nanny.watch(child.pid)
+        first = nanny._process
         assert first is not None
         os.kill(first.pid, signal.SIGSTOP)
-        while guardian._process is first:
-            guardian.watch(child.pid)
-        assert guardian._process is not None
+        while nanny._process is first:
+            nanny.watch(child.pid)
+        assert nanny._process is not None
         assert first.poll() == -signal.SIGKILL
     finally:
-        guardian.forget(child.pid)
+        nanny.forget(child.pid)
         child.kill()
         child.wait()
 
 
-def test_a_guardian_that_was_killed_is_replaced_with_the_next_process() -> None:
-    guardian = Nanny()
+def test_a_nanny_that_was_killed_is_replaced_with_the_next_process() -> None:
+    nanny = Nanny()
     children = [subprocess.Popen(["sleep", "600"], start_new_session=True) for _ in range(2)]
     try:
-        guardian.watch(children[0].pid)
-        first = guardian._process
+        nanny.watch(children[0].pid)
+        first = nanny._process
         assert first is not None
         first.kill()
         first.wait()
-        guardian.watch(children[1].pid)
-        assert guardian._process is not None
-        assert guardian._process.pid != first.pid
+        nanny.watch(children[1].pid)
+        assert nanny._process is not None
+        assert nanny._process.pid != first.pid
     finally:
         for child in children:
-            guardian.forget(child.pid)
+            nanny.forget(child.pid)
             child.kill()
             child.wait()
