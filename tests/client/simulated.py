@@ -13,6 +13,7 @@ from typing import Any, cast
 from kernelfleet.client.controller_proxy import ControllerProxy, KnownEngines
 from kernelfleet.client.mapping.batches import Item, Outcome
 from kernelfleet.client.mapping.dispatch import Dispatcher
+from kernelfleet.client.mapping.options import Call
 from kernelfleet.client.results.replies import Reply
 from kernelfleet.wire.objects.serialize import pack, pack_nested, unpack
 
@@ -179,9 +180,9 @@ class Items:
 
 def make(fleet: SimulatedFleet, source: Any, collector: Collector, **options: Any) -> Dispatcher:
     """A dispatcher on the simulated fleet."""
-    options = {"function": abs, "star": False, "label": "test", **options}
+    options = {"function": abs, "label": "test", **options}
     here = lambda: list(fleet.roster.ids)  # noqa: E731
-    return Dispatcher(fleet.connection, here, source, collector, **options)
+    return Dispatcher(fleet.connection, here, source, collector, Call(**options))
 
 
 def drive(dispatcher: Dispatcher, fleet: SimulatedFleet) -> float:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from kernelfleet.client.mapping.batches import Batch, Item
+from kernelfleet.client.mapping.options import Call
 from kernelfleet.wire.objects import pythons
 from kernelfleet.wire.objects.culprits import called
 from kernelfleet.wire.objects.serialize import (
@@ -31,29 +32,13 @@ class BatchRequests:
 
     Args:
         connection: Where they go.
-        function: What is called with each item, or its source text.
-        engines: Those that are to call it.
-        star: Items are tuples of arguments.
-        label: What ``queue_status`` shows.
-        verb: ``map`` or ``task``.
-        budget: Seconds after which a batch gives the rest of its items back; None is no limit.
-        stop_on_error: A failing item ends the call on its engine.
+        engines: Those that are to call the function.
+        call: What is done with each item.
     """
 
-    def __init__(
-        self,
-        connection: ControllerProxy,
-        function: Any,
-        engines: Sequence[int],
-        *,
-        star: bool,
-        label: str,
-        verb: str,
-        budget: float | None,
-        stop_on_error: bool,
-    ) -> None:
-        self._connection, self._label, self._verb = connection, label, verb
-        self._options = (star, budget, stop_on_error)
+    def __init__(self, connection: ControllerProxy, engines: Sequence[int], call: Call) -> None:
+        self._connection, self._call = connection, call
+        function = call.function
         self._function_frames = pack_nested(
             function,
             other_pythons=connection.roster.others(engines),
@@ -89,18 +74,21 @@ class BatchRequests:
         function = self._function_frames if batch.with_function else None
         payloads = [item.payload for item in batch.items]
         asker = pythons.VERSION if others else None
-        arguments = (self._function_id, function, payloads, *self._options, asker)
+        options = (self._call.star, self._call.budget, self._call.stop_on_error)
+        arguments = (self._function_id, function, payloads, *options, asker)
         shared = self._connection.shares_memory
         frames = pack((_RUN_BATCH, arguments, {}), shared=shared, other_pythons=others)
         batch.size_bytes = total_bytes(frames)
         head = {
             "type": "request",
-            "verb": self._verb,
+            "verb": self._call.verb,
             "targets": [batch.engine],
             "result_id": batch.result_id,
             "payloads": [len(frames)],
-            "label": f"{self._label} x{len(batch.items)}",
+            "label": f"{self._call.label} x{len(batch.items)}",
             "keep": False,  # nobody will ask for a batch by its id
             "limit": batch.items[0].timeout,
         }
+        if self._call.on_output is not None:
+            head["stream"] = True
         return head, list(frames)

@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from kernelfleet.client.mapping.retries import Cause, RetryPolicy, Verdict
 from kernelfleet.client.results.outputs import OutputAggregator
 
 JsonDict = dict[str, Any]
 
 #: Which engines may run an item; None is any.
 Engines = frozenset[int] | None
+
+ONCE_AFTER_A_DEATH = RetryPolicy()
 
 
 @dataclass(eq=False, slots=True)
@@ -21,12 +24,11 @@ class Item:
 
     key: int
     payload: Any
-    #: How many engines may die with it before it fails, and how many have.
-    death_retries: int = 1
+    #: When it is run again.
+    policy: RetryPolicy = ONCE_AFTER_A_DEATH
+    #: How many engines have died while they ran it, and how often its function has failed.
     deaths: int = 0
-    #: How often it may be tried again after an error of its own, and how often it was.
-    retries: int = 0
-    failures: int = 0
+    errors: int = 0
     timeout: float | None = None
     engines: Engines = None
     #: With which it is under way; None while it waits here.
@@ -34,10 +36,14 @@ class Item:
     #: Whether whoever asked for it has thought better of it: then it is not sent (again).
     unwanted: bool = False
 
+    def after(self, cause: Cause) -> Verdict:
+        """What is done with it now that it has no value for this cause, which has been counted."""
+        return self.policy.after(cause, deaths=self.deaths, errors=self.errors)
+
     @property
     def alone(self) -> bool:
         """Whether it must not share a batch: it may be what killed an engine."""
-        return self.deaths > 0 or self.failures > 0 or self.timeout is not None
+        return self.deaths > 0 or self.errors > 0 or self.timeout is not None
 
 
 @dataclass(slots=True)

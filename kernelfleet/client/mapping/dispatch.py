@@ -8,7 +8,8 @@
     on_outcome(Outcome) <----------- events <------- replies of the controller
 
 One thread runs a ``Dispatcher``; replies come in as events from the loop thread, and nothing else
-is shared. What to send where is decided in ``schedule.py``.
+is shared. What to send where is decided in ``schedule.py``, and whether an item that has failed is
+tried again in ``retries.py``.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
 from typing import Any
 
-from kernelfleet.client.controller_proxy import ControllerProxy, OnOutput, raise_if_refused
+from kernelfleet.client.controller_proxy import ControllerProxy, raise_if_refused
 from kernelfleet.client.mapping.batch_requests import BatchRequests
 from kernelfleet.client.mapping.batches import Batch, Item, Outcome, Printed, Source
 from kernelfleet.client.mapping.nested import own_engine, run_here, would_wait_for_itself
+from kernelfleet.client.mapping.options import Call
 from kernelfleet.client.mapping.outcomes import read_outcomes
-from kernelfleet.client.mapping.schedule import BUDGET_SECONDS, Assignment, BatchSizer
+from kernelfleet.client.mapping.retries import Cause, Verdict, cause_of
+from kernelfleet.client.mapping.schedule import Assignment, BatchSizer
 from kernelfleet.client.mapping.supply import Supply
 from kernelfleet.client.results.decode import engine_error, unreadable
 from kernelfleet.client.results.replies import Part, Reply
@@ -43,23 +46,14 @@ JsonDict = dict[str, Any]
 
 
 class Dispatcher:
-    """See the module's docstring.
+    """Hands out the items of one call; see the module's docstring.
 
     Args:
         connection: Where requests go.
         engines: Says which engines take part; asked before each round of sending.
         source: Gives the items.
-        on_outcome: Gets what became of each item.
-        function: What is called with each item, or its source text.
-        star: Items are tuples of arguments.
-        label: What ``queue_status`` shows.
-        verb: ``map`` or ``task``.
-        chunksize: Items per batch; None adapts.
-        budget: Seconds after which a batch gives the rest of its items back; None is no limit.
-        stop_on_error: A failing item ends the call on its engine.
-        steal: Take waiting batches back when an engine idles.
-        keeps_output: Collect in ``printed`` what batches have put out.
-        on_output: Gets output messages as they come, on the loop thread.
+        on_outcome: Gets what became of each item, once.
+        call: What is done with each item.
     """
 
     def __init__(
@@ -68,21 +62,11 @@ class Dispatcher:
         engines: Callable[[], Sequence[int]],
         source: Source,
         on_outcome: Callable[[Outcome], None],
-        *,
-        function: Any,
-        star: bool,
-        label: str,
-        verb: str = "map",
-        chunksize: int | None = None,
-        budget: float | None = BUDGET_SECONDS,
-        stop_on_error: bool = True,
-        steal: bool = True,
-        keeps_output: bool = False,
-        on_output: OnOutput | None = None,
+        call: Call,
     ) -> None:
         now = list(engines())
         self.printed = Printed()
-        self._keeps_output, self._on_output = keeps_output, on_output
+        self._call = call
         #: Which of the engines we are on ourselves; see ``_help``.
         self._own = own if (own := own_engine(connection)) in now else None
         self._helped = 0
@@ -94,18 +78,14 @@ class Dispatcher:
         self._connection, self._source, self._on_outcome = connection, source, on_outcome
         self._engines, self._present = engines, now
         self._any_engine = now[0] if now else 0
-        self._requests = BatchRequests(
-            connection, function, now, star=star, label=label, verb=verb, budget=budget,
-            stop_on_error=stop_on_error,
-        )  # fmt: skip
-        self._steal = steal
-        self._sizer = BatchSizer(max(1, len(now)), chunksize)
+        self._requests = BatchRequests(connection, now, call)
+        self._sizer = BatchSizer(max(1, len(now)), call.chunksize)
         self._supply = Supply(source, self._sizer)
         self._backlog = self._supply.backlog
         self._events: queue.SimpleQueue[tuple[Batch, Future[Reply]] | None] = queue.SimpleQueue()
         self._dropping = False
         self._last_death: EngineDied | None = None
-        self._listen_no_more = connection.when_changed(self.wake)
+        self._stop_listening = connection.when_changed(self.wake)
 
     # -- the thread's side ----------------------------------------------------------------------
 
@@ -118,7 +98,7 @@ class Dispatcher:
                 break
             self._send_what_is_wanted(self._requests.batch(*next_one))
         self._fail_what_nobody_can_run()
-        if self._steal and not self._dropping:
+        if self._call.steals and not self._dropping:
             self._take_back()
 
     @property
@@ -149,9 +129,9 @@ class Dispatcher:
 
     def close(self) -> None:
         """Call it when done: nothing is taken any more."""
-        self._listen_no_more()
+        self._stop_listening()
         # Both refer to us or to our owner: all the values would wait for a garbage collection.
-        self._listen_no_more = _nothing
+        self._stop_listening = _nothing
         self._on_outcome = _nothing
 
     def drop_the_rest(self) -> None:
@@ -167,11 +147,6 @@ class Dispatcher:
         self._backlog.clear()
         for batch in self.assignment.in_flight():
             self._cancel(batch, interrupt=interrupt)
-
-    def try_again(self, item: Item) -> None:
-        """Put a failed item back in line."""
-        item.batch = None
-        self._backlog.put([item])
 
     def take_back_what_waits(self) -> None:
         """Have what no engine has begun come back; from any thread."""
@@ -220,9 +195,7 @@ class Dispatcher:
             self._refuse_items(batch, error)
             return
         try:
-            if self._on_output is not None:
-                head["stream"] = True
-            future = self._connection.request(head, frames, self._on_output)
+            future = self._connection.request(head, frames, self._call.on_output)
         except MessageTooLarge as error:  # their own fault, not the connection's
             self._requests.not_sent(batch)
             self._fail(batch.items, error)
@@ -314,7 +287,7 @@ class Dispatcher:
             self._take_result(batch, reply.parts()[0], was_first)
 
     def _take_result(self, batch: Batch, part: Part, was_first: bool) -> None:
-        if self._keeps_output:
+        if self._call.keeps_output:
             self.printed.add(batch.engine, part.outputs)
         result = part.result
         if result["ok"]:
@@ -353,7 +326,7 @@ class Dispatcher:
         self._sizer.record(batch.engine, len(outcomes), seconds, size)
         self._put_back(batch.items[len(outcomes) :], first=True)
         for outcome in outcomes:
-            self._on_outcome(outcome)
+            self._settle(outcome)
 
     def _gone(self, engine: int) -> EngineDied:
         """The death of an engine that had nothing of ours."""
@@ -361,17 +334,19 @@ class Dispatcher:
         return EngineDied(engine, how=how)
 
     def _engine_gone(self, batch: Batch, error: EngineDied, *, ran: bool) -> None:
-        """Run a dead engine's items elsewhere, those it was at only so often."""
+        """Run a dead engine's items elsewhere, where their policy and the engines left allow it."""
         self._last_death = error
         self._requests.forget(batch.engine)
         self._look_who_is_there()
+        here = set(self.assignment.engines)
         for item in batch.items:
             item.deaths += ran
-            possible = item.engines is None or item.engines & set(self.assignment.engines)
-            if item.deaths > item.death_retries or not possible or not self.assignment.engines:
-                self._fail([item], error, engine=batch.engine)
-            else:
+            possible = here if item.engines is None else item.engines & here
+            verdict = item.after(cause_of(error, begun=ran))
+            if possible and verdict is Verdict.ELSEWHERE:
                 self._put_back([item])
+            else:
+                self._fail([item], error, engine=batch.engine)
 
     def _give_up(self, error: Exception) -> None:
         """Nothing can run any more: fail what waits (a map drops it at the first failure)."""
@@ -393,7 +368,18 @@ class Dispatcher:
         engine: int | None = None,
     ) -> None:
         for item in items:
-            self._on_outcome(Outcome(item, error=error, traceback=traceback, engine=engine))
+            self._settle(Outcome(item, error=error, traceback=traceback, engine=engine))
+
+    def _settle(self, outcome: Outcome) -> None:
+        """Hand an outcome over, unless the item may be tried again after an error of its own."""
+        item, error = outcome.item, outcome.error
+        if error is not None and self.lost is None and not (self._dropping or item.unwanted):
+            cause = cause_of(error)
+            item.errors += cause is Cause.ERROR
+            if item.after(cause) is Verdict.RESEND:
+                self._put_back([item])
+                return
+        self._on_outcome(outcome)
 
 
 def _nothing(*_: object) -> None:

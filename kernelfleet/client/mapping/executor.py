@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from kernelfleet.client.mapping.batches import Item, Outcome
 from kernelfleet.client.mapping.dispatch import Dispatcher
+from kernelfleet.client.mapping.options import Call
 from kernelfleet.client.mapping.tasks import (
     TaskFuture,
     TaskOptions,
@@ -31,12 +32,7 @@ from kernelfleet.client.mapping.tasks import (
 from kernelfleet.client.shell import running_shell
 from kernelfleet.client.targets import check_block
 from kernelfleet.errors.composite import Failure
-from kernelfleet.errors.tree import (
-    EngineError,
-    FleetError,
-    SerializationError,
-    UnsupportedOperation,
-)
+from kernelfleet.errors.tree import FleetError
 from kernelfleet.wire.objects.culprits import pieces_of_call
 from kernelfleet.wire.objects.serialize import (
     EngineFunction,
@@ -50,7 +46,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_CALL_TASK = EngineFunction("kernelfleet.engine.running.batches", "call_task")
+_CALL = Call(
+    EngineFunction("kernelfleet.engine.running.batches", "call_task"),
+    label="task", verb="task", stop_on_error=False,
+)  # fmt: skip
 #: How long interrupted tasks may take to end when the program does.
 SETTLE_SECONDS = 1.5
 
@@ -64,10 +63,7 @@ class _Work:
         self._connection, self._tasks = connection, tasks
         self._abandoned = self._cancelling = False
         self._cancelled = threading.Event()
-        self.dispatcher = Dispatcher(
-            connection, engines, tasks, self._settle,
-            function=_CALL_TASK, star=False, label="task", verb="task", stop_on_error=False,
-        )  # fmt: skip
+        self.dispatcher = Dispatcher(connection, engines, tasks, self._settle, _CALL)
 
     def run(self) -> None:
         """Hand tasks out until there will be no more."""
@@ -162,12 +158,6 @@ class _Work:
 
     def _settle(self, outcome: Outcome) -> None:
         item, error = outcome.item, outcome.error
-        final = (EngineError, CancelledError, SerializationError, UnsupportedOperation)
-        if error is not None and self.dispatcher.lost is None and not isinstance(error, final):
-            item.failures += 1
-            if item.failures <= item.retries and not item.unwanted:
-                self.dispatcher.try_again(item)
-                return
         future = self._tasks.futures.pop(item.key, None)
         if future is None:
             return  # it was cancelled

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import operator
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -17,9 +16,11 @@ from concurrent.futures import CancelledError
 from typing import Any
 
 from kernelfleet.client.controller_proxy import ControllerProxy, OnOutput
-from kernelfleet.client.mapping.batches import Item, Outcome
+from kernelfleet.client.mapping.batches import Item, Outcome, Source
 from kernelfleet.client.mapping.dispatch import Dispatcher
+from kernelfleet.client.mapping.options import Call, MapOptions
 from kernelfleet.client.mapping.partition import edges
+from kernelfleet.client.mapping.retries import RetryPolicy
 from kernelfleet.client.mapping.schedule import BUDGET_SECONDS, DEPTH
 from kernelfleet.client.results.decode import Reader
 from kernelfleet.client.results.pending import (
@@ -43,8 +44,8 @@ REFILL_EVERY = 32
 class _Sliced:
     """A list as a source."""
 
-    def __init__(self, items: list[Any], retries: int) -> None:
-        self._items, self._retries, self._next = items, retries, 0
+    def __init__(self, items: list[Any], policy: RetryPolicy) -> None:
+        self._items, self._policy, self._next = items, policy, 0
 
     @property
     def remaining(self) -> int:
@@ -52,14 +53,14 @@ class _Sliced:
 
     def take(self, count: int) -> list[Item]:
         start, self._next = self._next, min(self._next + count, len(self._items))
-        return [Item(i, self._items[i], self._retries) for i in range(start, self._next)]
+        return [Item(i, self._items[i], self._policy) for i in range(start, self._next)]
 
 
 class _Blocks:
     """A list in one contiguous block per engine, as ``scatter`` cuts it."""
 
-    def __init__(self, items: list[Any], n_engines: int, retries: int) -> None:
-        self._whole = _Sliced(items, retries)
+    def __init__(self, items: list[Any], n_engines: int, policy: RetryPolicy) -> None:
+        self._whole = _Sliced(items, policy)
         self._sizes = [stop - start for start, stop in edges(len(items), n_engines)]
 
     @property
@@ -74,8 +75,8 @@ class _Blocks:
 class _Lazy:
     """An iterator as a source, which gives only as much as there is room for."""
 
-    def __init__(self, items: Iterator[Any], retries: int, chunksize: int | None) -> None:
-        self._items, self._retries, self.chunksize = items, retries, chunksize
+    def __init__(self, items: Iterator[Any], policy: RetryPolicy, chunksize: int | None) -> None:
+        self._items, self._policy, self.chunksize = items, policy, chunksize
         self._count = itertools.count()
         self.room = 0
         self.exhausted = False
@@ -90,7 +91,7 @@ class _Lazy:
         count = min(count, self.room, self.chunksize or MAX_LAZY_BATCH)
         while len(taken) < count and not self.exhausted:
             try:
-                taken.append(Item(next(self._count), next(self._items), self._retries))
+                taken.append(Item(next(self._count), next(self._items), self._policy))
             except StopIteration:
                 self.exhausted = True
             except Exception as error:  # noqa: BLE001 (the user's generator; raised when reached)
@@ -108,30 +109,28 @@ class MapRun:
         engines: Sequence[int],
         function: Any,
         items: list[Any],
+        options: MapOptions,
         *,
         star: bool,
-        schedule: str,
-        chunksize: int | None,
-        retries: int,
         label: str,
-        return_exceptions: bool = False,
         on_output: OnOutput | None = None,
     ) -> None:
-        static = schedule == "static"
         self.total = len(items)
         self.values: dict[int, Any] = {}
         self.failures: dict[int, Failure] = {}
+        self._return_exceptions = options.return_exceptions
         self._interrupt: bool | None = None
         self._cancel_sent: queue.SimpleQueue[None] = queue.SimpleQueue()
-        source = _Blocks(items, len(engines), retries) if static else _Sliced(items, retries)
-        self.dispatcher = Dispatcher(
-            connection, present(connection, engines), source, self._settle,
-            function=function, star=star, label=label, chunksize=chunksize,
-            budget=None if static or chunksize is not None else BUDGET_SECONDS,
-            steal=not static, stop_on_error=not return_exceptions, keeps_output=True,
-            on_output=on_output,
+        adapts = not options.is_static and options.chunksize is None
+        call = Call(
+            function, label, star=star, chunksize=options.chunksize,
+            budget=BUDGET_SECONDS if adapts else None,
+            stop_on_error=not options.return_exceptions, steals=not options.is_static,
+            keeps_output=True, on_output=on_output,
         )  # fmt: skip
-        self._return_exceptions = return_exceptions
+        source = _source(items, len(engines), options)
+        engines_now = present(connection, engines)
+        self.dispatcher = Dispatcher(connection, engines_now, source, self._settle, call)
 
     def _settle(self, outcome: Outcome) -> None:
         key = outcome.item.key
@@ -198,6 +197,12 @@ class MapRun:
         with contextlib.suppress(queue.Empty):
             self._cancel_sent.get(timeout=SETTLE_SECONDS)
         return engines
+
+
+def _source(items: list[Any], n_engines: int, options: MapOptions) -> Source:
+    if options.is_static:
+        return _Blocks(items, n_engines, options.retry_policy)
+    return _Sliced(items, options.retry_policy)
 
 
 def as_value(outcome: Outcome, method: str) -> Exception:
@@ -277,13 +282,11 @@ def iterate(
     engines: Sequence[int],
     function: Any,
     items: Iterator[Any],
+    options: MapOptions,
     *,
     star: bool,
     ordered: bool,
-    chunksize: int | None,
-    retries: int,
     label: str,
-    return_exceptions: bool = False,
 ) -> Iterator[Any]:
     """The values of a lazy map, in order or as they come; see ``imap``."""
     ready: dict[int, Any] = {}
@@ -294,16 +297,14 @@ def iterate(
         key = outcome.item.key
         if outcome.error is None:
             ready[key] = outcome.value
-        elif return_exceptions and dispatcher.lost is None:
+        elif options.return_exceptions and dispatcher.lost is None:
             ready[key] = as_value(outcome, verb)
         else:
             failures[key] = Failure(key, outcome.error, list(outcome.traceback))
 
-    source = _Lazy(items, retries, chunksize)
-    dispatcher = Dispatcher(
-        connection, present(connection, engines), source, settle,
-        function=function, star=star, label=label, chunksize=chunksize, stop_on_error=False,
-    )  # fmt: skip
+    source = _Lazy(items, options.retry_policy, options.chunksize)
+    call = Call(function, label, star=star, chunksize=options.chunksize, stop_on_error=False)
+    dispatcher = Dispatcher(connection, present(connection, engines), source, settle, call)
     with contextlib.closing(_Window(dispatcher, source, ready, len(engines))) as window:
         for key in itertools.count():
             if key % REFILL_EVERY == 0:
@@ -354,20 +355,6 @@ class _Window:
         """Whoever stops taking values stops the work."""
         self._dispatcher.cancel_all(interrupt=True)
         self._dispatcher.close()
-
-
-def check_options(schedule: str, chunksize: Any, retries: Any) -> None:
-    """Refuse options of a map that make no sense.
-
-    Raises:
-        ValueError: an unknown schedule, or a number out of range.
-    """
-    if schedule not in ("dynamic", "static"):
-        raise ValueError(f"schedule is 'dynamic' or 'static', not {schedule!r}")
-    if chunksize is not None and (isinstance(chunksize, bool) or operator.index(chunksize) < 1):
-        raise ValueError(f"chunksize is at least 1, or None, not {chunksize!r}")
-    if isinstance(retries, bool) or operator.index(retries) < 0:
-        raise ValueError(f"retries is at least 0, not {retries!r}")
 
 
 def name_of(function: Callable[..., Any] | str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,14 +14,14 @@ from kernelfleet.client.controller_proxy import OnOutput
 from kernelfleet.client.mapping.map_run import (
     MapResult,
     MapRun,
-    check_options,
     iterate,
     name_of,
     present,
 )
+from kernelfleet.client.mapping.options import MapOptions
 from kernelfleet.client.mapping.pairing import lazily_paired, paired
 from kernelfleet.client.results.pending import PendingResult
-from kernelfleet.client.targets import Targets, check_block, check_targets
+from kernelfleet.client.targets import Targets, check_targets
 from kernelfleet.errors.tree import NoEnginesRegistered
 
 if TYPE_CHECKING:
@@ -73,15 +75,10 @@ class MapVerbs(BaseClient):
             ValueError: the lengths of the sequences differ.
         """
         _check_function(function)
-        check_options(schedule, chunksize, retries)
+        options = MapOptions(schedule, chunksize, retries, return_exceptions)
         ids, blocks = self._map_targets(targets), self._blocks(block, timeout)
-        check_block(return_exceptions, "return_exceptions")
         items, star = paired(sequences)
-        begin = functools.partial(
-            self._begin_map, ids, function, items,
-            star=star, schedule=schedule, chunksize=chunksize, retries=retries,
-            return_exceptions=return_exceptions,
-        )  # fmt: skip
+        begin = functools.partial(self._begin_map, ids, function, items, options, star)
         if not blocks:
             pending = begin(None)
             self._remember(pending)
@@ -93,13 +90,14 @@ class MapVerbs(BaseClient):
         engines: list[int],
         function: Function,
         items: list[Any],
+        options: MapOptions,
+        star: bool,
         on_output: OnOutput | None,
-        **options: Any,
     ) -> PendingResult:
-        label = f"map({name_of(function)})"
         run = MapRun(
-            self._connection, engines, function, items, label=label, on_output=on_output, **options
-        )
+            self._connection, engines, function, items, options,
+            star=star, label=f"map({name_of(function)})", on_output=on_output,
+        )  # fmt: skip
         pending = MapResult(self._connection, self._reader, run, engines)
         run.start(pending)
         return pending
@@ -123,8 +121,8 @@ class MapVerbs(BaseClient):
             CompositeError: when the value of a failed item is reached; it ends the iteration.
                 With ``return_exceptions`` the exception is that item's value instead.
         """
-        options = {"chunksize": chunksize, "retries": retries, "ordered": True}
-        return self._iterate(function, sequences, targets, return_exceptions, **options)
+        options = MapOptions("dynamic", chunksize, retries, return_exceptions)
+        return self._iterate(function, sequences, targets, options, ordered=True)
 
     def imap_unordered(
         self,
@@ -136,24 +134,24 @@ class MapVerbs(BaseClient):
         return_exceptions: bool = False,
     ) -> Iterator[Any]:
         """Like ``imap``, each value as soon as it is there."""
-        options = {"chunksize": chunksize, "retries": retries, "ordered": False}
-        return self._iterate(function, sequences, targets, return_exceptions, **options)
+        options = MapOptions("dynamic", chunksize, retries, return_exceptions)
+        return self._iterate(function, sequences, targets, options, ordered=False)
 
     def _iterate(
         self,
         function: Function,
         sequences: tuple[Iterable[Any], ...],
         targets: Targets | None,
-        return_exceptions: bool,
-        **options: Any,
+        options: MapOptions,
+        *,
+        ordered: bool,
     ) -> Iterator[Any]:
         _check_function(function)
-        check_options("dynamic", options["chunksize"], options["retries"])
         ids = self._map_targets(targets)
         items, star = lazily_paired(sequences)
         return iterate(
-            self._connection, ids, function, items, star=star, label=f"imap({name_of(function)})",
-            return_exceptions=check_block(return_exceptions, "return_exceptions"), **options,
+            self._connection, ids, function, items, options,
+            star=star, ordered=ordered, label=f"imap({name_of(function)})",
         )  # fmt: skip
 
     def _map_targets(self, targets: Targets | None, who: str = "map") -> list[int]:
@@ -174,16 +172,12 @@ class MapVerbs(BaseClient):
         return_exceptions: bool = False,
     ) -> Mapper:
         """An object whose ``map`` has these options; what is not given is the client's now."""
-        check_options(schedule, chunksize, retries)
         return Mapper(
             self,
             self._targets if targets is None else check_targets(targets),
             self._blocks(block, None),
-            schedule,
-            chunksize,
-            retries,
+            MapOptions(schedule, chunksize, retries, return_exceptions),
             progress,
-            check_block(return_exceptions, "return_exceptions"),
         )
 
     def parallel(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
@@ -245,24 +239,34 @@ class MapVerbs(BaseClient):
 
 @dataclass(frozen=True)
 class Mapper:
-    """``map`` with its options fixed."""
+    """``map`` with its options fixed: what ``mapper`` returns.
+
+    Attributes:
+        client: The client that maps.
+        targets: Which engines, as the client takes them.
+        block: Whether ``map`` waits for the values or returns a PendingResult.
+        options: The other options of ``map``: ``schedule``, ``chunksize``, ``retries`` and
+            ``return_exceptions``, each of which can also be read from the mapper itself.
+        progress: Whether ``map`` shows a bar; None takes the client's.
+    """
 
     client: MapVerbs
     targets: Any
     block: bool
-    schedule: str
-    chunksize: int | None
-    retries: int
+    options: MapOptions
     progress: bool | None = None
-    return_exceptions: bool = False
+
+    schedule = property(operator.attrgetter("options.schedule"))
+    chunksize = property(operator.attrgetter("options.chunksize"))
+    retries = property(operator.attrgetter("options.retries"))
+    return_exceptions = property(operator.attrgetter("options.return_exceptions"))
 
     def map(self, function: Function, *sequences: Iterable[Any]) -> Any:
         """As ``MultiEngineClient.map``."""
         return self.client.map(
             function, *sequences,
-            targets=self.targets, block=self.block, schedule=self.schedule,
-            chunksize=self.chunksize, retries=self.retries, progress=self.progress,
-            return_exceptions=self.return_exceptions,
+            targets=self.targets, block=self.block, progress=self.progress,
+            **dataclasses.asdict(self.options),
         )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kernelfleet.client.mapping.batches import Batch, Engines, Item
+from kernelfleet.client.mapping.retries import RetryPolicy
 from kernelfleet.client.targets import check_timeout
 from kernelfleet.errors.tree import FleetError
 from kernelfleet.session.future import Future
@@ -140,6 +141,13 @@ class TaskOptions:
         if self.require is not None and not isinstance(self.require, Mapping):
             raise TypeError(f"require is a dict of properties, not {type(self.require).__name__}")
 
+    @property
+    def retry_policy(self) -> RetryPolicy:
+        """When the task is run again."""
+        if self.retries is None:
+            return RetryPolicy()
+        return RetryPolicy(after_deaths=self.retries, after_errors=self.retries)
+
     def updated(self, options: Mapping[str, Any]) -> TaskOptions:
         """The same but for the options that are given."""
         given = {name: value for name, value in options.items() if value is not None}
@@ -174,15 +182,13 @@ class Tasks:
         place: Callable[[Item], TaskPlace],
     ) -> TaskFuture[Any]:
         """Take a task; ``place`` says where its future is to ask about it."""
-        retries = options.retries
         with self._lock:
             if self._closed is not None:
                 raise self._closed.with_traceback(None)
             item = Item(
                 next(self._keys),
                 payload,
-                death_retries=1 if retries is None else retries,
-                retries=retries or 0,
+                options.retry_policy,
                 timeout=options.timeout,
                 engines=engines,
             )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
 
 import pytest
 
 from kernelfleet.client.mapping.batch_requests import BatchRequests
 from kernelfleet.client.mapping.batches import Item
+from kernelfleet.client.mapping.options import Call
 from kernelfleet.errors import SerializationError, UnsupportedOperation
 from kernelfleet.wire.objects.pythons import VERSION
 from kernelfleet.wire.objects.serialize import unpack
@@ -16,10 +16,8 @@ from tests.client.simulated import SimulatedFleet
 
 
 def make() -> BatchRequests:
-    options: dict[str, Any] = {"star": True, "budget": 0.5, "stop_on_error": False}
-    return BatchRequests(
-        SimulatedFleet(2).connection, abs, [0, 1], label="map(abs)", verb="task", **options
-    )
+    call = Call(abs, "map(abs)", star=True, verb="task", budget=0.5, stop_on_error=False)
+    return BatchRequests(SimulatedFleet(2).connection, [0, 1], call)
 
 
 def test_a_request_says_what_is_called_with_what() -> None:
@@ -62,10 +60,7 @@ def test_what_cannot_be_pickled_is_refused() -> None:
 def test_values_are_asked_for_the_python_of_the_client_where_the_engine_runs_another() -> None:
     fleet = SimulatedFleet(2)
     fleet.roster.other_pythons[1] = "3.99.1"
-    requests = BatchRequests(
-        fleet.connection, abs, [0, 1], label="", verb="map", star=False, budget=None,
-        stop_on_error=True,
-    )  # fmt: skip
+    requests = BatchRequests(fleet.connection, [0, 1], Call(abs, ""))
     pythons_asked = [
         unpack(requests.encode(requests.batch(engine, [Item(0, 1)]))[1])[1][-1] for engine in (0, 1)
     ]
@@ -75,7 +70,4 @@ def test_values_are_asked_for_the_python_of_the_client_where_the_engine_runs_ano
         requests.encode(requests.batch(1, [Item(0, made)]))
     assert requests.encode(requests.batch(0, [Item(0, made)]))
     with pytest.raises(UnsupportedOperation):
-        BatchRequests(
-            fleet.connection, made, [0, 1], label="", verb="map", star=False, budget=None,
-            stop_on_error=True,
-        )  # fmt: skip
+        BatchRequests(fleet.connection, [0, 1], Call(made, ""))

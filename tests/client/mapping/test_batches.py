@@ -27,7 +27,7 @@ def test_what_was_sent_before_comes_first() -> None:
 
 def test_an_item_that_may_have_killed_an_engine_travels_alone() -> None:
     backlog = Backlog()
-    backlog.put([*items(1), *items(2, deaths=1), *items(3, timeout=1.0), *items(4, failures=1)])
+    backlog.put([*items(1), *items(2, deaths=1), *items(3, timeout=1.0), *items(4, errors=1)])
     backlog.put(items(5, 6))
     batches = [keys(backlog.take(None, 9)) for _ in range(5)]
     assert batches == [[1], [2], [3], [4], [5, 6]]

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kernelfleet.client.mapping.retries import RetryPolicy
 from kernelfleet.client.mapping.schedule import DEPTH
 from kernelfleet.errors import EngineDied, SerializationError, UnsupportedOperation
 from tests.client.simulated import Collector, Items, SimulatedFleet, drive, make
@@ -20,7 +21,7 @@ def test_engines_that_die_lose_nothing_while_one_is_left(data: st.DataObject) ->
     items = data.draw(st.lists(st.floats(0, 1), min_size=1, max_size=60))
     engines = data.draw(st.integers(2, 5))
     fleet, collector = SimulatedFleet(engines), Collector()
-    dispatcher = make(fleet, Items(items, death_retries=engines), collector)
+    dispatcher = make(fleet, Items(items, policy=RetryPolicy(engines)), collector)
     deaths = sorted(data.draw(st.lists(st.integers(1, 40), max_size=engines - 1)))
     dispatcher.fill()
     steps = 0
@@ -38,7 +39,7 @@ def test_engines_that_die_lose_nothing_while_one_is_left(data: st.DataObject) ->
 
 def test_an_item_that_kills_engines_fails_when_its_retries_are_used_up() -> None:
     fleet, collector = SimulatedFleet(4), Collector()
-    dispatcher = make(fleet, Items([1.0], death_retries=1), collector)
+    dispatcher = make(fleet, Items([1.0], policy=RetryPolicy(1)), collector)
     dispatcher.fill()
     for _ in range(2):
         (engine,) = (engine for engine, queue in fleet.queues.items() if queue)
@@ -51,7 +52,7 @@ def test_an_item_that_kills_engines_fails_when_its_retries_are_used_up() -> None
 
 def test_what_only_waited_on_an_engine_that_died_has_used_up_no_retry() -> None:
     fleet, collector = SimulatedFleet(2), Collector()
-    dispatcher = make(fleet, Items([1.0] * 4, death_retries=0), collector, steal=False)
+    dispatcher = make(fleet, Items([1.0] * 4, policy=RetryPolicy(0)), collector, steals=False)
     dispatcher.fill()
     fleet.kill(0)
     drive(dispatcher, fleet)

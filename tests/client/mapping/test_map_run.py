@@ -12,22 +12,19 @@ from kernelfleet.client.mapping.map_run import (
     BUFFERED_BATCHES,
     MIN_BUFFERED,
     MapRun,
-    check_options,
     iterate,
     name_of,
     present,
 )
+from kernelfleet.client.mapping.options import MapOptions
 from kernelfleet.errors import CompositeError, EngineDied, UnsupportedOperation
 from kernelfleet.session.future import Future
 from tests.client.simulated import SimulatedFleet
 
 
 def run_of(fleet: SimulatedFleet, items: list[Any], **options: Any) -> MapRun:
-    options = {
-        "star": False, "schedule": "dynamic", "chunksize": None, "retries": 1, "label": "map",
-        **options,
-    }  # fmt: skip
-    return MapRun(fleet.connection, list(fleet.roster.ids), abs, items, **options)
+    engines, chosen = list(fleet.roster.ids), MapOptions(**options)
+    return MapRun(fleet.connection, engines, abs, items, chosen, star=False, label="map")
 
 
 def finish(run: MapRun, fleet: SimulatedFleet) -> list[Any]:
@@ -46,10 +43,11 @@ def finish(run: MapRun, fleet: SimulatedFleet) -> list[Any]:
 
 
 def lazily(fleet: SimulatedFleet, items: Iterator[Any], **options: Any) -> Iterator[Any]:
-    options = {
-        "star": False, "ordered": True, "chunksize": None, "retries": 1, "label": "imap", **options,
-    }  # fmt: skip
-    return iterate(fleet.connection, list(fleet.roster.ids), abs, items, **options)
+    engines, ordered = list(fleet.roster.ids), options.pop("ordered", True)
+    chosen = MapOptions(**options)
+    return iterate(
+        fleet.connection, engines, abs, items, chosen, star=False, ordered=ordered, label="imap"
+    )
 
 
 @pytest.fixture
@@ -187,22 +185,6 @@ def test_closing_a_lazy_map_stops_its_work(moving: SimulatedFleet) -> None:
 def test_nothing_is_sent_before_the_first_value_is_wanted(moving: SimulatedFleet) -> None:
     lazily(moving, iter([1.0]))
     assert moving.sizes == []
-
-
-@pytest.mark.parametrize(
-    ("schedule", "chunksize", "retries", "error"),
-    [
-        ("fast", None, 1, ValueError), ("static", 0, 1, ValueError),
-        ("static", True, 1, ValueError), ("dynamic", None, -1, ValueError),
-        ("dynamic", 1.5, 1, TypeError), ("dynamic", None, True, ValueError),
-    ],
-)  # fmt: skip
-def test_options_that_make_no_sense_are_refused(
-    schedule: str, chunksize: Any, retries: Any, error: type[Exception]
-) -> None:
-    with pytest.raises(error):
-        check_options(schedule, chunksize, retries)
-    check_options("dynamic", 3, 0)
 
 
 def test_functions_are_shown_by_name() -> None:

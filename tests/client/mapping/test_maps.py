@@ -12,6 +12,7 @@ from kernelfleet.client.mapping.maps import (
     MapVerbs,
     ParallelFunction,
 )
+from kernelfleet.client.mapping.options import MapOptions
 
 
 class Recorder:
@@ -22,12 +23,11 @@ class Recorder:
 
 
 def make(**options: Any) -> Mapper:
-    options = {"schedule": "dynamic", "chunksize": None, "retries": 1, **options}
-    return Mapper(cast(MapVerbs, Recorder()), "all", block=True, **options)
+    return Mapper(cast(MapVerbs, Recorder()), "all", True, MapOptions(**options), progress=False)
 
 
 def test_a_mapper_hands_its_options_on() -> None:
-    args, options = make(chunksize=3, progress=False).map(abs, [1], [2])
+    args, options = make(chunksize=3).map(abs, [1], [2])
     assert args == (abs, [1], [2])
     assert options == {
         "targets": "all", "block": True, "schedule": "dynamic", "chunksize": 3, "retries": 1,
