@@ -9,17 +9,29 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import random
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, is_hypothesis_test, settings
 
-# Every run draws the same, so that what fails fails again; and the machine may be busy.
-settings.register_profile("kernelfleet", derandomize=True, deadline=None)
-settings.load_profile("kernelfleet")
+# No deadline: the machine may be busy. No database: nothing is left in the working directory.
+# The default run draws the same examples each time, so that what fails fails again.
+settings.register_profile("fixed", derandomize=True, deadline=None)
+# The long run draws fresh ones, and more of them, from a seed that it prints.
+settings.register_profile("fresh", deadline=None, database=None, max_examples=1000, print_blob=True)
+# A mutation is killed by the first example that fails; nobody reads which one is the smallest.
+settings.register_profile(
+    "mutations", derandomize=True, deadline=None, phases=[Phase.explicit, Phase.generate]
+)
+settings.load_profile("fixed")
+
+#: Set to anything, every run draws fresh examples.
+FRESH_EXAMPLES = "KERNELFLEET_FRESH_EXAMPLES"
 
 # Before anything of Jupyter is imported, and short: Unix socket paths end at 107 bytes.
 HOME = Path(tempfile.mkdtemp(prefix="kf-t-", dir="/tmp"))
@@ -42,6 +54,35 @@ TRANSPORTS = ("embedded", "unix", "tcp")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "promise(text): the line of the interface a test holds")
+    if _draws_fresh_examples(config):
+        settings.load_profile("fresh")
+        # Hypothesis reads the option after this hook; processes of pytest-xdist inherit it.
+        if config.option.hypothesis_seed is None:
+            config.option.hypothesis_seed = str(random.getrandbits(32))
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    if not _draws_fresh_examples(config):
+        return []
+    seed = config.option.hypothesis_seed
+    return [f"fresh random examples: --hypothesis-seed={seed} draws the same once more"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The long run has the property tests of the default run as well: fresh examples are new."""
+    if _is_long(config):
+        for item in items:
+            if is_hypothesis_test(getattr(item, "obj", None)):
+                item.add_marker("long")
+
+
+def _draws_fresh_examples(config: pytest.Config) -> bool:
+    return _is_long(config) or bool(os.environ.get(FRESH_EXAMPLES))
+
+
+def _is_long(config: pytest.Config) -> bool:
+    return re.search(r"(?<!not )\blong\b", config.option.markexpr) is not None
 
 
 @pytest.fixture(scope="module", autouse=True)

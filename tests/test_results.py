@@ -236,3 +236,15 @@ def test_what_was_cleared_is_in_the_result_and_not_in_its_text() -> None:
         "<Results List>\n[0] In [1]: animate()\n[0] Out[1]: frame 2\n\n"
     )
     assert "frame 1" in repr(ResultList([ExecutionResult(0, 1, "x", stdout=everything)]))
+
+
+def test_the_outputs_of_a_result_are_its_own() -> None:
+    outputs = [value_output("5")]
+    result = ExecutionResult(0, 1, "5", outputs=outputs)
+    outputs.clear()
+    assert result.outputs == [value_output("5")]
+
+
+@pytest.mark.parametrize("times", [{"started": 1.0}, {"completed": 1.0}, {}])
+def test_what_has_not_begun_or_not_ended_has_no_duration(times: dict[str, float]) -> None:
+    assert ExecutionResult(0, 1, "5", **times).duration is None  # type: ignore[arg-type]

@@ -50,3 +50,9 @@ def test_everything_else_is_refused_with_the_grammar(text: str) -> None:
 )
 def test_targets_are_told_as_one_would_write_them(targets: object, text: str) -> None:
     assert as_text(targets) == text
+
+
+def test_slices_count_in_the_order_of_ids_and_all_in_that_of_the_fleet() -> None:
+    assert parse_targets("7,-1", [10, 2, 7]) == [7, 10]
+    assert parse_targets("0:1,7", [10, 2, 7]) == [2, 7]
+    assert parse_targets("all,7", [10, 2, 7]) == [10, 2, 7, 7]

@@ -153,3 +153,14 @@ def test_a_timeout_that_makes_no_sense_is_refused(timeout: object, error: type[E
 @pytest.mark.parametrize("timeout", [0, -1, -0.5, float("-inf")])
 def test_a_timeout_that_is_over_is_no_time(timeout: float) -> None:
     assert check_timeout(timeout) == 0.0
+
+
+def test_another_switch_is_refused_by_its_own_name() -> None:
+    with pytest.raises(ValueError, match=r"^progress must be True or False, not 1$"):
+        check_block(1, "progress")
+
+
+def test_dead_engines_are_named_in_order_whenever_they_died() -> None:
+    dead = {10: "killed", 2: "killed", 1: "killed"}
+    with pytest.raises(NoEnginesRegistered, match=r"1-2,10 died; mec.restart\(\[1, 2, 10\]\)"):
+        resolve("all", [], dead)

@@ -106,3 +106,140 @@ def test_asking_for_one_result_for_ever_costs_nothing() -> None:
     assert len(results._free) < 300
     results.put("c", {}, [], 0)
     assert [results.get(name) is not None for name in ("a", "b", "held")] == [False, True, True]
+
+
+def kept_of(results: ResultStore, *names: str) -> list[str]:
+    """Which of these results are still there."""
+    return [name for name in names if results.get(name) is not None]
+
+
+def test_a_free_result_that_a_client_attaches_to_is_not_dropped() -> None:
+    results = ResultStore(max_count=2)
+    for name in ("attached", "free"):
+        results.put(name, {}, [], 0)
+    results.hold("attached", "client")  # it is the oldest, and was free until now
+    results.put("new", {}, [], 0)
+    assert kept_of(results, "attached", "free", "new") == ["attached", "new"]
+    results.put("newer", {}, [], 0)
+    assert kept_of(results, "attached", "new", "newer") == ["attached", "newer"]
+
+
+def test_a_result_that_is_kept_anew_counts_once_and_is_as_young_as_the_new_one() -> None:
+    results = ResultStore(max_count=2)
+    for name in ("twice", "other", "twice"):
+        results.put(name, {"of": name}, [], 0)
+    results.put("new", {}, [], 0)
+    assert kept_of(results, "twice", "other", "new") == ["twice", "new"]
+    results = ResultStore(max_bytes=2500)
+    for _ in range(9):
+        results.put("again", {}, [b""], 1000)
+    results.put("other", {}, [b""], 1000)
+    assert kept_of(results, "again", "other") == ["again", "other"]
+
+
+def test_clients_that_are_gone_leave_nothing_behind() -> None:
+    results = ResultStore()
+    for client in ("released", "gone"):
+        results.hold("r", client)
+        results.put("r", {}, [], 0)
+    results.release("r", "released")
+    for client in ("released", "gone", "never seen"):
+        results.release_all(client)
+    assert not results._holds
+    assert not results._holders
+
+
+def test_results_that_are_let_go_out_of_order_are_dropped_oldest_first() -> None:
+    names = [str(number) for number in range(8)]
+    results = ResultStore(max_count=8)
+    for name in names:
+        results.hold(name, "client")
+        results.put(name, {}, [], 0)
+    for name in reversed(names):
+        results.release(name, "client")
+    for number in range(4):
+        results.put(f"new {number}", {}, [], 0)
+    assert kept_of(results, *names) == names[4:]
+
+
+def test_many_attachments_to_one_result_do_not_disturb_the_order_of_the_others() -> None:
+    names = [str(number) for number in range(30)]
+    results = ResultStore(max_count=30)
+    for name in names:
+        results.hold(name, "client")
+        results.put(name, {}, [], 0)
+    for name in [*reversed(names), *["29"] * 500]:
+        results.hold(name, "other")
+        results.release(name, "client")
+        results.release(name, "other")
+    for number in range(10):
+        results.put(f"new {number}", {}, [], 0)
+    assert kept_of(results, *names) == names[10:]
+
+
+@pytest.mark.parametrize("limits", [{"max_count": 2}, {"max_bytes": 2 * 1100}])
+def test_results_up_to_the_very_limit_are_kept(limits: dict[str, int]) -> None:
+    results = ResultStore(**limits)
+    overhead = size_of({})
+    for name in ("a", "b"):
+        results.put(name, {}, [], 1100 - overhead)
+    assert kept_of(results, "a", "b") == ["a", "b"]
+    results.put("c", {}, [], 1)
+    assert kept_of(results, "a", "b", "c") == ["b", "c"]
+
+
+def test_commands_up_to_the_very_limit_are_kept() -> None:
+    size = Command({}).size_bytes
+    for commands in (CommandHistory(max_count=2), CommandHistory(max_bytes=2 * size)):
+        for number in (1, 2):
+            commands.put(number, Command({}))
+        commands.get(1)
+        commands.put(3, Command({}))
+        commands.get(2)
+        with pytest.raises(LookupError, match="command 1 has been dropped"):
+            commands.get(1)
+
+
+def test_a_command_that_is_kept_anew_counts_once_and_forgotten_ones_not_at_all() -> None:
+    size = Command({}).size_bytes
+    commands = CommandHistory(max_bytes=2 * size)
+    for number in (1, 2, 2, 2):
+        commands.put(number, Command({}))
+    assert commands.get(1) == Command({})
+    commands.clear()
+    for number in (1, 2):
+        commands.put(number, Command({}))
+    assert commands.get(1) == Command({})
+
+
+def test_commands_that_end_out_of_order_are_not_taken_for_ones_that_never_were() -> None:
+    commands = CommandHistory(max_count=1)
+    for number in (3, 5, 4):
+        commands.put(number, Command({}))
+    assert commands.highest == 5
+    with pytest.raises(LookupError, match="command 5 has been dropped"):
+        commands.get(5)
+    with pytest.raises(LookupError, match="no finished command 6"):
+        commands.get(6)
+    for number in (0, -1):
+        with pytest.raises(LookupError, match=f"no command {number}: they are numbered from 1"):
+            commands.get(number)
+    commands.clear()
+    assert commands.highest == 0
+    with pytest.raises(LookupError, match="no finished command 1"):
+        commands.get(1)
+
+
+def test_without_limits_everything_is_kept() -> None:
+    commands = CommandHistory(None, None)
+    results = ResultStore(None, None)
+    for number in range(2000):
+        commands.put(number + 1, Command({}, [b"x" * 100_000]))
+        results.put(str(number), {}, [], 100_000)
+    commands.get(1)
+    assert results.get("0") is not None
+
+
+def test_every_text_costs_something() -> None:
+    assert size_of([""] * 100) > 5000
+    assert size_of(b"") == size_of("") >= 30

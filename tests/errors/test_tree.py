@@ -9,6 +9,7 @@ import sys
 import textwrap
 import traceback
 from types import ModuleType
+from typing import Any
 
 import cloudpickle
 import pytest
@@ -488,3 +489,64 @@ def test_importing_the_errors_imports_neither_client_nor_controller() -> None:
                        for n in sys.modules), sorted(sys.modules)
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
+
+
+def test_raising_an_exception_twice_does_not_add_to_its_traceback() -> None:
+    error = CompositeError.collect("execute", divided(0))
+
+    def frames() -> int:
+        with pytest.raises(ZeroDivisionError) as caught:
+            error.raise_exception()
+        return len(traceback.extract_tb(caught.value.__traceback__))
+
+    assert frames() == frames()
+
+
+def test_equal_errors_of_two_verbs_stay_two() -> None:
+    failures = [
+        Failure(0, ValueError("no"), method="push"),
+        Failure(1, ValueError("no"), method="execute"),
+        Failure(2, ValueError("no"), method="push"),
+    ]
+    error = CompositeError.collect("mixed", failures)
+    assert error.grouped_lines() == ["[0,2:push]: ValueError: no", "[1:execute]: ValueError: no"]
+
+
+def test_notes_and_attributes_of_a_composite_error_survive_pickling() -> None:
+    error = CompositeError.collect("execute", divided(0, 1))
+    error.add_note("while the model was fitted")
+    error.where = "cell 3"  # type: ignore[attr-defined]
+    others: list[Any] = [pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)]
+    for again in others:
+        assert again.__notes__ == ["while the model was fitted"]
+        assert again.where == "cell 3"
+
+
+def test_an_error_without_a_traceback_has_no_heading_of_its_own() -> None:
+    error = CompositeError.collect("execute", [Failure(1, ValueError("no"))])
+    assert error._render_traceback_() == [
+        "CompositeError: one or more exceptions from call to method: execute",
+        "[1:execute]: ValueError: no",
+    ]
+
+
+def test_the_last_count_that_is_listed_one_by_one_is_eight() -> None:
+    eight = CompositeError.collect("execute", [Failure(i, ValueError("no")) for i in range(8)])
+    assert len(eight._render_traceback_()) == 1 + 8
+    nine = CompositeError.collect("execute", [Failure(i, ValueError("no")) for i in range(9)])
+    assert nine._render_traceback_()[1:] == ["[0-8:execute]: ValueError: no"]
+
+
+def test_the_results_of_a_composite_error_are_its_own() -> None:
+    succeeded = {0: "value"}
+    error = CompositeError.collect("push", [Failure(1, ValueError("no"))], succeeded)
+    succeeded.clear()
+    assert error.results == {0: "value"}
+    assert CompositeError.collect("push", [Failure(1, ValueError("no"))]).results == {}
+
+
+def test_a_remote_error_freezes_as_it_is_with_its_traceback() -> None:
+    error = RemoteError("ValueError", "no", ["line 1"], 3)
+    again = thaw_error(freeze_error(error))
+    assert isinstance(again, RemoteError)
+    assert (str(again), again.remote_traceback, again.engine_id) == (str(error), ["line 1"], 3)

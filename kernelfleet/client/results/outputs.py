@@ -120,9 +120,9 @@ class OutputAggregator:
         ]
 
     def _add_stream(self, name: str, piece: str) -> None:
+        self._clear_if_due()  # as in JupyterLab, also for a message without text
         if not piece:
             return
-        self._clear_if_due()
         text = self._texts.setdefault(name, _Text())
         start = text.length
         text.append(piece)

@@ -4,6 +4,7 @@ import sys
 from array import array
 from collections import deque
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -195,3 +196,54 @@ def test_data_frames_and_series_are_cut_by_rows() -> None:
     assert join(blocks).equals(frame)
     assert join(split(frame["a"], 2)).equals(frame["a"])
     assert split(frame, 3, flatten=True)[2]["a"] == 3
+
+
+class Frame:
+    """What of a DataFrame matters here: rows by ``iloc`` alone, for ``[]`` picks columns."""
+
+    def __init__(self, rows: list[int]) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, column: object) -> Any:
+        raise KeyError(column)
+
+    @property
+    def iloc(self) -> Any:
+        frame = self
+
+        class Rows:
+            def __getitem__(self, index: Any) -> Any:
+                return Frame(frame.rows[index]) if isinstance(index, slice) else frame.rows[index]
+
+        return Rows()
+
+
+def concat(frames: list[Frame]) -> Frame:
+    return Frame([row for frame in frames for row in frame.rows])
+
+
+def test_data_frames_are_cut_by_rows_also_where_pandas_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pandas: Any = ModuleType("pandas")
+    pandas.DataFrame, pandas.concat = Frame, concat
+    pandas.Series = type("Series", (Frame,), {})
+    monkeypatch.setitem(sys.modules, "pandas", pandas)
+    blocks = split(Frame([1, 2, 3]), 2)
+    assert [block.rows for block in blocks] == [[1, 2], [3]]
+    assert split(Frame([1, 2, 3]), 2, flatten=True)[1] == 3
+    assert join(blocks).rows == [1, 2, 3]
+
+
+def test_pandas_may_be_imported_by_another_thread_just_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", ModuleType("pandas"))  # it has no classes yet
+    assert join(split([1, 2, 3], 2)) == [1, 2, 3]
+
+
+def test_masked_blocks_keep_their_mask_wherever_they_stand() -> None:
+    plain, masked = np.arange(2), np.ma.masked_equal([2, 3], 3)
+    assert join([plain, masked]).mask.tolist() == [False, False, False, True]
+    assert type(join([plain, plain])) is np.ndarray

@@ -185,3 +185,80 @@ def test_what_is_worth_taking_back_is_as_much_as_there_are_idle_engines() -> Non
     assert list(assignment.worth_taking_back(lambda batch, idle: batch == "first")) == ["first"]
     assignment.occupied = {2}
     assert list(assignment.worth_taking_back(lambda *_: True)) == []
+
+
+def test_a_batch_never_grows_beyond_its_bytes() -> None:
+    sizer = BatchSizer(1)
+    for _ in range(5):  # items so quick that nothing else bounds the size
+        sizer.record(0, 8192, 1e-6, 8192 * 100_000)
+    assert sizer.size(0, None) == MAX_BATCH_BYTES // 100_000
+
+
+def test_a_pace_follows_what_is_measured_by_halves_and_forgets_large_items_slowly() -> None:
+    sizer = BatchSizer(1)
+    sizer.record(0, 1000, 1000 * 0.001, 0)
+    assert sizer.size(0, None) == 50
+    sizer.record(0, 1000, 1000 * 0.004, 0)
+    assert sizer.size(0, None) == 20  # 2.5 ms each
+    sizer = BatchSizer(1)
+    sizer.record(0, 1, 0.0, MAX_BATCH_BYTES)
+    sizer.record(0, 8, 0.0, 0)
+    assert sizer.size(0, None) == 2
+    sizer.record(0, 8, 0.0, 0)
+    assert sizer.size(0, None) == 4
+
+
+def test_a_clock_that_goes_back_and_an_empty_batch_teach_nothing_wrong() -> None:
+    sizer = BatchSizer(1)
+    sizer.record(0, 0, 5.0, 5)
+    assert sizer.size(0, None) == 1
+    sizer.record(0, 10, -1.0, 0)
+    sizer.record(0, 10, 10 * 0.002, 0)
+    assert sizer.size(0, None) == 50  # 1 ms each: half of 2 ms, and of nothing
+
+
+def test_an_engine_that_left_gets_nothing_more_even_if_it_is_asked_for() -> None:
+    assignment: Assignment[str] = Assignment([0, 1])
+    assignment.add(0, "a")
+    assignment.set_engines([1])
+    assert assignment.next_engine([0]) is None
+    assert assignment.next_engine([0, 1]) == 1
+
+
+def test_engines_that_left_are_forgotten_when_they_have_nothing_any_more() -> None:
+    assignment: Assignment[str] = Assignment([0, 1, 2])
+    assignment.add(0, "a")
+    assignment.add(0, "b")
+    assignment.set_engines([1])
+    assert set(assignment._batches) == {0, 1}
+    assignment.remove(0, "a")
+    assert assignment.in_flight() == ["b"]
+    assignment.remove(0, "b")
+    assert set(assignment._batches) == {1}
+
+
+def test_what_is_behind_most_others_is_taken_back_first_and_the_last_of_an_engine_before_it() -> (
+    None
+):
+    assignment: Assignment[str] = Assignment([0, 1, 2, 3])
+    for engine, batches in {0: "ab", 1: "cdef", 2: "g"}.items():
+        for batch in batches:
+            assignment.add(engine, batch)
+    assert assignment.waiting() == [(1, "f"), (1, "e"), (1, "d"), (0, "b")]
+    assert list(assignment.worth_taking_back(lambda *_: True)) == ["f"]
+
+
+def test_as_many_batches_move_as_engines_idle_and_those_that_suit_none_stay() -> None:
+    assignment: Assignment[str] = Assignment([0, 1, 2, 3])
+    for engine, batches in {0: "ab", 1: "cd"}.items():
+        for batch in batches:
+            assignment.add(engine, batch)
+    seen: list[tuple[str, set[int]]] = []
+
+    def suits(batch: str, idle: set[int]) -> bool:
+        seen.append((batch, idle))
+        return batch != "d"
+
+    assert list(assignment.worth_taking_back(suits)) == ["b", "a", "c"]  # the first ones fill none
+    assert all(idle == {2, 3} for _, idle in seen)
+    assert list(assignment.worth_taking_back(lambda *_: True)) == ["b", "d"]

@@ -223,3 +223,29 @@ def test_what_a_broken_kernel_has_published_is_left_out_and_nothing_else(
 
 def test_what_came_before_a_broken_page_is_good() -> None:
     assert texts(fold([*pages(stream("a")), b"nonsense", *pages(stream("b"))])) == ["a"]
+
+
+def test_a_message_without_text_clears_what_is_to_be_cleared_and_shows_nothing() -> None:
+    folder = folded(display("a"), clear(wait=True), stream(""))
+    assert folder.outputs() == []
+    assert folded(stream("a"), stream("", "stderr"), stream("b")).outputs() == [
+        {"output_type": "stream", "name": "stdout", "text": "ab"}
+    ]
+
+
+def test_displays_of_one_id_are_each_their_own() -> None:
+    folder = folded(display("a", "1"), display("a", "1"), display("b", "1", "update_display_data"))
+    first, second = folder.outputs()
+    assert first == second
+    first["data"]["text/plain"] = "mine"
+    first["metadata"]["mine"] = True
+    assert second["data"] == {"text/plain": "b"}
+    assert second["metadata"] == {}
+
+
+def test_the_content_of_a_message_stays_as_it_came() -> None:
+    kind, content = display("a", "1")
+    folder = folded((kind, content), display("b", "1", "update_display_data"))
+    assert content["data"] == {"text/plain": "a"}
+    folder.outputs()[0]["data"]["mine"] = True
+    assert content["data"] == {"text/plain": "a"}

@@ -51,7 +51,7 @@ def seen(folder: OutputAggregator) -> tuple[Any, ...]:
 
 
 LARGE = "x" * OWN_FRAME_BYTES
-TEXTS = st.sampled_from(["a", "b", "é\n", LARGE])
+TEXTS = st.sampled_from(["", "a", "b", "é\n", LARGE])
 STEPS = st.lists(
     st.one_of(
         st.builds(stream, TEXTS, st.sampled_from(["stdout", "stderr"])),
@@ -153,3 +153,16 @@ def test_a_kernel_is_told_of_all_that_was_read_in_large_pieces() -> None:
     assert 0 <= 1000 * (CONFIRM_BYTES // 10) - sum(told) < CONFIRM_BYTES
     assert min(told) >= CONFIRM_BYTES
     ReadBytes(None).add(10 * CONFIRM_BYTES)  # of others nobody wants to know
+
+
+def test_what_is_measured_goes_down_when_a_display_is_replaced() -> None:
+    log = logged(display("a", "1"), update("b" * 1000, "1"))
+    measured = log.size_bytes
+    log.add(*("update_display_data", json.dumps(update("c" * 1000, "1")[1]).encode()))
+    assert log.size_bytes == measured
+
+
+def test_a_clear_as_long_as_a_display_is_none() -> None:
+    log = logged(display("a"))
+    log.add("clear_output", json.dumps({"wait": False, "x": LARGE}).encode())
+    assert len(fold(log.frames()).outputs()) == 1

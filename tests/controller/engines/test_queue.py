@@ -314,3 +314,25 @@ class QueueMachine(RuleBasedStateMachine):
 
 test_random_event_sequences_keep_every_item = QueueMachine.TestCase
 QueueMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+
+
+def test_an_interrupt_is_forgotten_with_the_command_that_is_run_again() -> None:
+    """The engine aborted the interrupted command; it fails later, and clears all that waits."""
+    queue = queue_of(aborted := Item(), before := Item())
+    queue.start_next()
+    queue.interrupted()
+    queue.put_front(aborted)
+    assert queue.start_next() is aborted
+    queue.put(after := Item())
+    assert queue.finish(failed=True) == [before, after]
+
+
+def test_an_interrupt_is_forgotten_with_the_engine_that_died() -> None:
+    queue = queue_of(Item(), Item())
+    queue.start_next()
+    queue.interrupted()
+    queue.fail_all()
+    queue.put(failing := Item())
+    queue.put(behind := Item())
+    assert queue.start_next() is failing
+    assert queue.finish(failed=True) == [behind]
