@@ -6,7 +6,6 @@ import linecache
 import os
 import sys
 import traceback
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -19,7 +18,9 @@ MAX_CAUSES = 50
 KEPT_SOURCES = 50
 _CACHES = ("__executing_cache", "__source_cache_with_lines")
 
-_OWN_FOLDER = str(Path(os.path.abspath(__file__)).parents[2]) + os.sep
+#: The folder of this package, with the separator. Two rooms up; no ``Path``, which cannot be made
+#: while a test pretends to be on another platform.
+_OWN_FOLDER = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..")) + os.sep
 
 
 def users_frames(tb: TracebackType | None) -> TracebackType | None:
