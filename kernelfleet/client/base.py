@@ -98,16 +98,14 @@ class BaseClient(StaysHere):
         return client
 
     def _take(self, connection: ControllerProxy) -> None:
-        self.__dict__.update(
-            _connection=connection,
-            _reader=Reader(self._fetch_value),
-            _outstanding={},
-            _unfetched=weakref.WeakSet(),
-            _block=True,
-            _targets="all",
-            _progress=None,
-            _parent=None,
-        )
+        self._connection = connection
+        self._reader = Reader(self._fetch_value)
+        self._outstanding = {}
+        self._unfetched = weakref.WeakSet()
+        self._block = True
+        self._targets = "all"
+        self._progress = None
+        self._parent = None
         shell.greet_shell()
 
     # -- attributes -----------------------------------------------------------------------------
@@ -119,7 +117,7 @@ class BaseClient(StaysHere):
 
     @block.setter
     def block(self, value: bool) -> None:
-        self.__dict__["_block"] = check_block(value)
+        self._block = check_block(value)
 
     @property
     def targets(self) -> Any:
@@ -128,7 +126,7 @@ class BaseClient(StaysHere):
 
     @targets.setter
     def targets(self, value: Targets) -> None:
-        self.__dict__["_targets"] = check_targets(value)
+        self._targets = check_targets(value)
 
     @property
     def progress(self) -> bool:
@@ -139,10 +137,10 @@ class BaseClient(StaysHere):
 
     @progress.setter
     def progress(self, value: bool) -> None:
-        self.__dict__["_progress"] = check_block(value, "progress")
+        self._progress = check_block(value, "progress")
 
     def __setattr__(self, name: str, value: object) -> None:
-        if name not in _SETTABLE:
+        if name not in _SETTABLE and not name.startswith("_"):
             close = difflib.get_close_matches(name, _SETTABLE, n=1)
             can = f"only {', '.join(_SETTABLE[:-1])} and {_SETTABLE[-1]} can be set"
             hint = f": did you mean `{close[0]}`?" if close else f"; {can}"
@@ -172,10 +170,10 @@ class BaseClient(StaysHere):
     def view(self, targets: Targets, block: bool | None = None) -> Self:
         """A client on the same connection with its own ``targets`` and ``block``."""
         view = type(self)._of(self._connection)
-        view.__dict__["_parent"] = self
-        setattr(view, "targets", targets)  # noqa: B010 (checked in __setattr__)
-        setattr(view, "block", self._block if block is None else block)  # noqa: B010
-        view.__dict__["_progress"] = self._progress
+        view._parent = self
+        view.targets = targets
+        view.block = self._block if block is None else block
+        view._progress = self._progress
         return view
 
     # -- one place for targets and block --------------------------------------------------------
@@ -254,7 +252,7 @@ class BaseClient(StaysHere):
     ) -> Any:
         """Wait for a blocking call; Ctrl-C interrupts the engines that work for it."""
         try:
-            return pending.result(timeout) if watch is None else pending.watched(watch, timeout)
+            return pending.result(timeout) if watch is None else pending._watched(watch, timeout)
         except CompositeError as error:
             # A plain local that outlives the except clause, so that %debug finds it as `e`.
             e = error
@@ -282,7 +280,7 @@ class BaseClient(StaysHere):
         outstanding, key = self._outstanding, id(pending)
         outstanding[key] = pending
         # By its id: a callback that refers to the result would keep it until a garbage collection.
-        pending.when_done(lambda: outstanding.pop(key, None))
+        pending._when_done(lambda: outstanding.pop(key, None))
 
     def _fetch_value(self, engine_id: int, number: int, made: str) -> Any:
         """The object of the last expression of a command, from the life that made it."""
@@ -307,10 +305,10 @@ def _settle(pending: PendingResult, interrupt: KeyboardInterrupt) -> None:
     if hasattr(interrupt, "pending_result"):
         return
     interrupt.pending_result = pending  # type: ignore[attr-defined]
-    engines = pending.settle_after_interrupt()
+    engines = pending._settle_after_interrupt()
     where = ", ".join(map(str, engines)) or "none (nothing was running)"
     interrupt.add_note(f"engines interrupted: {where}; sys.last_value.pending_result has what came")
-    progress = None if pending.done() else pending.ask_progress()
+    progress = None if pending.done() else pending._ask_progress()
     if progress is not None and (left := progress.get("left")):
         interrupt.add_note(
             f"not stopped yet: {left}; mec.restart({left}) ends what does not listen"

@@ -212,9 +212,10 @@ class ControllerProxy:
             if head["imports"] == self._told_imports:
                 del head["imports_text"]
             self._told_imports = head["imports"]
-        # Registered first: an embedded controller answers within send.
-        self._waiting[self._transport.sent + 1] = waiting
-        self._transport.send(head, buffers)
+        # The number comes first: an embedded controller answers while its transport sends.
+        numbered = self._transport.number(head, buffers)
+        self._waiting[numbered["n"]] = waiting
+        self._transport.send(numbered, buffers)
 
     def _gone(self, result_id: str | None = None) -> FleetError:
         if self._closed:

@@ -63,7 +63,7 @@ def follow(client: MultiEngineClient, result_id: str, view: View) -> Any:
     """
     pending = client._attach(result_id, view.feed)
     try:
-        return pending.watched(view.follow, None)
+        return pending._watched(view.follow, None)
     except KeyboardInterrupt as interrupt:
         interrupt.pending_result = pending  # type: ignore[attr-defined]
         interrupt.add_note(

@@ -99,7 +99,7 @@ class View:
             self._follow(pending, timeout)
 
     def _follow(self, pending: PendingResult, timeout: float | None) -> None:
-        pending.when_done(self._end)
+        pending._when_done(self._end)
         started = time.monotonic()
         deadline = None if timeout is None else started + timeout
         next_status = started + STATUS_SECONDS
@@ -172,7 +172,7 @@ class View:
             self._transcripts[engine_id].add(msg_type, content)
 
     def _note_status(self, pending: PendingResult, elapsed: float) -> None:
-        progress = pending.ask_progress()
+        progress = pending._ask_progress()
         if progress is not None and progress["total"]:
             self._unit = progress.get("unit", "engines")
             self._status = _status(pending.method, progress, elapsed)

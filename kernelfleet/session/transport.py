@@ -77,14 +77,16 @@ class LocalController(Protocol):
 
 
 class Transport(Protocol):
-    """What a connection needs."""
+    """What a ``ControllerProxy`` needs of the way to its controller."""
 
-    def send(self, head: JsonDict, buffers: list[Any]) -> None:
-        """Send one message; never blocks. The number it gets is in ``sent``."""
+    def number(self, head: JsonDict, buffers: list[Any]) -> JsonDict:
+        """Take a message for sending; returns it with its number in the field ``n``.
 
-    @property
-    def sent(self) -> int:
-        """The number of the message sent last."""
+        The caller can then note who waits for the reply, and calls ``send`` right away.
+        """
+
+    def send(self, numbered: JsonDict, buffers: list[Any]) -> None:
+        """Send a message that has its number; never blocks."""
 
     def close(self) -> None:
         """Leave; safe to call twice."""
@@ -100,16 +102,20 @@ class EmbeddedTransport:
         self._controller = controller
         self._client_id = client_id
         self._receiver = receiver
-        self.sent = 0
+        self._last_number = 0
         self._closed = False
         receiver.receive(controller.connect(client_id, self), [])
 
-    def send(self, head: JsonDict, buffers: list[Any]) -> None:
+    def number(self, head: JsonDict, buffers: list[Any]) -> JsonDict:
+        """Give a message its number."""
+        del buffers
+        self._last_number += 1
+        return {**head, "n": self._last_number}
+
+    def send(self, numbered: JsonDict, buffers: list[Any]) -> None:
         """Hand a message to the controller."""
-        self.sent += 1
-        if self._closed:
-            return
-        self._controller.handle(self._client_id, {**head, "n": self.sent}, buffers)
+        if not self._closed:
+            self._controller.handle(self._client_id, numbered, buffers)
 
     def deliver(self, head: JsonDict, buffers: list[Any]) -> None:
         """What the controller calls."""
@@ -156,19 +162,14 @@ class SocketTransport:
         self._line = self._reopen()
         self._timer = place.loop.call_later(TICK_SECONDS, self._tick)
 
-    @property
-    def sent(self) -> int:
-        """The number of the message sent last."""
-        return self._sequence.last_sent
+    def number(self, head: JsonDict, buffers: list[Any]) -> JsonDict:
+        """Give a message its number and keep it, to be sent again should the connection break."""
+        return self._sequence.number(head, buffers, sum(map(frame_bytes, buffers)))
 
-    def send(self, head: JsonDict, buffers: list[Any]) -> None:
-        """Number a message and send it; it is sent again should the connection break."""
-        if self._closed:
-            return
-        size = sum(map(frame_bytes, buffers))
-        head = self._sequence.number(head, buffers, size)
-        if self._reach.phase == "open":
-            self._send(head, buffers)
+    def send(self, numbered: JsonDict, buffers: list[Any]) -> None:
+        """Send a message, now or with what is sent again when there is a connection."""
+        if self._reach.phase == "open" and not self._closed:
+            self._send(numbered, buffers)
 
     def _send(self, head: JsonDict, buffers: list[Any]) -> None:
         self._not_acknowledged = self._unacknowledged_bytes = 0

@@ -34,11 +34,15 @@ class Script:
         if welcome:
             connection.receive({"type": "welcome", "roster": ROSTER, "name": "scripted"}, [])
 
-    def send(self, head: dict[str, Any], buffers: list[Any]) -> None:
+    def number(self, head: dict[str, Any], buffers: list[Any]) -> dict[str, Any]:
         self.sent += 1
+        return {**head, "n": self.sent}
+
+    def send(self, numbered: dict[str, Any], buffers: list[Any]) -> None:
+        head = {name: value for name, value in numbered.items() if name != "n"}
         self.heads.append(head)
         if head.get("verb") == "echo":
-            self.connection.receive({"type": "reply", "to": self.sent, "value": head}, buffers)
+            self.connection.receive({"type": "reply", "to": numbered["n"], "value": head}, buffers)
 
     def close(self) -> None:
         self.closed = True

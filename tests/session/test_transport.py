@@ -64,9 +64,8 @@ class Echo:
 def test_messages_are_handed_over_in_memory_with_numbers() -> None:
     controller, listener = Echo(), Listener()
     embedded = EmbeddedTransport(cast(Controller, controller), "me", listener)
-    embedded.send({"type": "request"}, [b"frame"])
-    embedded.send({"type": "request"}, [])
-    assert embedded.sent == 2
+    for frames in ([b"frame"], []):
+        embedded.send(embedded.number({"type": "request"}, frames), frames)
     assert listener.received == [
         ({"type": "welcome", "client": "me"}, []),
         ({"echo": {"type": "request", "n": 1}, "of": "me"}, [b"frame"]),
@@ -79,7 +78,7 @@ def test_nothing_passes_a_closed_embedded_transport() -> None:
     embedded = EmbeddedTransport(cast(Controller, controller), "me", listener)
     embedded.close()
     embedded.close()
-    embedded.send({"type": "request"}, [])
+    embedded.send(embedded.number({"type": "request"}, []), [])
     embedded.deliver({"type": "reply"}, [])
     assert controller.left == ["me"]
     assert len(listener.received) == 1
@@ -181,7 +180,7 @@ class Session:
 
     def ask(self, count: int = 1) -> None:
         for _ in range(count):
-            self.transport.send({"type": "request"}, [])
+            self.transport.send(self.transport.number({"type": "request"}, []), [])
 
     def break_line(self) -> None:
         self.line.user.line_broken(self.line)

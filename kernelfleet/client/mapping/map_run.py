@@ -27,7 +27,6 @@ from kernelfleet.client.results.pending import (
     SETTLE_SECONDS,
     PendingResult,
 )
-from kernelfleet.client.results.replies import Reply
 from kernelfleet.errors.composite import CompositeError, Failure
 from kernelfleet.session.future import Future
 
@@ -145,7 +144,7 @@ class MapRun:
             self.dispatcher.drop_the_rest()
 
     def start(self, future: Future[Any]) -> None:
-        """Run on a thread of its own until done; ``future`` gets the reply."""
+        """Run on a thread of its own until done; ``future`` gets the values."""
         threading.Thread(
             target=self.run, args=(future,), name="kernelfleet-map", daemon=True
         ).start()
@@ -186,8 +185,7 @@ class MapRun:
             failures = [self.failures[key] for key in sorted(self.failures)]
             future.set_exception(CompositeError.collect("map", failures, self.values))
         else:
-            values = [self.values[index] for index in range(self.total)]
-            future.set_result(Reply({"value": values}, []))
+            future.set_result([self.values[index] for index in range(self.total)])
 
     def cancel(self, *, interrupt: bool) -> list[int]:
         """Stop it, from any thread; the engines it was at."""
@@ -238,6 +236,17 @@ class MapResult(PendingResult):
             connection, reader, result_id=None, method="map", targets=targets, decode={}
         )  # fmt: skip
         self._run = run
+        self._values: list[Any] = []
+
+    def set_result(self, result: list[Any]) -> None:
+        """All items are done; for the run, on its thread."""
+        self._values = result
+        Future.set_result(self, None)
+
+    def _decode_reply(self) -> tuple[Any, BaseException | None]:
+        """There is no reply to decode: the run has collected the values, or has the error."""
+        error = Future.exception(self, 0)
+        return (None, error) if error is not None else (self._values, None)
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -259,7 +268,7 @@ class MapResult(PendingResult):
         )
 
     def _runs(self, result_id: str) -> bool:
-        progress = self._ask_about(result_id, brief=True)
+        progress = self._ask_about(result_id)
         return progress is not None and bool(progress["begun"])
 
     @property
@@ -267,7 +276,7 @@ class MapResult(PendingResult):
         """Engine id and Jupyter outputs of finished batches."""
         return sorted(self._run.dispatcher.printed.outputs.items())
 
-    def _ask_progress(self, *, brief: bool = False) -> JsonDict:
+    def _ask_progress(self) -> JsonDict:
         done, total = self.progress
         return {"done": done, "total": total, "unit": "items"}
 

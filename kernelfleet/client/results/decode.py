@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from kernelfleet.client.controller_proxy import raise_if_refused
@@ -59,14 +61,22 @@ class Reader:
     def read(self, reply: Reply, decode: JsonDict) -> Any:
         """The value of a reply.
 
+        Args:
+            reply: What the controller has answered.
+            decode: How it is read: ``kind`` names one of ``DECODERS``, ``method`` is the verb that
+                error messages name; the other fields belong to the kind.
+
         Raises:
             CompositeError: it failed on one or more engines.
-            FleetError: the controller did not take the request.
+            FleetError: the controller did not take the request, or it was made by a version of
+                kernelfleet whose results this one cannot read.
         """
         raise_if_refused(reply)
         if "results" not in reply.head:
             return reply.head.get("value")
-        kind = decode["kind"]
+        decoder = DECODERS.get(decode.get("kind", ""))
+        if decoder is None:
+            raise FleetError(f"this version cannot read results of the kind {decode.get('kind')!r}")
         values: list[Any] = []
         failures: list[Failure] = []
         returns_exceptions = bool(decode.get("return_exceptions"))
@@ -74,9 +84,9 @@ class Reader:
             result = part.result
             try:
                 if result["ok"]:
-                    values.append(getattr(self, f"_{kind}")(part, decode))
+                    values.append(decoder.one(part, decode, self._fetch))
                     continue
-                failures.append(self._failure(part))
+                failures.append(_failure(part))
             except Exception as error:  # noqa: BLE001 (the user's classes may raise anything)
                 failures.append(Failure(result["id"], unreadable(result["id"], error)))
             values.append(_as_value(failures[-1]) if returns_exceptions else None)
@@ -84,90 +94,140 @@ class Reader:
             failed = {failure.engine_id for failure in failures}
             ids = [result["id"] for result in reply.head["results"]]
             good = {i: v for i, v in zip(ids, values, strict=True) if i not in failed}
-            raise CompositeError.collect(str(decode.get("method", kind)), failures, good)
-        return self._assemble(kind, values, decode)
+            raise CompositeError.collect(str(decode.get("method", decode["kind"])), failures, good)
+        return decoder.together(values, decode)
 
-    def _failure(self, part: Part) -> Failure:
-        result = part.result
-        info = {**result["error"], "engine_id": result["id"]}
-        traceback = [str(line) for line in info.get("traceback") or ()]
-        return Failure(result["id"], engine_error(info, part.frames), traceback)
 
-    # -- one target's result --------------------------------------------------------------------
+def _failure(part: Part) -> Failure:
+    result = part.result
+    info = {**result["error"], "engine_id": result["id"]}
+    traceback = [str(line) for line in info.get("traceback") or ()]
+    return Failure(result["id"], engine_error(info, part.frames), traceback)
 
-    def _none(self, _part: Part, _decode: JsonDict) -> None:
-        return None
 
-    def _value(self, part: Part, _decode: JsonDict) -> Any:
-        return part.result["value"]
+# -- one target's result ------------------------------------------------------------------------
 
-    def _queue(self, part: Part, _decode: JsonDict) -> Any:
-        engine_id, status, ids = part.result["value"]
-        pending = status["pending"]
-        return engine_id, {
-            "queue": list(map(QueueEntry, status["queue"], ids["queue"])),
-            "pending": None if pending is None else QueueEntry(pending, ids["pending"]),
-        }
 
-    def _keys(self, part: Part, _decode: JsonDict) -> Any:
-        return part.result["keys"]
+def _none(_part: Part, _decode: JsonDict, _fetch: Fetch) -> None:
+    return None
 
-    def _apply(self, part: Part, _decode: JsonDict) -> Any:
-        return unpack(part.frames)
 
-    def _pull(self, part: Part, decode: JsonDict) -> Any:
-        values = unpack(part.frames)
-        return list(values) if len(decode["names"]) != 1 else values[0]
+def _value(part: Part, _decode: JsonDict, _fetch: Fetch) -> Any:
+    return part.result["value"]
 
-    _zip_pull = _gather = _peek = _pull
 
-    def _execute(self, part: Part, decode: JsonDict) -> ExecutionResult:
-        return self._execution(part.result, decode["code"], part.outputs, None)
+def _queue(part: Part, _decode: JsonDict, _fetch: Fetch) -> Any:
+    engine_id, status, ids = part.result["value"]
+    pending = status["pending"]
+    return engine_id, {
+        "queue": list(map(QueueEntry, status["queue"], ids["queue"])),
+        "pending": None if pending is None else QueueEntry(pending, ids["pending"]),
+    }
 
-    def _history(self, part: Part, _decode: JsonDict) -> ExecutionResult:
-        record = part.result["value"]
-        error = None
-        if not record["ok"]:
-            error = engine_error({**record["error"], "engine_id": record["id"]}, part.frames)
-        return self._execution(record, record["code"], part.outputs, error)
 
-    def _execution(
-        self, record: JsonDict, code: str, folder: OutputAggregator, error: Exception | None
-    ) -> ExecutionResult:
-        engine_id, number, made = record["id"], record["number"], record.get("made", "")
-        return ExecutionResult(
-            engine_id,
-            number,
-            code,
-            record.get("translated"),
-            stdout=folder.stdout,
-            stderr=folder.stderr,
-            outputs=folder.outputs(),
-            started=record.get("started"),
-            completed=record.get("completed"),
-            error=error,
-            fetch=lambda: self._value_of(engine_id, number, made, folder),
-        )
+def _keys(part: Part, _decode: JsonDict, _fetch: Fetch) -> Any:
+    return part.result["keys"]
 
-    def _value_of(self, engine_id: int, number: int, made: str, folder: OutputAggregator) -> Any:
+
+def _object(part: Part, _decode: JsonDict, _fetch: Fetch) -> Any:
+    return unpack(part.frames)
+
+
+def _variables(part: Part, decode: JsonDict, _fetch: Fetch) -> Any:
+    values = unpack(part.frames)
+    return list(values) if len(decode["names"]) != 1 else values[0]
+
+
+def _execute(part: Part, decode: JsonDict, fetch: Fetch) -> ExecutionResult:
+    return _execution(part.result, decode["code"], part.outputs, None, fetch)
+
+
+def _history(part: Part, _decode: JsonDict, fetch: Fetch) -> ExecutionResult:
+    record = part.result["value"]
+    error = None
+    if not record["ok"]:
+        error = engine_error({**record["error"], "engine_id": record["id"]}, part.frames)
+    return _execution(record, record["code"], part.outputs, error, fetch)
+
+
+def _execution(
+    record: JsonDict, code: str, outputs: OutputAggregator, error: Exception | None, fetch: Fetch
+) -> ExecutionResult:
+    engine_id, number, made = record["id"], record["number"], record.get("made", "")
+
+    def value() -> Any:
         """The last expression's object; without one the command's value is None."""
-        shown = any(each["output_type"] == "execute_result" for each in folder.outputs())
-        return self._fetch(engine_id, number, made) if made or shown else None
+        shown = any(each["output_type"] == "execute_result" for each in outputs.outputs())
+        return fetch(engine_id, number, made) if made or shown else None
 
-    # -- all targets together -------------------------------------------------------------------
+    return ExecutionResult(
+        engine_id,
+        number,
+        code,
+        record.get("translated"),
+        stdout=outputs.stdout,
+        stderr=outputs.stderr,
+        outputs=outputs.outputs(),
+        started=record.get("started"),
+        completed=record.get("completed"),
+        error=error,
+        fetch=value,
+    )
 
-    def _assemble(self, kind: str, values: list[Any], decode: JsonDict) -> Any:
-        if kind in ("execute", "history"):
-            return ResultList(values)
-        if kind == "gather":
-            return join(values)
-        if kind == "zip_pull":
-            if len(decode["names"]) == 1:
-                return [tuple(values)] if len(values) != 1 else values
-            if len(values) == 1:
-                return values[0]
-            return [tuple(column) for column in zip(*values, strict=True)]
-        return values
+
+# -- all targets together -----------------------------------------------------------------------
+
+
+def _as_they_are(values: list[Any], _decode: JsonDict) -> Any:
+    return values
+
+
+def _result_list(values: list[Any], _decode: JsonDict) -> Any:
+    return ResultList(values)
+
+
+def _joined(values: list[Any], _decode: JsonDict) -> Any:
+    return join(values)
+
+
+def _by_name(values: list[Any], decode: JsonDict) -> Any:
+    """The values of each name as a tuple; from a single engine just its values."""
+    if len(decode["names"]) == 1:
+        return [tuple(values)] if len(values) != 1 else values
+    if len(values) == 1:
+        return values[0]
+    return [tuple(column) for column in zip(*values, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """How the reply to one kind of request becomes a value.
+
+    Attributes:
+        one: Reads one target's part.
+        together: Makes one value of those of all targets.
+    """
+
+    one: Callable[[Part, JsonDict, Fetch], Any]
+    together: Callable[[list[Any], JsonDict], Any] = _as_they_are
+
+
+#: The kinds of results that a request's ``decode`` may name.
+DECODERS: Mapping[str, Decoder] = MappingProxyType(
+    {
+        "none": Decoder(_none),
+        "value": Decoder(_value),
+        "queue": Decoder(_queue),
+        "keys": Decoder(_keys),
+        "apply": Decoder(_object),
+        "pull": Decoder(_variables),
+        "peek": Decoder(_variables),
+        "zip_pull": Decoder(_variables, _by_name),
+        "gather": Decoder(_variables, _joined),
+        "execute": Decoder(_execute, _result_list),
+        "history": Decoder(_history, _result_list),
+    }
+)
 
 
 def tells_failure(reply: Reply) -> bool:

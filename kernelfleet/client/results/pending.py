@@ -73,10 +73,11 @@ class PendingResult(interruptible.Future[Any]):
         #: Whether an engine is known to have begun.
         self._begun = False
 
-    def set_result(self, result: Reply) -> None:
-        """The reply is there; for the connection, on its thread."""
-        self._reply = result
-        if tells_failure(result):
+    def set_result(self, result: Any) -> None:
+        """Take the ``Reply`` to the call; for the ``ControllerProxy``, on its thread."""
+        reply: Reply = result
+        self._reply = reply
+        if tells_failure(reply):
             super().set_exception(_CallFailed())
         else:
             super().set_result(None)
@@ -167,7 +168,7 @@ class PendingResult(interruptible.Future[Any]):
         with ctrl_c.kept():
             return self._settled(timeout)
 
-    def watched(
+    def _watched(
         self, watch: Callable[[PendingResult, float | None], None], timeout: float | None
     ) -> Any:
         """Like ``result``; the waiting is done by ``watch(self, timeout)``, which may show it."""
@@ -237,7 +238,7 @@ class PendingResult(interruptible.Future[Any]):
     def _timeout_text(self, timeout: float | None) -> str:
         from kernelfleet.client.results.progress import expired
 
-        return expired(self._method, timeout, self.ask_progress())
+        return expired(self._method, timeout, self._ask_progress())
 
     # -- state ----------------------------------------------------------------------------------
 
@@ -251,7 +252,7 @@ class PendingResult(interruptible.Future[Any]):
         return self._begun and not self.done()
 
     def _has_begun(self) -> bool:
-        progress = self.ask_progress()
+        progress = self._ask_progress()
         return progress is not None and bool(progress["begun"])
 
     def failed(self) -> bool:
@@ -283,7 +284,7 @@ class PendingResult(interruptible.Future[Any]):
         total = len(self._targets)
         if self.done():
             return total, total
-        value = self.ask_progress()
+        value = self._ask_progress()
         return (total, total) if value is None else (value["done"], value["total"])
 
     @property
@@ -311,15 +312,12 @@ class PendingResult(interruptible.Future[Any]):
         """Engine id and Jupyter outputs of each target, failed ones too; empty until it ends."""
         return [(part.result["id"], part.outputs.outputs()) for part in self._parts()]
 
-    def ask_progress(self) -> JsonDict | None:
-        """How far it is: ``done``, ``total``, which are ``left``, if any has ``begun``; or None."""
-        return self._ask_progress(brief=True)
+    def _ask_progress(self) -> JsonDict | None:
+        """How far it is: ``done``, ``total``, ``left``, ``begun``; None where nobody can say."""
+        return self._ask_about(str(self._result_id))
 
-    def _ask_progress(self, *, brief: bool = False) -> JsonDict | None:
-        return self._ask_about(str(self._result_id), brief=brief)
-
-    def _ask_about(self, result_id: str, *, brief: bool) -> JsonDict | None:
-        reply = self._reply_about(result_id, brief=brief)
+    def _ask_about(self, result_id: str) -> JsonDict | None:
+        reply = self._reply_about(result_id, brief=True)
         value: JsonDict | None = None if reply is None else reply.head["value"]
         return value
 
@@ -346,7 +344,7 @@ class PendingResult(interruptible.Future[Any]):
         """
         super().add_done_callback(fn)  # type: ignore[arg-type]  # it is called with self
 
-    def when_done(self, function: Callable[[], object]) -> None:
+    def _when_done(self, function: Callable[[], object]) -> None:
         """Call ``function()`` when it has ended; see ``add_done_callback``."""
         self.add_done_callback(lambda _: function())
 
@@ -362,7 +360,7 @@ class PendingResult(interruptible.Future[Any]):
             if done.set_running_or_notify_cancel():
                 done.set_result(None)
 
-        self.when_done(settle)
+        self._when_done(settle)
         return done
 
     def _repr_html_(self) -> str:
@@ -375,7 +373,7 @@ class PendingResult(interruptible.Future[Any]):
         """Forget the result if it has not been fetched; the work goes on."""
         self._flushed = True
 
-    def settle_after_interrupt(self) -> list[int]:
+    def _settle_after_interrupt(self) -> list[int]:
         """Interrupt the engines that work for this call; returns the ids they were sent to.
 
         For a Ctrl-C in a blocking call: bounded, and it never raises for what it cannot reach.

@@ -51,7 +51,7 @@ def watch(pending: PendingResult, timeout: float | None) -> None:
     with _Bar(pending.method, started) as bar:
         while True:
             # A bar without a total would say 0/0: there is none before it is known.
-            bar.show(pending.ask_progress())
+            bar.show(pending._ask_progress())
             if pending.wait(_patience(deadline)):
                 bar.end(pending.progress)
                 return

@@ -39,7 +39,7 @@ def finish(run: MapRun, fleet: SimulatedFleet) -> list[Any]:
     dispatcher.step = step_or_advance  # type: ignore[method-assign]
     future: Future[Any] = Future()
     run.run(future)
-    return list(future.result(0).head["value"])
+    return list(future.result(0))
 
 
 def lazily(fleet: SimulatedFleet, items: Iterator[Any], **options: Any) -> Iterator[Any]:

@@ -89,3 +89,9 @@ def test_the_controllers_own_errors_have_their_types() -> None:
         error = engine_error(info, [])
         assert isinstance(error, kind)
         assert "text" in str(error)
+
+
+def test_a_kind_that_is_not_known_here_is_an_error_that_names_it() -> None:
+    for decode in ({"kind": "read"}, {"kind": "__init__"}, {}):
+        with pytest.raises(errors.FleetError, match="cannot read results of the kind"):
+            READER.read(reply(1), decode)

@@ -65,7 +65,7 @@ def test_a_controller_that_is_gone_fails_the_result_and_does_not_hide_a_timeout(
     pending = make()
     with pytest.raises(CallTimeout, match=r"has not ended after 0\.01 s; the work goes on"):
         pending.result(0.01)
-    assert pending.settle_after_interrupt() == []
+    assert pending._settle_after_interrupt() == []
     pending.set_exception(ControllerUnreachable("it went"))
     for _ in range(2):
         with pytest.raises(ControllerUnreachable, match="it went"):
