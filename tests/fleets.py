@@ -14,8 +14,9 @@ N = 4
 NAME = "shared"
 
 _DAEMON = f"""
-from kernelfleet.controller.daemon import DaemonOptions, run_daemon
-run_daemon(DaemonOptions(n={N}, name={NAME!r}), lambda fleet: print(fleet.tcp, flush=True))
+from kernelfleet.controller.daemon import run_daemon
+from kernelfleet.controller.options import FleetOptions
+run_daemon(FleetOptions.of(n={N}, name={NAME!r}), lambda fleet: print(fleet.tcp, flush=True))
 """
 
 

@@ -24,15 +24,12 @@ from kernelfleet.client.controller_proxy import (
     close_when_collected,
 )
 from kernelfleet.controller.host import FleetHost
-from kernelfleet.controller.options import HostOptions
+from kernelfleet.controller.options import Environment, FleetOptions
 from kernelfleet.errors.tree import FleetError
 from kernelfleet.session import ctrl_c
 from kernelfleet.session import loop as loop_thread
 from kernelfleet.session.transport import EmbeddedTransport, Transport
 from kernelfleet.wire.objects.staying import StaysHere
-from kernelfleet.wire.platforms import number_of_cores
-
-Environment = Mapping[str, str] | Callable[[int], Mapping[str, str]] | None
 
 _names = itertools.count(1)
 #: Held strongly: a fleet whose object was let go of ends with the process, not before.
@@ -85,17 +82,18 @@ class Fleet(StaysHere):
         restart: str = "never",
         limits: Mapping[str, int | None] | None = None,
     ) -> None:
-        self._options = HostOptions(
+        self._options = FleetOptions.of(
+            n,
+            kernel=kernel,
+            env=env,
             name="",  # of this process; it gets one when it starts
-            kernels=_kernels(n, kernel),
-            environment=_environment(env),
-            cwd=None if cwd is None else os.fspath(cwd),
-            on_start=_on_start(on_start),
-            preload=_preload(preload),
-            fork=_flag("fork", fork),
-            insecure_kernel=_flag("insecure_kernel", insecure_kernel),
+            cwd=cwd,
+            on_start=on_start,
+            preload=preload,
+            fork=fork,
+            insecure_kernel=insecure_kernel,
             restart=restart,
-            limits=_limits(limits),
+            limits={} if limits is None else limits,
             embedded=True,
         )
         self._thread: loop_thread.LoopThread | None = None
@@ -227,60 +225,6 @@ class Fleet(StaysHere):
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-
-
-def _kernels(n: int | None, kernel: str | list[str | None] | None) -> list[str | None]:
-    if isinstance(kernel, list):
-        if n is not None and n != len(kernel):
-            raise ValueError(f"n={n}, but {len(kernel)} kernels are named")
-        return list(kernel)
-    if n is None:
-        n = number_of_cores()
-    if isinstance(n, bool) or not isinstance(n, int):
-        raise TypeError(f"n is how many engines, not {n!r}")
-    if n < 1:
-        raise ValueError(f"a fleet has at least one engine, not {n}")
-    return [kernel] * n
-
-
-def _environment(env: Environment) -> Callable[[int], Mapping[str, str]]:
-    if env is not None and not callable(env) and not isinstance(env, Mapping):
-        raise TypeError(f"env is a dict or a function of the engine id, not {type(env).__name__}")
-
-    def environment(engine_id: int) -> Mapping[str, str]:
-        extra = env(engine_id) if callable(env) else env or {}
-        if not isinstance(extra, Mapping):
-            raise TypeError(f"env({engine_id}) is to be a dict, not {type(extra).__name__}")
-        for item in extra.items():
-            if not all(isinstance(text, str) for text in item):
-                raise TypeError(f"env is of strings: {item[0]!r} cannot be {item[1]!r}")
-        return {**os.environ, **extra}
-
-    return environment
-
-
-def _on_start(code: object) -> str | None:
-    if code is not None and not isinstance(code, str):
-        raise TypeError(f"on_start is the text of some code, not {type(code).__name__}")
-    return code
-
-
-def _preload(modules: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(modules, str) or not all(isinstance(name, str) for name in modules):
-        raise TypeError(f"preload is a list of modules' names, not {modules!r}")
-    return tuple(modules)
-
-
-def _flag(name: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"{name} is True or False, not {value!r}")
-    return value
-
-
-def _limits(limits: Mapping[str, int | None] | None) -> dict[str, int | None]:
-    if limits is not None and not isinstance(limits, Mapping):
-        raise TypeError(f"limits is a dict of limits by name, not {limits!r}")
-    return dict(limits or {})
 
 
 def _logger() -> logging.Logger:

@@ -5,7 +5,7 @@ process (``Fleet``). It routes the user's objects as opaque frames and never unp
 
 Where things are::
 
-    a whole fleet         host  daemon  options  limits  logs
+    a whole fleet         host  daemon  options  limits  timing  logs
     who may talk to it    door
     what is asked of it   controller  operations  requests  clients  history
     beside a request      progress  rows  time_limits

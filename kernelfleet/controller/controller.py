@@ -59,15 +59,23 @@ class Controller:
     """Routes requests; owns the clients, the running requests and the history."""
 
     def __init__(
-        self, name: str, log: Logger, stop: Callable[[], None], limits: Limits | None = None
+        self,
+        name: str,
+        registry: EngineRegistry,
+        log: Logger,
+        stop: Callable[[], None],
+        limits: Limits | None = None,
+        kernel_name: str | None = None,
     ) -> None:
         self.name = name
+        self.registry = registry
+        registry.subscribe(self)
         self.limits = Limits() if limits is None else limits
         self.log = log
         self.boot = f"{os.getpid()}-{time.time_ns()}"
         self.started = time.time()
         #: The kernelspec that ``scale`` adds engines of; None is our own.
-        self.kernel_name: str | None = None
+        self.kernel_name = kernel_name
         self.request_stop = stop
         self.clients = Clients(self.limits)
         self.running: dict[str, Request] = {}
@@ -75,15 +83,10 @@ class Controller:
         self.commands: dict[int, CommandHistory] = {}
         #: What the door has refused, where there is one.
         self.count_refused: Callable[[], dict[str, int]] = dict
-        self.roster: EngineRegistry
         self._imports = ToldImports()
         self._waiting_for: dict[str, list[tuple[str, int]]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._time_limits = TimeLimits(
-            lambda engine_id: self.roster.engines[engine_id],
-            lambda engine, run: self.roster.interrupt(engine, run),  # noqa: PLW0108 (set later)
-            self.spawn,
-        )
+        self._time_limits = TimeLimits(registry.engines.__getitem__, registry.interrupt, self.spawn)
 
     # -- clients --------------------------------------------------------------------------------
 
@@ -100,7 +103,7 @@ class Controller:
             "name": self.name,
             "pid": os.getpid(),
             "host": platform.node(),
-            "roster": self._roster_state(),
+            "roster": self._known_engines(),
         }
 
     def disconnect(self, client_id: str) -> None:
@@ -116,20 +119,20 @@ class Controller:
             if request.client == client_id and request.verb in INDEPENDENT:
                 self.spawn(cancel_request(self, request.result_id, interrupt=True))
 
-    def _roster_state(self) -> JsonDict:
-        engines = self.roster.engines.values()
+    def _known_engines(self) -> JsonDict:
+        engines = self.registry.engines.values()
         return {
-            "ids": self.roster.ids,
-            "dead": {str(engine_id): cause for engine_id, cause in self.roster.dead.items()},
+            "ids": self.registry.ids,
+            "dead": {str(engine_id): cause for engine_id, cause in self.registry.dead.items()},
             "total": len(engines),
             "pythons": {str(e.id): e.python for e in engines if e.python and e.registered},
         }
 
-    def roster_changed(self) -> None:
+    def engines_changed(self) -> None:
         """Tell every client which engines there are; a new one of an old id has no history."""
-        for engine_id in self.commands.keys() - self.roster.engines.keys():
+        for engine_id in self.commands.keys() - self.registry.engines.keys():
             del self.commands[engine_id]
-        event = {"type": "event", "event": "roster", "roster": self._roster_state()}
+        event = {"type": "event", "event": "roster", "roster": self._known_engines()}
         self.clients.tell_all(event)
 
     # -- requests -------------------------------------------------------------------------------
@@ -170,12 +173,12 @@ class Controller:
         """
         engines = []
         for engine_id in targets:
-            engine = self.roster.find(engine_id)
+            engine = self.registry.find(engine_id)
             if engine is None:
-                death = self.roster.dead.get(engine_id)
+                death = self.registry.dead.get(engine_id)
                 text = f"engine {engine_id} {death}; mec.restart({engine_id}) brings it back"
                 if death is None:
-                    text = f"no engine {engine_id}; there are {self.roster.ids}"
+                    text = f"no engine {engine_id}; there are {self.registry.ids}"
                 raise CallError("InvalidEngineID", text)
             engines.append(engine)
         return engines
@@ -278,7 +281,7 @@ class Controller:
 
     def outputs_so_far(self, request: Request) -> list[tuple[int, list[Any]]]:
         """Engine id and pages of each target that has begun."""
-        runs = [engine.run for engine in self.roster.engines.values() if engine.run is not None]
+        runs = [engine.run for engine in self.registry.engines.values() if engine.run is not None]
         return [
             *request.outputs,
             *((run.job.engine_id, run.log.frames()) for run in runs if run.job.request is request),
@@ -358,7 +361,7 @@ class Controller:
         for task in list(self._tasks):
             task.cancel()
         self.clients.tell_all({"type": "event", "event": "stopping"})
-        await self.roster.stop()
+        await self.registry.stop()
 
 
 def _cut(buffers: list[Any], sizes: list[int]) -> list[list[Any]]:

@@ -10,8 +10,7 @@ import platform
 import secrets
 import signal
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from logging import Logger
 from typing import Any
 
@@ -20,39 +19,16 @@ import zmq
 from kernelfleet import __version__
 from kernelfleet.controller.door.server import Server
 from kernelfleet.controller.host import FleetHost
-from kernelfleet.controller.options import HostOptions
+from kernelfleet.controller.options import FleetOptions
 from kernelfleet.wire.files.connection_file import FleetFile
-from kernelfleet.wire.files.fleet_paths import DEFAULT_NAME
 from kernelfleet.wire.platforms import HERE
 
 #: ZMQ's default of 1023 sockets per context is too few for hundreds of engines.
 MAX_SOCKETS = 8192
 
 
-@dataclass(frozen=True)
-class DaemonOptions:
-    """What ``kernelfleet start`` was asked for."""
-
-    n: int
-    name: str = DEFAULT_NAME
-    #: A TCP port; None is 10105 or the next free one.
-    port: int | None = None
-    tcp: bool = True
-    kernel: str | None = None
-    cwd: str | None = None
-    on_start: str | None = None
-    restart: str = "never"
-    insecure_kernel: bool = False
-    fork: bool = True
-    preload: tuple[str, ...] = ()
-    limits: Mapping[str, int | None] = field(default_factory=dict)
-    #: Called now and then while a start takes long: how many engines answer, of how many.
-    on_progress: Callable[[int, int], object] | None = None
-    environment: Callable[[int], Mapping[str, str]] = field(default=lambda _: os.environ)
-
-
 def run_daemon(
-    options: DaemonOptions,
+    options: FleetOptions,
     on_ready: Callable[[FleetFile], None],
     log: Logger | None = None,
 ) -> int | None:
@@ -78,13 +54,13 @@ def run_daemon(
 
 
 async def _serve(
-    options: DaemonOptions, on_ready: Callable[[FleetFile], None], log: Logger
+    options: FleetOptions, on_ready: Callable[[FleetFile], None], log: Logger
 ) -> int | None:
     stop = _first_signal(asyncio.get_running_loop())
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     context.set(zmq.MAX_SOCKETS, MAX_SOCKETS)
     try:
-        starting = asyncio.create_task(FleetHost.launch(_host_options(options), context, log))
+        starting = asyncio.create_task(FleetHost.launch(options, context, log))
         ends: list[asyncio.Future[Any]] = [starting, stop]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if not starting.done():
@@ -120,7 +96,7 @@ def _first_signal(loop: asyncio.AbstractEventLoop) -> asyncio.Future[int]:
 
 async def _serve_host(
     host: FleetHost,
-    options: DaemonOptions,
+    options: FleetOptions,
     context: zmq.Context[zmq.Socket[bytes]],
     on_ready: Callable[[FleetFile], None],
     log: Logger,
@@ -153,22 +129,6 @@ async def _serve_host(
         await host.stop()
     finally:
         server.close()
-
-
-def _host_options(options: DaemonOptions) -> HostOptions:
-    return HostOptions(
-        name=options.name,
-        kernels=[options.kernel] * options.n,
-        environment=options.environment,
-        cwd=options.cwd,
-        on_start=options.on_start,
-        restart=options.restart,
-        insecure_kernel=options.insecure_kernel,
-        fork=options.fork,
-        preload=options.preload,
-        limits=options.limits,
-        on_progress=options.on_progress,
-    )
 
 
 def _raise_descriptor_limit() -> None:

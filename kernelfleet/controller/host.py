@@ -1,7 +1,7 @@
-"""A whole fleet: directory, launcher, roster and controller put together, and taken apart.
+"""A whole fleet: its directory, launcher, engine registry and controller, put together in order.
 
 Used by the daemon and by the embedded fleet alike. It opens no door to other processes;
-``server.py`` does, for the daemon.
+``door/server.py`` does, for the daemon.
 """
 
 from __future__ import annotations
@@ -24,46 +24,94 @@ from kernelfleet.controller.lifecycle.launcher import Launcher
 from kernelfleet.controller.lifecycle.registry import EngineRegistry
 from kernelfleet.controller.limits import make_limits
 from kernelfleet.controller.logs import LogKeeper, forget_old_logs, remove_engine_logs
-from kernelfleet.controller.options import HostOptions
+from kernelfleet.controller.options import FleetOptions
 from kernelfleet.errors.tree import FleetExists
 from kernelfleet.wire.files import fleet_directory, fleet_paths
 from kernelfleet.wire.files.connection_file import FleetFile
 from kernelfleet.wire.files.fleet_directory import FleetDirectory
 from kernelfleet.wire.jupyter import make_session
 
-#: How often to look whether somebody has deleted our directory.
-LOOK_SECONDS = 2.0
-#: How often a start that takes long says how far it is.
+#: How often to check whether somebody has deleted the fleet's directory.
+DIRECTORY_CHECK_SECONDS = 2.0
+#: How often a start that takes long reports how many engines answer.
 PROGRESS_SECONDS = 2.0
 
 
-class FleetHost:
-    """A running controller with its engines and its directory."""
+class DirectoryKeeper:
+    """Makes the fleet's directory again when somebody has deleted it."""
 
-    def __init__(
-        self,
-        directory: FleetDirectory,
-        controller: Controller,
-        stop_requested: asyncio.Event,
-        log_keeper: LogKeeper,
-    ) -> None:
-        self.directory = directory
-        self.controller = controller
-        self.stop_requested = stop_requested
-        self._log_keeper = log_keeper
-        self._stopping: asyncio.Task[None] | None = None
+    def __init__(self, directory: FleetDirectory, log: Logger) -> None:
+        self._directory, self._log = directory, log
         self._complained = False
-        self._log = controller.log
         self._loop = asyncio.get_running_loop()
-        self._look = self._loop.call_later(LOOK_SECONDS, self._look_after_directory)
+        self._check = self._loop.call_later(DIRECTORY_CHECK_SECONDS, self._check_again)
+
+    def restore(self) -> None:
+        """Make the directory again if it was deleted, for new clients and new engines."""
+        try:
+            if self._directory.restore():
+                path = self._directory.path
+                self._log.warning("made %s again, which somebody had deleted", path)
+                self._complained = False
+        except (FleetExists, OSError) as error:
+            if not self._complained:
+                self._log.error("the directory of this fleet was deleted, and stays so: %s", error)
+            self._complained = True
+
+    def _check_again(self) -> None:
+        self._check = self._loop.call_later(DIRECTORY_CHECK_SECONDS, self._check_again)
+        self.restore()
+
+    def close(self) -> None:
+        """Remove the directory and look after it no longer."""
+        self._check.cancel()
+        self._directory.remove()
+
+
+class FleetHost:
+    """A running controller with its engines and its directory.
+
+    The parts are made in the order in which they need each other: directory, launcher, engine
+    registry, controller. A part tells the later ones what happens through callbacks they register.
+
+    Raises:
+        FleetExists: the name is taken.
+    """
+
+    def __init__(self, options: FleetOptions, context: zmq.Context[Any], log: Logger) -> None:
+        self._options = options
+        self._loop = asyncio.get_running_loop()
+        self._stopping: asyncio.Task[None] | None = None
+        #: Set when a client has asked for the end of the fleet.
+        self.stop_requested = asyncio.Event()
+        self.directory = FleetDirectory(options.name)
+        try:
+            if options.embedded:
+                self.directory.write(_file_of_embedded(options))
+            logs = fleet_paths.log_dir(options.name)
+            forget_old_logs(logs, fleet_paths.is_running)
+            key = secrets.token_bytes(32).hex().encode()
+            self._log_keeper = LogKeeper(logs, remove_at_end=options.embedded)
+            self._keeper = DirectoryKeeper(self.directory, log)
+            launcher = Launcher(
+                self.directory.sockets, logs, key, log, options, before_start=self._keeper.restore
+            )
+            session = make_session(key, "kernelfleet")
+            self._registry = EngineRegistry(context, session, launcher, logs, log, options)
+        except BaseException:
+            self.directory.remove()
+            raise
+        self.controller = Controller(
+            options.name,
+            self._registry,
+            log,
+            self.stop_requested.set,
+            limits=make_limits(options.limits),
+            kernel_name=options.kernels[0],
+        )
 
     @classmethod
-    async def launch(
-        cls,
-        options: HostOptions,
-        context: zmq.Context[Any],
-        log: Logger,
-    ) -> Self:
+    async def launch(cls, options: FleetOptions, context: zmq.Context[Any], log: Logger) -> Self:
         """Take the name and start the engines; returns when they answer.
 
         Raises:
@@ -74,96 +122,26 @@ class FleetHost:
             if name.startswith("embedded-"):
                 shutil.rmtree(fleet_paths.log_dir(name), ignore_errors=True)
             log.info("removed what the crashed fleet %r had left", name)
-        directory = FleetDirectory(options.name)
-        forget_old_logs(fleet_paths.log_dir(options.name), fleet_paths.is_running)
-        key = secrets.token_hex(32)
-        try:
-            if options.embedded:
-                directory.write(cls._file(options, key))
-            stop_requested = asyncio.Event()
-            limits = make_limits(options.limits)
-            controller = Controller(options.name, log, stop_requested.set, limits)
-            controller.kernel_name = options.kernels[0]
-            logs = fleet_paths.log_dir(options.name)
-            keeper = LogKeeper(logs, remove_at_end=options.embedded)
-            host = cls(directory, controller, stop_requested, keeper)
-            controller.roster = host._make_roster(options, context, limits.output_bytes)
-        except BaseException:
-            directory.remove()
-            raise
-        telling = asyncio.create_task(_tell_progress(controller.roster, options.on_progress))
-        try:
-            await controller.roster.add(options.kernels)
-        except BaseException:
-            await host.stop()
-            remove_engine_logs(logs)  # what they say is in the error
-            raise
-        finally:
-            telling.cancel()
+        host = cls(options, context, log)
+        await host._start_engines()
         return host
 
-    def _make_roster(
-        self, options: HostOptions, context: zmq.Context[Any], output_bytes: int | None
-    ) -> EngineRegistry:
-        logs, controller = fleet_paths.log_dir(options.name), self.controller
-        session_key = secrets.token_bytes(32).hex().encode()
-        launcher = Launcher(
-            self.directory.sockets,
-            logs,
-            session_key,
-            self._log,
-            fork=options.fork,
-            preload=options.preload,
-            output_bytes=output_bytes,
-            out_bytes=controller.limits.out_bytes,
-            insecure_kernel=options.insecure_kernel,
-            before_start=self.restore_directory,
-            log_output=not options.embedded,
-        )
-        return EngineRegistry(
-            context=context,
-            session=make_session(session_key, "kernelfleet"),
-            launcher=launcher,
-            logs=logs,
-            log=self._log,
-            options=options,
-            on_finished=controller.engine_finished,
-            on_change=controller.roster_changed,
-            on_restarted=controller.engine_restarted,
-        )
-
-    @staticmethod
-    def _file(options: HostOptions, key: str) -> FleetFile:
-        return FleetFile(
-            name=options.name,
-            pid=os.getpid(),
-            host=platform.node(),
-            started=time.time(),
-            key=key,
-            embedded=options.embedded,
-            kernelfleet=__version__,
-        )
-
-    def restore_directory(self) -> None:
-        """Make our directory again if somebody has deleted it, for new clients and new engines."""
+    async def _start_engines(self) -> None:
+        report = _report_progress(self._registry, self._options.on_progress)
+        reporting = self._loop.create_task(report)
         try:
-            if self.directory.restore():
-                path = self.directory.path
-                self._log.warning("made %s again, which somebody had deleted", path)
-                self._complained = False
-        except (FleetExists, OSError) as error:
-            if not self._complained:
-                self._log.error("the directory of this fleet was deleted, and stays so: %s", error)
-            self._complained = True
-
-    def _look_after_directory(self) -> None:
-        self._look = self._loop.call_later(LOOK_SECONDS, self._look_after_directory)
-        self.restore_directory()
+            await self._registry.add(self._options.kernels)
+        except BaseException:
+            await self.stop()
+            remove_engine_logs(fleet_paths.log_dir(self._options.name))  # the error quotes them
+            raise
+        finally:
+            reporting.cancel()
 
     async def stop(self) -> None:
         """End everything; nothing of the fleet is left on disk.
 
-        Whoever calls it again waits for the same end, and so it is not given up with a caller.
+        Whoever calls it again waits for the same end, which goes on even if a caller is cancelled.
         """
         if self._stopping is None:
             self._stopping = self._loop.create_task(self._stop())
@@ -173,12 +151,26 @@ class FleetHost:
         try:
             await self.controller.stop()
         finally:
-            self._look.cancel()
             self._log_keeper.close()
-            self.directory.remove()
+            self._keeper.close()
 
 
-async def _tell_progress(roster: EngineRegistry, tell: Callable[[int, int], object] | None) -> None:
-    while tell is not None:
+def _file_of_embedded(options: FleetOptions) -> FleetFile:
+    return FleetFile(
+        name=options.name,
+        pid=os.getpid(),
+        host=platform.node(),
+        started=time.time(),
+        key=secrets.token_hex(32),
+        embedded=True,
+        kernelfleet=__version__,
+    )
+
+
+async def _report_progress(
+    registry: EngineRegistry, report: Callable[[int, int], object] | None
+) -> None:
+    """Tell now and then how many engines answer, of how many."""
+    while report is not None:
         await asyncio.sleep(PROGRESS_SECONDS)
-        tell(len(roster.ids), len(roster.engines))
+        report(len(registry.ids), len(registry.engines))

@@ -58,7 +58,7 @@ def ping(controller: Controller, _client: str, _head: JsonDict) -> Answer:
 
 def engines(controller: Controller, _client: str, _head: JsonDict) -> Answer:
     """A row per engine, dead ones too."""
-    rows = [engine_row(engine) for _, engine in sorted(controller.roster.engines.items())]
+    rows = [engine_row(engine) for _, engine in sorted(controller.registry.engines.items())]
     return {"value": rows}, []
 
 
@@ -112,13 +112,13 @@ async def cancel_request(controller: Controller, result_id: str, *, interrupt: b
     request = controller.running.get(result_id)
     dropped, working = [], []
     if request is not None:
-        for engine in list(controller.roster.engines.values()):
+        for engine in list(controller.registry.engines.values()):
             for job in engine.queue.drop(lambda job: job.request is request):
                 dropped.append(engine.id)
                 job.fail("Cancelled", "cancelled before it started")
             if interrupt and engine.run is not None and engine.run.job.request is request:
                 working.append((engine, engine.run))
-    await asyncio.gather(*(controller.roster.interrupt(*each) for each in working))
+    await asyncio.gather(*(controller.registry.interrupt(*each) for each in working))
     return {"value": {"dropped": dropped, "interrupted": [engine.id for engine, _ in working]}}, []
 
 
@@ -126,7 +126,7 @@ async def interrupt(controller: Controller, _client: str, head: JsonDict) -> Ans
     """Interrupt what the engines run, and answer when it is over: its error clears the queue."""
     found = controller.find_engines(head["targets"])
     working = [(each, each.run) for each in set(found) if each.run is not None]
-    await asyncio.gather(*(controller.roster.interrupt(*each) for each in working))
+    await asyncio.gather(*(controller.registry.interrupt(*each) for each in working))
     await over(working)
     return _each(found, lambda _: None)
 
@@ -135,7 +135,7 @@ async def restart(controller: Controller, client: str, head: JsonDict) -> Answer
     """Start engines afresh under their ids; dead ones too."""
     found = []
     for engine_id in head["targets"]:
-        engine = controller.roster.engines.get(engine_id)
+        engine = controller.registry.engines.get(engine_id)
         if engine is None or (engine.restarting is None and engine.state not in ("up", "dead")):
             raise CallError("InvalidEngineID", f"no engine {engine_id} that could be restarted")
         if engine not in found:
@@ -143,7 +143,7 @@ async def restart(controller: Controller, client: str, head: JsonDict) -> Answer
     ids = format_ids(engine.id for engine in found)
     controller.log.info("restart of engines %s requested by client %s", ids, client[:8])
     try:
-        await controller.roster.restart(found)
+        await controller.registry.restart(found)
     except StartError as error:
         controller.log.error("restart failed: %s", error)
         raise CallError("StartError", str(error)) from error
@@ -157,7 +157,7 @@ async def kill(controller: Controller, client: str, head: JsonDict) -> Answer:
     answer = _each(found, lambda _: None)
     ids = format_ids(engine.id for engine in found)
     controller.log.info("engines %s are killed, as requested by client %s", ids, client[:8])
-    await controller.roster.remove(list(dict.fromkeys(found)))
+    await controller.registry.remove(list(dict.fromkeys(found)))
     for engine in found:
         controller.commands.pop(engine.id, None)
     return answer
@@ -168,15 +168,15 @@ async def scale(controller: Controller, client: str, head: JsonDict) -> Answer:
     n = head["engines"]
     if isinstance(n, bool) or not isinstance(n, int) or not 0 < n <= MAX_ENGINES:
         raise CallError("ValueError", f"a fleet has 1 to {MAX_ENGINES} engines, not {n!r}")
-    before, log = len(controller.roster.ids), controller.log
+    before, log = len(controller.registry.ids), controller.log
     log.info("scaling from %d to %d engines requested by client %s", before, n, client[:8])
     try:
-        await controller.roster.scale(n, controller.kernel_name)
+        await controller.registry.scale(n, controller.kernel_name)
     except StartError as error:
         log.error("scaling failed: %s", error)
         raise CallError("StartError", str(error)) from error
-    log.info("the fleet has %d engines now", len(controller.roster.ids))
-    return {"value": controller.roster.ids}, []
+    log.info("the fleet has %d engines now", len(controller.registry.ids))
+    return {"value": controller.registry.ids}, []
 
 
 def attach(controller: Controller, client: str, head: JsonDict) -> None:
@@ -186,7 +186,7 @@ def attach(controller: Controller, client: str, head: JsonDict) -> None:
 
 def locate(controller: Controller, _client: str, head: JsonDict) -> Answer:
     """The engine whose process tag (``wire/process_tags``) this is, and its pid if known."""
-    engine = controller.roster.marked(head["mark"])
+    engine = controller.registry.marked(head["mark"])
     if engine is None or engine.incarnation is None:
         return {"value": {"engine": None, "pid": None}}, []
     return {"value": {"engine": engine.id, "pid": engine.incarnation.pid}}, []

@@ -1,27 +1,47 @@
-"""What a fleet is to be: the options of ``Fleet`` and ``kernelfleet start``, for the controller."""
+"""What a fleet is to be: one class of options for ``Fleet`` and for ``kernelfleet start``.
+
+``FleetOptions.of`` makes them from what users write; whatever they can get wrong is checked here,
+before anything is started.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, Self
 
 from kernelfleet.controller.limits import make_limits
+from kernelfleet.wire.files.fleet_paths import DEFAULT_NAME
+from kernelfleet.wire.platforms import number_of_cores
 
 RESTART_POLICIES = ("never", "on-death")
 
+#: What users give as ``env``: variables, or a function of the engine id.
+Environment = Mapping[str, str] | Callable[[int], Mapping[str, str]] | None
+
 
 @dataclass(frozen=True)
-class HostOptions:
-    """What a fleet is to be."""
+class FleetOptions:
+    """The options of one fleet, checked.
 
-    name: str
-    kernels: list[str | None]
-    environment: Callable[[int], Mapping[str, str]]
+    Raises:
+        TypeError: a value is of the wrong kind.
+        ValueError: a value is not among those that are allowed.
+    """
+
+    #: One kernelspec per engine; None is kernelfleet's own kernel.
+    kernels: tuple[str | None, ...]
+    #: An embedded fleet is named when it starts.
+    name: str = DEFAULT_NAME
+    #: Whether controller and client share a process.
+    embedded: bool = False
+    #: The whole environment of an engine, by its id.
+    environment: Callable[[int], Mapping[str, str]] = field(default=lambda _: os.environ)
     #: Kept absolute: engines that start later are to find it, wherever this process goes.
     cwd: str | None = None
+    #: Code that every engine runs before its first command.
     on_start: str | None = None
-    embedded: bool = False
     #: Start kernelfleet's own kernels by forking them from a warm process (Linux).
     fork: bool = True
     #: Modules that process loads besides the engine's own.
@@ -32,14 +52,84 @@ class HostOptions:
     restart: str = "never"
     #: Traits of ``Limits`` that differ from their defaults.
     limits: Mapping[str, int | None] = field(default_factory=dict)
+    #: Whether a daemon listens on TCP as well as on a Unix socket.
+    tcp: bool = True
+    #: That TCP port; None is 10105 or the next free one.
+    port: int | None = None
     #: Called now and then while a start takes long: how many engines answer, of how many.
     on_progress: Callable[[int, int], object] | None = None
 
+    @classmethod
+    def of(
+        cls,
+        n: int | None = None,
+        *,
+        kernel: str | list[str | None] | None = None,
+        env: Environment = None,
+        **fields: Any,
+    ) -> Self:
+        """The options of ``n`` engines (by default one per core), or of one per kernel in a list.
+
+        Args:
+            n: How many engines.
+            kernel: The kernelspec of all of them, or a list of one name (or None) per engine.
+            env: Variables added to the engines' environment, or a function of the engine id.
+            **fields: The other fields of this class.
+        """
+        return cls(kernels=_kernels(n, kernel), environment=_environment(env), **fields)
+
     def __post_init__(self) -> None:
+        if self.on_start is not None and not isinstance(self.on_start, str):
+            raise TypeError(
+                f"on_start is the text of some code, not {type(self.on_start).__name__}"
+            )
+        preload: object = self.preload
+        if not isinstance(preload, Iterable) or not _are_names(preload):
+            raise TypeError(f"preload is a list of modules' names, not {preload!r}")
+        for flag in ("fork", "insecure_kernel"):
+            if not isinstance(getattr(self, flag), bool):
+                raise TypeError(f"{flag} is True or False, not {getattr(self, flag)!r}")
         if self.restart not in RESTART_POLICIES:
             raise ValueError(
                 f"restart is {' or '.join(map(repr, RESTART_POLICIES))}, not {self.restart!r}"
             )
+        if not isinstance(self.limits, Mapping):
+            raise TypeError(f"limits is a dict of limits by name, not {self.limits!r}")
         make_limits(self.limits)
+        object.__setattr__(self, "preload", tuple(self.preload))
         if self.cwd is not None:
             object.__setattr__(self, "cwd", os.path.abspath(self.cwd))
+
+
+def _are_names(values: Iterable[object]) -> bool:
+    return not isinstance(values, str) and all(isinstance(each, str) for each in values)
+
+
+def _kernels(n: int | None, kernel: str | list[str | None] | None) -> tuple[str | None, ...]:
+    if isinstance(kernel, list):
+        if n is not None and n != len(kernel):
+            raise ValueError(f"n={n}, but {len(kernel)} kernels are named")
+        return tuple(kernel)
+    if n is None:
+        n = number_of_cores()
+    if isinstance(n, bool) or not isinstance(n, int):
+        raise TypeError(f"n is how many engines, not {n!r}")
+    if n < 1:
+        raise ValueError(f"a fleet has at least one engine, not {n}")
+    return (kernel,) * n
+
+
+def _environment(env: Environment) -> Callable[[int], Mapping[str, str]]:
+    if env is not None and not callable(env) and not isinstance(env, Mapping):
+        raise TypeError(f"env is a dict or a function of the engine id, not {type(env).__name__}")
+
+    def environment(engine_id: int) -> Mapping[str, str]:
+        extra = env(engine_id) if callable(env) else env or {}
+        if not isinstance(extra, Mapping):
+            raise TypeError(f"env({engine_id}) is to be a dict, not {type(extra).__name__}")
+        for item in extra.items():
+            if not all(isinstance(text, str) for text in item):
+                raise TypeError(f"env is of strings: {item[0]!r} cannot be {item[1]!r}")
+        return {**os.environ, **extra}
+
+    return environment

@@ -24,7 +24,7 @@ def progress(controller: Controller, client: str, head: JsonDict) -> Answer:
     describe = {"verb": request.verb, "targets": request.targets}
     total = len(request.targets)
     left = [i for i, result in zip(request.targets, request.results, strict=True) if result is None]
-    engines = controller.roster.engines.values()
+    engines = controller.registry.engines.values()
     runs = [e.run for e in engines if e.run is not None and e.run.job.request is request]
     begun = bool(runs) or any(each is not None and _has_run(each) for each in request.results)
     value = {
@@ -47,7 +47,7 @@ def _behind(
     """Where a request has not begun: what its engine runs instead, and whether for this client."""
     behind = []
     for engine_id in dict.fromkeys(left):
-        engine = controller.roster.engines.get(engine_id)
+        engine = controller.registry.engines.get(engine_id)
         if engine is not None and engine.run is not None and engine.run.job.request is not request:
             other = engine.run.job
             mine = other.client == client

@@ -9,10 +9,7 @@ from typing import Any
 
 from kernelfleet.controller.engines.engine import Engine
 from kernelfleet.controller.engines.in_flight import InFlight
-
-#: Seconds between the interrupt of a task whose time is up and the moment its client is told that
-#: the task goes on regardless.
-OVERDUE_SECONDS = 2.0
+from kernelfleet.controller.timing import OVERDUE_SECONDS
 
 
 class TimeLimits:

@@ -111,23 +111,22 @@ class SimulatedLinks(KernelChannels):
         return [*published, (channel, said(kind.replace("_request", "_reply"), reply, identity))]
 
 
-class SimulatedRoster(EngineRegistry):
+class SimulatedRegistry(EngineRegistry):
     """Five engines: ours, ours that waits for ``release``, a dead one, plain Python, and bash."""
 
-    def __init__(self, controller: Controller, log: logging.Logger) -> None:
+    def __init__(self, log: logging.Logger) -> None:
         self.engines: dict[int, Engine] = {}
+        self._listeners = []
         self.session = make_session(b"secret", "kernelfleet")
         self.links: dict[int, SimulatedLinks] = {}
-        self._controller, self._log = controller, log
+        self._log = log
         for engine_id, kernel in enumerate((None, None, None, "python3", "bash")):
             self._make(engine_id, kernel)
         self.links[1].holds = True
         self.engines[2].detach("dead", "EngineDied", "killed by signal 9", signal=9)
 
     def _make(self, engine_id: int, kernel: str | None) -> None:
-        engine = Engine(
-            engine_id, kernel, self.session, self._log, self._controller.engine_finished
-        )
+        engine = Engine(engine_id, kernel, self.session, self._log, self._finished)
         engine.language = kernel if kernel == "bash" else "python"
         session_id = f"session-of-{engine_id}"
         links = SimulatedLinks(self.session, engine.take, self._log)
@@ -183,9 +182,8 @@ class Fleet:
         log.addHandler(_Errors(self.complaints))
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: self.complaints.append(str(context)))
-        self.controller = Controller("x", log, lambda: None, limits)
-        self.roster = SimulatedRoster(self.controller, log)
-        self.controller.roster = self.roster
+        self.registry = SimulatedRegistry(log)
+        self.controller = Controller("x", self.registry, log, lambda: None, limits)
         file = FleetFile(name="x", pid=1, host="here", started=0.0, key=KEY)
         self.server = Server(self.controller, zmq.Context.instance(), file, log)
         telephone: Any = Telephone()
@@ -201,7 +199,7 @@ class Fleet:
     async def settle(self, done: Callable[[], bool] = lambda: True) -> None:
         """Let everything that can end, end; what has to wait for a clock is given up on."""
         for _ in range(1000):
-            for links in self.roster.links.values():
+            for links in self.registry.links.values():
                 links.release()
             for _ in range(3):
                 await asyncio.sleep(0)

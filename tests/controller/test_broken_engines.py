@@ -35,7 +35,7 @@ def resigned(fleet: Fleet, frames: Frames, part: int, **changes: Any) -> Frames:
     """A message of a kernel with some fields of a part (0 the header, 3 the content) changed."""
     parts = frames[3:7]
     parts[part] = json.dumps({**json.loads(parts[part]), **changes}).encode()
-    return [*frames[:2], fleet.roster.session.sign(parts), *parts]
+    return [*frames[:2], fleet.registry.session.sign(parts), *parts]
 
 
 def on_shell(change: Callable[[Frames], list[Frames]]) -> Tamper:
@@ -61,7 +61,7 @@ def test_a_reply_that_cannot_be_read_fails_what_the_engine_runs_and_nobody_else(
     engine_id: int, changed: Any, told: str
 ) -> None:
     async def test(fleet: Fleet, client: SimulatedClient) -> None:
-        fleet.roster.links[engine_id].tamper = on_shell(lambda frames: [changed(fleet, frames)])
+        fleet.registry.links[engine_id].tamper = on_shell(lambda frames: [changed(fleet, frames)])
         bad = client.ask({**EXECUTE, "targets": [engine_id], "result_id": "bad"})
         good = client.ask({**EXECUTE, "targets": [1], "result_id": "good"})
         await fleet.settle()
@@ -70,7 +70,7 @@ def test_a_reply_that_cannot_be_read_fails_what_the_engine_runs_and_nobody_else(
         assert f"engine {engine_id} sent a reply that cannot be used" in result["error"]["evalue"]
         assert told in result["error"]["evalue"]
         assert client.heads[good]["results"][0]["ok"]
-        fleet.roster.links[engine_id].tamper = None
+        fleet.registry.links[engine_id].tamper = None
         again = client.ask({**EXECUTE, "targets": [engine_id], "result_id": "again"})
         await fleet.settle()
         assert client.heads[again]["results"][0]["ok"]
@@ -80,7 +80,7 @@ def test_a_reply_that_cannot_be_read_fails_what_the_engine_runs_and_nobody_else(
 
 def test_a_reply_that_names_another_request_fails_what_the_engine_runs() -> None:
     async def test(fleet: Fleet, client: SimulatedClient) -> None:
-        links = fleet.roster.links[0]
+        links = fleet.registry.links[0]
         links.tamper = on_shell(lambda frames: [resigned(fleet, frames, 1, msg_id="another")])
         n = client.ask({**EXECUTE, "targets": [0], "result_id": "r"})
         await fleet.settle()
@@ -91,7 +91,7 @@ def test_a_reply_that_names_another_request_fails_what_the_engine_runs() -> None
 
 def test_a_reply_that_comes_twice_is_taken_once() -> None:
     async def test(fleet: Fleet, client: SimulatedClient) -> None:
-        fleet.roster.links[0].tamper = on_shell(lambda frames: [frames, frames])
+        fleet.registry.links[0].tamper = on_shell(lambda frames: [frames, frames])
         numbers = [client.ask({**EXECUTE, "targets": [0], "result_id": f"r{i}"}) for i in range(3)]
         await fleet.settle()
         assert [client.heads[n]["results"][0]["ok"] for n in numbers] == [True] * 3
@@ -101,7 +101,7 @@ def test_a_reply_that_comes_twice_is_taken_once() -> None:
 
 def test_an_engine_that_says_it_is_another_answers_for_itself_all_the_same() -> None:
     async def test(fleet: Fleet, client: SimulatedClient) -> None:
-        fleet.roster.links[0].tamper = on_shell(
+        fleet.registry.links[0].tamper = on_shell(
             lambda frames: [resigned(fleet, frames, 0, session="session-of-1")]
         )
         n = client.ask({**EXECUTE, "targets": [0], "result_id": "r"})
@@ -120,7 +120,7 @@ def test_an_engine_that_drops_a_request_again_and_again_is_not_asked_for_ever() 
             asked += 1
             return [resigned(fleet, frames, 3, status="aborted", n_iopub=0)]
 
-        fleet.roster.links[0].tamper = on_shell(drop)
+        fleet.registry.links[0].tamper = on_shell(drop)
         n = client.ask({**EXECUTE, "targets": [0], "result_id": "r"})
         await fleet.settle()
         assert not client.heads[n]["results"][0]["ok"]
@@ -135,7 +135,7 @@ def test_output_that_was_announced_and_never_comes_is_not_waited_for_for_ever(
     monkeypatch.setattr(engine_module, "IOPUB_LAG_SECONDS", 0.01)
 
     async def test(fleet: Fleet, client: SimulatedClient) -> None:
-        fleet.roster.links[0].tamper = on_shell(
+        fleet.registry.links[0].tamper = on_shell(
             lambda frames: [resigned(fleet, frames, 3, n_iopub=10**9)]
         )
         n = client.ask({**EXECUTE, "targets": [0], "result_id": "r"})

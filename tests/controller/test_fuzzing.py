@@ -169,7 +169,7 @@ class Fuzzed:
         controller = self.fleet.controller
         assert not controller.running
         assert not controller._waiting_for
-        assert [len(engine.queue) for engine in self.fleet.roster.engines.values()] == [0] * 5
+        assert [len(engine.queue) for engine in self.fleet.registry.engines.values()] == [0] * 5
         if self.mad.n > 2000:
             self.mad.send({"type": "bye"})
             self.mad.forget_line()
@@ -180,11 +180,11 @@ class Fuzzed:
         self._run(self._engines_say(random, cases))
 
     async def _engines_say(self, random: Random, cases: int) -> None:
-        links = self.fleet.roster.links
+        links = self.fleet.registry.links
         for _ in range(cases):
             self.cases += 1
             engine_id = random.choice([0, 3])
-            broken = Broken(random, self.fleet.roster.session)
+            broken = Broken(random, self.fleet.registry.session)
             links[engine_id].tamper = broken
             verb = random.choice(["execute", "pull", "keys", "push", "apply"])
             content = {"execute": {"code": "1"}, "pull": {"names": ["x"]}}.get(verb, {})
@@ -195,13 +195,13 @@ class Fuzzed:
             for _ in range(4):
                 await asyncio.sleep(0)
             links[engine_id].tamper = None
-            engine = self.fleet.roster.engines[engine_id]
+            engine = self.fleet.registry.engines[engine_id]
             if n not in self.sane.heads and engine.run is not None:
                 assert broken.changed, "nothing was changed, and no answer came"
                 # What was lost is not told from what takes long: it is restarted.
                 engine.detach("starting", "EngineDied", "it was restarted")
                 assert engine.incarnation is None
-                self.fleet.roster._make(engine_id, engine.kernel_name)
+                self.fleet.registry._make(engine_id, engine.kernel_name)
             result = self.sane.heads[n]["results"][0]
             assert result["ok"] in (True, False)
             if not result["ok"] and result["error"]["kind"] == "engine":

@@ -18,7 +18,7 @@ class Watched(Fleet):
     def __init__(self) -> None:
         super().__init__()
         self.contents: list[JsonDict] = []
-        links = self.roster.links[0]
+        links = self.registry.links[0]
         usual = links.send
 
         def send(channel: str, identity: bytes, frames: Any) -> None:
@@ -67,7 +67,7 @@ def test_a_text_is_sent_once_and_named_then() -> None:
 def test_an_incarnation_that_has_not_had_it_gets_it() -> None:
     async def test(fleet: Watched, client: SimulatedClient) -> None:
         await ask(fleet, client, imports="a", imports_text="A")
-        engine = fleet.roster.engines[0]
+        engine = fleet.registry.engines[0]
         incarnation, links = engine.incarnation, engine.links
         assert incarnation is not None
         assert links is not None
@@ -89,13 +89,13 @@ def test_an_engine_that_has_let_it_go_gets_it_again() -> None:
             if channel != "shell" or not aborted:
                 return [(channel, frames)]
             aborted.clear()
-            links = fleet.roster.links[0]
+            links = fleet.registry.links[0]
             parent = json.loads(frames[4])
             message = links._session.msg("fleet_execute_reply", {"status": "aborted"}, parent=None)
             message["parent_header"] = parent
             return [(channel, links._session.serialize(message, [frames[0]]))]
 
-        fleet.roster.links[0].tamper = forgets
+        fleet.registry.links[0].tamper = forgets
         reply = await ask(fleet, client, imports="a")
         assert reply["results"][0]["ok"]
         assert fleet.told() == [("a", "A"), ("a", None), ("a", "A")]

@@ -18,8 +18,9 @@ from kernelfleet.wire.files import fleet_paths
 _DAEMON = """
 import json, sys
 from dataclasses import asdict
-from kernelfleet.controller.daemon import DaemonOptions, run_daemon
-options = DaemonOptions(**json.loads(sys.argv[1]))
+from kernelfleet.controller.daemon import run_daemon
+from kernelfleet.controller.options import FleetOptions
+options = FleetOptions.of(**json.loads(sys.argv[1]))
 run_daemon(options, lambda fleet: print(json.dumps(asdict(fleet)), flush=True))
 """
 

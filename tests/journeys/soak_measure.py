@@ -75,11 +75,12 @@ _DAEMON = f"""
 from __future__ import annotations
 import json, signal, sys
 from dataclasses import asdict
-from kernelfleet.controller.daemon import DaemonOptions, run_daemon
+from kernelfleet.controller.daemon import run_daemon
+from kernelfleet.controller.options import FleetOptions
 
 {inspect.getsource(look_inside)}
 signal.signal(signal.SIGUSR1, lambda *_: print(json.dumps(look_inside()), flush=True))
-options = DaemonOptions(**json.loads(sys.argv[1]))
+options = FleetOptions.of(**json.loads(sys.argv[1]))
 run_daemon(options, lambda fleet: print(json.dumps(asdict(fleet)), flush=True))
 """
 

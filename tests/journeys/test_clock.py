@@ -30,8 +30,9 @@ DAEMON = (
     JUMPING
     + """
 import json, sys
-from kernelfleet.controller.daemon import DaemonOptions, run_daemon
-options = DaemonOptions(**json.loads(sys.argv[1]))
+from kernelfleet.controller.daemon import run_daemon
+from kernelfleet.controller.options import FleetOptions
+options = FleetOptions.of(**json.loads(sys.argv[1]))
 run_daemon(options, lambda fleet: print(fleet.name, flush=True))
 """
 )

@@ -20,8 +20,9 @@ WATCHED = """
 import json, logging, os, sys
 logging.basicConfig(filename=os.environ["ERRORS"], level=logging.ERROR)
 from dataclasses import asdict
-from kernelfleet.controller.daemon import DaemonOptions, run_daemon
-options = DaemonOptions(**json.loads(sys.argv[1]))
+from kernelfleet.controller.daemon import run_daemon
+from kernelfleet.controller.options import FleetOptions
+options = FleetOptions.of(**json.loads(sys.argv[1]))
 run_daemon(options, lambda fleet: print(json.dumps(asdict(fleet)), flush=True))
 """
 #: They end what the test works with, as they should; and what would be taken for our own ping.

@@ -26,8 +26,9 @@ import _pickle
 _pickle.load = _pickle.loads = _pickle.Unpickler = trap
 
 from dataclasses import asdict
-from kernelfleet.controller.daemon import DaemonOptions, run_daemon
-options = DaemonOptions(**json.loads(sys.argv[1]))
+from kernelfleet.controller.daemon import run_daemon
+from kernelfleet.controller.options import FleetOptions
+options = FleetOptions.of(**json.loads(sys.argv[1]))
 run_daemon(options, lambda fleet: print(json.dumps(asdict(fleet)), flush=True))
 loaded = {"cloudpickle", "dill", "numpy", "kernelfleet.wire.objects.serialize",
           "kernelfleet.errors.composite",

@@ -24,7 +24,7 @@ import pytest
 import zmq
 
 from kernelfleet import Fleet, MultiEngineClient
-from kernelfleet.controller.door.gatekeeper import HANDSHAKE_SECONDS
+from kernelfleet.controller.timing import HANDSHAKE_SECONDS
 from kernelfleet.errors import ControllerUnreachable, StartError
 from kernelfleet.wire.codec import Codec
 from kernelfleet.wire.files import fleet_paths

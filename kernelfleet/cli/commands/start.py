@@ -163,12 +163,13 @@ class Teller(Protocol):
 
 def _serve(start: Start, name: str, say: Teller, *, to_stderr: bool) -> int:
     """Run the controller in this process until it is told to end."""
-    from kernelfleet.controller.daemon import DaemonOptions, run_daemon
+    from kernelfleet.controller.daemon import run_daemon
+    from kernelfleet.controller.options import FleetOptions
 
-    options = DaemonOptions(
-        name=name,
-        n=start.n,
+    options = FleetOptions.of(
+        start.n,
         kernel=start.kernel,
+        name=name,
         tcp=start.tcp,
         port=start.port,
         on_start=start.on_start,

@@ -26,10 +26,9 @@ from typing import Any
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
+from kernelfleet.controller.timing import HANDSHAKE_SECONDS
 from kernelfleet.wire.pump import SocketPump
 
-#: Seconds a connection may take for its handshake, which a client does in milliseconds.
-HANDSHAKE_SECONDS = 10.0
 #: Connections that may wait in the system to be accepted; as many as it allows.
 BACKLOG = 4096
 #: Connections at one door that have not sent a signed message; or this part of the descriptors

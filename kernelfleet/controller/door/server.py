@@ -36,6 +36,12 @@ from kernelfleet.controller.door.gatekeeper import (
 )
 from kernelfleet.controller.door.sessions import ClientSession, SessionConnection
 from kernelfleet.controller.limits import max_descriptors
+from kernelfleet.controller.timing import (
+    CHECK_SECONDS,
+    CLIENT_TIMEOUT,
+    DEAD_LINK_SECONDS,
+    GONE_CHECKS,
+)
 from kernelfleet.wire.chunks import (
     IPC_FRAME_BYTES,
     OVERHEAD_BYTES,
@@ -66,17 +72,8 @@ JsonDict = dict[str, Any]
 
 #: Requests refused in a row, as the client does not read, until it is forgotten.
 MAX_REFUSALS = 1000
-#: Loop time without a word after which a client counts as gone; it pings at least every 5 s.
-CLIENT_TIMEOUT = 30.0
-CHECK_SECONDS = 5.0
-#: Checks without a word, and without a connection, after which it counts as gone: 5 to 10 s. It
-#: is dead, or what waited there has failed by then; if it comes back, it starts a new session.
-GONE_CHECKS = 2
 #: Lines that have been greeted and not opened; beyond it the oldest is forgotten.
 MAX_UNOPENED = 1000
-#: Seconds until a connection whose other end has vanished is closed; its host answers keepalives
-#: and takes bytes, also if the client itself is stopped or slow.
-DEAD_LINK_SECONDS = 30
 #: Ports tried from the first on.
 PORTS_TRIED = 100
 

@@ -25,6 +25,7 @@ from typing import Any
 import zmq
 from jupyter_client.session import Session
 
+from kernelfleet.controller.timing import DRAIN_SECONDS
 from kernelfleet.wire.jupyter import BadKernelMessage, KernelMessage, decode
 from kernelfleet.wire.pump import SocketPump
 
@@ -33,9 +34,6 @@ OnMessage = Callable[[str, KernelMessage], None]
 
 #: How soon to look again for a kernel that has not bound its sockets yet (ZMQ's own: 0.1 s).
 RECONNECT_INTERVAL = 0.01
-
-#: How long what has arrived is read before an engine's death is told.
-DRAIN_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)

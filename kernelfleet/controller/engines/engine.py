@@ -36,16 +36,12 @@ from kernelfleet.controller.engines.queue import EngineQueue
 from kernelfleet.controller.lifecycle.launcher import Incarnation
 from kernelfleet.controller.lifecycle.restart_policy import RestartPolicy
 from kernelfleet.controller.requests import Job, Request
+from kernelfleet.controller.timing import EXIT_SECONDS, IOPUB_LAG_SECONDS
 from kernelfleet.wire.jupyter import KernelMessage, encode
 from kernelfleet.wire.objects.shared_memory import SharedBuffer, to_frames
 
 JsonDict = dict[str, Any]
 
-#: How long iopub messages that a reply announced may lag behind it before we stop waiting.
-IOPUB_LAG_SECONDS = 5.0
-
-#: How long a kernel whose cell asked to exit may take to do so.
-EXIT_SECONDS = 10.0
 
 #: Why a queue is held.
 NOT_READY = "not ready"

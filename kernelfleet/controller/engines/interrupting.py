@@ -15,18 +15,16 @@ from typing import Any
 from kernelfleet.controller.engines.engine import Engine
 from kernelfleet.controller.engines.in_flight import InFlight, PortableInFlight
 from kernelfleet.controller.lifecycle.launcher import Launcher
+from kernelfleet.controller.timing import (
+    BEGIN_SECONDS,
+    NAMED_INTERRUPT_SECONDS,
+    RESPONSE_SECONDS,
+    SECOND_SIGNAL_SECONDS,
+)
 
 #: An await cell of ipykernel 7.4 notices SIGINT only when its loop wakes; knock this often.
 NUDGE_SECONDS = 0.1
-#: How long our own kernel may take to interrupt a request by name, before it gets a signal.
-NAMED_INTERRUPT_SECONDS = 0.3
-#: How long a kernel that is not ours may take to begin what is to be interrupted.
-BEGIN_SECONDS = 2.0
-#: How long a kernel that is not ours may take to heed an interrupt before it gets another.
-INSIST_SECONDS = 0.5
 
-#: How long who interrupts waits for the end of what does not heed it.
-HEED_SECONDS = 1.0
 
 # Why a queue is held.
 INTERRUPTED = "an interrupt is being settled"
@@ -53,7 +51,9 @@ async def interrupt(
         spawn(_insist(engine, run, launcher))
 
 
-async def over(working: Sequence[tuple[Engine, InFlight]], seconds: float = HEED_SECONDS) -> None:
+async def over(
+    working: Sequence[tuple[Engine, InFlight]], seconds: float = RESPONSE_SECONDS
+) -> None:
     """Wait a while until engines have ended what they ran."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
@@ -100,7 +100,7 @@ async def _insist(engine: Engine, run: InFlight, launcher: Launcher) -> None:
 
     (Our own kernels are nudged out of the call; see engine/running/interrupts.py.)
     """
-    await asyncio.sleep(INSIST_SECONDS)
+    await asyncio.sleep(SECOND_SIGNAL_SECONDS)
     if engine.run is run and engine.incarnation is not None:
         await _signal(engine, launcher)
 

@@ -19,7 +19,7 @@ import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from logging import Logger
 from pathlib import Path
@@ -31,8 +31,9 @@ from jupyter_client.manager import AsyncKernelManager
 
 from kernelfleet.controller.engines.channels import Endpoints
 from kernelfleet.controller.lifecycle import kernelspecs
-from kernelfleet.controller.limits import meaning
+from kernelfleet.controller.limits import make_limits, meaning
 from kernelfleet.controller.logs import open_log
+from kernelfleet.controller.options import FleetOptions
 from kernelfleet.controller.processes import process_tree, remote
 from kernelfleet.controller.processes.local import (
     call_when_ended,
@@ -45,14 +46,11 @@ from kernelfleet.controller.processes.local import (
     wait_exit,
 )
 from kernelfleet.controller.processes.nanny import Nanny
+from kernelfleet.controller.timing import POLITE_SECONDS, TERMINATE_SECONDS
 from kernelfleet.errors.tree import StartError
 from kernelfleet.wire import process_tags
 from kernelfleet.wire.files.private_files import close_to_others
 from kernelfleet.wire.jupyter import make_session
-
-#: How long a kernel may take to leave by itself, and after SIGTERM, before SIGKILL.
-POLITE_SECONDS = 0.5
-TERMINATE_SECONDS = 0.3
 
 #: Engines that die within so many seconds are dealt with in one look at all processes.
 GATHER_SECONDS = 0.05
@@ -122,31 +120,24 @@ class Launcher:
         logs: Path,
         key: bytes,
         log: Logger,
+        options: FleetOptions,
         *,
-        fork: bool = True,
-        preload: Sequence[str] = (),
-        output_bytes: int | None = None,
-        out_bytes: int | None = None,
-        insecure_kernel: bool = False,
         before_start: Callable[[], object] = lambda: None,
-        log_output: bool = False,
     ) -> None:
         self._directory = directory
         self._logs = logs
         self._key = key
-        self._output_bytes, self._out_bytes = output_bytes, out_bytes
-        self._insecure_kernel = insecure_kernel
+        self._options, self._limits = options, make_limits(options.limits)
         self._log = log
         self._before_start = before_start
-        self._log_output = log_output
         self._specs = KernelSpecManager()
-        self._guardian = Nanny()
+        self._nanny = Nanny()
         #: Of engines that died, whose families are still to be ended.
         self._orphaned: set[str] = set()
         #: How kernelfleet's own kernels are started; other kernelspecs say so themselves.
         self._provisioner: dict[str, Any] = {
-            "provisioner_name": "kernelfleet-fork" if fork else "local-provisioner",
-            "config": {"preload": list(preload)} if fork else {},
+            "provisioner_name": "kernelfleet-fork" if options.fork else "local-provisioner",
+            "config": {"preload": list(options.preload)} if options.fork else {},
         }
 
     async def start(
@@ -178,13 +169,13 @@ class Launcher:
             await manager.start_kernel(
                 env=process_tags.added_to(environment, session_id), cwd=cwd, stdout=log, stderr=log
             )
-            if _is_readable_by_others(manager) and not self._insecure_kernel:
+            if _is_readable_by_others(manager) and not self._options.insecure_kernel:
                 # its provisioner has decided otherwise
                 raise StartError(kernelspecs.why_not_tcp(kernel_name or "kernelfleet"))
             pid = remote.local_pid(manager.provisioner)
             child = getattr(manager.provisioner, "process", None)
             if isinstance(child, subprocess.Popen):
-                self._guardian.watch(child.pid)
+                self._nanny.watch(child.pid)
         except Exception as error:
             await remote.abandon(manager)
             raise StartError(self._not_started(engine_id, error)) from error
@@ -214,7 +205,9 @@ class Launcher:
         manager.session = make_session(self._key, session_id)
         manager.connection_file = str(self._directory / f"e{engine_id}-{session_id[:4]}.json")
         manager._kernel_spec = spec = self._spec(kernel_name, session_id)
-        transport = kernelspecs.transport_of(spec, name=kernel_name, insecure=self._insecure_kernel)
+        transport = kernelspecs.transport_of(
+            spec, name=kernel_name, insecure=self._options.insecure_kernel
+        )
         manager.transport = transport.name
         manager.transport_encryption = "required" if transport.encrypted else "disabled"
         return manager, transport.on_trial
@@ -233,10 +226,10 @@ class Launcher:
         return kernelspecs.own(
             self._directory,
             session_id,
-            self._output_bytes,
+            self._limits.output_bytes,
             self._provisioner,
-            log_output=self._log_output,
-            out_bytes=self._out_bytes,
+            log_output=not self._options.embedded,
+            out_bytes=self._limits.out_bytes,
         )
 
     def watch(
@@ -286,7 +279,7 @@ class Launcher:
         if incarnation.watch is not None:
             incarnation.watch.cancel()
         if incarnation.pid is not None:
-            self._guardian.forget(incarnation.pid)
+            self._nanny.forget(incarnation.pid)
         if incarnation.pidfd >= 0:
             asyncio.get_running_loop().remove_reader(incarnation.pidfd)
             os.close(incarnation.pidfd)

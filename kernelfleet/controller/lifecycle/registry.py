@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from logging import Logger
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import zmq
 from jupyter_client.session import Session
@@ -26,28 +26,36 @@ from kernelfleet.controller.lifecycle.launcher import Incarnation, Launcher
 from kernelfleet.controller.lifecycle.startup import introduce, tell_size, why_it_failed
 from kernelfleet.controller.limits import allow_engines
 from kernelfleet.controller.logs import add_output, engine_log, tells_a_crash
-from kernelfleet.controller.options import HostOptions
+from kernelfleet.controller.options import FleetOptions
+from kernelfleet.controller.timing import LAST_MESSAGES_SECONDS, START_TIMEOUT
 from kernelfleet.errors.text import describe_death
 from kernelfleet.errors.tree import StartError
 from kernelfleet.wire.jupyter import KernelMessage
 
 JsonDict = dict[str, Any]
 
-#: How long a kernel may take until it answers.
-START_TIMEOUT = 60.0
 
 #: Processes started at the same time; more only makes each of them slower.
 STARTS_AT_ONCE = 2 * (os.cpu_count() or 1)
 
-#: How long what a dying kernel has sent may take to reach us.
-LAST_WORDS_SECONDS = 0.02
 
 PLAIN_TCP = (
     "engine %d (kernel %s) listens on loopback TCP without encryption, as insecure_kernel allows: "
     "every user of this machine can read its code and output"
 )
 
-Finished = Callable[[Engine, InFlight, Outcome], None]
+
+class Listener(Protocol):
+    """Who is told what becomes of engines."""
+
+    def engines_changed(self) -> None:
+        """An engine has come, died or gone."""
+
+    def engine_restarted(self, engine: Engine) -> None:
+        """An engine was started afresh: its namespace is empty."""
+
+    def engine_finished(self, engine: Engine, run: InFlight, outcome: Outcome) -> None:
+        """An engine has ended a request; the request itself is told right afterwards."""
 
 
 class EngineRegistry:
@@ -55,24 +63,19 @@ class EngineRegistry:
 
     def __init__(
         self,
-        *,
         context: zmq.Context[Any],
         session: Session,
         launcher: Launcher,
         logs: Path,
         log: Logger,
-        options: HostOptions,
-        on_finished: Finished,
-        on_change: Callable[[], None],
-        on_restarted: Callable[[Engine], None],
+        options: FleetOptions,
     ) -> None:
         self.engines: dict[int, Engine] = {}
         self._loop = asyncio.get_running_loop()
         self._context, self._session, self._launcher = context, session, launcher
         self._logs, self._log = logs, log
         self._options = options
-        self._on_finished, self._on_change = on_finished, on_change
-        self._on_restarted = on_restarted
+        self._listeners: list[Listener] = []
         self._links = KernelChannels(self._loop, context, session, self._route, log)
         self._by_session: dict[str, Engine] = {}
         self._gate = asyncio.Semaphore(STARTS_AT_ONCE)
@@ -91,10 +94,9 @@ class EngineRegistry:
         """How each dead engine died; their ids stay reserved."""
         return {e.id: e.death for e in self.engines.values() if e.state == "dead"}
 
-    @property
-    def bad_messages(self) -> int:
-        """Malformed messages received from kernels."""
-        return self._links.bad_messages
+    def subscribe(self, listener: Listener) -> None:
+        """Tell a listener what becomes of engines, from now on."""
+        self._listeners.append(listener)
 
     def find(self, engine_id: int) -> Engine | None:
         """The registered engine of this id."""
@@ -113,7 +115,7 @@ class EngineRegistry:
         allow_engines(len(kernels))
         for kernel_name in kernels:
             engine_id = next(i for i in range(len(self.engines) + 1) if i not in self.engines)
-            new.append(Engine(engine_id, kernel_name, self._session, self._log, self._on_finished))
+            new.append(Engine(engine_id, kernel_name, self._session, self._log, self._finished))
             self.engines[engine_id] = new[-1]
         outcomes = await self._start_all(new, or_none=True)
         failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
@@ -177,7 +179,8 @@ class EngineRegistry:
                     assert engine.incarnation is not None
                     pid = engine.incarnation.pid
                     self._log.info("engine %d was restarted, its pid is %s", engine.id, pid)
-                    self._on_restarted(engine)
+                    for listener in self._listeners:
+                        listener.engine_restarted(engine)
             self._changed()
         finally:
             for engine, outcome in zip(engines, outcomes, strict=True):
@@ -294,7 +297,7 @@ class EngineRegistry:
         if engine.incarnation is not incarnation or incarnation.leaving:
             return
         # Its last replies may still be on their way: a pidfd fires before ZMQ has read them.
-        await asyncio.sleep(LAST_WORDS_SECONDS)
+        await asyncio.sleep(LAST_MESSAGES_SECONDS)
         if engine.links is not None:
             await engine.links.drain()
         exit_code = await self._launcher.reap(incarnation)
@@ -374,7 +377,12 @@ class EngineRegistry:
         for engine in self.engines.values():
             if engine.registered:
                 tell_size(engine, count)
-        self._on_change()
+        for listener in self._listeners:
+            listener.engines_changed()
+
+    def _finished(self, engine: Engine, run: InFlight, outcome: Outcome) -> None:
+        for listener in self._listeners:
+            listener.engine_finished(engine, run, outcome)
 
     def _spawn(self, coroutine: Any) -> None:
         task = self._loop.create_task(coroutine)

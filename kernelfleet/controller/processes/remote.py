@@ -20,13 +20,12 @@ from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
 from kernelfleet.controller.processes.local import kill_group
+from kernelfleet.controller.timing import (
+    ANSWER_SECONDS,
+    REMOTE_POLITE_SECONDS,
+    REMOTE_TERMINATE_SECONDS,
+)
 
-#: How long an engine elsewhere may take to leave when asked, and then after ``terminate``. More
-#: than one of this machine: a cluster's word takes its time.
-POLITE_SECONDS = 3.0
-TERMINATE_SECONDS = 2.0
-#: How long a provisioner may take over one thing that it is told or asked.
-ANSWER_SECONDS = 5.0
 #: How often a provisioner is asked about an engine that has been told to end.
 POLL_SECONDS = 0.1
 
@@ -68,13 +67,13 @@ async def exit_code(provisioner: Any) -> int | None:
 async def end(provisioner: Any, *, politely: bool) -> None:
     """See to it that an engine ends, which has been asked to leave if ``politely``."""
     if politely:
-        if await _ended_within(provisioner, POLITE_SECONDS):
+        if await _ended_within(provisioner, REMOTE_POLITE_SECONDS):
             return
         await _tell(provisioner.terminate)
-        if await _ended_within(provisioner, TERMINATE_SECONDS):
+        if await _ended_within(provisioner, REMOTE_TERMINATE_SECONDS):
             return
     await _tell(provisioner.kill)
-    await _ended_within(provisioner, TERMINATE_SECONDS)
+    await _ended_within(provisioner, REMOTE_TERMINATE_SECONDS)
 
 
 async def _ended_within(provisioner: Any, seconds: float) -> bool:

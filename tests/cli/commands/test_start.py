@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 
 from kernelfleet import FleetExists
 from kernelfleet.cli.commands.start import READY_FD, announcement
+from kernelfleet.controller.options import FleetOptions
 from kernelfleet.wire.files.connection_file import FleetFile
 from kernelfleet.wire.files.fleet_paths import log_dir
 
@@ -43,12 +45,12 @@ def test_a_fleet_with_a_name_is_connected_to_and_stopped_by_name(running: Runnin
 def daemon(monkeypatch: pytest.MonkeyPatch, running: Running) -> Iterator[SimpleNamespace]:
     """A stand-in for the controller that notes its options, logs a death and ends."""
 
-    def run_daemon(options: dict[str, Any], on_ready: Callable[[FleetFile], None]) -> None:
+    def run_daemon(options: FleetOptions, on_ready: Callable[[FleetFile], None]) -> None:
         module.options = options
-        on_ready(running(options["name"]))
+        on_ready(running(options.name))
         logging.getLogger("kernelfleet.controller").warning("engine 1 died")
 
-    module = SimpleNamespace(DaemonOptions=dict, run_daemon=run_daemon)
+    module = SimpleNamespace(run_daemon=run_daemon)
     monkeypatch.setitem(sys.modules, "kernelfleet.controller.daemon", module)
     hang_up = signal.getsignal(signal.SIGHUP)
     yield module
@@ -60,23 +62,24 @@ def test_options_reach_the_controller(cli: CLI, daemon: SimpleNamespace) -> None
     given += ["--insecure-kernel"]
     given += ["--on-start", "x = 1", "--restart", "on-death", "--preload", "numpy, pandas"]
     assert cli("start", *given)[0] == 0
-    assert callable(daemon.options.pop("on_progress"))
-    assert daemon.options == {
-        "name": "sweep",
-        "n": 3,
-        "kernel": "bash",
-        "tcp": False,
-        "on_start": "x = 1",
-        "restart": "on-death",
-        "preload": ("numpy", "pandas"),
-        "fork": False,
-        "insecure_kernel": True,
-        "port": None,
-        "limits": {},
-    }
+    nothing: Callable[[int], dict[str, str]] = lambda _: {}  # noqa: E731
+    assert callable(daemon.options.on_progress)
+    assert replace(daemon.options, on_progress=None, environment=nothing) == FleetOptions(
+        kernels=("bash",) * 3,
+        name="sweep",
+        environment=nothing,
+        tcp=False,
+        on_start="x = 1",
+        restart="on-death",
+        preload=("numpy", "pandas"),
+        fork=False,
+        insecure_kernel=True,
+        port=None,
+        limits={},
+    )
     assert cli("start", "--port", "4711")[0] == 0
-    assert daemon.options["port"] == 4711
-    assert daemon.options["n"] == len(os.sched_getaffinity(0))
+    assert daemon.options.port == 4711
+    assert len(daemon.options.kernels) == len(os.sched_getaffinity(0))
 
 
 def test_limits_come_from_the_command_line_and_the_configuration_file(
@@ -86,7 +89,7 @@ def test_limits_come_from_the_command_line_and_the_configuration_file(
     config.write_text("c.Limits.queue_length = 7\nc.Limits.result_count = 8\n")
     wanted = ("--Limits.queue_length=10", "--Limits.message_bytes=None")
     assert cli("start", *wanted, "--config", str(config))[0] == 0
-    assert daemon.options["limits"] == {
+    assert daemon.options.limits == {
         "queue_length": 10, "message_bytes": None, "result_count": 8,
     }  # fmt: skip
 

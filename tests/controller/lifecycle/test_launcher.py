@@ -16,6 +16,7 @@ from kernelfleet.controller.lifecycle.launcher import (
     EngineManager,
     Launcher,
 )
+from kernelfleet.controller.options import FleetOptions
 from kernelfleet.errors import StartError
 
 
@@ -37,7 +38,7 @@ def test_a_kernel_that_its_provisioner_lets_others_overhear_is_ended_and_refused
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def start() -> None:
-        launcher = Launcher(tmp_path, tmp_path, b"key", logging.getLogger())
+        launcher = Launcher(tmp_path, tmp_path, b"key", logging.getLogger(), FleetOptions.of(1))
         manager = EngineManager(connection_file=str(tmp_path / "k.json"), transport="ipc")
         manager._kernel_spec = KernelSpec(argv=["theirs", "{connection_file}"])
         manager.provisioner = WithItsOwnMind(parent=manager, kernel_spec=manager._kernel_spec)

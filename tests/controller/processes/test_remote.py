@@ -14,6 +14,7 @@ import pytest
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
 from kernelfleet import Fleet
+from kernelfleet.controller import timing
 from kernelfleet.controller.processes import remote
 from tests.conftest import HOME
 from tests.controller.far import NAME, FarProcess, far_provisioner
@@ -91,7 +92,7 @@ def test_an_engine_elsewhere_is_given_time_then_terminated_then_killed(
         fleet.stop()
         took = time.monotonic() - began
         assert provisioner.said[:2] == ["terminate", "kill"]
-    assert remote.POLITE_SECONDS < took < 15
+    assert timing.REMOTE_POLITE_SECONDS < took < 15
     assert stranger.poll() is None
 
 
@@ -128,8 +129,8 @@ class _Provisioner:
 def test_no_more_is_said_than_needed_and_a_broken_provisioner_is_no_hang(
     ends_at: str, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote, "POLITE_SECONDS", 0.05)
-    monkeypatch.setattr(remote, "TERMINATE_SECONDS", 0.05)
+    monkeypatch.setattr(remote, "REMOTE_POLITE_SECONDS", 0.05)
+    monkeypatch.setattr(remote, "REMOTE_TERMINATE_SECONDS", 0.05)
     monkeypatch.setattr(remote, "POLL_SECONDS", 0.01)
     provisioner = _Provisioner(ends_at)
     asyncio.run(asyncio.wait_for(remote.end(provisioner, politely=True), 10))
