@@ -1,4 +1,4 @@
-"""The documents name tests; those exist."""
+"""The documents name tests, files, functions and each other; those exist."""
 
 from __future__ import annotations
 
@@ -46,3 +46,81 @@ def test_every_test_that_a_document_names_exists(document: str) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_row_of_a_table_names_its_test(document: str) -> None:
     assert [row for row in rows((ROOT / document).read_text()) if not named_tests(row)] == []
+
+
+#: A file, and perhaps a function, class or method in it.
+PLACE = re.compile(r"(?<![\w/.-])((?:[\w-]+/)*\w+\.py)(?:::([\w.]+))?")
+#: A folder, in backticks.
+FOLDER = re.compile(r"`((?:[\w-]+/)+)`")
+LINKED = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"]
+
+
+def missing_places(text: str) -> list[str]:
+    """Files and folders that are not there, and names that their file does not define.
+
+    Paths are relative to the package, or to the repository.
+    """
+    missing = [name for name in FOLDER.findall(text) if not in_package(name).is_dir()]
+    for file, names in set(PLACE.findall(text)):
+        path = in_package(file)
+        source = path.read_text("utf-8") if path.is_file() else ""
+        defined = re.findall(r"^ *(?:async def|def|class) (\w+)", source, re.MULTILINE)
+        if not source or not set(filter(None, names.split("."))) <= set(defined):
+            missing.append(f"{file}::{names}")
+    return missing
+
+
+def in_package(name: str) -> Path:
+    inside = ROOT / "kernelfleet" / name
+    return inside if inside.exists() else ROOT / name
+
+
+def test_every_place_that_the_architecture_page_names_exists() -> None:
+    text = (ROOT / "docs/architecture.md").read_text("utf-8")
+    assert len(PLACE.findall(text)) > 40
+    assert missing_places(text) == []
+
+
+def test_a_place_that_does_not_exist_is_found() -> None:
+    assert missing_places("client/nowhere.py") == ["client/nowhere.py::"]
+    assert missing_places("wire/codec.py::Codec.sing") == ["wire/codec.py::Codec.sing"]
+    assert missing_places("`wire/nowhere/`") == ["wire/nowhere/"]
+    assert missing_places("wire/codec.py::Codec.encode `wire/` `tests/wire/`") == []
+
+
+def documents() -> list[Path]:
+    return [*(ROOT / name for name in LINKED), *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def without_code(text: str) -> str:
+    return re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.DOTALL)
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors of a document's headings, as forges make them."""
+    text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    headings = re.findall(r"^#+ +(.*?) *$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def broken_links(document: Path, text: str) -> list[str]:
+    """Relative links whose file or whose heading does not exist."""
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", without_code(text)):
+        if re.match(r"[a-z]+:", link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (document.parent / name) if name else document
+        if not target.exists() or (anchor and anchor not in anchors(target.read_text("utf-8"))):
+            broken.append(link)
+    return broken
+
+
+@pytest.mark.parametrize("document", documents(), ids=lambda path: path.name)
+def test_every_link_between_documents_leads_somewhere(document: Path) -> None:
+    assert broken_links(document, document.read_text("utf-8")) == []
+
+
+def test_a_link_that_leads_nowhere_is_found() -> None:
+    text = "[a](nowhere.md) [b](README.md#nowhere) [c](https://example.org/x) `[d](e)` [f](docs)"
+    assert broken_links(ROOT / "README.md", text) == ["nowhere.md", "README.md#nowhere"]
