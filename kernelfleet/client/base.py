@@ -2,7 +2,7 @@
 
 ::
 
-    verb -> _run(head, frames, decode) -> Connection -> PendingResult -> value, or the PendingResult
+    verb -> _run(header, frames, decode) -> ControllerProxy -> PendingResult -> value, or that
 
 Each verb says what to send and how to read the answer; ``_run`` alone decides whether to wait.
 """
@@ -46,10 +46,10 @@ from kernelfleet.session.connection import Endpoint
 from kernelfleet.session.transport import SocketTransport, Transport
 from kernelfleet.wire import versions
 from kernelfleet.wire.files import connection_file
+from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.objects import pythons
 from kernelfleet.wire.objects.staying import StaysHere
 
-JsonDict = dict[str, Any]
 Watch = Callable[[PendingResult, float | None], None]
 #: Starts a call; what it puts out goes to the function that is given.
 Begin = Callable[[OnOutput | None], PendingResult]
@@ -195,7 +195,7 @@ class BaseClient(StaysHere):
 
     def _run(
         self,
-        head: JsonDict,
+        header: JsonDict,
         frames: Sequence[Any],
         decode: JsonDict,
         *,
@@ -207,26 +207,27 @@ class BaseClient(StaysHere):
     ) -> Any:
         """Send a request, and wait for its value or hand out the PendingResult."""
         if blocks:
-            self._refuse_to_wait_for_itself(targets, str(head["verb"]))
+            self._refuse_to_wait_for_itself(targets, str(header["operation"]))
         result_id = self._connection.next_result_id()
-        head = {
-            "type": "request", "targets": targets, "result_id": result_id, "decode": decode, **head,
+        header = {
+            "type": "request", "targets": targets, "result_id": result_id, "decode": decode,
+            **header,
         }  # fmt: skip
         if on_output is not None:
-            head["stream"] = True
+            header["stream"] = True
         if self._connection.roster.others(targets):
             # They are to send back nothing that this Python could not run.
-            head["content"] = {**head.get("content", {}), "python": pythons.VERSION}
+            header["content"] = {**header.get("content", {}), "python": pythons.VERSION}
         pending = PendingResult(
             self._connection,
             self._reader,
             result_id=result_id,
-            method=str(decode.get("method", head["verb"])),
+            method=str(decode.get("method", header["operation"])),
             targets=targets,
             decode=decode,
         )
         try:  # from the sending on: a Ctrl-C in between would leave work running unseen
-            self._connection.request(head, list(frames), on_output, pending)
+            self._connection.request(header, list(frames), on_output, pending)
             if not blocks:
                 self._remember(pending)
                 return pending
@@ -286,11 +287,11 @@ class BaseClient(StaysHere):
         """The object of the last expression of a command, from the life that made it."""
         names = [f"_{number}"]
         content = {"names": names, "number": number, "made": made}
-        head = {"verb": "pull", "content": content, "label": f"value({number})"}
+        header = {"operation": "pull", "content": content, "label": f"value({number})"}
         decode = {"kind": "pull", "names": names, "method": "pull"}
         gone = f"the value of In [{number}] on engine {engine_id} is gone:"
         try:
-            return self._run(head, [], decode, targets=[engine_id], blocks=True, timeout=None)[0]
+            return self._run(header, [], decode, targets=[engine_id], blocks=True, timeout=None)[0]
         except InvalidEngineID as error:
             raise ValueGone(f"{gone} {error}") from None
         except CompositeError as error:

@@ -70,7 +70,8 @@ class MultiEngineClient(CodeVerbs, DataVerbs, MapVerbs, PropertyVerbs):
         """
         i = None if i is None else _command_number(i)
         return self._run(
-            {"verb": "get_result", "number": i}, [], {"kind": "history", "method": "get_result"},
+            {"operation": "get_result", "number": i}, [],
+            {"kind": "history", "method": "get_result"},
             targets=self._resolve(targets), blocks=self._blocks(block, timeout), timeout=timeout,
         )  # fmt: skip
 
@@ -112,7 +113,7 @@ class MultiEngineClient(CodeVerbs, DataVerbs, MapVerbs, PropertyVerbs):
         return measured(self._ask_engines) if cpu else self._ask_engines()
 
     def _ask_engines(self) -> EngineList:
-        rows = self._connection.call("engines", ASK_SECONDS).head["value"]
+        rows = self._connection.call("engines", ASK_SECONDS).header["value"]
         return EngineList(map(EngineInfo.from_wire, rows))
 
     def queue_status(
@@ -182,7 +183,7 @@ class MultiEngineClient(CodeVerbs, DataVerbs, MapVerbs, PropertyVerbs):
     ) -> Any:
         """A verb the controller answers beside the queues, one result per target."""
         return self._run(
-            {"verb": verb, **fields}, [], {"kind": kind, "method": verb},
+            {"operation": verb, **fields}, [], {"kind": kind, "method": verb},
             targets=self._resolve(targets, allow_dead=allow_dead),
             blocks=self._blocks(block, timeout), timeout=timeout,
         )  # fmt: skip
@@ -203,7 +204,7 @@ class MultiEngineClient(CodeVerbs, DataVerbs, MapVerbs, PropertyVerbs):
             The ids of the engines there are then.
         """
         return self._run(
-            {"verb": "scale", "engines": n}, [], {"kind": "value", "method": "scale"},
+            {"operation": "scale", "engines": n}, [], {"kind": "value", "method": "scale"},
             targets=[], blocks=self._blocks(block, timeout), timeout=timeout,
         )  # fmt: skip
 
@@ -247,16 +248,16 @@ class MultiEngineClient(CodeVerbs, DataVerbs, MapVerbs, PropertyVerbs):
     def _attach(self, result_id: str, on_output: OnOutput | None) -> PendingResult:
         """A result by its id; ``on_output`` gets what it has shown so far and what it shows on."""
         asked = self._connection.call("progress", ASK_SECONDS, result_id=result_id, brief=True)
-        describe = asked.head.get("describe") or {}
+        describe = asked.header.get("describe") or {}
         pending = PendingResult(
             self._connection, self._reader,
-            result_id=result_id, method=str(describe.get("verb", "result")),
+            result_id=result_id, method=str(describe.get("operation", "result")),
             targets=list(describe.get("targets") or ()), decode=None,
         )  # fmt: skip
-        head: dict[str, Any] = {"type": "request", "verb": "attach", "of": result_id}
+        header: dict[str, Any] = {"type": "request", "operation": "attach", "of": result_id}
         if on_output is not None:
-            head["stream"] = True
-        self._connection.request(head, [], on_output, future=pending)
+            header["stream"] = True
+        self._connection.request(header, [], on_output, future=pending)
         return pending
 
     def register_by_value(self, module: ModuleType | str) -> None:
@@ -343,7 +344,7 @@ class MultiEngineClient(CodeVerbs, DataVerbs, MapVerbs, PropertyVerbs):
         """
         wanted = self._names(names)
         return self._run(
-            {"verb": "peek", "names": wanted}, [],
+            {"operation": "peek", "names": wanted}, [],
             {"kind": "peek", "names": wanted, "method": "peek"},
             targets=self._resolve(targets), blocks=self._blocks(block, timeout), timeout=timeout,
         )  # fmt: skip

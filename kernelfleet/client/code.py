@@ -72,7 +72,7 @@ class CodeVerbs(BaseClient):
             shows = self.progress if progress is None else check_block(progress, "progress")
             return shells.execute_live(self, content, label, ids, timeout, shows)
         return self._run(
-            {"verb": "execute", "content": content, "label": label},
+            {"operation": "execute", "content": content, "label": label},
             [], {"kind": "execute", "code": content["code"]},
             targets=ids, blocks=blocks, timeout=timeout, on_output=on_output,
             progress=progress,

@@ -28,11 +28,11 @@ from kernelfleet.session import ctrl_c
 from kernelfleet.session import loop as loop_thread
 from kernelfleet.session.future import Future
 from kernelfleet.session.transport import Transport
+from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.objects.pythons import NONE, OtherPythons, differs
 from kernelfleet.wire.objects.shared_memory import SharedBuffer, frame_bytes
 from kernelfleet.wire.outputs import content_of, read_pages
 
-JsonDict = dict[str, Any]
 OnOutput = Callable[[int, str, JsonDict], None]
 
 #: Verbs by which code comes to an engine, or objects come back: there, what this process can import
@@ -126,34 +126,34 @@ class ControllerProxy:
         if not self._welcomed.done():
             self._welcomed.set_exception(KeyboardInterrupt())
 
-    def receive(self, head: JsonDict, buffers: list[Any]) -> None:
+    def receive(self, header: JsonDict, buffers: list[Any]) -> None:
         """A message of the controller."""
-        kind = head["type"]
+        kind = header["type"]
         if kind == "reply":
-            waiting = self._waiting.pop(head["to"], None)
-            if "refused" in head:
+            waiting = self._waiting.pop(header["to"], None)
+            if "refused" in header:
                 self._told_imports = None  # it may have come with this request
             if waiting is not None and not waiting.future.done():
-                waiting.future.set_result(Reply(head, buffers))
+                waiting.future.set_result(Reply(header, buffers))
         elif kind == "event":
-            self._take_event(head, buffers)
+            self._take_event(header, buffers)
         elif kind == "welcome":
-            self.fleet, self._away, self._told_imports = head, None, None
-            self._take_roster(head["roster"])
+            self.fleet, self._away, self._told_imports = header, None, None
+            self._take_roster(header["roster"])
             if not self._welcomed.done():
                 self._welcomed.set_result(None)
 
-    def _take_event(self, head: JsonDict, buffers: list[Any]) -> None:
-        if head["event"] == "roster":
-            self._take_roster(head["roster"])
-        elif head["event"] == "output":
-            waiting = self._waiting.get(head["to"])
+    def _take_event(self, header: JsonDict, buffers: list[Any]) -> None:
+        if header["event"] == "roster":
+            self._take_roster(header["roster"])
+        elif header["event"] == "output":
+            waiting = self._waiting.get(header["to"])
             if waiting is not None and waiting.on_output is not None:
                 for published in read_pages(buffers):
                     content = content_of(published)
                     if content is not None:
-                        waiting.on_output(head["engine"], published.msg_type, content)
-        elif head["event"] == "stopped":
+                        waiting.on_output(header["engine"], published.msg_type, content)
+        elif header["event"] == "stopped":
             self.lost("the fleet was stopped")
 
     def _take_roster(self, roster: JsonDict) -> None:
@@ -203,17 +203,17 @@ class ControllerProxy:
             "it had arrived"
         )
 
-    def _send(self, head: JsonDict, buffers: list[Any], waiting: _Waiting) -> None:
+    def _send(self, header: JsonDict, buffers: list[Any], waiting: _Waiting) -> None:
         if not self.is_open or self._transport is None:
             self._released.extend(waiting.released)
             waiting.future.set_exception(self._gone())
             return
-        if "imports" in head:
-            if head["imports"] == self._told_imports:
-                del head["imports_text"]
-            self._told_imports = head["imports"]
+        if "imports" in header:
+            if header["imports"] == self._told_imports:
+                del header["imports_text"]
+            self._told_imports = header["imports"]
         # The number comes first: an embedded controller answers while its transport sends.
-        numbered = self._transport.number(head, buffers)
+        numbered = self._transport.number(header, buffers)
         self._waiting[numbered["n"]] = waiting
         self._transport.send(numbered, buffers)
 
@@ -241,7 +241,7 @@ class ControllerProxy:
 
     def request(
         self,
-        head: JsonDict,
+        header: JsonDict,
         buffers: list[Any],
         on_output: OnOutput | None = None,
         future: Future[Reply] | None = None,
@@ -249,7 +249,7 @@ class ControllerProxy:
         """Send a request; requests of one thread keep their order.
 
         Args:
-            head: What is asked.
+            header: What is asked.
             buffers: Its data.
             on_output: Gets output as it comes, on the loop thread.
             future: Gets the reply; None makes one.
@@ -261,17 +261,17 @@ class ControllerProxy:
         """
         if not self.is_open:
             raise self._gone()
-        if head.get("verb") in _IMPORTING:
+        if header.get("operation") in _IMPORTING:
             told = imports.told(with_files=not self.shares_memory)
-            head["imports"], head["imports_text"] = told.id, told.text
-        _check_size(head, buffers, self.fleet.get("message_bytes"))
+            header["imports"], header["imports_text"] = told.id, told.text
+        _check_size(header, buffers, self.fleet.get("message_bytes"))
         released = self._take_released() if self._released else []
         if released:
-            head["release"] = released
-        result_id = head.get("result_id") if head.get("keep", True) else None
+            header["release"] = released
+        result_id = header.get("result_id") if header.get("keep", True) else None
         future = Future() if future is None else future
         waiting = _Waiting(future, on_output, result_id, released)
-        self._thread.call(self._send, head, buffers, waiting)
+        self._thread.call(self._send, header, buffers, waiting)
         return waiting.future
 
     def call(self, verb: str, timeout: float | None = None, **fields: Any) -> Reply:
@@ -280,7 +280,7 @@ class ControllerProxy:
             raise FleetError(
                 "a blocking call was made on kernelfleet's own thread: use block=False"
             )
-        future = self.request({"type": "request", "verb": verb, **fields}, [])
+        future = self.request({"type": "request", "operation": verb, **fields}, [])
         return raise_if_refused(future.result(timeout))
 
     def release(self, result_id: str) -> None:
@@ -356,8 +356,8 @@ class ControllerProxy:
         self._tell_change()
 
 
-def _check_size(head: JsonDict, buffers: list[Any], limit: int | None) -> None:
-    content = head.get("content")
+def _check_size(header: JsonDict, buffers: list[Any], limit: int | None) -> None:
+    content = header.get("content")
     code = content.get("code") if isinstance(content, dict) else None
     if isinstance(code, str) and len(code) > MAX_CODE_CHARACTERS:
         raise MessageTooLarge(
@@ -373,7 +373,7 @@ def _check_size(head: JsonDict, buffers: list[Any], limit: int | None) -> None:
 
 def raise_if_refused(reply: Reply) -> Reply:
     """Give the reply back, or raise why the controller did not take the request."""
-    refused = reply.head.get("refused")
+    refused = reply.header.get("refused")
     if refused is None:
         return reply
     kind = getattr(errors, refused["ename"], None)

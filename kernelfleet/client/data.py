@@ -12,14 +12,13 @@ from kernelfleet.client.mapping.partition import split
 from kernelfleet.client.results.pending import PendingResult
 from kernelfleet.client.targets import Targets, check_block
 from kernelfleet.errors.tree import FleetError, SerializationError
+from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.objects.culprits import pieces_of_call
 from kernelfleet.wire.objects.serialize import (
     Frame,
     pack,
     pack_namespace,
 )
-
-JsonDict = dict[str, Any]
 
 #: How long somebody who types ``mec['`` and Tab may be kept waiting.
 NAMES_SECONDS = 2.0
@@ -97,9 +96,9 @@ class DataVerbs(BaseClient):
         shared = self._connection.shares_memory
         others = self._connection.roster.others(ids)
         frames = pack_namespace(namespace, snapshot=not blocks, shared=shared, other_pythons=others)
-        head = {"verb": "push", "payloads": [len(frames)], "label": _label(method, names)}
+        header = {"operation": "push", "payloads": [len(frames)], "label": _label(method, names)}
         return self._run(
-            head, frames, {"kind": "none", "method": method},
+            header, frames, {"kind": "none", "method": method},
             targets=ids, blocks=blocks, timeout=timeout,
         )  # fmt: skip
 
@@ -173,9 +172,13 @@ class DataVerbs(BaseClient):
     ) -> Any:
         wanted = self._names(names)
         kind = "pull" if method == "pull_function" else method
-        head = {"verb": "pull", "content": {"names": wanted}, "label": _label(method, wanted)}
+        header = {
+            "operation": "pull",
+            "content": {"names": wanted},
+            "label": _label(method, wanted),
+        }
         return self._run(
-            head, [], {"kind": kind, "names": wanted, "method": method},
+            header, [], {"kind": kind, "names": wanted, "method": method},
             targets=self._resolve(targets), blocks=self._blocks(block, timeout), timeout=timeout,
         )  # fmt: skip
 
@@ -224,15 +227,15 @@ class DataVerbs(BaseClient):
                 )
             except SerializationError as error:
                 raise SerializationError(f"{name!r}: {error}", name=name) from error.__cause__
-        head = {
-            "verb": "push",
+        header = {
+            "operation": "push",
             "payloads": [len(frames) for frames in payloads],
             "assign": list(range(len(ids))),
             "label": _label("scatter", [name]),
         }
         frames = [frame for payload in payloads for frame in payload]
         return self._run(
-            head, frames, {"kind": "none", "method": "scatter"},
+            header, frames, {"kind": "none", "method": "scatter"},
             targets=ids, blocks=blocks, timeout=timeout,
         )  # fmt: skip
 
@@ -275,11 +278,11 @@ class DataVerbs(BaseClient):
         decode: JsonDict = {"kind": "apply", "method": "apply"}
         if check_block(return_exceptions, "return_exceptions"):
             decode["return_exceptions"] = True
-        head = {"verb": "apply", "payloads": [len(frames)], "label": f"apply({name})"}
+        header = {"operation": "apply", "payloads": [len(frames)], "label": f"apply({name})"}
 
         def begin(on_output: OnOutput | None) -> PendingResult:
             pending: PendingResult = self._run(
-                head, frames, decode,
+                header, frames, decode,
                 targets=ids, blocks=False, timeout=None, on_output=on_output,
             )  # fmt: skip
             return pending
@@ -322,7 +325,7 @@ class DataVerbs(BaseClient):
         kind: str,
     ) -> Any:
         return self._run(
-            {"verb": verb, "label": f"{verb}()"}, [], {"kind": kind, "method": verb},
+            {"operation": verb, "label": f"{verb}()"}, [], {"kind": kind, "method": verb},
             targets=self._resolve(targets), blocks=self._blocks(block, timeout), timeout=timeout,
         )  # fmt: skip
 
@@ -362,7 +365,7 @@ class DataVerbs(BaseClient):
             asked = self._connection.call("names", NAMES_SECONDS, targets=self._resolve(None))
         except (TimeoutError, FleetError):
             return []
-        return sorted({str(name) for names in asked.head["value"] for name in names})
+        return sorted({str(name) for names in asked.header["value"] for name in names})
 
 
 def _checked_name(name: object) -> str:

@@ -103,7 +103,7 @@ class PropertyVerbs(BaseClient):
     ) -> Any:
         returns_values = verb in ("get_properties", "has_properties")
         return self._run(
-            {"verb": verb, **fields}, [],
+            {"operation": verb, **fields}, [],
             {"kind": "value" if returns_values else "none", "method": verb},
             targets=self._resolve(targets), blocks=self._blocks(block, timeout), timeout=timeout,
         )  # fmt: skip

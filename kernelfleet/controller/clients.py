@@ -12,9 +12,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from kernelfleet.controller.limits import Limits
+from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.outputs import to_pages
-
-JsonDict = dict[str, Any]
 
 OUTPUT_LEFT_OUT = (
     "[output was left out here, as it came faster than this client reads; the result has it]\n"
@@ -24,7 +23,7 @@ OUTPUT_LEFT_OUT = (
 class Peer(Protocol):
     """Where the messages for one client go."""
 
-    def deliver(self, head: JsonDict, buffers: list[Any]) -> None:
+    def deliver(self, header: JsonDict, buffers: list[Any]) -> None:
         """Hand over one message; must not block."""
 
     @property
@@ -54,11 +53,11 @@ class Clients:
         """It has gone."""
         self._peers.pop(client_id, None)
 
-    def deliver(self, client_id: str, head: JsonDict, buffers: list[Any]) -> None:
+    def deliver(self, client_id: str, header: JsonDict, buffers: list[Any]) -> None:
         """Hand a message to a client, if it is there."""
         peer = self._peers.get(client_id)
         if peer is not None:
-            peer.deliver(head, buffers)
+            peer.deliver(header, buffers)
 
     def tell_all(self, event: JsonDict) -> None:
         """Hand an event to everybody."""

@@ -2,10 +2,10 @@
 
 ::
 
-    client --handle(head, buffers)--> Request --jobs--> Engine queues --> kernels
-    client <--deliver(head, buffers)-- reply when the last target has ended
+    client --handle(header, buffers)--> Request --jobs--> Engine queues --> kernels
+    client <--deliver(header, buffers)-- reply when the last target has ended
 
-Heads are JSON-like dicts and buffers opaque frames; the wire (``server.py``) or the embedded
+Headers are JSON-like dicts and buffers opaque frames; the wire (``server.py``) or the embedded
 client's transport hands them over. A request that names an engine that is not there, or is
 malformed, is answered with an error and changes nothing.
 
@@ -46,13 +46,12 @@ from kernelfleet.controller.operations import (
 from kernelfleet.controller.requests import Request
 from kernelfleet.controller.time_limits import TimeLimits
 from kernelfleet.controller.told_imports import ToldImports
+from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.objects.shared_memory import (
     available,
     frame_bytes,
 )
 from kernelfleet.wire.versions import HERE
-
-JsonDict = dict[str, Any]
 
 
 class Controller:
@@ -116,7 +115,7 @@ class Controller:
         self._imports.forget(client_id)
         self.results.release_all(client_id)
         for request in list(self.running.values()):
-            if request.client == client_id and request.verb in INDEPENDENT:
+            if request.client == client_id and request.operation in INDEPENDENT:
                 self.spawn(cancel_request(self, request.result_id, interrupt=True))
 
     def _known_engines(self) -> JsonDict:
@@ -137,18 +136,18 @@ class Controller:
 
     # -- requests -------------------------------------------------------------------------------
 
-    def handle(self, client_id: str, head: JsonDict, buffers: list[Any]) -> None:
+    def handle(self, client_id: str, header: JsonDict, buffers: list[Any]) -> None:
         """A numbered message of a client; never raises, and answers whatever it is."""
-        seq = head["n"]
+        seq = header["n"]
         try:
-            verb = check(head, len(buffers))
-            for result_id in head.get("release", ()):
+            verb = check(header, len(buffers))
+            for result_id in header.get("release", ()):
                 self.results.release(result_id, client_id)
             if verb in QUEUED_VERBS:
-                self._imports.learn(client_id, head)
-                self._submit(client_id, seq, head, buffers)
+                self._imports.learn(client_id, header)
+                self._submit(client_id, seq, header, buffers)
             else:
-                self._call(client_id, seq, head)
+                self._call(client_id, seq, header)
         except CallError as error:
             self._refuse(client_id, seq, error)
         except UnknownOperation as error:
@@ -183,36 +182,36 @@ class Controller:
             engines.append(engine)
         return engines
 
-    def _submit(self, client_id: str, seq: int, head: JsonDict, buffers: list[Any]) -> None:
-        engines = self.find_engines(head["targets"])
+    def _submit(self, client_id: str, seq: int, header: JsonDict, buffers: list[Any]) -> None:
+        engines = self.find_engines(header["targets"])
         for engine in engines:
-            reason = engine.unsupported(head["verb"])
+            reason = engine.unsupported(header["operation"])
             if reason is not None:
                 raise CallError("UnsupportedOperation", reason)
         self._check_queues(engines)
-        result_id = head["result_id"]
+        result_id = header["result_id"]
         if result_id in self.running:
             raise CallError("FleetError", f"the result id {shown(result_id)} is in use")
         request = Request(
             client=client_id,
             result_id=result_id,
-            verb=head["verb"],
-            targets=head["targets"],
-            content=head.get("content", {}),
-            label=str(head.get("label", head["verb"])),
-            payloads=_cut(buffers, head.get("payloads", [])),
-            assign=head.get("assign") or [0] * len(engines),
-            on_done=lambda done: self._finished(client_id, seq, head, done),
-            on_output=self.clients.stream_to(client_id, seq) if head.get("stream") else None,
-            on_start=self._time_limits.of(head.get("limit")),
-            imports=self._imports.named_by(client_id, head),
+            operation=header["operation"],
+            targets=header["targets"],
+            content=header.get("content", {}),
+            label=str(header.get("label", header["operation"])),
+            payloads=_cut(buffers, header.get("payloads", [])),
+            assign=header.get("assign") or [0] * len(engines),
+            on_done=lambda done: self._finished(client_id, seq, header, done),
+            on_output=self.clients.stream_to(client_id, seq) if header.get("stream") else None,
+            on_start=self._time_limits.of(header.get("limit")),
+            imports=self._imports.named_by(client_id, header),
         )
         self.running[result_id] = request
-        if client_id in self.clients and head.get("keep", True):
+        if client_id in self.clients and header.get("keep", True):
             self.results.hold(result_id, client_id)
         if not engines:
             request.on_done(request)
-        if request.verb == "reset":
+        if request.operation == "reset":
             for engine in engines:
                 for cleared in engine.queue.clear():
                     cleared.fail("QueueCleared", f"cleared by a reset of engine {engine.id}")
@@ -231,14 +230,14 @@ class Controller:
                     f"this fleet is {limit}: wait for some of them, or start the fleet with more",
                 )
 
-    def _finished(self, client_id: str, seq: int, head: JsonDict, request: Request) -> None:
+    def _finished(self, client_id: str, seq: int, header: JsonDict, request: Request) -> None:
         self.running.pop(request.result_id, None)
         reply = {
             "type": "reply",
             "to": seq,
             "result_id": request.result_id,
             "results": request.results,
-            "describe": {key: head.get(key) for key in ("verb", "targets", "decode")},
+            "describe": {key: header.get(key) for key in ("operation", "targets", "decode")},
         }
         frames = request.payload_frames
         size = sum(map(frame_bytes, frames))
@@ -246,7 +245,7 @@ class Controller:
             self.clients.answer(waiting_client, {**reply, "to": waiting_seq}, frames)
         if not self.clients.has_room(client_id):
             reply, frames, size = self.clients.dropped(reply), [], 0
-        if head.get("keep", True):
+        if header.get("keep", True):
             self.results.put(request.result_id, reply, frames, size)
         self.clients.deliver(client_id, reply, frames)
 
@@ -273,7 +272,7 @@ class Controller:
             )
         self.results.hold(result_id, client_id)
         if kept is not None:
-            self.clients.answer(client_id, {**kept.head, "to": seq}, kept.buffers)
+            self.clients.answer(client_id, {**kept.header, "to": seq}, kept.buffers)
             return
         if stream:
             self._stream_also_to(client_id, seq, self.running[result_id])
@@ -300,8 +299,8 @@ class Controller:
 
     # -- calls beside the queues ----------------------------------------------------------------
 
-    def _call(self, client_id: str, seq: int, head: JsonDict) -> None:
-        value = CALLS[head["verb"]](self, client_id, head)
+    def _call(self, client_id: str, seq: int, header: JsonDict) -> None:
+        value = CALLS[header["operation"]](self, client_id, header)
         if inspect.isawaitable(value):
             # A task of its own: a coroutine that is cancelled before it began would complain.
             self.spawn(self._answer_later(client_id, seq, self.spawn(value)))

@@ -15,10 +15,8 @@ from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 
+from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.objects.shared_memory import frame_bytes
-
-JsonDict = dict[str, Any]
-
 
 #: Entries about results that may be freed which may be out of date.
 SPARE = 100
@@ -115,7 +113,7 @@ class CommandHistory:
 class StoredResult:
     """A finished request that can still be asked for."""
 
-    head: JsonDict
+    header: JsonDict
     buffers: list[Any]
     size_bytes: int
     #: How many were kept before it, and it.
@@ -137,12 +135,12 @@ class ResultStore:
         self._free: list[tuple[int, str]] = []
         self._count = 0
 
-    def put(self, result_id: str, head: JsonDict, buffers: list[Any], buffer_bytes: int) -> None:
+    def put(self, result_id: str, header: JsonDict, buffers: list[Any], buffer_bytes: int) -> None:
         """Keep a result."""
         self.drop(result_id)
-        size = size_of(head) + buffer_bytes
+        size = size_of(header) + buffer_bytes
         self._count += 1
-        self._kept[result_id] = StoredResult(head, buffers, size, self._count)
+        self._kept[result_id] = StoredResult(header, buffers, size, self._count)
         self._bytes += size
         self._free_unless_held(result_id)
         self._shrink()

@@ -1,6 +1,6 @@
 """The verbs that never wait behind work: each a small function on the controller.
 
-``CALLS`` maps a verb to a function of (controller, client id, head). It returns the reply's
+``CALLS`` maps a verb to a function of (controller, client id, header). It returns the reply's
 fields and buffers, a coroutine of them, or None when it has arranged for the reply itself.
 """
 
@@ -15,12 +15,12 @@ from kernelfleet.controller.progress import progress
 from kernelfleet.controller.rows import engine_row
 from kernelfleet.errors.text import format_ids
 from kernelfleet.errors.tree import StartError
+from kernelfleet.wire.messages import JsonDict
 
 if TYPE_CHECKING:
     from kernelfleet.controller.controller import Controller
     from kernelfleet.controller.engines.engine import Engine
 
-JsonDict = dict[str, Any]
 Answer = tuple[JsonDict, list[Any]]
 Call = Callable[["Controller", str, JsonDict], "Answer | Awaitable[Answer | None] | None"]
 
@@ -62,7 +62,7 @@ def engines(controller: Controller, _client: str, _head: JsonDict) -> Answer:
     return {"value": rows}, []
 
 
-def queue_status(controller: Controller, _client: str, head: JsonDict) -> Answer:
+def queue_status(controller: Controller, _client: str, header: JsonDict) -> Answer:
     """What runs and what waits, as labels, and the ids under which each can be asked for."""
 
     def ids(engine: Engine) -> JsonDict:
@@ -72,26 +72,26 @@ def queue_status(controller: Controller, _client: str, head: JsonDict) -> Answer
             "pending": None if running is None else running.request.public_id,
         }
 
-    found = controller.find_engines(head["targets"])
+    found = controller.find_engines(header["targets"])
     return _each(found, lambda e: [e.id, e.queue.status(), ids(e)])
 
 
-def clear_queue(controller: Controller, _client: str, head: JsonDict) -> Answer:
+def clear_queue(controller: Controller, _client: str, header: JsonDict) -> Answer:
     """Drop what waits, whoever queued it; what runs goes on."""
 
     def clear(engine: Engine) -> None:
         for job in engine.queue.clear():
             job.fail("QueueCleared", f"the queue of engine {engine.id} was cleared")
 
-    return _each(controller.find_engines(head["targets"]), clear)
+    return _each(controller.find_engines(header["targets"]), clear)
 
 
-def get_result(controller: Controller, _client: str, head: JsonDict) -> Answer:
+def get_result(controller: Controller, _client: str, header: JsonDict) -> Answer:
     """Finished commands from the history."""
     results, frames = [], []
-    for engine in controller.find_engines(head["targets"]):
+    for engine in controller.find_engines(header["targets"]):
         try:
-            kept = controller.history(engine.id).get(head.get("number"))
+            kept = controller.history(engine.id).get(header.get("number"))
         except LookupError as error:
             problem = {"ename": "IndexError", "evalue": str(error), "kind": "user", "traceback": []}
             results.append({"id": engine.id, "ok": False, "buffers": 0, "error": problem})
@@ -102,9 +102,9 @@ def get_result(controller: Controller, _client: str, head: JsonDict) -> Answer:
     return {"results": results}, frames
 
 
-def cancel(controller: Controller, _client: str, head: JsonDict) -> Awaitable[Answer]:
+def cancel(controller: Controller, _client: str, header: JsonDict) -> Awaitable[Answer]:
     """Drop a request's waiting jobs, and interrupt its running ones if asked to."""
-    return cancel_request(controller, head["result_id"], interrupt=head.get("interrupt", False))
+    return cancel_request(controller, header["result_id"], interrupt=header.get("interrupt", False))
 
 
 async def cancel_request(controller: Controller, result_id: str, *, interrupt: bool) -> Answer:
@@ -122,19 +122,19 @@ async def cancel_request(controller: Controller, result_id: str, *, interrupt: b
     return {"value": {"dropped": dropped, "interrupted": [engine.id for engine, _ in working]}}, []
 
 
-async def interrupt(controller: Controller, _client: str, head: JsonDict) -> Answer:
+async def interrupt(controller: Controller, _client: str, header: JsonDict) -> Answer:
     """Interrupt what the engines run, and answer when it is over: its error clears the queue."""
-    found = controller.find_engines(head["targets"])
+    found = controller.find_engines(header["targets"])
     working = [(each, each.run) for each in set(found) if each.run is not None]
     await asyncio.gather(*(controller.registry.interrupt(*each) for each in working))
     await over(working)
     return _each(found, lambda _: None)
 
 
-async def restart(controller: Controller, client: str, head: JsonDict) -> Answer:
+async def restart(controller: Controller, client: str, header: JsonDict) -> Answer:
     """Start engines afresh under their ids; dead ones too."""
     found = []
-    for engine_id in head["targets"]:
+    for engine_id in header["targets"]:
         engine = controller.registry.engines.get(engine_id)
         if engine is None or (engine.restarting is None and engine.state not in ("up", "dead")):
             raise CallError("InvalidEngineID", f"no engine {engine_id} that could be restarted")
@@ -148,12 +148,12 @@ async def restart(controller: Controller, client: str, head: JsonDict) -> Answer
         controller.log.error("restart failed: %s", error)
         raise CallError("StartError", str(error)) from error
     by_id = {engine.id: engine for engine in found}
-    return _each([by_id[engine_id] for engine_id in head["targets"]], lambda _: None)
+    return _each([by_id[engine_id] for engine_id in header["targets"]], lambda _: None)
 
 
-async def kill(controller: Controller, client: str, head: JsonDict) -> Answer:
+async def kill(controller: Controller, client: str, header: JsonDict) -> Answer:
     """End engines for good."""
-    found = controller.find_engines(head["targets"])
+    found = controller.find_engines(header["targets"])
     answer = _each(found, lambda _: None)
     ids = format_ids(engine.id for engine in found)
     controller.log.info("engines %s are killed, as requested by client %s", ids, client[:8])
@@ -163,9 +163,9 @@ async def kill(controller: Controller, client: str, head: JsonDict) -> Answer:
     return answer
 
 
-async def scale(controller: Controller, client: str, head: JsonDict) -> Answer:
+async def scale(controller: Controller, client: str, header: JsonDict) -> Answer:
     """Add engines, or end those of the highest ids when their work is done."""
-    n = head["engines"]
+    n = header["engines"]
     if isinstance(n, bool) or not isinstance(n, int) or not 0 < n <= MAX_ENGINES:
         raise CallError("ValueError", f"a fleet has 1 to {MAX_ENGINES} engines, not {n!r}")
     before, log = len(controller.registry.ids), controller.log
@@ -179,37 +179,37 @@ async def scale(controller: Controller, client: str, head: JsonDict) -> Answer:
     return {"value": controller.registry.ids}, []
 
 
-def attach(controller: Controller, client: str, head: JsonDict) -> None:
+def attach(controller: Controller, client: str, header: JsonDict) -> None:
     """Send an earlier result, now or when it is there; with ``stream`` its outputs as well."""
-    controller.reattach(client, head["n"], head["of"], stream=head.get("stream", False))
+    controller.reattach(client, header["n"], header["of"], stream=header.get("stream", False))
 
 
-def locate(controller: Controller, _client: str, head: JsonDict) -> Answer:
+def locate(controller: Controller, _client: str, header: JsonDict) -> Answer:
     """The engine whose process tag (``wire/process_tags``) this is, and its pid if known."""
-    engine = controller.registry.marked(head["mark"])
+    engine = controller.registry.marked(header["mark"])
     if engine is None or engine.incarnation is None:
         return {"value": {"engine": None, "pid": None}}, []
     return {"value": {"engine": engine.id, "pid": engine.incarnation.pid}}, []
 
 
-async def peek(controller: Controller, _client: str, head: JsonDict) -> Answer:
+async def peek(controller: Controller, _client: str, header: JsonDict) -> Answer:
     """Read variables at once, from busy engines too."""
-    found = controller.find_engines(head["targets"])
+    found = controller.find_engines(header["targets"])
     for engine in found:
         if not engine.native:
             text = f"engine {engine.id} runs the kernel {engine.kernel_name!r}, which cannot peek"
             raise CallError("UnsupportedOperation", text)
-    request = {"names": head["names"], "limit_bytes": PEEK_LIMIT_BYTES}
+    request = {"names": header["names"], "limit_bytes": PEEK_LIMIT_BYTES}
     answers = await asyncio.gather(*(_peek_one(engine, request) for engine in found))
     return {"results": [result for result, _ in answers]}, [f for _, b in answers for f in b]
 
 
-async def names(controller: Controller, _client: str, head: JsonDict) -> Answer:
+async def names(controller: Controller, _client: str, header: JsonDict) -> Answer:
     """The names of the user's variables, at once and from busy engines too.
 
     For whoever completes what is being typed: an engine that does not answer soon is left out.
     """
-    found = [engine for engine in controller.find_engines(head["targets"]) if engine.native]
+    found = [engine for engine in controller.find_engines(header["targets"]) if engine.native]
     asked = [engine.ask("control", "fleet_peek_request", {"keys": True}) for engine in found]
     if asked:
         await asyncio.wait(asked, timeout=NAMES_SECONDS)
@@ -245,17 +245,17 @@ async def _peek_one(engine: Engine, request: JsonDict) -> Answer:
     return result, reply.buffers
 
 
-async def complete(controller: Controller, _client: str, head: JsonDict) -> Answer:
+async def complete(controller: Controller, _client: str, header: JsonDict) -> Answer:
     """Completions by an idle engine, as in ``complete_reply``; None from a busy one."""
-    content = {"code": head["code"], "cursor_pos": head["cursor_pos"]}
-    return await _ask_idle(controller, head["engine"], "complete_request", content)
+    content = {"code": header["code"], "cursor_pos": header["cursor_pos"]}
+    return await _ask_idle(controller, header["engine"], "complete_request", content)
 
 
-async def inspect(controller: Controller, _client: str, head: JsonDict) -> Answer:
+async def inspect(controller: Controller, _client: str, header: JsonDict) -> Answer:
     """What an idle engine knows of the name at the cursor, as in ``inspect_reply``; or None."""
-    content = {"detail_level": head.get("detail_level", 0)}
-    content.update(code=head["code"], cursor_pos=head["cursor_pos"])
-    return await _ask_idle(controller, head["engine"], "inspect_request", content)
+    content = {"detail_level": header.get("detail_level", 0)}
+    content.update(code=header["code"], cursor_pos=header["cursor_pos"])
+    return await _ask_idle(controller, header["engine"], "inspect_request", content)
 
 
 async def _ask_idle(
@@ -271,26 +271,26 @@ async def _ask_idle(
     return {"value": reply.content}, []
 
 
-def input_reply(controller: Controller, _client: str, head: JsonDict) -> Answer:
+def input_reply(controller: Controller, _client: str, header: JsonDict) -> Answer:
     """What the user typed, for the ``input()`` that a running request waits in."""
-    (engine,) = controller.find_engines([head["engine"]])
-    asked = engine.run is not None and engine.run.job.request.result_id == head["result_id"]
+    (engine,) = controller.find_engines([header["engine"]])
+    asked = engine.run is not None and engine.run.job.request.result_id == header["result_id"]
     if asked:
-        engine.tell("stdin", "input_reply", {"value": head["value"]})
+        engine.tell("stdin", "input_reply", {"value": header["value"]})
     return {"value": asked}, []
 
 
-def set_properties(controller: Controller, _client: str, head: JsonDict) -> Answer:
+def set_properties(controller: Controller, _client: str, header: JsonDict) -> Answer:
     """Label engines with JSON values."""
-    values = head["values"]
-    return _each(controller.find_engines(head["targets"]), lambda e: e.properties.update(values))
+    values = header["values"]
+    return _each(controller.find_engines(header["targets"]), lambda e: e.properties.update(values))
 
 
-def get_properties(controller: Controller, _client: str, head: JsonDict) -> Answer:
+def get_properties(controller: Controller, _client: str, header: JsonDict) -> Answer:
     """The labels of engines; a missing key is an error of that engine."""
-    keys = head.get("keys")
+    keys = header.get("keys")
     results: list[JsonDict] = []
-    for engine in controller.find_engines(head["targets"]):
+    for engine in controller.find_engines(header["targets"]):
         missing = [key for key in keys or [] if key not in engine.properties]
         result: JsonDict = {"id": engine.id, "ok": not missing, "buffers": 0}
         if missing:
@@ -303,28 +303,28 @@ def get_properties(controller: Controller, _client: str, head: JsonDict) -> Answ
     return {"results": results}, []
 
 
-def has_properties(controller: Controller, _client: str, head: JsonDict) -> Answer:
+def has_properties(controller: Controller, _client: str, header: JsonDict) -> Answer:
     """Which labels engines have."""
-    found = controller.find_engines(head["targets"])
-    return _each(found, lambda e: [key in e.properties for key in head["keys"]])
+    found = controller.find_engines(header["targets"])
+    return _each(found, lambda e: [key in e.properties for key in header["keys"]])
 
 
-def del_properties(controller: Controller, _client: str, head: JsonDict) -> Answer:
+def del_properties(controller: Controller, _client: str, header: JsonDict) -> Answer:
     """Remove labels; one that is missing fails that engine's call and removes nothing there."""
-    answer, _ = get_properties(controller, _client, head)
+    answer, _ = get_properties(controller, _client, header)
     for result, engine in zip(
-        answer["results"], controller.find_engines(head["targets"]), strict=True
+        answer["results"], controller.find_engines(header["targets"]), strict=True
     ):
         if result["ok"]:
             result["value"] = None
-            for key in head["keys"]:
+            for key in header["keys"]:
                 engine.properties.pop(key, None)
     return answer, []
 
 
-def clear_properties(controller: Controller, _client: str, head: JsonDict) -> Answer:
+def clear_properties(controller: Controller, _client: str, header: JsonDict) -> Answer:
     """Remove all labels."""
-    return _each(controller.find_engines(head["targets"]), lambda e: e.properties.clear())
+    return _each(controller.find_engines(header["targets"]), lambda e: e.properties.clear())
 
 
 def shutdown(controller: Controller, client: str, _head: JsonDict) -> Answer:

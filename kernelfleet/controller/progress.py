@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from kernelfleet.wire.messages import JsonDict
+
 if TYPE_CHECKING:
     from kernelfleet.controller.controller import Controller
     from kernelfleet.controller.requests import Request
 
-JsonDict = dict[str, Any]
 Answer = tuple[JsonDict, list[Any]]
 
 
-def progress(controller: Controller, client: str, head: JsonDict) -> Answer:
+def progress(controller: Controller, client: str, header: JsonDict) -> Answer:
     """How far a running request is, and (not if ``brief``) what its engines have put out so far.
 
     ``describe`` says what it is, also of one that has ended and is kept.
     """
-    request = controller.running.get(head["result_id"])
+    request = controller.running.get(header["result_id"])
     if request is None:
-        kept = controller.results.get(head["result_id"])
-        return {"value": None, "describe": kept.head.get("describe") if kept else None}, []
-    describe = {"verb": request.verb, "targets": request.targets}
+        kept = controller.results.get(header["result_id"])
+        return {"value": None, "describe": kept.header.get("describe") if kept else None}, []
+    describe = {"operation": request.operation, "targets": request.targets}
     total = len(request.targets)
     left = [i for i, result in zip(request.targets, request.results, strict=True) if result is None]
     engines = controller.registry.engines.values()
@@ -34,7 +35,7 @@ def progress(controller: Controller, client: str, head: JsonDict) -> Answer:
         "begun": begun,
         "behind": _behind(controller, client, request, left),
     }
-    if head.get("brief"):
+    if header.get("brief"):
         return {"value": value, "describe": describe}, []
     pages = controller.outputs_so_far(request)
     value["outputs"] = [[engine_id, len(frames)] for engine_id, frames in pages]

@@ -11,8 +11,8 @@ from typing import Any
 
 from kernelfleet.controller.engines.queue import INDEPENDENT
 from kernelfleet.controller.told_imports import Imports
+from kernelfleet.wire.messages import JsonDict
 
-JsonDict = dict[str, Any]
 #: Told the engine's id, and type and packed content of what it has published.
 OnOutput = Callable[[int, str, Any], None]
 
@@ -30,7 +30,7 @@ class Request:
 
     client: str
     result_id: str
-    verb: str
+    operation: str
     targets: list[int]
     content: JsonDict
     label: str
@@ -90,7 +90,7 @@ class Request:
     @property
     def public_id(self) -> str | None:
         """The id under which others can ask for it; None for what ends with its client."""
-        return None if self.verb in INDEPENDENT else self.result_id
+        return None if self.operation in INDEPENDENT else self.result_id
 
     def listen(self, client: str, listener: OnOutput) -> None:
         """Also tell ``listener`` of outputs, from now on.
@@ -142,7 +142,7 @@ class Job:
     @property
     def method(self) -> str:
         """The verb, for the queue's rules."""
-        return self.request.verb
+        return self.request.operation
 
     @property
     def label(self) -> str:

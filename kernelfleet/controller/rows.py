@@ -6,17 +6,16 @@ used.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kernelfleet.controller.processes.local import (
     is_stopped,
     resource_usage,
 )
+from kernelfleet.wire.messages import JsonDict
 
 if TYPE_CHECKING:
     from kernelfleet.controller.engines.engine import Engine
-
-JsonDict = dict[str, Any]
 
 
 def engine_row(engine: Engine) -> JsonDict:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from kernelfleet.controller.door.validation import BadRequest
-
-JsonDict = dict[str, Any]
+from kernelfleet.wire.messages import JsonDict
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +25,22 @@ class ToldImports:
     def __len__(self) -> int:
         return len(self._of)
 
-    def learn(self, client_id: str, head: JsonDict) -> None:
-        """Keep what a request's head tells; a client tells it once, and names it then."""
-        if "imports_text" in head:
-            self._of[client_id] = Imports(head.get("imports", ""), head.pop("imports_text"))
+    def learn(self, client_id: str, header: JsonDict) -> None:
+        """Keep what a request's header tells; a client tells it once, and names it then."""
+        if "imports_text" in header:
+            self._of[client_id] = Imports(header.get("imports", ""), header.pop("imports_text"))
 
     def forget(self, client_id: str) -> None:
         """The client has left."""
         self._of.pop(client_id, None)
 
-    def named_by(self, client_id: str, head: JsonDict) -> Imports | None:
+    def named_by(self, client_id: str, header: JsonDict) -> Imports | None:
         """What a request names; None if it names nothing.
 
         Raises:
             BadRequest: the client has not told it.
         """
-        name, known = head.get("imports"), self._of.get(client_id)
+        name, known = header.get("imports"), self._of.get(client_id)
         if name is None:
             return None
         if known is None or known.name != name:

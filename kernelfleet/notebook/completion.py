@@ -49,7 +49,7 @@ class Question:
             )  # fmt: skip
         except (TimeoutError, FleetError):
             return None
-        value: dict[str, Any] | None = reply.head["value"]
+        value: dict[str, Any] | None = reply.header["value"]
         return value
 
 

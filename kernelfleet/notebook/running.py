@@ -34,13 +34,13 @@ from kernelfleet.display.tables import duration
 from kernelfleet.display.transcript import Line, Transcript
 from kernelfleet.notebook.screens import NoScreen, NotebookScreen, Screen, TerminalScreen
 from kernelfleet.session import ctrl_c
+from kernelfleet.wire.messages import JsonDict
 
 if TYPE_CHECKING:
     from kernelfleet.client.base import BaseClient, Begin
     from kernelfleet.client.client import MultiEngineClient
     from kernelfleet.client.results.pending import PendingResult
 
-JsonDict = dict[str, Any]
 
 #: A call that ends sooner shows its final form only.
 LIVE_AFTER_SECONDS = 0.5
@@ -337,13 +337,13 @@ def start(
         content: What else the engines are told of the code: that it is a script's.
         command: What the queue shows, if not the beginning of the code.
     """
-    head = {
-        "verb": "execute",
+    header = {
+        "operation": "execute",
         "content": {**(content or {}), "code": code, "allow_stdin": allow_stdin},
         "label": command or label(code),
     }
     pending: PendingResult = client._run(
-        head, [], {"kind": "execute", "code": code},
+        header, [], {"kind": "execute", "code": code},
         targets=targets, blocks=False, timeout=None, on_output=view.feed,
     )  # fmt: skip
     return pending

@@ -24,10 +24,9 @@ from kernelfleet.wire.chunks import (
 from kernelfleet.wire.codec import BadMessage, Codec
 from kernelfleet.wire.files.connection_file import FleetFile
 from kernelfleet.wire.handshake import PLAIN_USERNAME, line_codecs, new_nonce, plain_password
+from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.pump import SocketPump
 from kernelfleet.wire.versions import HERE
-
-JsonDict = dict[str, Any]
 
 #: Milliseconds until ZMQ would connect again by itself.
 NEVER = 10**9
@@ -55,7 +54,7 @@ class ConnectionUser(Protocol):
     def line_ready(self, line: Connection) -> None:
         """It has its keys: it can be opened."""
 
-    def line_heard(self, line: Connection, head: JsonDict, buffers: list[Any]) -> None:
+    def line_heard(self, line: Connection, header: JsonDict, buffers: list[Any]) -> None:
         """A message that was signed for this line."""
 
     def line_alive(self, line: Connection) -> None:
@@ -92,14 +91,14 @@ class Connection:
         hello = {"type": "hello", "version": HERE.protocol, "kernelfleet": HERE.kernelfleet}
         self.send({**hello, "client": place.client_id, "nonce": self._nonce}, [])
 
-    def send(self, head: JsonDict, frames: list[Any]) -> None:
+    def send(self, header: JsonDict, frames: list[Any]) -> None:
         """Send a message; what follows a large one waits for it if it has to do with it."""
         if self._sender is None:
-            self._pump.send(self._outgoing.encode(head, frames))
-        elif head["type"] in _PLACELESS:
-            self._sender.pass_by(head)
+            self._pump.send(self._outgoing.encode(header, frames))
+        elif header["type"] in _PLACELESS:
+            self._sender.pass_by(header)
         else:
-            self._sender.send(head, frames)
+            self._sender.send(header, frames)
 
     def close(self, linger: float = 0.0) -> None:
         """End it; the user hears nothing any more. Safe to call twice."""
@@ -111,21 +110,21 @@ class Connection:
 
     def _on_frames(self, frames: list[Any]) -> None:
         try:
-            head, buffers = self._incoming.decode(frames)
-            if head["type"] in ("part", "more") and self._sender is not None:
-                self._on_part(self._sender, head, buffers)
+            header, buffers = self._incoming.decode(frames)
+            if header["type"] in ("part", "more") and self._sender is not None:
+                self._on_part(self._sender, header, buffers)
                 return
         except BadMessage as error:
             reason = f"what answers there is signed with another key ({error})"
             self._user.line_doubted(self, reason)
             return
         if self.is_ready:
-            self._user.line_heard(self, head, buffers)
-        elif head["type"] == "refused":
-            self._user.line_refused(self, str(head.get("reason")))
-        elif head["type"] == "challenge" and head.get("nonce") == self._nonce:
+            self._user.line_heard(self, header, buffers)
+        elif header["type"] == "refused":
+            self._user.line_refused(self, str(header.get("reason")))
+        elif header["type"] == "challenge" and header.get("nonce") == self._nonce:
             codecs = line_codecs(
-                self._key, self._place.client_id, self._nonce, str(head.get("challenge"))
+                self._key, self._place.client_id, self._nonce, str(header.get("challenge"))
             )
             self._outgoing, self._incoming = codecs.to_controller, codecs.to_client
             limit = frame_limit(self._place.url)
@@ -133,12 +132,12 @@ class Connection:
             self.is_ready = True
             self._user.line_ready(self)
 
-    def _on_part(self, sender: Outgoing, head: JsonDict, pieces: list[Any]) -> None:
-        if head["type"] == "more":
-            sender.confirmed(head)
+    def _on_part(self, sender: Outgoing, header: JsonDict, pieces: list[Any]) -> None:
+        if header["type"] == "more":
+            sender.confirmed(header)
             self._user.line_alive(self)
             return
-        whole = self._joiner.take(head, pieces)
+        whole = self._joiner.take(header, pieces)
         sender.pass_by(self._joiner.confirmation)
         if whole is None:
             self._user.line_alive(self)

@@ -18,6 +18,7 @@ from kernelfleet.session.reachability import (
     Phase,
     Reachability,
 )
+from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.objects.shared_memory import (
     LostSharedBuffer,
     Probe,
@@ -26,8 +27,6 @@ from kernelfleet.wire.objects.shared_memory import (
     to_frames,
 )
 from kernelfleet.wire.sequence import Sequence
-
-JsonDict = dict[str, Any]
 
 #: Why nobody answers.
 NOBODY = "nobody listens there"
@@ -46,7 +45,7 @@ ACKNOWLEDGE_BYTES = 256 * 1024
 class Receiver(Protocol):
     """Who gets what arrives."""
 
-    def receive(self, head: JsonDict, buffers: list[Any]) -> None:
+    def receive(self, header: JsonDict, buffers: list[Any]) -> None:
         """One message, in order, once."""
 
     def away(self, reason: str) -> None:
@@ -69,7 +68,7 @@ class LocalController(Protocol):
     def connect(self, client_id: str, peer: EmbeddedTransport) -> JsonDict:
         """A client has come; returns its welcome."""
 
-    def handle(self, client_id: str, head: JsonDict, buffers: list[Any]) -> None:
+    def handle(self, client_id: str, header: JsonDict, buffers: list[Any]) -> None:
         """A message of a client."""
 
     def disconnect(self, client_id: str) -> None:
@@ -79,7 +78,7 @@ class LocalController(Protocol):
 class Transport(Protocol):
     """What a ``ControllerProxy`` needs of the way to its controller."""
 
-    def number(self, head: JsonDict, buffers: list[Any]) -> JsonDict:
+    def number(self, header: JsonDict, buffers: list[Any]) -> JsonDict:
         """Take a message for sending; returns it with its number in the field ``n``.
 
         The caller can then note who waits for the reply, and calls ``send`` right away.
@@ -106,21 +105,21 @@ class EmbeddedTransport:
         self._closed = False
         receiver.receive(controller.connect(client_id, self), [])
 
-    def number(self, head: JsonDict, buffers: list[Any]) -> JsonDict:
+    def number(self, header: JsonDict, buffers: list[Any]) -> JsonDict:
         """Give a message its number."""
         del buffers
         self._last_number += 1
-        return {**head, "n": self._last_number}
+        return {**header, "n": self._last_number}
 
     def send(self, numbered: JsonDict, buffers: list[Any]) -> None:
         """Hand a message to the controller."""
         if not self._closed:
             self._controller.handle(self._client_id, numbered, buffers)
 
-    def deliver(self, head: JsonDict, buffers: list[Any]) -> None:
+    def deliver(self, header: JsonDict, buffers: list[Any]) -> None:
         """What the controller calls."""
         if not self._closed:
-            self._receiver.receive(head, buffers)
+            self._receiver.receive(header, buffers)
 
     def close(self) -> None:
         """Leave the controller."""
@@ -162,19 +161,19 @@ class SocketTransport:
         self._line = self._reopen()
         self._timer = place.loop.call_later(TICK_SECONDS, self._tick)
 
-    def number(self, head: JsonDict, buffers: list[Any]) -> JsonDict:
+    def number(self, header: JsonDict, buffers: list[Any]) -> JsonDict:
         """Give a message its number and keep it, to be sent again should the connection break."""
-        return self._sequence.number(head, buffers, sum(map(frame_bytes, buffers)))
+        return self._sequence.number(header, buffers, sum(map(frame_bytes, buffers)))
 
     def send(self, numbered: JsonDict, buffers: list[Any]) -> None:
         """Send a message, now or with what is sent again when there is a connection."""
         if self._reach.phase == "open" and not self._closed:
             self._send(numbered, buffers)
 
-    def _send(self, head: JsonDict, buffers: list[Any]) -> None:
+    def _send(self, header: JsonDict, buffers: list[Any]) -> None:
         self._not_acknowledged = self._unacknowledged_bytes = 0
         frames = to_frames(buffers, shared=True)  # there are blocks only if the probe succeeded
-        self._line.send({**head, "ack": self._sequence.received}, frames)
+        self._line.send({**header, "ack": self._sequence.received}, frames)
 
     # -- lines ----------------------------------------------------------------------------------
 
@@ -230,39 +229,39 @@ class SocketTransport:
             elif self._doubts >= MAX_DOUBTS and self._reach.state == "connecting":
                 self._give_up(self._trouble)
 
-    def line_heard(self, line: Connection, head: JsonDict, buffers: list[Any]) -> None:
+    def line_heard(self, line: Connection, header: JsonDict, buffers: list[Any]) -> None:
         """A message of our controller."""
-        kind = head["type"]
+        kind = header["type"]
         if kind == "forgotten":
             self._trouble = FORGOTTEN
             self._renew()
             return
         if line is self._side:
             self._reach.heard_aside()
-            self._under_way_bytes = head.get("bytes", 0)
+            self._under_way_bytes = header.get("bytes", 0)
             return
         if kind == "welcome":
-            self._on_welcome(head)
+            self._on_welcome(header)
             return
         self._reach.heard()
         if kind == "pong":
-            self._under_way_bytes = head.get("bytes", 0)
+            self._under_way_bytes = header.get("bytes", 0)
             # What was sent after the ping is on its way.
-            self._resend(head["ack"], self._pinged.popleft() if self._pinged else 0)
+            self._resend(header["ack"], self._pinged.popleft() if self._pinged else 0)
         else:
-            self._on_message(head, buffers)
+            self._on_message(header, buffers)
 
     # -- messages -------------------------------------------------------------------------------
 
-    def _on_message(self, head: JsonDict, buffers: list[Any]) -> None:
-        verdict = self._sequence.accept(head)
+    def _on_message(self, header: JsonDict, buffers: list[Any]) -> None:
+        verdict = self._sequence.accept(header)
         if verdict == "gap":
             self._send({"type": "resend"}, [])
         elif verdict == "deliver":
             self._not_acknowledged += 1
             self._unacknowledged_bytes += sum(map(frame_bytes, buffers))
-            opened = _opened(head, buffers)
-            is_answer = bool(buffers) and head["type"] != "event"
+            opened = _opened(header, buffers)
+            is_answer = bool(buffers) and header["type"] != "event"
             if (
                 is_answer
                 or self._not_acknowledged >= ACKNOWLEDGE_EVERY
@@ -270,30 +269,30 @@ class SocketTransport:
             ):
                 self._send({"type": "ack"}, [])
             self._receiver.receive(*opened)
-            if head["type"] == "event" and head.get("event") == "stopped":
+            if header["type"] == "event" and header.get("event") == "stopped":
                 self._give_up("the fleet was stopped")
 
-    def _on_welcome(self, head: JsonDict) -> None:
-        if self._boot is not None and head["boot"] != self._boot:
+    def _on_welcome(self, header: JsonDict) -> None:
+        if self._boot is not None and header["boot"] != self._boot:
             self._give_up("the controller was restarted, and knows nothing of this client")
             return
-        was_up, is_new = self._reach.state == "up", head["session"] != self._session
+        was_up, is_new = self._reach.state == "up", header["session"] != self._session
         if is_new and self._session is not None:
             # It had not heard of us for so long that it forgot us: we number anew.
             self._sequence = Sequence()
             self._receiver.away(FORGOTTEN)
-        self._boot, self._session = head["boot"], head["session"]
+        self._boot, self._session = header["boot"], header["session"]
         self._reach.welcomed()
         if is_new or not was_up:
-            self._receiver.receive(head, [])
-        self._resend(head["ack"], self._sequence.last_sent)
+            self._receiver.receive(header, [])
+        self._resend(header["ack"], self._sequence.last_sent)
 
     def _resend(self, received: int, upto: int) -> None:
         """Send again what the controller has not got of the messages up to a number."""
         self._sequence.acknowledge(received)
         for sent in list(self._sequence.unacknowledged):
             if sent.n <= upto:
-                self._send(sent.head, sent.buffers)
+                self._send(sent.header, sent.buffers)
 
     # -- time -----------------------------------------------------------------------------------
 
@@ -377,9 +376,9 @@ class SocketTransport:
         self._sequence = Sequence()
 
 
-def _opened(head: JsonDict, buffers: list[Any]) -> tuple[JsonDict, list[Any]]:
+def _opened(header: JsonDict, buffers: list[Any]) -> tuple[JsonDict, list[Any]]:
     """A message with its blocks opened, before its receipt lets the controller drop them."""
     try:
-        return head, from_frames(buffers)
+        return header, from_frames(buffers)
     except LostSharedBuffer as error:
-        return {**head, "refused": {"ename": "FleetError", "evalue": str(error)}}, []
+        return {**header, "refused": {"ename": "FleetError", "evalue": str(error)}}, []

@@ -5,7 +5,8 @@ by the process it runs in: an engine registers with ``functions`` what makes it 
 
 Where things are::
 
-    between client and controller   handshake  versions  codec  chunks  lanes  sequence
+    between client and controller   messages  handshake  versions  codec
+    on the way                      chunks  lanes  sequence
     between controller and kernel   jupyter  json_safe  outputs
     the files of a fleet            files
     the user's objects as bytes     objects

@@ -24,8 +24,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from kernelfleet.wire.codec import MAX_HEAD_BYTES, BadMessage, Codec
+from kernelfleet.wire.codec import MAX_HEADER_BYTES, BadMessage, Codec
 from kernelfleet.wire.lanes import Topics, may_pass, topics
+from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.objects.shared_memory import (
     BLOCK_BYTES,
     SharedBuffer,
@@ -33,8 +34,6 @@ from kernelfleet.wire.objects.shared_memory import (
     available,
     frame_bytes,
 )
-
-JsonDict = dict[str, Any]
 
 #: No frame is larger. Over TCP, where anybody can connect, throughput is the same from 32 KiB on,
 #: as CURVE costs more than the cutting. On a Unix socket in a private directory nothing is cut that
@@ -51,8 +50,8 @@ WINDOW_BYTES = 4 * 1024 * 1024
 MAX_BLOCKS = 64
 
 _LENGTH_BYTES = 8
-#: The signature and the head, which are looked at and not handed on.
-_HEAD_FRAMES = 2
+#: The signature and the header, which are looked at and not handed on.
+_HEADER_FRAMES = 2
 
 Frames = list[Any]
 
@@ -87,41 +86,41 @@ class Outgoing:
         self._queue: deque[_Waiting] = deque()
         self._sent_bytes = self._confirmed_bytes = 0
 
-    def send(self, head: JsonDict, buffers: Sequence[Any] = ()) -> None:
+    def send(self, header: JsonDict, buffers: Sequence[Any] = ()) -> None:
         """Send a message: at once, after those before it, or past those that it may pass.
 
         Raises:
             BadMessage: it is larger than anybody takes.
         """
         if not self._queue:
-            frames = self._codec.encode(head, buffers)
+            frames = self._codec.encode(header, buffers)
             if fits(frames, self._limit):
                 self._transmit(frames)
                 return
-            about = topics(head)
+            about = topics(header)
         else:
-            about = topics(head)
-            if "n" in head and may_pass(about, (waiting.about for waiting in self._queue)):
-                frames = self._codec.encode({**head, "free": True}, buffers)
+            about = topics(header)
+            if "n" in header and may_pass(about, (waiting.about for waiting in self._queue)):
+                frames = self._codec.encode({**header, "free": True}, buffers)
                 if fits(frames, self._limit):
                     self._transmit(frames)
                     return
-            frames = self._codec.encode(head, buffers)
+            frames = self._codec.encode(header, buffers)
         large = None if fits(frames, self._limit) else _Stream(frames, self._limit)
         self._queue.append(_Waiting(about, frames, large))
         self._send_on()
 
-    def pass_by(self, head: JsonDict) -> None:
+    def pass_by(self, header: JsonDict) -> None:
         """Send a small message that has no number and need not keep its place."""
-        self._transmit(self._codec.encode(head))
+        self._transmit(self._codec.encode(header))
 
-    def confirmed(self, head: JsonDict) -> None:
+    def confirmed(self, header: JsonDict) -> None:
         """The receiver has taken parts up to here.
 
         Raises:
             BadMessage: it says so of what was never sent.
         """
-        received = head.get("received")
+        received = header.get("received")
         if type(received) is not int or not self._confirmed_bytes <= received <= self._sent_bytes:
             raise BadMessage("a confirmation of what was never sent")
         self._confirmed_bytes = received
@@ -133,11 +132,11 @@ class Outgoing:
             if large is not None:
                 if self._sent_bytes - self._confirmed_bytes + PART_BYTES > WINDOW_BYTES:
                     return
-                head, pieces = large.next_part()
+                header, pieces = large.next_part()
                 self._sent_bytes += sum(map(len, pieces))
                 if large.is_over:
                     self._queue.popleft()
-                self._transmit(self._codec.encode(head, pieces))
+                self._transmit(self._codec.encode(header, pieces))
             else:
                 self._transmit(self._queue.popleft().frames)
 
@@ -176,8 +175,8 @@ class _Stream:
         return not self._left
 
     def next_part(self) -> tuple[JsonDict, list[memoryview]]:
-        """The head of the next part, and its pieces."""
-        head = {"type": "part", "at": self._at, **self._fields}
+        """The header of the next part, and its pieces."""
+        header = {"type": "part", "at": self._at, **self._fields}
         self._fields = {}
         room, pieces = PART_BYTES, []
         while self._left and room:
@@ -193,7 +192,7 @@ class _Stream:
         while self._left and not self._left[0].nbytes:  # so that no part is empty
             self._left.popleft()
         self._at += PART_BYTES - room
-        return head, pieces
+        return header, pieces
 
 
 # -- the other side ---------------------------------------------------------------------------
@@ -296,7 +295,7 @@ class Incoming:
         """What the sender is told after each part."""
         return {"type": "more", "received": self.received_bytes}
 
-    def take(self, head: JsonDict, pieces: Sequence[Any]) -> Frames | None:
+    def take(self, header: JsonDict, pieces: Sequence[Any]) -> Frames | None:
         """Take a part; gives the frames of the message with its last one.
 
         Raises:
@@ -305,8 +304,8 @@ class Incoming:
         views = [_view(piece) for piece in pieces]
         joining, self._joining = self._joining, None
         if joining is None:
-            joining = _Joining(head, self._target)
-        joining.take(head, views)
+            joining = _Joining(header, self._target)
+        joining.take(header, views)
         self.received_bytes += sum(view.nbytes for view in views)
         if joining.is_complete:
             return joining.frames
@@ -314,11 +313,13 @@ class Incoming:
         return None
 
     def _target(self, index: int, lengths: Sequence[int]) -> _Target:
-        if index < _HEAD_FRAMES:
-            if lengths[index] > MAX_HEAD_BYTES:
-                raise BadMessage(f"a head of {lengths[index]} bytes; {MAX_HEAD_BYTES} are allowed")
+        if index < _HEADER_FRAMES:
+            if lengths[index] > MAX_HEADER_BYTES:
+                raise BadMessage(
+                    f"a header of {lengths[index]} bytes; {MAX_HEADER_BYTES} are allowed"
+                )
             return _heap(lengths[index])
-        if self._most_bytes is not None and sum(lengths[_HEAD_FRAMES:]) > self._most_bytes:
+        if self._most_bytes is not None and sum(lengths[_HEADER_FRAMES:]) > self._most_bytes:
             return _Nowhere(lengths[index])
         if self._in_blocks and index < MAX_BLOCKS and lengths[index] >= BLOCK_BYTES:
             try:
@@ -335,11 +336,11 @@ def _heap(nbytes: int) -> _Target:
 class _Joining:
     """One message that is being joined."""
 
-    def __init__(self, head: JsonDict, target: Callable[[int, Sequence[int]], _Target]) -> None:
-        count, size = head.get("frames"), head.get("size")
-        if type(count) is not int or type(size) is not int or head.get("at") != 0:
+    def __init__(self, header: JsonDict, target: Callable[[int, Sequence[int]], _Target]) -> None:
+        count, size = header.get("frames"), header.get("size")
+        if type(count) is not int or type(size) is not int or header.get("at") != 0:
             raise BadMessage("a part that begins no message")
-        if not _HEAD_FRAMES <= count <= size // _LENGTH_BYTES:
+        if not _HEADER_FRAMES <= count <= size // _LENGTH_BYTES:
             raise BadMessage("a part with too few frames or too many")
         self._target_of = target
         self._count, self._size, self._at = count, size, 0
@@ -354,9 +355,9 @@ class _Joining:
         """Whether every byte has come."""
         return self._at == self._size
 
-    def take(self, head: JsonDict, views: Sequence[memoryview]) -> None:
+    def take(self, header: JsonDict, views: Sequence[memoryview]) -> None:
         """Take the bytes of a part."""
-        if head.get("at") != self._at:
+        if header.get("at") != self._at:
             raise BadMessage("a part that does not continue the one before")
         if not any(view.nbytes for view in views):
             raise BadMessage("an empty part")

@@ -1,6 +1,6 @@
-"""Client protocol messages as frames: ``[signature, head, buffer, buffer, ...]``.
+"""Client protocol messages as frames: ``[signature, header, buffer, buffer, ...]``.
 
-The head is JSON and is signed; it says how many buffers follow. The buffers are opaque and are
+The header is JSON and is signed; it says how many buffers follow. The buffers are opaque and are
 not signed: CURVE (TCP) or the file system (Unix socket) keeps strangers away from them. Nothing
 here unpickles anything.
 """
@@ -12,10 +12,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-JsonDict = dict[str, Any]
+from kernelfleet.wire.messages import JsonDict
 
-#: A head larger than this is refused before it is parsed.
-MAX_HEAD_BYTES = 256 * 1024 * 1024
+#: A header larger than this is refused before it is parsed.
+MAX_HEADER_BYTES = 256 * 1024 * 1024
 
 
 class BadMessage(ValueError):
@@ -28,24 +28,24 @@ class Codec:
     def __init__(self, key: bytes) -> None:
         self._hmac = hmac.new(key, digestmod="sha256")
 
-    def _sign(self, head: bytes | bytearray) -> bytes:
+    def _sign(self, header: bytes | bytearray) -> bytes:
         digest = self._hmac.copy()
-        digest.update(head)
+        digest.update(header)
         return digest.digest()
 
-    def encode(self, head: JsonDict, buffers: Sequence[Any] = ()) -> list[Any]:
+    def encode(self, header: JsonDict, buffers: Sequence[Any] = ()) -> list[Any]:
         """Frames of one message; the buffers are passed on as they are.
 
         Raises:
-            BadMessage: the head is larger than anybody takes.
+            BadMessage: the header is larger than anybody takes.
         """
-        packed = json.dumps({**head, "buffers": len(buffers)}, separators=(",", ":")).encode()
-        if len(packed) > MAX_HEAD_BYTES:
-            raise BadMessage(f"a head of {len(packed)} bytes; the limit is {MAX_HEAD_BYTES}")
+        packed = json.dumps({**header, "buffers": len(buffers)}, separators=(",", ":")).encode()
+        if len(packed) > MAX_HEADER_BYTES:
+            raise BadMessage(f"a header of {len(packed)} bytes; the limit is {MAX_HEADER_BYTES}")
         return [self._sign(packed), packed, *buffers]
 
     def decode(self, frames: Sequence[Any]) -> tuple[JsonDict, list[Any]]:
-        """Check the signature and unpack the head.
+        """Check the signature and unpack the header.
 
         Args:
             frames: Bytes, byte arrays or pyzmq frames, without routing ids.
@@ -56,22 +56,22 @@ class Codec:
         if len(frames) < 2:
             raise BadMessage(f"{len(frames)} frames, at least 2 needed")
         signature, packed = _plain(frames[0]), _plain(frames[1])
-        if len(packed) > MAX_HEAD_BYTES:
-            raise BadMessage(f"a head of {len(packed)} bytes; the limit is {MAX_HEAD_BYTES}")
+        if len(packed) > MAX_HEADER_BYTES:
+            raise BadMessage(f"a header of {len(packed)} bytes; the limit is {MAX_HEADER_BYTES}")
         if not hmac.compare_digest(signature, self._sign(packed)):
             raise BadMessage("wrong signature")
         try:
-            head = json.loads(packed)
+            header = json.loads(packed)
         except (ValueError, RecursionError) as error:
-            raise BadMessage(f"the head is no JSON we can take: {error}") from None
-        if not isinstance(head, dict) or not isinstance(head.get("type"), str):
-            raise BadMessage("the head is no object with a type")
-        buffers = head.pop("buffers", None)
+            raise BadMessage(f"the header is no JSON we can take: {error}") from None
+        if not isinstance(header, dict) or not isinstance(header.get("type"), str):
+            raise BadMessage("the header is no object with a type")
+        buffers = header.pop("buffers", None)
         if not _is_count(buffers) or buffers != len(frames) - 2:
             raise BadMessage("buffers are missing or too many")
-        if not _is_count(head.get("ack", 0)) or not _is_count(head.get("n", 1)):
+        if not _is_count(header.get("ack", 0)) or not _is_count(header.get("n", 1)):
             raise BadMessage("n or ack is no number of a message")
-        return head, list(frames[2:])
+        return header, list(frames[2:])
 
 
 def _is_count(value: object) -> bool:

@@ -23,11 +23,10 @@ import hashlib
 import hmac
 import json
 import secrets
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from kernelfleet.wire.codec import BadMessage, Codec
-
-JsonDict = dict[str, Any]
+from kernelfleet.wire.messages import JsonDict
 
 #: Everybody's, at the Unix socket.
 PLAIN_USERNAME = b"kernelfleet"
@@ -65,14 +64,14 @@ def new_nonce() -> str:
     return secrets.token_hex(16)
 
 
-def read_hello(head: JsonDict) -> tuple[str, str]:
+def read_hello(header: JsonDict) -> tuple[str, str]:
     """The client's id and its nonce.
 
     Raises:
         BadMessage: it is no hello, or they are missing.
     """
-    client, nonce = head.get("client"), head.get("nonce")
-    if head["type"] != "hello":
+    client, nonce = header.get("client"), header.get("nonce")
+    if header["type"] != "hello":
         raise BadMessage("the first message of a line is no hello")
     for text in (client, nonce):
         if not isinstance(text, str) or not _is_name(text):

@@ -17,9 +17,8 @@ from typing import Any
 from jupyter_client.session import DELIM, Session
 
 from kernelfleet.wire.json_safe import MAX_DEPTH, nested_too_deep
+from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.outputs import OWN_FRAME_BYTES, as_bytes
-
-JsonDict = dict[str, Any]
 
 #: No kernel has so much to say about a message itself.
 MAX_HEADER_BYTES = 1024 * 1024

@@ -11,9 +11,8 @@ Pure: no sockets, no clock.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
-JsonDict = dict[str, Any]
+from kernelfleet.wire.messages import JsonDict
 
 #: What a message is about: engines on the way to the controller, requests on the way back. None is
 #: about everything, and keeps its place.
@@ -29,20 +28,20 @@ FOR_ENGINES = frozenset(
 )
 
 
-def topics(head: JsonDict) -> Topics:
+def topics(header: JsonDict) -> Topics:
     """What a message from a client is about, or one to it."""
-    kind = head.get("type")
+    kind = header.get("type")
     if kind == "request":
-        verb = head.get("verb")
+        verb = header.get("operation")
         if verb in LOOKS:
             return frozenset()
-        targets = head.get("targets") if verb in FOR_ENGINES else None
+        targets = header.get("targets") if verb in FOR_ENGINES else None
         if isinstance(targets, list) and all(type(each) is int for each in targets):
             return frozenset(targets)
     elif kind == "ping":
         return frozenset()  # whatever passes one is behind no answer
-    elif kind in ("reply", "event") and type(head.get("to")) is int:
-        return frozenset((head["to"],))
+    elif kind in ("reply", "event") and type(header.get("to")) is int:
+        return frozenset((header["to"],))
     return None
 
 

@@ -17,8 +17,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from kernelfleet.wire.json_safe import nested_too_deep
-
-JsonDict = dict[str, Any]
+from kernelfleet.wire.messages import JsonDict
 
 #: The types that are outputs of a command.
 OUTPUT_TYPES = (

@@ -17,7 +17,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-JsonDict = dict[str, Any]
+from kernelfleet.wire.messages import JsonDict
+
 Verdict = Literal["deliver", "duplicate", "gap"]
 
 
@@ -30,7 +31,7 @@ class Sent:
     """A numbered message the peer has not acknowledged."""
 
     n: int
-    head: JsonDict
+    header: JsonDict
     buffers: list[Any]
     size_bytes: int
 
@@ -46,24 +47,24 @@ class Sequence:
     unacknowledged: deque[Sent] = field(default_factory=deque)
     unacknowledged_bytes: int = 0
 
-    def number(self, head: JsonDict, buffers: list[Any], size_bytes: int) -> JsonDict:
+    def number(self, header: JsonDict, buffers: list[Any], size_bytes: int) -> JsonDict:
         """Give a message its number and keep it until it is acknowledged."""
         self.last_sent += 1
-        head = {**head, "n": self.last_sent}
-        self.unacknowledged.append(Sent(self.last_sent, head, buffers, size_bytes))
+        header = {**header, "n": self.last_sent}
+        self.unacknowledged.append(Sent(self.last_sent, header, buffers, size_bytes))
         self.unacknowledged_bytes += size_bytes
-        return head
+        return header
 
-    def accept(self, head: JsonDict) -> Verdict:
+    def accept(self, header: JsonDict) -> Verdict:
         """What to do with a message that has arrived."""
-        self.acknowledge(int(head.get("ack", 0)))
-        n = head.get("n")
+        self.acknowledge(int(header.get("ack", 0)))
+        n = header.get("n")
         if n is None:
             return "deliver"
         if n <= self.received or n in self.early:
             return "duplicate"
         if n > self.received + 1:
-            if head.get("free") is not True or len(self.early) >= MAX_EARLY:
+            if header.get("free") is not True or len(self.early) >= MAX_EARLY:
                 return "gap"
             self.early.add(n)
             return "deliver"

@@ -15,16 +15,15 @@ from kernelfleet.client.mapping.batches import Item, Outcome
 from kernelfleet.client.mapping.dispatch import Dispatcher
 from kernelfleet.client.mapping.options import Call
 from kernelfleet.client.results.replies import Reply
+from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.objects.serialize import pack, pack_nested, unpack
-
-JsonDict = dict[str, Any]
 
 
 @dataclass(eq=False)
 class Work:
     """A batch in a simulated engine's queue; without a future it is somebody else's command."""
 
-    head: JsonDict
+    header: JsonDict
     items: Sequence[Any]
     budget: float | None
     future: Future[Reply] | None
@@ -71,13 +70,13 @@ class SimulatedFleet:
         return f"id-{next(self._ids)}"
 
     def request(
-        self, head: JsonDict, frames: list[Any], _on_output: object = None
+        self, header: JsonDict, frames: list[Any], _on_output: object = None
     ) -> Future[Reply]:
         future: Future[Reply] = Future()
-        if head["verb"] == "cancel":
-            self._cancel(head["result_id"])
+        if header["operation"] == "cancel":
+            self._cancel(header["result_id"])
             return future
-        (engine,) = head["targets"]
+        (engine,) = header["targets"]
         _, (function_id, function, payloads, _, budget, _, _), _ = unpack(frames)
         if self.refusal is not None:
             future.set_result(Reply({"refused": self.refusal}, []))
@@ -89,7 +88,7 @@ class SimulatedFleet:
                 self._functions.add((engine, function_id))
             assert (engine, function_id) in self._functions, "the engine does not know the function"
             self.sizes.append(len(payloads))
-            self._put(engine, Work(head, payloads, budget, future))
+            self._put(engine, Work(header, payloads, budget, future))
         return future
 
     def occupy(self, engine: int, seconds: float) -> None:
@@ -107,7 +106,7 @@ class SimulatedFleet:
     def _cancel(self, result_id: str) -> None:
         self.cancels += 1
         for queue in self.queues.values():
-            for work in [each for each in queue if each.head["result_id"] == result_id]:
+            for work in [each for each in queue if each.header["result_id"] == result_id]:
                 if work.begins is None:
                     queue.remove(work)
                     self._fail(work, "Cancelled", "cancelled before it started")
@@ -142,8 +141,8 @@ class SimulatedFleet:
         outcomes = [("ok", item) for item in work.items[:count]]
         frames = pack(pack_nested((outcomes, {})))
         result = {"ok": True, "started": self.clock - seconds, "completed": self.clock}
-        head = {"results": [{**result, "buffers": len(frames)}]}
-        work.future.set_result(Reply(head, list(frames)))
+        header = {"results": [{**result, "buffers": len(frames)}]}
+        work.future.set_result(Reply(header, list(frames)))
 
 
 class Collector:

@@ -28,21 +28,23 @@ class Script:
 
     def __init__(self, connection: ControllerProxy, *, welcome: bool = True) -> None:
         self.connection = connection
-        self.heads: list[dict[str, Any]] = []
+        self.headers: list[dict[str, Any]] = []
         self.sent = 0
         self.closed = False
         if welcome:
             connection.receive({"type": "welcome", "roster": ROSTER, "name": "scripted"}, [])
 
-    def number(self, head: dict[str, Any], buffers: list[Any]) -> dict[str, Any]:
+    def number(self, header: dict[str, Any], buffers: list[Any]) -> dict[str, Any]:
         self.sent += 1
-        return {**head, "n": self.sent}
+        return {**header, "n": self.sent}
 
     def send(self, numbered: dict[str, Any], buffers: list[Any]) -> None:
-        head = {name: value for name, value in numbered.items() if name != "n"}
-        self.heads.append(head)
-        if head.get("verb") == "echo":
-            self.connection.receive({"type": "reply", "to": numbered["n"], "value": head}, buffers)
+        header = {name: value for name, value in numbered.items() if name != "n"}
+        self.headers.append(header)
+        if header.get("operation") == "echo":
+            self.connection.receive(
+                {"type": "reply", "to": numbered["n"], "value": header}, buffers
+            )
 
     def close(self) -> None:
         self.closed = True
@@ -66,8 +68,8 @@ def connected(scripts: list[Script], **options: bool) -> ControllerProxy:
 
 def test_a_reply_finds_its_request(scripts: list[Script]) -> None:
     connection = connected(scripts)
-    future = connection.request({"type": "request", "verb": "wait"}, [])
-    assert connection.call("echo", 10, text="hi").head["value"]["text"] == "hi"
+    future = connection.request({"type": "request", "operation": "wait"}, [])
+    assert connection.call("echo", 10, text="hi").header["value"]["text"] == "hi"
     assert not future.done()
     assert connection.is_waiting
     connection.receive({"type": "reply", "to": 1, "value": 7}, [b"x"])
@@ -88,7 +90,7 @@ def test_output_goes_to_the_call_it_belongs_to(scripts: list[Script]) -> None:
     connection = connected(scripts)
     seen: list[Any] = []
     connection.request(
-        {"type": "request", "verb": "wait"}, [], lambda *message: seen.append(message)
+        {"type": "request", "operation": "wait"}, [], lambda *message: seen.append(message)
     )
     connection.call("echo", 10)
     for to in (1, 2, 9):
@@ -102,13 +104,13 @@ def test_when_the_controller_goes_what_waits_fails_and_so_does_what_comes(
     scripts: list[Script],
 ) -> None:
     connection = connected(scripts)
-    future = connection.request({"type": "request", "verb": "wait"}, [])
+    future = connection.request({"type": "request", "operation": "wait"}, [])
     connection.call("echo", 10)
     connection.lost("it went")
     with pytest.raises(ControllerUnreachable, match="it went"):
         future.result(10)
     with pytest.raises(ControllerUnreachable, match="it went"):
-        connection.request({"type": "request", "verb": "wait"}, [])
+        connection.request({"type": "request", "operation": "wait"}, [])
     assert not connection.is_open
 
 
@@ -116,9 +118,9 @@ def test_while_nobody_answers_calls_fail_and_a_welcome_heals(scripts: list[Scrip
     connection = connected(scripts)
     changes: list[bool] = []
     connection.when_changed(lambda: changes.append(connection.is_open))
-    kept = connection.request({"type": "request", "verb": "wait", "result_id": "r-1"}, [])
+    kept = connection.request({"type": "request", "operation": "wait", "result_id": "r-1"}, [])
     batch = connection.request(
-        {"type": "request", "verb": "wait", "result_id": "r-2", "keep": False}, []
+        {"type": "request", "operation": "wait", "result_id": "r-2", "keep": False}, []
     )
     connection.call("echo", 10)
     connection.away("it sleeps")
@@ -132,24 +134,24 @@ def test_while_nobody_answers_calls_fail_and_a_welcome_heals(scripts: list[Scrip
         batch.result(10)
     assert told.value.result_id is None
     with pytest.raises(ControllerUnreachable, match="sleeps"):
-        connection.request({"type": "request", "verb": "wait"}, [])
+        connection.request({"type": "request", "operation": "wait"}, [])
     connection.receive({"type": "reply", "to": 1, "value": "late"}, [])  # nobody is told twice
     connection.receive({"type": "welcome", "roster": ROSTER, "name": "scripted"}, [])
     assert connection.state == "open"
-    assert connection.call("echo", 10, text="hi").head["value"]["text"] == "hi"
+    assert connection.call("echo", 10, text="hi").header["value"]["text"] == "hi"
     assert changes == [False, True]
 
 
 def test_what_was_let_go_in_a_request_that_failed_is_told_again(scripts: list[Script]) -> None:
     connection = connected(scripts)
     connection.release("a")
-    future = connection.request({"type": "request", "verb": "wait"}, [])
+    future = connection.request({"type": "request", "operation": "wait"}, [])
     connection.call("echo", 10)
     connection.away("it sleeps")
     with pytest.raises(ControllerUnreachable):
         future.result(10)
     connection.receive({"type": "welcome", "roster": ROSTER, "name": "scripted"}, [])
-    assert connection.call("echo", 10).head["value"]["release"] == ["a"]
+    assert connection.call("echo", 10).header["value"]["release"] == ["a"]
 
 
 def test_who_is_lost_for_good_after_a_while_says_only_that(scripts: list[Script]) -> None:
@@ -157,7 +159,7 @@ def test_who_is_lost_for_good_after_a_while_says_only_that(scripts: list[Script]
     connection.away("it sleeps")
     connection.lost("it was stopped")
     with pytest.raises(ControllerUnreachable, match="it was stopped") as told:
-        connection.request({"type": "request", "verb": "wait"}, [])
+        connection.request({"type": "request", "operation": "wait"}, [])
     assert "keeps trying" not in str(told.value)
 
 
@@ -169,7 +171,7 @@ def test_an_unreachable_error_survives_pickling() -> None:
 
 def test_closing_fails_what_waits_and_may_be_done_twice(scripts: list[Script]) -> None:
     connection = connected(scripts)
-    future = connection.request({"type": "request", "verb": "wait"}, [])
+    future = connection.request({"type": "request", "operation": "wait"}, [])
     connection.call("echo", 10)
     connection.close()
     connection.close()
@@ -177,15 +179,15 @@ def test_closing_fails_what_waits_and_may_be_done_twice(scripts: list[Script]) -
     with pytest.raises(FleetError, match="closed before"):
         future.result(10)
     with pytest.raises(FleetError, match="closed"):
-        connection.request({"type": "request", "verb": "wait"}, [])
+        connection.request({"type": "request", "operation": "wait"}, [])
 
 
 def test_results_that_were_let_go_are_told_with_the_next_request(scripts: list[Script]) -> None:
     connection = connected(scripts)
     connection.release("a")
     connection.release("b")
-    assert connection.call("echo", 10).head["value"]["release"] == ["a", "b"]
-    assert "release" not in connection.call("echo", 10).head["value"]
+    assert connection.call("echo", 10).header["value"]["release"] == ["a", "b"]
+    assert "release" not in connection.call("echo", 10).header["value"]
 
 
 def test_who_gets_no_welcome_gives_up(
@@ -215,7 +217,7 @@ def test_a_blocking_call_on_the_loop_thread_is_refused(scripts: list[Script]) ->
         except FleetError as error:
             errors.append(str(error))
 
-    future = connection.request({"type": "request", "verb": "wait"}, [])
+    future = connection.request({"type": "request", "operation": "wait"}, [])
     future.add_done_callback(call)
     thread = loop.acquire()
     thread.call(connection.receive, {"type": "reply", "to": 1}, [])

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-JsonDict = dict[str, Any]
+from kernelfleet.wire.messages import JsonDict
 
 ATOMS: list[Any] = [
     None, True, False, 0, 1, 2, 3, 4, 7, -1, 2**31, 2**63, -(2**64), 10**30, 10**400, 0.0, -0.0,
@@ -25,43 +25,49 @@ ATOMS: list[Any] = [
 RESULT_IDS = ["id", *(f"r{i}" for i in range(20))]
 
 TEMPLATES: list[JsonDict] = [
-    {"verb": "execute", "targets": [0], "content": {"code": "1"}, "label": "l", "stream": True},
-    {"verb": "execute", "targets": [0, 1, 0], "content": {"code": "1", "allow_stdin": False}},
-    {"verb": "execute", "targets": [3, 4], "content": {"code": "1", "store_history": True}},
-    {"verb": "push", "targets": [0, 3], "payloads": [1]},
-    {"verb": "push", "targets": [0, 1], "payloads": [1, 2], "assign": [1, 0]},
-    {"verb": "pull", "targets": [0, 3], "content": {"names": ["x"]}},
-    {"verb": "apply", "targets": [1], "payloads": [2], "decode": {"kind": "apply"}},
-    {"verb": "keys", "targets": [0, 3]},
-    {"verb": "keys", "targets": [0, 7]},
-    {"verb": "keys", "targets": [2]},
-    {"verb": "reset", "targets": [0, 1]},
-    {"verb": "map", "targets": [0], "payloads": [1], "keep": False, "limit": 5.0},
-    {"verb": "task", "targets": [1], "payloads": [1], "keep": False, "limit": None},
-    {"verb": "ping"},
-    {"verb": "engines"},
-    {"verb": "queue_status", "targets": [0, 1]},
-    {"verb": "clear_queue", "targets": [1]},
-    {"verb": "get_result", "targets": [0], "number": 1},
-    {"verb": "get_result", "targets": [0, 1], "number": None},
-    {"verb": "cancel", "result_id": "id", "interrupt": True},
-    {"verb": "interrupt", "targets": [1]},
-    {"verb": "restart", "targets": [0, 2]},
-    {"verb": "kill", "targets": [0]},
-    {"verb": "scale", "engines": 3},
-    {"verb": "attach", "of": "id"},
-    {"verb": "progress", "result_id": "id", "brief": False},
-    {"verb": "peek", "targets": [0, 1], "names": ["x"]},
-    {"verb": "complete", "engine": 0, "code": "a", "cursor_pos": 1},
-    {"verb": "inspect", "engine": 0, "code": "a", "cursor_pos": 1, "detail_level": 0},
-    {"verb": "input_reply", "engine": 1, "result_id": "id", "value": "x"},
-    {"verb": "set_properties", "targets": [0], "values": {"gpu": 1}},
-    {"verb": "get_properties", "targets": [0], "keys": ["gpu"]},
-    {"verb": "get_properties", "targets": [0], "keys": None},
-    {"verb": "has_properties", "targets": [0], "keys": ["gpu"]},
-    {"verb": "del_properties", "targets": [0], "keys": ["gpu"]},
-    {"verb": "clear_properties", "targets": [0]},
-    {"verb": "shutdown"},
+    {
+        "operation": "execute",
+        "targets": [0],
+        "content": {"code": "1"},
+        "label": "l",
+        "stream": True,
+    },
+    {"operation": "execute", "targets": [0, 1, 0], "content": {"code": "1", "allow_stdin": False}},
+    {"operation": "execute", "targets": [3, 4], "content": {"code": "1", "store_history": True}},
+    {"operation": "push", "targets": [0, 3], "payloads": [1]},
+    {"operation": "push", "targets": [0, 1], "payloads": [1, 2], "assign": [1, 0]},
+    {"operation": "pull", "targets": [0, 3], "content": {"names": ["x"]}},
+    {"operation": "apply", "targets": [1], "payloads": [2], "decode": {"kind": "apply"}},
+    {"operation": "keys", "targets": [0, 3]},
+    {"operation": "keys", "targets": [0, 7]},
+    {"operation": "keys", "targets": [2]},
+    {"operation": "reset", "targets": [0, 1]},
+    {"operation": "map", "targets": [0], "payloads": [1], "keep": False, "limit": 5.0},
+    {"operation": "task", "targets": [1], "payloads": [1], "keep": False, "limit": None},
+    {"operation": "ping"},
+    {"operation": "engines"},
+    {"operation": "queue_status", "targets": [0, 1]},
+    {"operation": "clear_queue", "targets": [1]},
+    {"operation": "get_result", "targets": [0], "number": 1},
+    {"operation": "get_result", "targets": [0, 1], "number": None},
+    {"operation": "cancel", "result_id": "id", "interrupt": True},
+    {"operation": "interrupt", "targets": [1]},
+    {"operation": "restart", "targets": [0, 2]},
+    {"operation": "kill", "targets": [0]},
+    {"operation": "scale", "engines": 3},
+    {"operation": "attach", "of": "id"},
+    {"operation": "progress", "result_id": "id", "brief": False},
+    {"operation": "peek", "targets": [0, 1], "names": ["x"]},
+    {"operation": "complete", "engine": 0, "code": "a", "cursor_pos": 1},
+    {"operation": "inspect", "engine": 0, "code": "a", "cursor_pos": 1, "detail_level": 0},
+    {"operation": "input_reply", "engine": 1, "result_id": "id", "value": "x"},
+    {"operation": "set_properties", "targets": [0], "values": {"gpu": 1}},
+    {"operation": "get_properties", "targets": [0], "keys": ["gpu"]},
+    {"operation": "get_properties", "targets": [0], "keys": None},
+    {"operation": "has_properties", "targets": [0], "keys": ["gpu"]},
+    {"operation": "del_properties", "targets": [0], "keys": ["gpu"]},
+    {"operation": "clear_properties", "targets": [0]},
+    {"operation": "shutdown"},
 ]
 TYPES = [
     "part",
@@ -104,40 +110,40 @@ def any_json(random: Random, depth: int = 2) -> Any:
     return {random.choice(FIELDS): any_json(random, depth - 1) for _ in range(size)}
 
 
-def any_head(random: Random, n: int, ack: int) -> JsonDict:
-    """A good head, mostly with something changed."""
-    head = {"type": "request", "n": n, "ack": ack, **random.choice(TEMPLATES)}
-    if "content" in head:
-        head["content"] = dict(head["content"])
-    head["result_id"] = random.choice(RESULT_IDS)
+def any_header(random: Random, n: int, ack: int) -> JsonDict:
+    """A good header, mostly with something changed."""
+    header = {"type": "request", "n": n, "ack": ack, **random.choice(TEMPLATES)}
+    if "content" in header:
+        header["content"] = dict(header["content"])
+    header["result_id"] = random.choice(RESULT_IDS)
     for _ in range(random.choice([0, 0, 1, 1, 1, 2, 3])):
-        usual = sorted(head.keys() - {"type", "n", "ack"})
+        usual = sorted(header.keys() - {"type", "n", "ack"})
         field = random.choice(FIELDS if not usual or random.randrange(5) == 0 else usual)
         match random.randrange(6):
             case 0:
-                head.pop(field, None)
-            case 1 if isinstance(head.get("content"), dict):
-                content = head["content"]
+                header.pop(field, None)
+            case 1 if isinstance(header.get("content"), dict):
+                content = header["content"]
                 content[random.choice([*sorted(content), "names", "code"])] = any_json(random)
             case 2 if not random.randrange(3):
-                head["type"] = random.choice(TYPES)
-            case 3 if isinstance(head.get(field), list):
-                head[field] = [*head[field], random.choice(ATOMS)]
+                header["type"] = random.choice(TYPES)
+            case 3 if isinstance(header.get(field), list):
+                header[field] = [*header[field], random.choice(ATOMS)]
             case _:
-                head[field] = any_json(random)
-    return head
+                header[field] = any_json(random)
+    return header
 
 
-def changed(random: Random, head: JsonDict) -> JsonDict:
-    """A head with perhaps a field or two otherwise."""
-    head = dict(head)
+def changed(random: Random, header: JsonDict) -> JsonDict:
+    """A header with perhaps a field or two otherwise."""
+    header = dict(header)
     for _ in range(random.choice([0, 0, 1, 1, 2])):
-        field = random.choice([*sorted(head), *FIELDS[:3]])
+        field = random.choice([*sorted(header), *FIELDS[:3]])
         if random.randrange(4):
-            head[field] = any_json(random)
+            header[field] = any_json(random)
         else:
-            head.pop(field, None)
-    return head
+            header.pop(field, None)
+    return header
 
 
 def deep(random: Random) -> bytes:
@@ -149,13 +155,13 @@ def deep(random: Random) -> bytes:
 
 def any_message(random: Random, n: int, ack: int, tickets: Sequence[bytes]) -> Message:
     """A message to be signed, or to be spoilt further."""
-    head = any_head(random, n, ack)
+    header = any_header(random, n, ack)
     buffers = [any_buffer(random, tickets) for _ in range(random.choice([0] * 9 + [1, 2, 3]))]
-    if isinstance(head.get("payloads"), list) and random.randrange(4):
-        wanted = sum(each for each in head["payloads"] if isinstance(each, int) and each < 9)
+    if isinstance(header.get("payloads"), list) and random.randrange(4):
+        wanted = sum(each for each in header["payloads"] if isinstance(each, int) and each < 9)
         buffers = [any_buffer(random, tickets) for _ in range(wanted)]
-    head.setdefault("buffers", len(buffers))
-    packed = json.dumps(head, separators=(",", ":")).encode()
+    header.setdefault("buffers", len(buffers))
+    packed = json.dumps(header, separators=(",", ":")).encode()
     match random.randrange(40):
         case 0:  # a field more, perhaps one that was there
             field = json.dumps(random.choice(FIELDS)).encode()

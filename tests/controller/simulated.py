@@ -30,10 +30,10 @@ from kernelfleet.wire.codec import BadMessage, Codec
 from kernelfleet.wire.files.connection_file import FleetFile
 from kernelfleet.wire.handshake import line_codecs
 from kernelfleet.wire.jupyter import make_session
+from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.versions import PROTOCOL_VERSION
 
 KEY = "ab" * 32
-JsonDict = dict[str, Any]
 
 #: Its frames in, what the kernel says instead out: (channel, frames) each.
 Tamper = Callable[[str, list[bytes]], list[tuple[str, list[bytes]]]]
@@ -240,7 +240,7 @@ class SimulatedClient:
         self.joiner = Incoming()
         self.n = self.received = 0
         self.replies: Counter[int] = Counter()
-        self.heads: dict[int, JsonDict] = {}
+        self.headers: dict[int, JsonDict] = {}
         self.challenge: JsonDict = {}
         self.forgotten = False
         hello = {"type": "hello", "version": PROTOCOL_VERSION, "client": self.name, "nonce": "o"}
@@ -259,34 +259,34 @@ class SimulatedClient:
         """What the door knows of this client; None if it has been forgotten."""
         return self._fleet.server._peers.get(self.name)
 
-    def send(self, head: JsonDict, buffers: Sequence[bytes] = ()) -> None:
-        self._fleet.say(self.identity, self.codec.encode(head, buffers))
+    def send(self, header: JsonDict, buffers: Sequence[bytes] = ()) -> None:
+        self._fleet.say(self.identity, self.codec.encode(header, buffers))
 
-    def ask(self, head: JsonDict, buffers: Sequence[bytes] = ()) -> int:
+    def ask(self, header: JsonDict, buffers: Sequence[bytes] = ()) -> int:
         """Send a request with the next number."""
         self.n += 1
-        self.send({"type": "request", "n": self.n, "ack": self.received, **head}, buffers)
+        self.send({"type": "request", "n": self.n, "ack": self.received, **header}, buffers)
         return self.n
 
     def hear(self, frames: list[bytes]) -> None:
         try:
-            head, buffers = self._hears.decode(frames)
+            header, buffers = self._hears.decode(frames)
         except BadMessage as error:
             raise AssertionError(f"the controller sent what is no message: {error}") from error
-        if head["type"] == "part":
-            whole = self.joiner.take(head, buffers)
+        if header["type"] == "part":
+            whole = self.joiner.take(header, buffers)
             self._fleet.say(self.identity, self.codec.encode(self.joiner.confirmation))
             if whole is not None:
                 self.hear(whole)
             return
-        if head["type"] == "challenge":
-            self.challenge = head
-        self.forgotten = head["type"] == "forgotten"
-        n = head.get("n")
+        if header["type"] == "challenge":
+            self.challenge = header
+        self.forgotten = header["type"] == "forgotten"
+        n = header.get("n")
         if n is None or n <= self.received:
             return  # unnumbered, or sent again
         assert n == self.received + 1, "messages in order"
         self.received = n
-        if head["type"] == "reply":
-            self.replies[head["to"]] += 1
-            self.heads[head["to"]] = head
+        if header["type"] == "reply":
+            self.replies[header["to"]] += 1
+            self.headers[header["to"]] = header

@@ -15,9 +15,8 @@ from kernelfleet.wire.handshake import (
     new_nonce,
     plain_password,
 )
+from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.versions import PROTOCOL_VERSION
-
-JsonDict = dict[str, Any]
 
 
 class Talk:
@@ -41,13 +40,13 @@ class Talk:
     @property
     def hello(self) -> JsonDict:
         """The first message of a line."""
-        head = {"type": "hello", "version": PROTOCOL_VERSION}
-        return {**head, "client": self.client_id, "nonce": self.nonce}
+        header = {"type": "hello", "version": PROTOCOL_VERSION}
+        return {**header, "client": self.client_id, "nonce": self.nonce}
 
-    def send(self, head: JsonDict, buffers: tuple[bytes, ...] = ()) -> None:
+    def send(self, header: JsonDict, buffers: tuple[bytes, ...] = ()) -> None:
         """Sign and send a message, with the line's key if there is one."""
         codec = self._fleet if self.codecs is None else self.codecs.to_controller
-        self.say(codec.encode(head, buffers))
+        self.say(codec.encode(header, buffers))
 
     def say(self, frames: list[Any]) -> None:
         """Send frames as they are."""
@@ -72,8 +71,8 @@ class Talk:
         while asyncio.get_running_loop().time() < deadline:
             if self.socket.poll(0):
                 codec = self._fleet if self.codecs is None else self.codecs.to_client
-                head, _ = codec.decode(self.socket.recv_multipart())
-                if head["type"] == kind:
-                    return head
+                header, _ = codec.decode(self.socket.recv_multipart())
+                if header["type"] == kind:
+                    return header
             await asyncio.sleep(0.002)
         raise TimeoutError(kind)

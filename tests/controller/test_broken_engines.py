@@ -16,7 +16,7 @@ from tests.controller.simulated import Fleet, SimulatedClient, Tamper
 from tests.fleets import until
 
 Frames = list[bytes]
-EXECUTE = {"verb": "execute", "content": {"code": "1"}}
+EXECUTE = {"operation": "execute", "content": {"code": "1"}}
 
 
 def with_fleet(test: Callable[[Fleet, SimulatedClient], Awaitable[None]]) -> None:
@@ -65,15 +65,15 @@ def test_a_reply_that_cannot_be_read_fails_what_the_engine_runs_and_nobody_else(
         bad = client.ask({**EXECUTE, "targets": [engine_id], "result_id": "bad"})
         good = client.ask({**EXECUTE, "targets": [1], "result_id": "good"})
         await fleet.settle()
-        (result,) = client.heads[bad]["results"]
+        (result,) = client.headers[bad]["results"]
         assert result["error"]["ename"] == "EngineError"
         assert f"engine {engine_id} sent a reply that cannot be used" in result["error"]["evalue"]
         assert told in result["error"]["evalue"]
-        assert client.heads[good]["results"][0]["ok"]
+        assert client.headers[good]["results"][0]["ok"]
         fleet.registry.links[engine_id].tamper = None
         again = client.ask({**EXECUTE, "targets": [engine_id], "result_id": "again"})
         await fleet.settle()
-        assert client.heads[again]["results"][0]["ok"]
+        assert client.headers[again]["results"][0]["ok"]
 
     with_fleet(test)
 
@@ -84,7 +84,7 @@ def test_a_reply_that_names_another_request_fails_what_the_engine_runs() -> None
         links.tamper = on_shell(lambda frames: [resigned(fleet, frames, 1, msg_id="another")])
         n = client.ask({**EXECUTE, "targets": [0], "result_id": "r"})
         await fleet.settle()
-        assert "it names another request" in client.heads[n]["results"][0]["error"]["evalue"]
+        assert "it names another request" in client.headers[n]["results"][0]["error"]["evalue"]
 
     with_fleet(test)
 
@@ -94,7 +94,7 @@ def test_a_reply_that_comes_twice_is_taken_once() -> None:
         fleet.registry.links[0].tamper = on_shell(lambda frames: [frames, frames])
         numbers = [client.ask({**EXECUTE, "targets": [0], "result_id": f"r{i}"}) for i in range(3)]
         await fleet.settle()
-        assert [client.heads[n]["results"][0]["ok"] for n in numbers] == [True] * 3
+        assert [client.headers[n]["results"][0]["ok"] for n in numbers] == [True] * 3
 
     with_fleet(test)
 
@@ -106,7 +106,7 @@ def test_an_engine_that_says_it_is_another_answers_for_itself_all_the_same() -> 
         )
         n = client.ask({**EXECUTE, "targets": [0], "result_id": "r"})
         await fleet.settle()
-        assert client.heads[n]["results"][0]["ok"]
+        assert client.headers[n]["results"][0]["ok"]
 
     with_fleet(test)
 
@@ -123,7 +123,7 @@ def test_an_engine_that_drops_a_request_again_and_again_is_not_asked_for_ever() 
         fleet.registry.links[0].tamper = on_shell(drop)
         n = client.ask({**EXECUTE, "targets": [0], "result_id": "r"})
         await fleet.settle()
-        assert not client.heads[n]["results"][0]["ok"]
+        assert not client.headers[n]["results"][0]["ok"]
         assert asked == MAX_ABORTED + 1
 
     with_fleet(test)
@@ -139,8 +139,8 @@ def test_output_that_was_announced_and_never_comes_is_not_waited_for_for_ever(
             lambda frames: [resigned(fleet, frames, 3, n_iopub=10**9)]
         )
         n = client.ask({**EXECUTE, "targets": [0], "result_id": "r"})
-        await until(lambda: n in client.heads)
-        assert client.heads[n]["results"][0]["ok"]
+        await until(lambda: n in client.headers)
+        assert client.headers[n]["results"][0]["ok"]
 
     with_fleet(test)
 
@@ -161,17 +161,22 @@ def test_a_request_that_cannot_be_packed_fails_and_the_next_one_runs(
         codes = ["1", "bad", "2"]
         numbers = [
             client.ask(
-                {"verb": "execute", "content": {"code": code}, "targets": [0], "result_id": code}
+                {
+                    "operation": "execute",
+                    "content": {"code": code},
+                    "targets": [0],
+                    "result_id": code,
+                }
             )
             for code in codes
         ]
         await fleet.settle()
-        results = [client.heads[n]["results"][0] for n in numbers]
+        results = [client.headers[n]["results"][0] for n in numbers]
         assert results[0]["ok"]
         assert "could not be sent to engine 0" in results[1]["error"]["evalue"]
         assert results[2]["error"]["ename"] == "QueueCleared"  # as after any error
         again = client.ask({**EXECUTE, "targets": [0], "result_id": "again"})
         await fleet.settle()
-        assert client.heads[again]["results"][0]["ok"]
+        assert client.headers[again]["results"][0]["ok"]
 
     with_fleet(test)

@@ -23,8 +23,8 @@ class Reader:
         self.buffers: list[list[Any]] = []
         self.has_room, self.is_behind = True, False
 
-    def deliver(self, head: dict[str, Any], buffers: list[Any]) -> None:
-        self.got.append(head)
+    def deliver(self, header: dict[str, Any], buffers: list[Any]) -> None:
+        self.got.append(header)
         self.buffers.append(buffers)
 
 

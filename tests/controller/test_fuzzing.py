@@ -116,17 +116,17 @@ class Fuzzed:
         if random.randrange(10) == 0:
             frames = spoilt(random, frames)
         try:
-            head, _ = mad.codec.decode(frames)
+            header, _ = mad.codec.decode(frames)
         except BadMessage:
-            head = {}
+            header = {}
         self.fleet.say(mad.identity, frames)
-        if not head or mad.peer is not peer:
+        if not header or mad.peer is not peer:
             return set()
-        of_the_line = head["type"] in ("part", "more")  # which has no numbers
-        numbered = head.get("n") == before + 1 and not of_the_line
+        of_the_line = header["type"] in ("part", "more")  # which has no numbers
+        numbered = header.get("n") == before + 1 and not of_the_line
         assert peer.sequence.received == before + numbered
         mad.n = peer.sequence.received
-        return {before + 1} if numbered and head["type"] not in UNANSWERED else set()
+        return {before + 1} if numbered and header["type"] not in UNANSWERED else set()
 
     def _stranger_says(self, random: Random) -> None:
         """Somebody with the fleet's key who does not know how a line is opened."""
@@ -143,25 +143,25 @@ class Fuzzed:
             codec = line_codecs(key, client, nonce, answer["challenge"]).to_controller
             ticket = random.choice(self.tickets).decode()
             usual = {"type": "open", "session": "s", "side": False, "probe": ticket, "secret": "x"}
-            ask = {"type": "request", "n": 1, "verb": "ping"}
-            for head in (changed(random, usual), changed(random, ask), {"type": "bye"}):
-                self.fleet.say(identity, signed(codec, head))
+            ask = {"type": "request", "n": 1, "operation": "ping"}
+            for header in (changed(random, usual), changed(random, ask), {"type": "bye"}):
+                self.fleet.say(identity, signed(codec, header))
         else:
             assert answer["type"] in ("refused", "nothing")
         del self.fleet.telephone.clients[identity]
 
     async def _sane_is_served(self) -> None:
-        n = self.sane.ask({"verb": "ping"})
-        assert "value" in self.sane.heads[n]
-        self.sane.heads.clear()
+        n = self.sane.ask({"operation": "ping"})
+        assert "value" in self.sane.headers[n]
+        self.sane.headers.clear()
 
     async def _all_is_well(self, due: set[int]) -> None:
         n = self.sane.ask(
-            {"verb": "execute", "targets": [0, 1, 3], "result_id": f"s{self.cases}",
+            {"operation": "execute", "targets": [0, 1, 3], "result_id": f"s{self.cases}",
              "content": {"code": "1"}, "keep": False}
         )  # fmt: skip
         await self.fleet.settle()
-        assert [result["ok"] for result in self.sane.heads[n]["results"]] == [True] * 3
+        assert [result["ok"] for result in self.sane.headers[n]["results"]] == [True] * 3
         assert self.fleet.complaints == []
         for number in due:
             assert self.mad.replies[number] == 1, f"request {number} of the mad client"
@@ -189,20 +189,20 @@ class Fuzzed:
             verb = random.choice(["execute", "pull", "keys", "push", "apply"])
             content = {"execute": {"code": "1"}, "pull": {"names": ["x"]}}.get(verb, {})
             n = self.sane.ask(
-                {"verb": verb, "targets": [engine_id], "result_id": f"e{self.cases}",
+                {"operation": verb, "targets": [engine_id], "result_id": f"e{self.cases}",
                  "content": content, "stream": True, "keep": False}
             )  # fmt: skip
             for _ in range(4):
                 await asyncio.sleep(0)
             links[engine_id].tamper = None
             engine = self.fleet.registry.engines[engine_id]
-            if n not in self.sane.heads and engine.run is not None:
+            if n not in self.sane.headers and engine.run is not None:
                 assert broken.changed, "nothing was changed, and no answer came"
                 # What was lost is not told from what takes long: it is restarted.
                 engine.detach("starting", "EngineDied", "it was restarted")
                 assert engine.incarnation is None
                 self.fleet.registry._make(engine_id, engine.kernel_name)
-            result = self.sane.heads[n]["results"][0]
+            result = self.sane.headers[n]["results"][0]
             assert result["ok"] in (True, False)
             if not result["ok"] and result["error"]["kind"] == "engine":
                 told = result["error"]["evalue"]
@@ -284,9 +284,9 @@ def tampered(
     return [(channel, [*frames[:2], session.sign(parts), *parts, *frames[7:]])]
 
 
-def signed(codec: Codec, head: dict[str, Any]) -> list[bytes]:
-    """Any head as frames."""
-    packed = json.dumps({"buffers": 0, **head}).encode()
+def signed(codec: Codec, header: dict[str, Any]) -> list[bytes]:
+    """Any header as frames."""
+    packed = json.dumps({"buffers": 0, **header}).encode()
     return [codec._sign(packed), packed]
 
 

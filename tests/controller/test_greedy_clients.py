@@ -25,8 +25,8 @@ MB = 1024 * 1024
 class Silent(SimulatedClient):
     """It counts what comes and acknowledges nothing."""
 
-    def ask(self, head: dict[str, Any], buffers: Any = ()) -> int:
-        return super().ask({"ack": 0, **head}, buffers)
+    def ask(self, header: dict[str, Any], buffers: Any = ()) -> int:
+        return super().ask({"ack": 0, **header}, buffers)
 
 
 def with_fleet(limits: Limits, test: Callable[[Fleet], Awaitable[None]]) -> None:
@@ -44,19 +44,19 @@ def with_fleet(limits: Limits, test: Callable[[Fleet], Awaitable[None]]) -> None
 def test_a_client_that_asks_on_and_never_reads_is_forgotten_in_the_end() -> None:
     async def test(fleet: Fleet) -> None:
         greedy, sane = Silent(fleet, "greedy"), SimulatedClient(fleet, "sane")
-        large = {"verb": "set_properties", "targets": [0], "values": {"x": "x" * (3 * MB)}}
+        large = {"operation": "set_properties", "targets": [0], "values": {"x": "x" * (3 * MB)}}
         sane.ask(large)
-        wanted = {"verb": "get_properties", "targets": [0], "keys": None}
+        wanted = {"operation": "get_properties", "targets": [0], "keys": None}
         for _ in range(2):
             greedy.ask(wanted)
         assert not greedy.peer.has_room
         for refusals in range(1, MAX_REFUSALS + 1):
-            greedy.ask({"verb": "ping"})
+            greedy.ask({"operation": "ping"})
             assert greedy.peer.refusals == refusals
-        greedy.ask({"verb": "ping"})
+        greedy.ask({"operation": "ping"})
         assert greedy.peer is None
         assert greedy.forgotten
-        assert "value" in sane.heads[sane.ask({"verb": "ping"})]
+        assert "value" in sane.headers[sane.ask({"operation": "ping"})]
 
     with_fleet(Limits(unread_bytes=2 * MB, credit_bytes=MB), test)
 
@@ -64,15 +64,15 @@ def test_a_client_that_asks_on_and_never_reads_is_forgotten_in_the_end() -> None
 def test_who_reads_again_is_served_again() -> None:
     async def test(fleet: Fleet) -> None:
         greedy = Silent(fleet, "greedy")
-        greedy.ask({"verb": "set_properties", "targets": [0], "values": {"x": "x" * (3 * MB)}})
+        greedy.ask({"operation": "set_properties", "targets": [0], "values": {"x": "x" * (3 * MB)}})
         for _ in range(2):
-            greedy.ask({"verb": "get_properties", "targets": [0], "keys": None})
-        refused = greedy.ask({"verb": "ping"})
-        assert refused not in greedy.heads  # it waits behind the others
+            greedy.ask({"operation": "get_properties", "targets": [0], "keys": None})
+        refused = greedy.ask({"operation": "ping"})
+        assert refused not in greedy.headers  # it waits behind the others
         for _ in range(4):  # what lies within its credit comes; it says so; the rest comes
             greedy.send({"type": "ack", "ack": greedy.received})
-        assert "has not read" in greedy.heads[refused]["refused"]["evalue"]
-        assert "value" in greedy.heads[greedy.ask({"verb": "ping"})]
+        assert "has not read" in greedy.headers[refused]["refused"]["evalue"]
+        assert "value" in greedy.headers[greedy.ask({"operation": "ping"})]
         assert greedy.peer.refusals == 0
 
     with_fleet(Limits(unread_bytes=2 * MB, credit_bytes=MB), test)
@@ -110,11 +110,11 @@ def test_a_message_beyond_the_limit_is_refused_and_not_kept(tmp_path: Path) -> N
             await talk.open()
             assert talk.codecs is not None
             outgoing = Outgoing(talk.codecs.to_controller, talk.say, IPC_FRAME_BYTES)
-            head = {"type": "request", "verb": "ping", "n": 1, "ack": 0}
-            outgoing.send(head, [bytes(3 * MB)])
+            header = {"type": "request", "operation": "ping", "n": 1, "ack": 0}
+            outgoing.send(header, [bytes(3 * MB)])
             refused = (await talk.receive("reply"))["refused"]["evalue"]
             assert f"a message of {3 * MB} bytes; Limits.message_bytes of this" in refused
-            talk.send({**head, "n": 2})
+            talk.send({**header, "n": 2})
             assert "value" in await talk.receive("reply")
         finally:
             talk.socket.close()

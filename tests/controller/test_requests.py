@@ -13,7 +13,7 @@ from kernelfleet.controller.requests import Request
 
 def request(targets: list[int], done: list[Request], **fields: object) -> Request:
     defaults: dict[str, object] = {
-        "client": "me", "result_id": "r", "verb": "execute", "content": {}, "label": "label",
+        "client": "me", "result_id": "r", "operation": "execute", "content": {}, "label": "label",
         "payloads": [], "assign": [0] * len(targets),
     }  # fmt: skip
     return Request(targets=targets, on_done=done.append, **{**defaults, **fields})  # type: ignore[arg-type]
@@ -79,7 +79,7 @@ def test_each_target_gets_the_payload_it_was_assigned() -> None:
 
 
 def test_a_job_tells_the_queue_what_it_asks() -> None:
-    (job,) = request([0], [], verb="push", client="c", label="push(x)").jobs()
+    (job,) = request([0], [], operation="push", client="c", label="push(x)").jobs()
     assert (job.method, job.client, job.label) == ("push", "c", "push(x)")
 
 
@@ -105,5 +105,5 @@ def test_whoever_attaches_is_told_of_outputs_once_however_often() -> None:
 
 def test_what_ends_with_its_client_has_no_id_for_others() -> None:
     assert request([0], []).public_id == "r"
-    assert request([0], [], verb="map").public_id is None
-    assert request([0], [], verb="task").public_id is None
+    assert request([0], [], operation="map").public_id is None
+    assert request([0], [], operation="task").public_id is None

@@ -7,9 +7,8 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from kernelfleet.wire.messages import JsonDict
 from tests.controller.simulated import Fleet, SimulatedClient
-
-JsonDict = dict[str, Any]
 
 
 class Watched(Fleet):
@@ -47,10 +46,10 @@ def with_fleet(test: Callable[[Watched, SimulatedClient], Awaitable[None]]) -> N
 
 async def ask(fleet: Fleet, client: SimulatedClient, **fields: Any) -> JsonDict:
     number = client.n + 1
-    head = {"verb": "execute", "content": {"code": "1"}, "targets": [0]}
-    client.ask({**head, "result_id": f"{client.name}-{number}", **fields})
+    header = {"operation": "execute", "content": {"code": "1"}, "targets": [0]}
+    client.ask({**header, "result_id": f"{client.name}-{number}", **fields})
     await fleet.settle()
-    return client.heads[number]
+    return client.headers[number]
 
 
 def test_a_text_is_sent_once_and_named_then() -> None:

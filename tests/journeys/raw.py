@@ -13,10 +13,9 @@ from kernelfleet.wire.chunks import IPC_FRAME_BYTES, Incoming, Outgoing
 from kernelfleet.wire.codec import Codec
 from kernelfleet.wire.files import connection_file
 from kernelfleet.wire.handshake import PLAIN_USERNAME, line_codecs, plain_password
+from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.sequence import Sequence as Numbers
 from kernelfleet.wire.versions import PROTOCOL_VERSION
-
-JsonDict = dict[str, Any]
 
 
 def show_password(socket: zmq.Socket[Any], key: bytes) -> None:
@@ -55,45 +54,45 @@ class RawClient:
     def _transmit(self, frames: list[Any]) -> None:
         self.socket.send_multipart(frames)
 
-    def send(self, head: JsonDict, buffers: Sequence[bytes] = ()) -> None:
+    def send(self, header: JsonDict, buffers: Sequence[bytes] = ()) -> None:
         """Send a message; of a large one what there is room for, the rest with what is read."""
-        self._outgoing.send({**head, "ack": self.sequence.received}, buffers)
+        self._outgoing.send({**header, "ack": self.sequence.received}, buffers)
 
-    def ask(self, head: JsonDict, buffers: Sequence[bytes] = ()) -> int:
+    def ask(self, header: JsonDict, buffers: Sequence[bytes] = ()) -> int:
         """Send a request; its number."""
         self.n += 1
         result_id = f"{self.name}-{self.n}"
-        request = {"type": "request", "n": self.n, "result_id": result_id, **head}
+        request = {"type": "request", "n": self.n, "result_id": result_id, **header}
         self.send(request, buffers)
         return self.n
 
     def read(self) -> tuple[JsonDict, list[Any]]:
         """The next message, and tell that it has been read."""
         while True:
-            head, buffers = self._from.decode(self.socket.recv_multipart(copy=False))
-            if head["type"] == "more":
-                self._outgoing.confirmed(head)
+            header, buffers = self._from.decode(self.socket.recv_multipart(copy=False))
+            if header["type"] == "more":
+                self._outgoing.confirmed(header)
                 continue
-            if head["type"] == "part":
-                whole = self._incoming.take(head, buffers)
+            if header["type"] == "part":
+                whole = self._incoming.take(header, buffers)
                 self._outgoing.pass_by(self._incoming.confirmation)
                 if whole is None:
                     continue
-                head, buffers = self._from.decode(whole)
-            if self.sequence.accept(head) == "deliver":
+                header, buffers = self._from.decode(whole)
+            if self.sequence.accept(header) == "deliver":
                 break  # the others were sent again
-        if "n" in head:
+        if "n" in header:
             self.send({"type": "ack"})
-        return head, buffers
+        return header, buffers
 
     def read_replies(self, count: int) -> dict[int, tuple[JsonDict, list[Any]]]:
         """Read on until so many replies have come."""
         replies: dict[int, tuple[JsonDict, list[Any]]] = {}
         while len(replies) < count:
-            head, buffers = self.read()
-            if head["type"] == "reply":
-                assert head["to"] not in replies
-                replies[head["to"]] = head, buffers
+            header, buffers = self.read()
+            if header["type"] == "reply":
+                assert header["to"] not in replies
+                replies[header["to"]] = header, buffers
         return replies
 
     def close(self) -> None:

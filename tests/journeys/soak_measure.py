@@ -23,10 +23,9 @@ import psutil
 
 from kernelfleet import MultiEngineClient
 from kernelfleet.wire.files import fleet_paths
+from kernelfleet.wire.messages import JsonDict
 from tests.fleets import eventually
 from tests.journeys.daemons import OwnFleet
-
-JsonDict = dict[str, Any]
 
 #: More results than a controller keeps of what nobody holds.
 KEPT = 1001

@@ -30,14 +30,14 @@ def run(tmp_path: Path) -> Iterator[Run]:
     started: list[subprocess.Popen[str]] = []
 
     def run(fleet: OwnFleet, script: str) -> subprocess.Popen[str]:
-        head = (
+        header = (
             "import json, sys, os, time\n"
             "from kernelfleet import MultiEngineClient\n"
             "address = json.loads(sys.argv[1])\n"
             "mec = MultiEngineClient(tuple(address) if isinstance(address, list) else address)\n"
         )
         path = tmp_path / f"script-{len(started)}.py"
-        path.write_text(head + script)
+        path.write_text(header + script)
         command = [sys.executable, str(path), json.dumps(fleet.address)]
         started.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
         return started[-1]

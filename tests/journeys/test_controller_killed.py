@@ -179,7 +179,7 @@ def test_nothing_is_left_of_a_fleet_whose_controller_is_killed_in_a_restart_or_s
     mec.execute(SLOW_TO_LEAVE, timeout=20)
     if during == "restart":
         pending = mec._connection.request(
-            {"type": "request", "verb": "restart", "targets": [0, 1, 2]}, []
+            {"type": "request", "operation": "restart", "targets": [0, 1, 2]}, []
         )
     else:
         mec._connection.call("shutdown")

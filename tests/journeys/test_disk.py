@@ -155,7 +155,7 @@ def test_a_fleet_works_on_when_the_disks_are_full(
     mec = fleet.client()
     fill(runtime)
     fill(data)
-    assert mec.execute("import os; os.system('yes | head -c 1000000 >&2')", timeout=20)
+    assert mec.execute("import os; os.system('yes | header -c 1000000 >&2')", timeout=20)
     mec.push({"x": bytes(5_000_000)}, timeout=20)
     assert mec.apply(lambda: len(x), timeout=20) == [5_000_000] * 2  # type: ignore[name-defined] # noqa: F821
     assert mec.map(str, range(100), timeout=20) == [str(i) for i in range(100)]

@@ -267,10 +267,10 @@ def test_code_that_gets_through_all_the_same_is_refused_where_it_arrives(
 ) -> None:
     """As when an engine came after the look: never SIGSEGV."""
     frames = pack((square, (2,), {}))
-    head = {"verb": "apply", "payloads": [len(frames)]}
+    header = {"operation": "apply", "payloads": [len(frames)]}
     decode = {"kind": "apply", "method": "apply"}
     text = refused(
-        lambda: other._run(head, frames, decode, targets=[0, 1], blocks=True, timeout=20)
+        lambda: other._run(header, frames, decode, targets=[0, 1], blocks=True, timeout=20)
     )
     assert "cannot run here" in text or "need modules of kernelfleet" in text
     assert other.get_ids() == [0, 1]

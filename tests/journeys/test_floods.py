@@ -56,7 +56,7 @@ def test_a_display_of_megabytes_costs_the_controller_its_length_and_no_walk(
 def test_engines_that_print_up_to_their_limit_lose_nothing_and_disturb_nobody(
     own_fleet: StartOwn, n: int
 ) -> None:
-    limit = {4: 8, 16: 17, 60: 4}[n] * MB  # 16 of 17 MB: more than one head may hold
+    limit = {4: 8, 16: 17, 60: 4}[n] * MB  # 16 of 17 MB: more than one header may hold
     own = own_fleet(n + 1, limits={"output_bytes": limit})
     mec, other = own.client(), own.client()
     other.execute("1", targets=n)

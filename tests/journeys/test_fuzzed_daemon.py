@@ -63,9 +63,9 @@ def test_a_daemon_takes_whatever_comes_and_serves_the_others(
                     spoilt(random, frames) or [b""] if random.randrange(10) == 0 else frames
                 )
                 raw.send({"type": "ping"})
-                while (head := raw.read()[0])["type"] != "pong":
+                while (header := raw.read()[0])["type"] != "pong":
                     pass
-                n = head["ack"]  # how many numbered ones have been taken
+                n = header["ack"]  # how many numbered ones have been taken
                 if case % 100 == 0:
                     assert mec.execute("1", timeout=20).values() == [1, 1]
                 if case == CASES // 3:

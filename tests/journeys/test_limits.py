@@ -49,7 +49,7 @@ def test_requests_without_end_are_taken_as_far_as_the_queue_goes(
     with RawClient(own.name) as raw:
         mec.execute(gate.code, targets=0, block=False)
         gate.entered()
-        asked = {"verb": "execute", "targets": [0], "content": {"code": "1"}}
+        asked = {"operation": "execute", "targets": [0], "content": {"code": "1"}}
         for _ in range(3000):
             raw.ask(asked)
         eventually(lambda: len(mec.queue_status(targets=0)[0][1]["queue"]) == 1000)
@@ -58,7 +58,7 @@ def test_requests_without_end_are_taken_as_far_as_the_queue_goes(
         assert time.monotonic() - began < 5.0
         gate.open()
         replies = raw.read_replies(3000)
-    full = [n for n, (head, _) in replies.items() if "refused" in head]
+    full = [n for n, (header, _) in replies.items() if "refused" in header]
     assert sorted(full) == list(range(1001, 3001))
     assert all(replies[n][0]["results"][0]["ok"] for n in range(1, 1001))
 
@@ -98,7 +98,7 @@ def test_a_message_that_is_too_large_all_the_same_is_refused_by_the_controller(
 ) -> None:
     own = own_fleet(1, limits={"message_bytes": 2 * MB})
     with RawClient(own.name) as raw:
-        push = {"verb": "push", "targets": [0], "payloads": [3]}
+        push = {"operation": "push", "targets": [0], "payloads": [3]}
         n = raw.ask(push, [bytes(MB)] * 3)
         refused = raw.read_replies(1)[n][0]["refused"]
         assert (

@@ -34,9 +34,9 @@ def captured(monkeypatch: pytest.MonkeyPatch) -> list[list[Any]]:
     frames: list[list[Any]] = []
     send = Connection.send
 
-    def record(line: Connection, head: dict[str, Any], data: list[Any]) -> None:
-        frames.append(line._outgoing.encode(head, data))
-        send(line, head, data)
+    def record(line: Connection, header: dict[str, Any], data: list[Any]) -> None:
+        frames.append(line._outgoing.encode(header, data))
+        send(line, header, data)
 
     monkeypatch.setattr(Connection, "send", record)
     return frames
@@ -50,8 +50,8 @@ def test_captured_messages_run_nothing_on_the_unix_socket(
     client.execute("x += 1")
     said = [[bytes(frame) for frame in frames] for frames in captured]
     types = [frames[1] for frames in said]
-    assert any(b'"hello"' in head for head in types)
-    assert any(b"x += 1" in head for head in types)
+    assert any(b'"hello"' in header for header in types)
+    assert any(b"x += 1" in header for header in types)
     if left:
         client.close()
     file = connection_file.read(NAME)

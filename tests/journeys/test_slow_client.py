@@ -68,7 +68,7 @@ def test_a_client_that_pulls_and_never_reads_is_given_a_bounded_amount(
     controller = psutil.Process(own.process.pid)
     usual, before = latency(mec), held_bytes(controller)
     with RawClient(own.name) as raw:
-        pull = {"verb": "pull", "targets": [0], "content": {"names": ["data"]}}
+        pull = {"operation": "pull", "targets": [0], "content": {"names": ["data"]}}
         for _ in range(count):
             raw.ask(pull)
         while_it_does_not_read = latency(mec)
@@ -79,15 +79,15 @@ def test_a_client_that_pulls_and_never_reads_is_given_a_bounded_amount(
         assert grown > size
         assert while_it_does_not_read < 5 * usual + 0.1
         replies = raw.read_replies(count)
-        whole = [head for head, _ in replies.values() if "results" in head]
-        dropped = [head for head, _ in replies.values() if "refused" in head]
+        whole = [header for header, _ in replies.values() if "results" in header]
+        dropped = [header for header, _ in replies.values() if "refused" in header]
         assert len(whole) + len(dropped) == count
         assert len(whole) >= LIMITS["unread_bytes"] // size
-        for head, buffers in replies.values():
-            if "results" in head:
+        for header, buffers in replies.values():
+            if "results" in header:
                 assert sum(map(len, buffers)) > size
             else:
-                assert "does not read" in head["refused"]["evalue"]
+                assert "does not read" in header["refused"]["evalue"]
                 assert not buffers
         again = raw.ask(pull)  # it reads again, and is served again
         assert "results" in raw.read_replies(1)[again][0]
@@ -106,19 +106,21 @@ def test_a_client_that_prints_a_gigabyte_and_never_looks_misses_output_but_no_an
         code = "for _ in range(300): print('x' * 50_000)"
         count = 70  # 15 MB each
         for _ in range(count):
-            raw.ask({"verb": "execute", "targets": [0], "content": {"code": code}, "stream": True})
+            raw.ask(
+                {"operation": "execute", "targets": [0], "content": {"code": code}, "stream": True}
+            )
         while_it_does_not_read = latency(mec)
         wait_until_done(mec)
         grown = held_bytes(controller) - before
         assert grown < 4 * LIMITS["unread_bytes"], f"{grown / MB:.0f} MB"
         assert while_it_does_not_read < 10 * usual + 0.1
         replies = raw.read_replies(count)
-        whole = [head for head, _ in replies.values() if "results" in head]
+        whole = [header for header, _ in replies.values() if "results" in header]
         assert whole
-        for head in whole:
-            (result,) = head["results"]
+        for header in whole:
+            (result,) = header["results"]
             assert sum(len(each["text"]) for each in result["outputs"]) == 300 * 50_001
-        assert all("refused" in head or "results" in head for head, _ in replies.values())
+        assert all("refused" in header or "results" in header for header, _ in replies.values())
         assert mec.execute("1", timeout=20).values() == [1, 1]
 
 

@@ -534,8 +534,8 @@ class Stranger:
                 own if keys == "own CURVE" else right
             )
         codec = Codec(b"wrong" if keys != "all, but no sense" else bytes.fromhex(file["key"]))
-        head = {"type": "hello", "version": 1} if keys != "all, but no sense" else {"type": "x"}
-        self.hello = codec.encode(head)
+        header = {"type": "hello", "version": 1} if keys != "all, but no sense" else {"type": "x"}
+        self.hello = codec.encode(header)
         self.socket.connect(file["tcp"])
 
     def knock(self) -> None:
@@ -554,7 +554,7 @@ def tcp_fleet(own_fleet: Callable[..., OwnFleet]) -> tuple[OwnFleet, dict[str, A
 
 def refused(mec: MultiEngineClient) -> dict[str, int]:
     """What the controller says it has refused."""
-    return dict(mec._connection.call("ping", 20).head["value"]["refused"])
+    return dict(mec._connection.call("ping", 20).header["value"]["refused"])
 
 
 @pytest.mark.parametrize("keys", KEYS)

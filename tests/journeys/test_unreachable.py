@@ -175,23 +175,47 @@ def test_malformed_requests_of_an_authenticated_client_are_answered_with_errors(
     fleets: SharedFleets,
 ) -> None:
     with fleets.client("unix") as mec:
-        for head in (
+        for header in (
             {"type": "request"},
-            {"type": "request", "verb": "no such verb"},
-            {"type": "request", "verb": "execute"},
-            {"type": "request", "verb": "execute", "targets": "all", "result_id": "x"},
-            {"type": "request", "verb": "execute", "targets": [[0]], "result_id": "x"},
-            {"type": "request", "verb": "push", "targets": [0], "result_id": "x", "payloads": [3]},
-            {"type": "request", "verb": "push", "targets": [0], "result_id": "x", "payloads": None},
-            {"type": "request", "verb": "pull", "targets": [0], "result_id": "y", "content": []},
-            {"type": "request", "verb": "execute", "targets": [0], "result_id": "z", "content": {}},
-            {"type": "request", "verb": "peek", "targets": [0]},
-            {"type": "request", "verb": "scale", "engines": "many"},
-            {"type": "request", "verb": "cancel"},
-            {"type": "request", "verb": ["x"]},
+            {"type": "request", "operation": "no such verb"},
+            {"type": "request", "operation": "execute"},
+            {"type": "request", "operation": "execute", "targets": "all", "result_id": "x"},
+            {"type": "request", "operation": "execute", "targets": [[0]], "result_id": "x"},
+            {
+                "type": "request",
+                "operation": "push",
+                "targets": [0],
+                "result_id": "x",
+                "payloads": [3],
+            },
+            {
+                "type": "request",
+                "operation": "push",
+                "targets": [0],
+                "result_id": "x",
+                "payloads": None,
+            },
+            {
+                "type": "request",
+                "operation": "pull",
+                "targets": [0],
+                "result_id": "y",
+                "content": [],
+            },
+            {
+                "type": "request",
+                "operation": "execute",
+                "targets": [0],
+                "result_id": "z",
+                "content": {},
+            },
+            {"type": "request", "operation": "peek", "targets": [0]},
+            {"type": "request", "operation": "scale", "engines": "many"},
+            {"type": "request", "operation": "cancel"},
+            {"type": "request", "operation": ["x"]},
             {"type": "no such type"},
         ):
-            reply = mec._connection.request(dict(head), []).result(10).head
+            reply = mec._connection.request(dict(header), []).result(10).header
             refused_or_failed = reply.get("refused") or not reply["results"][0]["ok"]
-            assert refused_or_failed, head
+            assert refused_or_failed, header
         assert mec.execute("1", timeout=20)[0]["id"] == 0

@@ -111,9 +111,9 @@ def test_who_attaches_is_not_asked_what_the_first_client_is_asked(
             known.set()
 
     monkeypatch.setattr(builtins, "input", asked.append)
-    head = {"verb": "execute", "content": {"code": "x = input('?')", "allow_stdin": True}}
+    header = {"operation": "execute", "content": {"code": "x = input('?')", "allow_stdin": True}}
     pending = other._run(
-        {**head, "label": "execute('x')"}, [], {"kind": "execute", "code": ""},
+        {**header, "label": "execute('x')"}, [], {"kind": "execute", "code": ""},
         targets=[0], blocks=False, timeout=None, on_output=take,
     )  # fmt: skip
     assert known.wait(20)

@@ -13,7 +13,7 @@ from tests.notebook.conftest import Shell
 
 def test_each_distinct_failure_has_one_traceback_with_its_engines(shell: Shell) -> None:
     out = shell.run("mec.execute('1/0 if engine_id < 3 else int(\"x\")')")
-    assert out.count("ZeroDivisionError: division by zero") == 5  # a head, a traceback, 3 listed
+    assert out.count("ZeroDivisionError: division by zero") == 5  # a header, a traceback, 3 listed
     assert out.count("[0-2:execute]: ZeroDivisionError") == 1
     assert out.count("[3:execute]: ValueError: invalid literal") == 2
     assert out.rstrip().splitlines()[-1].startswith("[3:execute]: ValueError")

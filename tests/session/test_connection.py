@@ -39,8 +39,8 @@ class User:
         self.told.put(("ready",))
         line.send({"type": "open"}, [])
 
-    def line_heard(self, line: Connection, head: dict[str, Any], buffers: list[Any]) -> None:
-        self.told.put(("heard", head))
+    def line_heard(self, line: Connection, header: dict[str, Any], buffers: list[Any]) -> None:
+        self.told.put(("heard", header))
 
     def line_alive(self, line: Connection) -> None:
         self.told.put(("alive",))
@@ -76,8 +76,8 @@ class Door:
         identity, *frames = self.socket.recv_multipart()
         return identity, codec.decode(frames)[0]
 
-    def send(self, identity: bytes, codec: Codec, head: dict[str, Any]) -> None:
-        self.socket.send_multipart([identity, *codec.encode(head)])
+    def send(self, identity: bytes, codec: Codec, header: dict[str, Any]) -> None:
+        self.socket.send_multipart([identity, *codec.encode(header)])
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ def test_what_was_said_before_the_end_is_heard_before_it(door: Door, make: Make)
     told: list[Any] = []
     while not told or told[-1] != ("broken",):
         told.append(user.told.get(timeout=10))
-    assert [head["n"] for kind, head in told[3:-1]] == list(range(100))
+    assert [header["n"] for kind, header in told[3:-1]] == list(range(100))
 
 
 def test_nobody_there_is_told_once_and_lines_leave_no_descriptor(make: Make) -> None:

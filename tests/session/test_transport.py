@@ -32,8 +32,8 @@ class Listener:
         self.gone = threading.Event()
         self.is_waiting = True
 
-    def receive(self, head: dict[str, Any], buffers: list[Any]) -> None:
-        self.received.append((head, buffers))
+    def receive(self, header: dict[str, Any], buffers: list[Any]) -> None:
+        self.received.append((header, buffers))
 
     def away(self, reason: str) -> None:
         self.reasons.append(reason)
@@ -54,8 +54,8 @@ class Echo:
         self.peer = peer
         return {"type": "welcome", "client": client_id}
 
-    def handle(self, client_id: str, head: dict[str, Any], buffers: list[Any]) -> None:
-        self.peer.deliver({"echo": head, "of": client_id}, buffers)
+    def handle(self, client_id: str, header: dict[str, Any], buffers: list[Any]) -> None:
+        self.peer.deliver({"echo": header, "of": client_id}, buffers)
 
     def disconnect(self, client_id: str) -> None:
         self.left.append(client_id)
@@ -123,9 +123,9 @@ class Wire(Connection):
         self.is_ready = True
         self.made.append(self)
 
-    def send(self, head: dict[str, Any], frames: list[Any]) -> None:
+    def send(self, header: dict[str, Any], frames: list[Any]) -> None:
         assert not self.closed
-        self.sent.append(head)
+        self.sent.append(header)
 
     def close(self, linger: float = 0.0) -> None:
         self.closed = True
@@ -137,13 +137,13 @@ class Wire(Connection):
         self.user.line_ready(self)
         self.hear({"type": "welcome", "session": session, "boot": boot, "ack": ack})
 
-    def hear(self, head: dict[str, Any]) -> None:
-        self.user.line_heard(self, {"ack": 0, **head}, [])
+    def hear(self, header: dict[str, Any]) -> None:
+        self.user.line_heard(self, {"ack": 0, **header}, [])
 
     @property
     def numbers(self) -> list[int]:
         """The numbers of what was sent on it."""
-        return [head["n"] for head in self.sent if "n" in head]
+        return [header["n"] for header in self.sent if "n" in header]
 
 
 class Clock:
@@ -222,7 +222,7 @@ def test_over_the_next_line_goes_what_the_controller_lacks_and_no_second_welcome
     assert session.line.numbers == [3, 4]
     session.line.hear({"type": "reply", "n": 1, "to": 1})  # again
     session.line.hear({"type": "reply", "n": 2, "to": 2})
-    assert [head.get("to") for head, _ in session.listener.received] == [None, 1, 2]
+    assert [header.get("to") for header, _ in session.listener.received] == [None, 1, 2]
     assert not session.listener.reasons
 
 
@@ -233,7 +233,7 @@ def test_after_an_outage_what_was_under_way_is_taken_back_and_numbers_go_on(
     session.ask(2)
     session.go_away()
     session.line.open(ack=1)
-    assert [(head["type"], head["n"]) for head in session.line.sent[1:]] == [("void", 2)]
+    assert [(header["type"], header["n"]) for header in session.line.sent[1:]] == [("void", 2)]
     assert session.listener.received[-1][0]["type"] == "welcome"
     session.ask()
     assert session.line.sent[-1] == {"type": "request", "n": 3, "ack": 0}

@@ -42,8 +42,8 @@ class Wire:
         self.limit = limit
         self.most_under_way = 0
 
-    def send(self, head: dict[str, Any], *buffers: Any) -> None:
-        self.outgoing.send(head, buffers)
+    def send(self, header: dict[str, Any], *buffers: Any) -> None:
+        self.outgoing.send(header, buffers)
 
     def take(self) -> bool:
         """Take one message; whether there was one."""
@@ -52,11 +52,11 @@ class Wire:
             return False
         frames = self.sent.pop(0)
         assert max(len(memoryview(frame)) for frame in frames) <= self.limit
-        head, buffers = CODEC.decode([bytes(frame) for frame in frames])
-        if head["type"] != "part":
-            self.arrived.append((head, buffers))
+        header, buffers = CODEC.decode([bytes(frame) for frame in frames])
+        if header["type"] != "part":
+            self.arrived.append((header, buffers))
             return True
-        whole = self.incoming.take(head, buffers)
+        whole = self.incoming.take(header, buffers)
         if whole is not None:
             self.arrived.append(CODEC.decode(whole))
         self.outgoing.confirmed(self.incoming.confirmation)
@@ -99,10 +99,10 @@ def test_messages_of_any_sizes_arrive_whole_and_in_order(
             buffers = [os.urandom(n) for n in sizes]
             expected.append((number, head_bytes, buffers))
             wire.send({"type": "x", "n": number, "text": "y" * head_bytes}, *buffers)
-        for (head, arrived), (number, head_bytes, buffers) in zip(
+        for (header, arrived), (number, head_bytes, buffers) in zip(
             wire.take_all(), expected, strict=True
         ):
-            assert (head["n"], len(head["text"])) == (number, head_bytes)
+            assert (header["n"], len(header["text"])) == (number, head_bytes)
             assert same(arrived, buffers)
 
 
@@ -132,7 +132,7 @@ def test_no_more_than_the_window_is_under_way_and_what_follows_waits_its_turn() 
         wire.outgoing.pass_by({"type": "between"})
     assert sum(map(size, wire.sent)) < WINDOW_BYTES + 10_000
     arrived = wire.take_all()
-    assert [head["type"] for head, _ in arrived] == [*["between"] * 10, "large", "after"]
+    assert [header["type"] for header, _ in arrived] == [*["between"] * 10, "large", "after"]
     assert same(arrived[-2][1], [data])
     assert wire.most_under_way < WINDOW_BYTES + 10_000
 
@@ -188,14 +188,14 @@ def test_buffers_beyond_the_limit_are_not_kept_and_their_size_is_known() -> None
     wire = Wire(TCP_FRAME_BYTES, Incoming(3000))
     wire.send({"type": "x", "n": 1}, bytes(PART_BYTES), bytes(10))
     wire.send({"type": "x", "n": 2}, bytes(3000), bytes(PART_BYTES * 0))
-    (head, buffers), (_, kept) = wire.take_all()
-    assert head["n"] == 1
+    (header, buffers), (_, kept) = wire.take_all()
+    assert header["n"] == 1
     assert [(type(each), each.nbytes) for each in buffers] == [(Left, PART_BYTES), (Left, 10)]
     assert [len(each) for each in kept] == [3000, 0]
 
 
 def begun(**fields: object) -> dict[str, Any]:
-    """The head of a first part, with something changed."""
+    """The header of a first part, with something changed."""
     return {"type": "part", "at": 0, "frames": 2, "size": 36, **fields}
 
 
@@ -227,8 +227,8 @@ def test_parts_that_make_no_sense_are_refused_and_the_next_message_is_taken(
     messages: list[tuple[dict[str, Any], list[bytes]]],
 ) -> None:
     incoming = Incoming()
-    for head, pieces in messages[:-1]:
-        assert incoming.take(head, pieces) is None
+    for header, pieces in messages[:-1]:
+        assert incoming.take(header, pieces) is None
     with pytest.raises(BadMessage):
         incoming.take(*messages[-1])
     wire = Wire(incoming=incoming)
@@ -265,7 +265,7 @@ def test_memory_grows_with_what_has_come_and_not_with_what_was_announced() -> No
 
 
 def push(n: int, engine: int, size: int) -> tuple[dict[str, Any], bytes]:
-    return {"type": "request", "verb": "push", "n": n, "targets": [engine]}, bytes(size)
+    return {"type": "request", "operation": "push", "n": n, "targets": [engine]}, bytes(size)
 
 
 def test_what_has_nothing_to_do_with_a_large_message_passes_and_the_rest_keeps_its_place() -> None:
@@ -274,13 +274,13 @@ def test_what_has_nothing_to_do_with_a_large_message_passes_and_the_rest_keeps_i
     wire.send({"type": "ping"})  # keeps its place, and no other's
     wire.send(*push(2, 0, 10))
     wire.send(*push(3, 1, 10))  # passes
-    wire.send({"type": "request", "verb": "restart", "n": 4, "targets": [2]})
+    wire.send({"type": "request", "operation": "restart", "n": 4, "targets": [2]})
     wire.send(*push(5, 1, 10))  # behind a restart
-    wire.send({"type": "request", "verb": "engines", "n": 6})
+    wire.send({"type": "request", "operation": "engines", "n": 6})
     wire.send({"type": "event", "n": 7})
     arrived = wire.take_all()
-    assert [head.get("n") for head, _ in arrived] == [3, 1, None, 2, 4, 5, 6, 7]
-    assert [head["n"] for head, _ in arrived if "free" in head] == [3]
+    assert [header.get("n") for header, _ in arrived] == [3, 1, None, 2, 4, 5, 6, 7]
+    assert [header["n"] for header, _ in arrived if "free" in header] == [3]
 
 
 def test_a_large_message_waits_behind_a_large_one() -> None:
@@ -288,4 +288,4 @@ def test_a_large_message_waits_behind_a_large_one() -> None:
     wire.send(*push(1, 0, 3 * WINDOW_BYTES))
     wire.send(*push(2, 1, 2 * PART_BYTES))
     wire.send(*push(3, 2, 10))
-    assert [head["n"] for head, _ in wire.take_all()] == [3, 1, 2]
+    assert [header["n"] for header, _ in wire.take_all()] == [3, 1, 2]

@@ -21,21 +21,21 @@ json_values = st.recursive(
     max_leaves=10,
 )
 OUR_OWN = ("buffers", "n", "ack")
-heads = st.dictionaries(st.text().filter(lambda key: key not in OUR_OWN), json_values).map(
-    lambda head: {**head, "type": "request"}
+headers = st.dictionaries(st.text().filter(lambda key: key not in OUR_OWN), json_values).map(
+    lambda header: {**header, "type": "request"}
 )
 
 
-@given(heads, st.lists(st.binary(max_size=50), max_size=4))
-def test_what_is_encoded_is_decoded(head: dict[str, Any], buffers: list[bytes]) -> None:
-    frames = Codec(KEY).encode(head, buffers)
-    assert Codec(KEY).decode(frames) == (head, buffers)
+@given(headers, st.lists(st.binary(max_size=50), max_size=4))
+def test_what_is_encoded_is_decoded(header: dict[str, Any], buffers: list[bytes]) -> None:
+    frames = Codec(KEY).encode(header, buffers)
+    assert Codec(KEY).decode(frames) == (header, buffers)
 
 
 def test_frames_of_pyzmq_are_decoded_as_bytes_are() -> None:
     frames = [zmq.Frame(frame) for frame in Codec(KEY).encode({"type": "x", "ü": 1}, [b"data"])]
-    head, buffers = Codec(KEY).decode(frames)
-    assert head == {"type": "x", "ü": 1}
+    header, buffers = Codec(KEY).decode(frames)
+    assert header == {"type": "x", "ü": 1}
     assert [bytes(buffer) for buffer in buffers] == [b"data"]
 
 
@@ -52,8 +52,8 @@ def test_random_frames_are_refused(frames: list[bytes]) -> None:
         Codec(KEY).decode(frames)
 
 
-def signed(head: bytes, *buffers: bytes) -> list[bytes]:
-    return [Codec(KEY)._sign(head), head, *buffers]
+def signed(header: bytes, *buffers: bytes) -> list[bytes]:
+    return [Codec(KEY)._sign(header), header, *buffers]
 
 
 @pytest.mark.parametrize(
@@ -118,11 +118,11 @@ def mutated(frames: list[bytes], data: st.DataObject) -> list[bytes]:
     return frames
 
 
-@given(heads, st.lists(st.binary(max_size=50), max_size=4), st.data())
+@given(headers, st.lists(st.binary(max_size=50), max_size=4), st.data())
 def test_a_message_that_was_changed_on_the_way_is_refused(
-    head: dict[str, Any], buffers: list[bytes], data: st.DataObject
+    header: dict[str, Any], buffers: list[bytes], data: st.DataObject
 ) -> None:
-    sent = Codec(KEY).encode(head, buffers)
+    sent = Codec(KEY).encode(header, buffers)
     arrived = mutated(sent, data)
     try:
         decoded = Codec(KEY).decode(arrived)
@@ -130,17 +130,17 @@ def test_a_message_that_was_changed_on_the_way_is_refused(
         return
     # Buffers are not signed; what is, is as it was, and as many buffers as there were.
     assert arrived[:2] == sent[:2]
-    assert decoded == (head, arrived[2:])
+    assert decoded == (header, arrived[2:])
     assert len(arrived) == len(sent)
 
 
 @given(st.binary(max_size=60) | json_values.map(lambda v: json.dumps(v).encode()))
 def test_whatever_is_signed_is_a_message_or_refused(packed: bytes) -> None:
     try:
-        head, buffers = Codec(KEY).decode(signed(packed))
+        header, buffers = Codec(KEY).decode(signed(packed))
     except BadMessage:
         return
-    assert isinstance(head["type"], str)
+    assert isinstance(header["type"], str)
     assert buffers == []
 
 
@@ -149,16 +149,16 @@ def test_another_key_is_refused() -> None:
         Codec(b"other").decode(Codec(KEY).encode({"type": "x"}))
 
 
-def test_a_changed_head_is_refused() -> None:
-    signature, head = Codec(KEY).encode({"type": "x"})
+def test_a_changed_header_is_refused() -> None:
+    signature, header = Codec(KEY).encode({"type": "x"})
     with pytest.raises(BadMessage, match="signature"):
-        Codec(KEY).decode([signature, head.replace(b"x", b"y")])
+        Codec(KEY).decode([signature, header.replace(b"x", b"y")])
 
 
-def test_a_head_beyond_the_limit_is_refused_before_it_is_parsed(
+def test_a_header_beyond_the_limit_is_refused_before_it_is_parsed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(codec, "MAX_HEAD_BYTES", 100)
+    monkeypatch.setattr(codec, "MAX_HEADER_BYTES", 100)
     monkeypatch.setattr(json, "loads", lambda _: pytest.fail("was parsed"))
     with pytest.raises(BadMessage, match="limit"):
         Codec(KEY).decode(Codec(KEY).encode({"type": "x" * 200}))

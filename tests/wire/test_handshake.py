@@ -46,7 +46,7 @@ def test_a_nonce_was_never_said_before() -> None:
 
 
 @pytest.mark.parametrize(
-    "head",
+    "header",
     [
         {"type": "request", "client": "me", "nonce": "n"},
         {"type": "hello", "nonce": "n"},
@@ -59,7 +59,7 @@ def test_a_nonce_was_never_said_before() -> None:
     ],
     ids=repr,
 )
-def test_a_hello_needs_an_id_and_a_nonce(head: dict[str, Any]) -> None:
+def test_a_hello_needs_an_id_and_a_nonce(header: dict[str, Any]) -> None:
     assert read_hello({"type": "hello", "client": "me", "nonce": "n"}) == ("me", "n")
     with pytest.raises(BadMessage):
-        read_hello(head)
+        read_hello(header)

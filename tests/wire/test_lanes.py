@@ -9,15 +9,15 @@ import pytest
 from kernelfleet.controller.door.validation import CALLS, QUEUED_VERBS
 from kernelfleet.wire.lanes import FOR_ENGINES, LOOKS, Topics, may_pass, topics
 
-PUSH = {"type": "request", "verb": "push", "targets": [0, 2]}
+PUSH = {"type": "request", "operation": "push", "targets": [0, 2]}
 
 
 def asked(verb: str, targets: Any = None) -> dict[str, Any]:
-    return {"type": "request", "verb": verb, "targets": targets}
+    return {"type": "request", "operation": verb, "targets": targets}
 
 
 @pytest.mark.parametrize(
-    ("head", "passes"),
+    ("header", "passes"),
     [
         (asked("execute", [1, 3]), True),
         (asked("execute", [1, 2]), False),
@@ -29,18 +29,18 @@ def asked(verb: str, targets: Any = None) -> dict[str, Any]:
         (asked("restart", [1]), False),
         (asked("execute", "all"), False),
         (asked("execute", [[1]]), False),
-        ({"type": "request", "verb": "execute"}, False),
+        ({"type": "request", "operation": "execute"}, False),
         ({"type": "void"}, False),
     ],
 )
 def test_what_may_pass_a_push_on_its_way_to_the_controller(
-    head: dict[str, Any], passes: bool
+    header: dict[str, Any], passes: bool
 ) -> None:
-    assert may_pass(topics(head), [topics(PUSH)]) is passes
+    assert may_pass(topics(header), [topics(PUSH)]) is passes
 
 
 @pytest.mark.parametrize(
-    ("head", "passes"),
+    ("header", "passes"),
     [
         ({"type": "reply", "to": 8}, True),
         ({"type": "reply", "to": 7}, False),
@@ -51,8 +51,8 @@ def test_what_may_pass_a_push_on_its_way_to_the_controller(
         ({"type": "reply", "to": None}, False),
     ],
 )
-def test_what_may_pass_a_reply_on_its_way_to_a_client(head: dict[str, Any], passes: bool) -> None:
-    assert may_pass(topics(head), [topics({"type": "reply", "to": 7})]) is passes
+def test_what_may_pass_a_reply_on_its_way_to_a_client(header: dict[str, Any], passes: bool) -> None:
+    assert may_pass(topics(header), [topics({"type": "reply", "to": 7})]) is passes
 
 
 @pytest.mark.parametrize(

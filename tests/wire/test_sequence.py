@@ -26,29 +26,29 @@ class Wire:
 
     def send(self, peer: int) -> None:
         self.sent[peer] += 1
-        head = self.peers[peer].number({"type": "x", "value": self.sent[peer]}, [], 10)
-        self._transmit(peer, head)
+        header = self.peers[peer].number({"type": "x", "value": self.sent[peer]}, [], 10)
+        self._transmit(peer, header)
 
-    def _transmit(self, peer: int, head: Packet) -> None:
-        self.under_way[peer].append({**head, "ack": self.peers[peer].received})
+    def _transmit(self, peer: int, header: Packet) -> None:
+        self.under_way[peer].append({**header, "ack": self.peers[peer].received})
 
     def arrive(self, peer: int, position: int) -> None:
         """One of the frames that ``peer`` has sent arrives."""
         frames = self.under_way[peer]
-        head = frames[position % len(frames)]
+        header = frames[position % len(frames)]
         del frames[position % len(frames)]
         receiver = 1 - peer
-        verdict = self.peers[receiver].accept(head)
-        if head["type"] == "resend":
-            self.resend(receiver, head["ack"])
-        elif verdict == "deliver" and head["type"] != "void":
-            self.delivered[receiver].append(head["value"])
+        verdict = self.peers[receiver].accept(header)
+        if header["type"] == "resend":
+            self.resend(receiver, header["ack"])
+        elif verdict == "deliver" and header["type"] != "void":
+            self.delivered[receiver].append(header["value"])
         elif verdict == "gap":
             self._transmit(receiver, {"type": "resend"})
 
     def resend(self, peer: int, received: int) -> None:
         for sent in self.peers[peer].since(received):
-            self._transmit(peer, sent.head)
+            self._transmit(peer, sent.header)
 
     def reconnect(self) -> None:
         """A connection breaks: all under way is lost, and each tells what it has."""

@@ -51,7 +51,7 @@ class Status(Report):
         from kernelfleet.client.client import MultiEngineClient
 
         with MultiEngineClient(fleet.name) as mec:
-            refused = mec._connection.call("ping", ASK_SECONDS).head["value"].get("refused", {})
+            refused = mec._connection.call("ping", ASK_SECONDS).header["value"].get("refused", {})
             engines = mec.engines(cpu=True)
         if self.json:
             facts = [asdict(engine) for engine in engines]

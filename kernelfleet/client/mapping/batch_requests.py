@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernelfleet.client.mapping.batches import Batch, Item
 from kernelfleet.client.mapping.options import Call
+from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.objects import pythons
 from kernelfleet.wire.objects.culprits import called
 from kernelfleet.wire.objects.serialize import (
@@ -22,7 +23,6 @@ from kernelfleet.wire.objects.serialize import (
 if TYPE_CHECKING:
     from kernelfleet.client.controller_proxy import ControllerProxy
 
-JsonDict = dict[str, Any]
 
 _RUN_BATCH = EngineFunction("kernelfleet.engine.running.batches", "run_batch")
 
@@ -64,7 +64,7 @@ class BatchRequests:
         self._knowing.discard(engine)
 
     def encode(self, batch: Batch) -> tuple[JsonDict, list[Any]]:
-        """The head and the frames of a batch's request.
+        """The header and the frames of a batch's request.
 
         Raises:
             SerializationError: one of its items cannot be pickled.
@@ -79,9 +79,9 @@ class BatchRequests:
         shared = self._connection.shares_memory
         frames = pack((_RUN_BATCH, arguments, {}), shared=shared, other_pythons=others)
         batch.size_bytes = total_bytes(frames)
-        head = {
+        header = {
             "type": "request",
-            "verb": self._call.verb,
+            "operation": self._call.verb,
             "targets": [batch.engine],
             "result_id": batch.result_id,
             "payloads": [len(frames)],
@@ -90,5 +90,5 @@ class BatchRequests:
             "limit": batch.items[0].timeout,
         }
         if self._call.on_output is not None:
-            head["stream"] = True
-        return head, list(frames)
+            header["stream"] = True
+        return header, list(frames)

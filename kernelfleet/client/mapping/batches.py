@@ -9,8 +9,7 @@ from typing import Any, Protocol
 
 from kernelfleet.client.mapping.retries import Cause, RetryPolicy, Verdict
 from kernelfleet.client.results.outputs import OutputAggregator
-
-JsonDict = dict[str, Any]
+from kernelfleet.wire.messages import JsonDict
 
 #: Which engines may run an item; None is any.
 Engines = frozenset[int] | None

@@ -18,7 +18,6 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
-from typing import Any
 
 from kernelfleet.client.controller_proxy import ControllerProxy, raise_if_refused
 from kernelfleet.client.mapping.batch_requests import BatchRequests
@@ -41,8 +40,6 @@ from kernelfleet.errors.tree import (
     UnsupportedOperation,
 )
 from kernelfleet.wire.objects.serialize import pack
-
-JsonDict = dict[str, Any]
 
 
 class Dispatcher:
@@ -190,12 +187,12 @@ class Dispatcher:
 
     def _send(self, batch: Batch) -> None:
         try:
-            head, frames = self._requests.encode(batch)
+            header, frames = self._requests.encode(batch)
         except (SerializationError, UnsupportedOperation) as error:
             self._refuse_items(batch, error)
             return
         try:
-            future = self._connection.request(head, frames, self._call.on_output)
+            future = self._connection.request(header, frames, self._call.on_output)
         except MessageTooLarge as error:  # their own fault, not the connection's
             self._requests.not_sent(batch)
             self._fail(batch.items, error)
@@ -239,9 +236,9 @@ class Dispatcher:
                 self._cancel(batch, interrupt=False)
 
     def _cancel(self, batch: Batch, *, interrupt: bool) -> None:
-        head = {"type": "request", "verb": "cancel", "result_id": batch.result_id}
+        header = {"type": "request", "operation": "cancel", "result_id": batch.result_id}
         try:
-            self._connection.request({**head, "interrupt": interrupt}, [])
+            self._connection.request({**header, "interrupt": interrupt}, [])
         except FleetError:
             return  # the connection is gone; the batch's own future says so
 

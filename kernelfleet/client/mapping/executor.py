@@ -293,7 +293,7 @@ class FleetExecutor(StaysHere, Executor):
         )
         able = frozenset(
             result["id"]
-            for result in reply.head["results"]
+            for result in reply.header["results"]
             if all(
                 key in result["value"] and result["value"][key] == value
                 for key, value in require.items()

@@ -29,8 +29,7 @@ from kernelfleet.client.results.pending import (
 )
 from kernelfleet.errors.composite import CompositeError, Failure
 from kernelfleet.session.future import Future
-
-JsonDict = dict[str, Any]
+from kernelfleet.wire.messages import JsonDict
 
 #: How many values an ``imap`` may have under way or waiting to be taken, per item in flight.
 BUFFERED_BATCHES = 2

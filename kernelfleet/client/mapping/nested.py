@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from kernelfleet.client.results.replies import Reply
 from kernelfleet.client.shell import is_notebook, running_shell
 from kernelfleet.errors.tree import FleetError, UnsupportedOperation
+from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.objects.serialize import pack, unpack
 from kernelfleet.wire.process_tags import own_mark
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from kernelfleet.client.controller_proxy import ControllerProxy
 
-JsonDict = dict[str, Any]
 
 #: How long the controller may take to say which engine this is.
 ASK_SECONDS = 5.0
@@ -46,7 +46,7 @@ def own_engine(connection: ControllerProxy) -> int | None:
             reply = connection.call("locate", ASK_SECONDS, mark=mark)
         except (TimeoutError, FleetError):
             return None  # it is away, or of an earlier version
-        value = reply.head["value"]
+        value = reply.header["value"]
         is_it = value["engine"] is not None and value["pid"] in (None, os.getpid())
         connection.own_engine = (value["engine"] if is_it else None,)
     return connection.own_engine[0]

@@ -7,14 +7,14 @@ that what the batch has put out can be cut into that of its items.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from kernelfleet.client.mapping.batches import Batch, Item, Outcome
 from kernelfleet.client.results.decode import error_of_item
 from kernelfleet.client.results.replies import Part
+from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.objects.serialize import total_bytes, unpack
 
-JsonDict = dict[str, Any]
 Cut = TypeVar("Cut", str, list[JsonDict])
 
 

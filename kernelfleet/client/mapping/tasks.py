@@ -15,12 +15,12 @@ from kernelfleet.client.mapping.retries import RetryPolicy
 from kernelfleet.client.targets import check_timeout
 from kernelfleet.errors.tree import FleetError
 from kernelfleet.session.future import Future
+from kernelfleet.wire.messages import JsonDict
 
 if TYPE_CHECKING:
     from kernelfleet.client.controller_proxy import ControllerProxy
     from kernelfleet.client.mapping.dispatch import Dispatcher
 
-JsonDict = dict[str, Any]
 T = TypeVar("T")
 
 OPTIONS = ("retries", "timeout", "require")
@@ -119,7 +119,7 @@ class TaskPlace:
             reply = self._connection.call(verb, ASK_SECONDS, **fields)
         except (TimeoutError, FleetError):  # nobody there, or on the thread that gets the answers
             return None
-        value: JsonDict | None = reply.head["value"]
+        value: JsonDict | None = reply.header["value"]
         return value
 
 

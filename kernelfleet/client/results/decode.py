@@ -33,13 +33,13 @@ from kernelfleet.errors.tree import (
     UnsupportedOperation,
 )
 from kernelfleet.results import ExecutionResult, QueueEntry, ResultList
+from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.objects.arrivals import is_foreign_class
 from kernelfleet.wire.objects.serialize import unpack
 
 if TYPE_CHECKING:
     from concurrent.futures import CancelledError  # noqa: F401
 
-JsonDict = dict[str, Any]
 #: Engine, number, and what the engine said that the object can be fetched with.
 Fetch = Callable[[int, int, str], Any]
 
@@ -72,8 +72,8 @@ class Reader:
                 kernelfleet whose results this one cannot read.
         """
         raise_if_refused(reply)
-        if "results" not in reply.head:
-            return reply.head.get("value")
+        if "results" not in reply.header:
+            return reply.header.get("value")
         decoder = DECODERS.get(decode.get("kind", ""))
         if decoder is None:
             raise FleetError(f"this version cannot read results of the kind {decode.get('kind')!r}")
@@ -92,7 +92,7 @@ class Reader:
             values.append(_as_value(failures[-1]) if returns_exceptions else None)
         if failures and not returns_exceptions:
             failed = {failure.engine_id for failure in failures}
-            ids = [result["id"] for result in reply.head["results"]]
+            ids = [result["id"] for result in reply.header["results"]]
             good = {i: v for i, v in zip(ids, values, strict=True) if i not in failed}
             raise CompositeError.collect(str(decode.get("method", decode["kind"])), failures, good)
         return decoder.together(values, decode)
@@ -232,7 +232,7 @@ DECODERS: Mapping[str, Decoder] = MappingProxyType(
 
 def tells_failure(reply: Reply) -> bool:
     """Whether the controller refused the request, or a target failed; decodes nothing."""
-    return "refused" in reply.head or not all(r["ok"] for r in reply.head.get("results", ()))
+    return "refused" in reply.header or not all(r["ok"] for r in reply.header.get("results", ()))
 
 
 def _as_value(failure: Failure) -> Exception:

@@ -29,8 +29,7 @@ from kernelfleet.errors.composite import CompositeError
 from kernelfleet.errors.tree import CallTimeout, InvalidDeferredID
 from kernelfleet.session import ctrl_c
 from kernelfleet.session import future as interruptible
-
-JsonDict = dict[str, Any]
+from kernelfleet.wire.messages import JsonDict
 
 #: How long to ask what has arrived when a timeout expires.
 PROGRESS_SECONDS = 0.3
@@ -230,7 +229,7 @@ class PendingResult(interruptible.Future[Any]):
             reply = self._reply
             if reply is None:
                 return None, super().exception(0)
-            decode = self._decode or reply.head.get("describe", {}).get("decode") or {}
+            decode = self._decode or reply.header.get("describe", {}).get("decode") or {}
             return self._reader.read(reply, decode), None
         except BaseException as error:  # noqa: BLE001 (kept, and raised at each fetch)
             return None, error
@@ -299,7 +298,7 @@ class PendingResult(interruptible.Future[Any]):
 
     def _printed(self, stream: str) -> dict[int, str]:
         reply = None if self.done() else self._reply_about(str(self._result_id), brief=False)
-        if reply is None or reply.head["value"] is None:
+        if reply is None or reply.header["value"] is None:
             return printed(self._parts(), stream)
         return printed(so_far(reply), stream)
 
@@ -318,7 +317,7 @@ class PendingResult(interruptible.Future[Any]):
 
     def _ask_about(self, result_id: str) -> JsonDict | None:
         reply = self._reply_about(result_id, brief=True)
-        value: JsonDict | None = None if reply is None else reply.head["value"]
+        value: JsonDict | None = None if reply is None else reply.header["value"]
         return value
 
     def _reply_about(self, result_id: str, *, brief: bool) -> Reply | None:
@@ -392,5 +391,5 @@ class PendingResult(interruptible.Future[Any]):
         reply = self._connection.call(
             "cancel", SETTLE_SECONDS, result_id=self._result_id, interrupt=interrupt
         )
-        value = reply.head["value"]
+        value = reply.header["value"]
         return value["dropped"], value["interrupted"]

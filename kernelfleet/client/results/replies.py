@@ -1,4 +1,4 @@
-"""What comes back for a request: its head, and per target the frames of data and outputs.
+"""What comes back for a request: its header, and per target the frames of data and outputs.
 
 Outputs stay packed until somebody looks at them, in the thread that looks.
 """
@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kernelfleet.client.results.outputs import OutputAggregator, fold
-
-JsonDict = dict[str, Any]
+from kernelfleet.wire.messages import JsonDict
 
 
 class Part:
@@ -45,9 +44,9 @@ class Part:
 
 @dataclass(slots=True)
 class Reply:
-    """What came back for one request: the head, and the frames of data and outputs."""
+    """What came back for one request: the header, and the frames of data and outputs."""
 
-    head: JsonDict
+    header: JsonDict
     buffers: list[Any]
     _parts: list[Part] | None = field(default=None, compare=False, repr=False)
 
@@ -63,7 +62,7 @@ class Reply:
                     list(itertools.islice(rest, result.get("buffers", 0))),
                     list(itertools.islice(rest, result.get("outputs", 0))),
                 )
-                for result in self.head.get("results", ())
+                for result in self.header.get("results", ())
             ]
             self._parts, self.buffers = parts, []  # what has been unpacked is not kept twice
         return parts
@@ -74,7 +73,7 @@ def so_far(progress: Reply) -> list[Part]:
     pages = iter(progress.buffers)
     return [
         Part({"id": engine_id}, pages=list(itertools.islice(pages, count)))
-        for engine_id, count in progress.head["value"]["outputs"]
+        for engine_id, count in progress.header["value"]["outputs"]
     ]
 
 

@@ -59,6 +59,7 @@ from kernelfleet.wire.handshake import (
     plain_password,
     read_hello,
 )
+from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.objects.shared_memory import (
     LostSharedBuffer,
     SharedBuffer,
@@ -67,8 +68,6 @@ from kernelfleet.wire.objects.shared_memory import (
 )
 from kernelfleet.wire.pump import SocketPump
 from kernelfleet.wire.versions import HERE, Installed, why_not
-
-JsonDict = dict[str, Any]
 
 #: Requests refused in a row, as the client does not read, until it is forgotten.
 MAX_REFUSALS = 1000
@@ -185,9 +184,9 @@ class Server:
             identity = bytes(frames[0].bytes)
             line = self._lines.get((pump, identity))
             if line is None:
-                head, _ = self._codec.decode(frames[1:])
+                header, _ = self._codec.decode(frames[1:])
                 self._doors[pump][0].let_in(frames[0])
-                self._hello(pump, identity, head)
+                self._hello(pump, identity, header)
             else:
                 message = line.decode(frames[1:])
                 if message is not None:
@@ -197,30 +196,30 @@ class Server:
         except BadMessage as error:
             self._strangers.refuse(error)
 
-    def _take(self, line: SessionConnection, head: JsonDict, buffers: list[Any]) -> None:
-        kind, peer = head["type"], line.peer
+    def _take(self, line: SessionConnection, header: JsonDict, buffers: list[Any]) -> None:
+        kind, peer = header["type"], line.peer
         if peer is None:
-            self._open(line, head)
+            self._open(line, header)
             return
         peer.quiet_checks = 0
         if line is peer.side and kind != "ping":
             raise BadMessage("a second line is for pings only")
-        verdict = peer.sequence.accept(head)
+        verdict = peer.sequence.accept(header)
         if kind == "bye":
             self._forget(peer)
         elif kind == "ping":
             peer.send_within_credit()
             peer.pong(line)
         elif kind == "resend":
-            peer.resend(head.get("ack", 0))
+            peer.resend(header.get("ack", 0))
         elif kind == "ack":
             peer.send_within_credit()
-        elif "n" not in head:
+        elif "n" not in header:
             raise BadMessage("a request without a number")
         elif verdict == "deliver" and kind != "void":
-            self._deliver(peer, head, buffers)
+            self._deliver(peer, header, buffers)
 
-    def _deliver(self, peer: ClientSession, head: JsonDict, buffers: list[Any]) -> None:
+    def _deliver(self, peer: ClientSession, header: JsonDict, buffers: list[Any]) -> None:
         reason = self._why_not(peer, buffers)
         if not reason:
             try:
@@ -229,9 +228,9 @@ class Server:
                 reason = str(error)
         if reason:
             refusal = {"ename": "FleetError", "evalue": reason}
-            peer.deliver({"type": "reply", "to": head["n"], "refused": refusal}, [])
+            peer.deliver({"type": "reply", "to": header["n"], "refused": refusal}, [])
         else:
-            self._controller.handle(peer.name, head, buffers)
+            self._controller.handle(peer.name, header, buffers)
         if peer.refusals > MAX_REFUSALS:
             self._log.warning("client %s asks and does not read: it is forgotten", peer.name)
             peer.send({"type": "forgotten"}, [])
@@ -252,12 +251,12 @@ class Server:
 
     # -- who comes and goes ---------------------------------------------------------------------
 
-    def _hello(self, pump: SocketPump, identity: bytes, head: JsonDict) -> None:
+    def _hello(self, pump: SocketPump, identity: bytes, header: JsonDict) -> None:
         """Make a line, which is nobody's until it is opened with its own keys."""
-        if head["type"] == "hello" and (reason := self._why_not_together(head)):
+        if header["type"] == "hello" and (reason := self._why_not_together(header)):
             self._answer(pump, identity, {"type": "refused", "reason": reason})
             return
-        client_id, nonce = read_hello(head)
+        client_id, nonce = read_hello(header)
         challenge = new_nonce()
         codecs = line_codecs(self._key, client_id, nonce, challenge)
         frame_bytes = self._doors[pump][1]
@@ -272,26 +271,26 @@ class Server:
         answer = {"type": "challenge", "nonce": nonce, "challenge": challenge}
         self._answer(pump, identity, answer)
 
-    def _why_not_together(self, head: JsonDict) -> str | None:
+    def _why_not_together(self, header: JsonDict) -> str | None:
         """What the versions of a client have against it."""
-        protocol, version = head.get("version"), head.get("kernelfleet")
+        protocol, version = header.get("version"), header.get("kernelfleet")
         if not isinstance(protocol, int) or isinstance(protocol, bool):
             protocol = 0
         known = isinstance(version, str) and len(version) < MAX_NAME_CHARACTERS
         client = Installed(str(version) if known else "", protocol)
         return why_not(HERE, client, self._name)
 
-    def _answer(self, pump: SocketPump, identity: bytes, head: JsonDict) -> None:
+    def _answer(self, pump: SocketPump, identity: bytes, header: JsonDict) -> None:
         with contextlib.suppress(zmq.ZMQError):  # it has gone meanwhile
-            pump.send([identity, *self._codec.encode(head)])
+            pump.send([identity, *self._codec.encode(header)])
 
-    def _open(self, line: SessionConnection, head: JsonDict) -> None:
+    def _open(self, line: SessionConnection, header: JsonDict) -> None:
         """A line is opened by who knows its keys: for its client's session, or for a new one."""
-        if head["type"] != "open":
+        if header["type"] != "open":
             raise BadMessage("a line is to be opened first")
         peer = self._peers.get(line.client_id)
-        known = peer is not None and head.get("session") == peer.session
-        if head.get("side"):
+        known = peer is not None and header.get("session") == peer.session
+        if header.get("side"):
             if peer is not None and known:
                 self._belongs(line, peer)
                 self._drop(peer.side)
@@ -311,11 +310,11 @@ class Server:
             self._drop(peer.line)
         self._belongs(line, peer)
         peer.line, peer.quiet_checks = line, 0
-        peer.shares_memory = probe_succeeds(head)
+        peer.shares_memory = probe_succeeds(header)
         welcome = self._controller.connect(peer.name, peer)
         extra = {"session": peer.session, "shares_memory": peer.shares_memory}
         peer.send({**welcome, **extra}, [])
-        peer.resend(head.get("ack", 0) if known else 0)
+        peer.resend(header.get("ack", 0) if known else 0)
 
     def _belongs(self, line: SessionConnection, peer: ClientSession) -> None:
         self._unopened.pop(line.key, None)

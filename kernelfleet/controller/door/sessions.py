@@ -24,14 +24,13 @@ from kernelfleet.wire.chunks import (
 )
 from kernelfleet.wire.codec import BadMessage
 from kernelfleet.wire.handshake import ConnectionCodecs
+from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.objects.shared_memory import (
     frame_bytes,
     to_frames,
 )
 from kernelfleet.wire.pump import SocketPump
 from kernelfleet.wire.sequence import Sent, Sequence
-
-JsonDict = dict[str, Any]
 
 #: What a message takes here beside its contents.
 MESSAGE_OVERHEAD_BYTES = 500
@@ -68,29 +67,29 @@ class SessionConnection:
         Raises:
             BadMessage: it is none, or was signed for another line.
         """
-        head, buffers = self.codecs.to_controller.decode(frames)
-        if head["type"] == "more":
+        header, buffers = self.codecs.to_controller.decode(frames)
+        if header["type"] == "more":
             with contextlib.suppress(zmq.ZMQError):
-                self._sender.confirmed(head)
+                self._sender.confirmed(header)
             return None
-        if head["type"] != "part":
-            return head, buffers
-        whole = self._joiner.take(head, buffers)
+        if header["type"] != "part":
+            return header, buffers
+        whole = self._joiner.take(header, buffers)
         self.pass_by(self._joiner.confirmation)
         return None if whole is None else self.codecs.to_controller.decode(whole)
 
-    def send(self, head: JsonDict, frames: list[Any]) -> bool:
+    def send(self, header: JsonDict, frames: list[Any]) -> bool:
         """Send a message, in parts if it is large; False if the connection has gone."""
         try:
-            self._sender.send(head, frames)
+            self._sender.send(header, frames)
         except zmq.ZMQError:
             return False  # it is sent again when the client has opened another line
         return True
 
-    def pass_by(self, head: JsonDict) -> bool:
+    def pass_by(self, header: JsonDict) -> bool:
         """Send a small message before what is on its way in parts; False as for ``send``."""
         try:
-            self._sender.pass_by(head)
+            self._sender.pass_by(header)
         except zmq.ZMQError:
             return False
         return True
@@ -127,10 +126,10 @@ class ClientSession:
         """All it has."""
         return [self.line] if self.side is None else [self.line, self.side]
 
-    def deliver(self, head: JsonDict, buffers: list[Any]) -> None:
+    def deliver(self, header: JsonDict, buffers: list[Any]) -> None:
         """Number a message, keep it until it is acknowledged, and send it if credit allows."""
-        size = MESSAGE_OVERHEAD_BYTES + size_of(head) + sum(map(frame_bytes, buffers))
-        self.sequence.number(head, buffers, size)
+        size = MESSAGE_OVERHEAD_BYTES + size_of(header) + sum(map(frame_bytes, buffers))
+        self.sequence.number(header, buffers, size)
         self._waiting_bytes += size
         self.send_within_credit()
 
@@ -180,22 +179,24 @@ class ClientSession:
         self.send_within_credit()
 
     def _send_numbered(self, sent: Sent) -> None:
-        self.send(sent.head, sent.buffers)
+        self.send(sent.header, sent.buffers)
 
-    def send(self, head: JsonDict, buffers: list[Any]) -> None:
+    def send(self, header: JsonDict, buffers: list[Any]) -> None:
         """Send a message as it is, telling what we have received."""
-        head = {**head, "ack": self.sequence.received}
+        header = {**header, "ack": self.sequence.received}
         try:
-            self.line.send(head, to_frames(buffers, shared=self.shares_memory))
+            self.line.send(header, to_frames(buffers, shared=self.shares_memory))
         except (OSError, BadMessage) as error:  # no memory to map a block, or outputs without end
             refusal = {"ename": "FleetError", "evalue": f"the answer could not be sent: {error}"}
-            short: JsonDict = {key: head[key] for key in ("type", "n", "to", "ack") if key in head}
+            short: JsonDict = {
+                key: header[key] for key in ("type", "n", "to", "ack") if key in header
+            }
             self.line.send({**short, "refused": refusal}, [])
 
     def pong(self, line: SessionConnection) -> bool:
         """Answer a ping where it came from; False if that connection is not there any more."""
-        head = {"type": "pong", "ack": self.sequence.received, "bytes": self.under_way_bytes}
-        return line.pass_by(head)
+        header = {"type": "pong", "ack": self.sequence.received, "bytes": self.under_way_bytes}
+        return line.pass_by(header)
 
     def is_connected(self) -> bool:
         """Whether one of its lines has a connection, be it one that nobody reads from."""

@@ -1,6 +1,6 @@
-"""The heads of requests, checked once: what is not sound is refused before anything is done.
+"""The headers of requests, checked once: what is not sound is refused before anything is done.
 
-A head comes from whoever holds the fleet's key, so it may be anything that JSON can say. What
+A header comes from whoever holds the fleet's key, so it may be anything that JSON can say. What
 each verb needs stands in one table; whether an engine, a result or a label of that name exists
 is for those to find out who do the work.
 
@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kernelfleet.wire.json_safe import why_not_packable
-
-JsonDict = dict[str, Any]
+from kernelfleet.wire.messages import JsonDict
 
 #: A request naming more targets than this is a mistake.
 MAX_TARGETS = 100_000
@@ -74,9 +73,9 @@ OBJECT = Kind("an object", lambda value: isinstance(value, dict))
 SECONDS = Kind("a number of seconds", _is_time)
 ANYTHING = Kind("anything", lambda _: True)
 
-#: In the head of every request.
+#: In the header of every request.
 COMMON: Mapping[str, Kind] = {"release": TEXTS, "decode": ANYTHING}
-#: In the head of a request that goes through the engines' queues.
+#: In the header of a request that goes through the engines' queues.
 QUEUED: Mapping[str, Kind] = {
     "targets": TARGETS, "result_id": TEXT, "content": OBJECT, "payloads": SIZES, "assign": SIZES,
     "label": TEXT, "stream": FLAG, "keep": FLAG, "limit": _or_none(SECONDS),
@@ -150,30 +149,30 @@ _CONTENT_FIELDS: Mapping[str, tuple[Mapping[str, Kind], list[str]]] = {
 }
 
 
-def check(head: JsonDict, n_buffers: int) -> str:
+def check(header: JsonDict, n_buffers: int) -> str:
     """The verb of a request whose every field is sound.
 
     Args:
-        head: As it came; it is an object, and ``type`` and ``n`` have been looked at.
+        header: As it came; it is an object, and ``type`` and ``n`` have been looked at.
         n_buffers: How many buffers came with it.
 
     Raises:
-        UnknownVerb: there is no such verb.
-        BadHead: a field is missing or something else than the verb needs; the text names it.
+        UnknownOperation: there is no such verb.
+        BadRequest: a field is missing or something else than the verb needs; the text names it.
     """
-    problem = why_not_packable(head)
+    problem = why_not_packable(header)
     if problem is not None:
         raise BadRequest(problem)
-    kind, verb = head.get("type"), head.get("verb")
+    kind, verb = header.get("type"), header.get("operation")
     if kind != "request":
         raise BadRequest(f"unknown message type {shown(kind)}")
     if not isinstance(verb, str) or (verb not in QUEUED_VERBS and verb not in CALLS):
         raise UnknownOperation(f"the controller knows no verb {shown(verb)}")
-    _check_fields(head, *_FIELDS[verb])
+    _check_fields(header, *_FIELDS[verb])
     if verb in QUEUED_VERBS:
         if verb in CONTENTS:
-            _check_fields(head.get("content", {}), *_CONTENT_FIELDS[verb], where="content.")
-        _check_payloads(head, n_buffers)
+            _check_fields(header.get("content", {}), *_CONTENT_FIELDS[verb], where="content.")
+        _check_payloads(header, n_buffers)
     return verb
 
 
@@ -189,12 +188,12 @@ def _check_fields(
             raise BadRequest(f"{where}{name} must be {kind.words}, not {shown(value)}")
 
 
-def _check_payloads(head: JsonDict, n_buffers: int) -> None:
-    sizes, assign = head.get("payloads", []), head.get("assign", [])
+def _check_payloads(header: JsonDict, n_buffers: int) -> None:
+    sizes, assign = header.get("payloads", []), header.get("assign", [])
     if sum(sizes) != n_buffers:
         raise BadRequest(f"payloads are of {sum(sizes)} buffers, and {n_buffers} came")
-    if assign and len(assign) != len(head["targets"]):
-        raise BadRequest(f"{len(head['targets'])} targets, but {len(assign)} in assign")
+    if assign and len(assign) != len(header["targets"]):
+        raise BadRequest(f"{len(header['targets'])} targets, but {len(assign)} in assign")
     if assign and max(assign) >= max(1, len(sizes)):
         raise BadRequest(f"assign names payload {max(assign)} of {len(sizes)}")
 

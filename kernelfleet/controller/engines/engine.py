@@ -38,10 +38,8 @@ from kernelfleet.controller.lifecycle.restart_policy import RestartPolicy
 from kernelfleet.controller.requests import Job, Request
 from kernelfleet.controller.timing import EXIT_SECONDS, IOPUB_LAG_SECONDS
 from kernelfleet.wire.jupyter import KernelMessage, encode
+from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.objects.shared_memory import SharedBuffer, to_frames
-
-JsonDict = dict[str, Any]
-
 
 #: Why a queue is held.
 NOT_READY = "not ready"
@@ -229,8 +227,8 @@ class Engine:
         if request.imports is None:
             return
         if not self.native:  # it keeps one, and a cell cannot tell it
-            self._told_imports = self._told_imports if request.verb == "execute" else set()
-        if self.native or request.verb != "execute":
+            self._told_imports = self._told_imports if request.operation == "execute" else set()
+        if self.native or request.operation != "execute":
             self._told_imports.add(request.imports.name)
 
     async def drained(self) -> None:

@@ -34,14 +34,13 @@ from kernelfleet.controller.engines.replies import (
 )
 from kernelfleet.controller.requests import Job, Request
 from kernelfleet.wire.jupyter import KernelMessage, encode
+from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.objects.shared_memory import (
     LostSharedBuffer,
     SharedBuffer,
     from_frames,
 )
 from kernelfleet.wire.outputs import OUTPUT_TYPES
-
-JsonDict = dict[str, Any]
 
 #: The MIME type under which bootstrapped code returns its data.
 DATA_MIME = "application/x-kernelfleet"
@@ -168,7 +167,7 @@ def encode_native(
 ) -> tuple[str, list[Any]]:
     """Pack a request in kernelfleet's own types; its payload frames are appended by the caller."""
     content = request.content_for_engine(tell_imports=tell_imports)
-    return encode(session, f"fleet_{spoken_verb(request.verb)}_request", content)
+    return encode(session, f"fleet_{spoken_verb(request.operation)}_request", content)
 
 
 class NativeInFlight(InFlight):
@@ -237,7 +236,7 @@ def encode_portable(
         "allow_stdin": False,
         "stop_on_error": False,
     }
-    if request.verb == "execute":
+    if request.operation == "execute":
         code, path = request.content["code"], request.content.get("script_path")
         if path is not None and language == "python" and not path.endswith(".ipy"):
             code = script_code(code, path, request.content["argv"])
@@ -247,7 +246,7 @@ def encode_portable(
     else:
         data = [base64.b64encode(_buffer(frame)).decode() for frame in payload]
         said = request.content_for_engine(tell_imports=tell_imports)
-        content["user_expressions"] = expressions(spoken_verb(request.verb), said, data)
+        content["user_expressions"] = expressions(spoken_verb(request.operation), said, data)
     return encode(session, "execute_request", content)
 
 

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
 
-JsonDict = dict[str, Any]
+from kernelfleet.wire.messages import JsonDict
 
 #: More iopub messages than any command has published.
 MAX_IOPUB = 2**53

@@ -32,9 +32,6 @@ from kernelfleet.errors.text import describe_death
 from kernelfleet.errors.tree import StartError
 from kernelfleet.wire.jupyter import KernelMessage
 
-JsonDict = dict[str, Any]
-
-
 #: Processes started at the same time; more only makes each of them slower.
 STARTS_AT_ONCE = 2 * (os.cpu_count() or 1)
 

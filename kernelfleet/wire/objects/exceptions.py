@@ -24,8 +24,8 @@ from typing import Any
 
 from kernelfleet.errors.text import text_of
 from kernelfleet.errors.tree import RemoteError
+from kernelfleet.wire.messages import JsonDict
 
-JsonDict = dict[str, Any]
 Dump = Callable[[Any], bytes]
 
 #: An exception as it travels: what stands in for it, and its pickle if it has one.

@@ -23,16 +23,16 @@ def make() -> BatchRequests:
 def test_a_request_says_what_is_called_with_what() -> None:
     requests = make()
     batch = requests.batch(1, [Item(0, (3,), timeout=2.0), Item(1, (4,))])
-    head, frames = requests.encode(batch)
+    header, frames = requests.encode(batch)
     _, (_, function, payloads, star, budget, stop_on_error, python), _ = unpack(frames)
     assert python is None
     assert unpack(function) is abs
     assert (payloads, star, budget, stop_on_error) == ([(3,), (4,)], True, 0.5, False)
     assert batch.size_bytes > 0
-    assert head["payloads"] == [len(frames)]
-    named = {name: head[name] for name in ("verb", "targets", "label", "limit", "keep")}
+    assert header["payloads"] == [len(frames)]
+    named = {name: header[name] for name in ("operation", "targets", "label", "limit", "keep")}
     assert named == {
-        "verb": "task", "targets": [1], "label": "map(abs) x2", "limit": 2.0, "keep": False,
+        "operation": "task", "targets": [1], "label": "map(abs) x2", "limit": 2.0, "keep": False,
     }  # fmt: skip
 
 

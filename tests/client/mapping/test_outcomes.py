@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,10 +11,9 @@ from hypothesis import strategies as st
 from kernelfleet.client.mapping.batches import Batch, Item, Outcome
 from kernelfleet.client.mapping.outcomes import cut, read_outcomes
 from kernelfleet.client.results.replies import Part
+from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.objects.serialize import pack, pack_nested
 from kernelfleet.wire.outputs import to_pages
-
-JsonDict = dict[str, Any]
 
 
 @pytest.mark.parametrize(

@@ -43,9 +43,9 @@ class EchoController:
     def disconnect(self, client_id: str) -> None:
         self.gone.append(client_id.partition("/")[0])
 
-    def handle(self, client_id: str, head: dict[str, Any], buffers: list[Any]) -> None:
-        self.handled.append(head)
-        self.peers[client_id].deliver({"type": "reply", "to": head["n"]}, buffers)
+    def handle(self, client_id: str, header: dict[str, Any], buffers: list[Any]) -> None:
+        self.handled.append(header)
+        self.peers[client_id].deliver({"type": "reply", "to": header["n"]}, buffers)
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_a_request_that_arrives_twice_is_handled_once(
         talk.send({"type": "ping", "ack": 0})
         assert (await talk.receive("pong"))["ack"] == 2
 
-    assert [head["n"] for head in serve(context, tmp_path, test).handled] == [1, 2]
+    assert [header["n"] for header in serve(context, tmp_path, test).handled] == [1, 2]
 
 
 @pytest.mark.parametrize("version", ["9.9.9", None, 7, "x" * 1000])
@@ -246,7 +246,7 @@ def test_a_session_goes_on_over_another_line_and_the_first_is_refused_from_then_
         assert server.refused == 1
 
     controller = serve(context, tmp_path, test)
-    assert [head["n"] for head in controller.handled] == [1, 3]
+    assert [header["n"] for header in controller.handled] == [1, 3]
     assert controller.gone == []
 
 
@@ -282,7 +282,7 @@ def test_what_is_taken_back_and_was_faster_is_handled_once(
         talk.send({"type": "ping", "ack": 0})
         assert (await talk.receive("pong"))["ack"] == 2
 
-    assert [head["n"] for head in serve(context, tmp_path, test).handled] == [1]
+    assert [header["n"] for header in serve(context, tmp_path, test).handled] == [1]
 
 
 def test_a_client_is_asked_aside_whether_it_lives_and_nothing_else(
@@ -348,7 +348,7 @@ def test_what_was_captured_is_refused_and_counted_on_any_other_line(
         thief.socket.close()
 
     controller = serve(context, tmp_path, test)
-    assert [head["n"] for head in controller.handled] == ([1] if left else [1, 2])
+    assert [header["n"] for header in controller.handled] == ([1] if left else [1, 2])
     assert controller.gone == (["me"] if left else [])
 
 

@@ -30,19 +30,19 @@ class RecordingPump:
     def send(self, frames: list[Any]) -> None:
         if self.unreachable:
             raise zmq.ZMQError(zmq.EHOSTUNREACH)
-        head, buffers = CODECS.to_client.decode(frames[1:])
-        if head["type"] == "part":
-            whole = self.joiner.take(head, buffers)
+        header, buffers = CODECS.to_client.decode(frames[1:])
+        if header["type"] == "part":
+            whole = self.joiner.take(header, buffers)
             if self.line is not None:
                 self.line.decode(CODECS.to_controller.encode(self.joiner.confirmation))
             if whole is None:
                 return
-            head, _ = CODECS.to_client.decode(whole)
-        self.sent.append(head)
+            header, _ = CODECS.to_client.decode(whole)
+        self.sent.append(header)
 
     @property
     def numbers(self) -> list[int]:
-        return [head["n"] for head in self.sent]
+        return [header["n"] for header in self.sent]
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def peer(pump: RecordingPump) -> ClientSession:
 def test_messages_are_numbered_and_sent_at_once(peer: ClientSession, pump: RecordingPump) -> None:
     for value in "abc":
         peer.deliver({"type": value}, [])
-    assert [(head["type"], head["n"]) for head in pump.sent] == [("a", 1), ("b", 2), ("c", 3)]
+    assert [(header["type"], header["n"]) for header in pump.sent] == [("a", 1), ("b", 2), ("c", 3)]
 
 
 def test_beyond_its_credit_a_client_gets_nothing_until_it_acknowledges(
@@ -84,11 +84,11 @@ def test_small_messages_pass_a_large_one_that_is_being_read(pump: RecordingPump)
     assert pump.numbers == []  # nobody takes its parts
     for to in (2, 3, 1):
         peer.deliver({"type": "reply", "to": to}, [])
-    assert [head["to"] for head in pump.sent] == [2, 3]
+    assert [header["to"] for header in pump.sent] == [2, 3]
     pump.line = line
     for _ in range(4):
         line.decode(CODECS.to_controller.encode(pump.joiner.confirmation))
-    assert [head["to"] for head in pump.sent] == [2, 3, 1, 1]
+    assert [header["to"] for header in pump.sent] == [2, 3, 1, 1]
 
 
 def test_a_message_larger_than_the_credit_is_sent_alone(
@@ -144,7 +144,7 @@ def test_a_client_that_does_not_read_is_behind_and_then_has_no_room(peer: Client
     assert not peer.is_behind
 
 
-def test_heads_count_as_well_as_buffers(peer: ClientSession) -> None:
+def test_headers_count_as_well_as_buffers(peer: ClientSession) -> None:
     peer.deliver({"type": "x"}, [bytes(10 * MB)])
     assert peer.has_room  # the one it is reading does not count
     peer.deliver({"type": "x", "results": [{"error": {"evalue": "x" * 3 * MB}}]}, [])
@@ -154,11 +154,11 @@ def test_heads_count_as_well_as_buffers(peer: ClientSession) -> None:
 def test_what_cannot_be_sent_is_an_error_in_its_place(
     peer: ClientSession, pump: RecordingPump, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(codec, "MAX_HEAD_BYTES", 1000)
+    monkeypatch.setattr(codec, "MAX_HEADER_BYTES", 1000)
     peer.deliver({"type": "reply", "to": 7, "results": ["x" * 2000]}, [])
     (sent,) = pump.sent
     assert (sent["n"], sent["to"]) == (1, 7)
-    assert "could not be sent: a head of" in sent["refused"]["evalue"]
+    assert "could not be sent: a header of" in sent["refused"]["evalue"]
 
 
 def test_many_unread_messages_do_not_slow_the_loop_down(pump: RecordingPump) -> None:

@@ -20,25 +20,25 @@ from kernelfleet.controller.door.validation import (
 
 EXECUTE = {
     "type": "request",
-    "verb": "execute",
+    "operation": "execute",
     "targets": [0],
     "result_id": "r",
     "content": {"code": "1"},
 }
-PUSH = {"type": "request", "verb": "push", "targets": [0, 1], "result_id": "r"}
+PUSH = {"type": "request", "operation": "push", "targets": [0, 1], "result_id": "r"}
 
 
 def test_sound_requests_pass() -> None:
     assert check(EXECUTE, 0) == "execute"
     assert check({**PUSH, "payloads": [1, 2], "assign": [1, 0]}, 3) == "push"
-    assert check({"type": "request", "verb": "get_properties", "targets": []}, 0)
+    assert check({"type": "request", "operation": "get_properties", "targets": []}, 0)
 
 
 @pytest.mark.parametrize(
     ("change", "buffers", "text"),
     [
         ({"type": "wish"}, 0, "unknown message type 'wish'"),
-        ({"verb": ["execute"]}, 0, "no verb a list of 1"),
+        ({"operation": ["execute"]}, 0, "no verb a list of 1"),
         ({"targets": "all"}, 0, "targets must be a list of engine ids, at most 100000, not 'all'"),
         ({"targets": [[0]]}, 0, "targets must be"),
         ({"targets": [True]}, 0, "targets must be"),
@@ -80,7 +80,7 @@ def test_every_call_has_its_fields_in_the_table_and_needs_them(verb: str) -> Non
         name for of, name in validation.MAY_BE_MISSING_OF if of == verb
     }
     for name in validation.CALLS[verb].keys() - optional:
-        good = {"type": "request", "verb": verb, **{key: [] for key in validation.CALLS[verb]}}
+        good = {"type": "request", "operation": verb, **{key: [] for key in validation.CALLS[verb]}}
         del good[name]
         with pytest.raises(BadRequest, match=f"{name} is missing"):
             check(good, 0)
@@ -89,7 +89,7 @@ def test_every_call_has_its_fields_in_the_table_and_needs_them(verb: str) -> Non
 def test_the_table_has_every_call_and_an_unknown_verb_is_told_from_a_malformed_request() -> None:
     assert set(validation.CALLS) == set(operations.CALLS)
     with pytest.raises(UnknownOperation, match="no verb 'fly'"):
-        check({"type": "request", "verb": "fly"}, 0)
+        check({"type": "request", "operation": "fly"}, 0)
 
 
 @given(

@@ -24,7 +24,7 @@ from kernelfleet.wire.outputs import content_of, read_pages
 
 def job(verb: str = "execute", **content: Any) -> Job:
     asked = Request(
-        client="me", result_id="r", verb=verb, targets=[0], content=content, label=verb,
+        client="me", result_id="r", operation=verb, targets=[0], content=content, label=verb,
         payloads=[], assign=[0], on_done=lambda _: None,
     )  # fmt: skip
     return asked.jobs()[0]

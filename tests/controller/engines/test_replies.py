@@ -47,7 +47,7 @@ VERBS = ["execute", "pull", "keys", "apply"]
 def job(verb: str) -> Job:
     content = {"code": "1"} if verb == "execute" else {}
     asked = Request(
-        client="me", result_id="r", verb=verb, targets=[7], content=content, label=verb,
+        client="me", result_id="r", operation=verb, targets=[7], content=content, label=verb,
         payloads=[], assign=[0], on_done=lambda _: None,
     )  # fmt: skip
     return asked.jobs()[0]
