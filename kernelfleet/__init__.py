@@ -135,6 +135,13 @@ def unload_ipython_extension(shell: Any) -> None:
     extension.unload(shell)
 
 
+def frontend_for_ipython() -> Any:
+    """The front end of clients in IPython; ``kernelfleet.client`` asks for it when one is made."""
+    from kernelfleet.notebook.frontend import IPythonFrontend
+
+    return IPythonFrontend()
+
+
 def __getattr__(name: str) -> Any:
     """Import a public name on its first use and keep it."""
     if name not in __all__:

@@ -41,10 +41,6 @@ MAY_IMPORT = {
 #: The two files that start a controller in their own process.
 MAY_START_A_CONTROLLER = {"client/fleet.py", "cli/commands/start.py"}
 
-#: Imports the notebook side inside a function, when IPython asks: a client made in IPython has its
-#: errors shown and serves magics.
-MAY_ASK_THE_NOTEBOOK = {"client/shell.py"}
-
 #: Import the display side inside a function, when somebody wants to see them.
 MAY_ASK_THE_DISPLAY = {"results.py", "errors/composite.py"}
 
@@ -147,8 +143,6 @@ def test_imports_point_one_way(path: Path) -> None:
     allowed = MAY_IMPORT[home] | {home}
     if short(path) in MAY_START_A_CONTROLLER:
         allowed |= {"controller"}
-    if short(path) in MAY_ASK_THE_NOTEBOOK:
-        allowed |= {"notebook"}
     if short(path) in MAY_ASK_THE_DISPLAY:
         allowed |= {"display"}
     wrong = [
@@ -164,7 +158,7 @@ def test_imports_point_one_way(path: Path) -> None:
 FACADES = {"__init__.py", "errors/__init__.py", "client/__init__.py"}
 
 #: The rooms whose files still import each other in circles.
-STILL_IN_CIRCLES = {"client", "notebook", "controller"}
+STILL_IN_CIRCLES = {"client", "controller"}
 
 
 def module_of(path: Path) -> str:
@@ -223,6 +217,25 @@ def test_no_files_import_each_other_in_a_circle() -> None:
         for circle in circles(import_graph())
         if not {module.split(".")[1] for module in circle} <= STILL_IN_CIRCLES
     ]
+
+
+#: What a client, or what it returns, is called in the rooms of front ends.
+CLIENTS = {"client", "_client", "mec", "pending", "_pending"}
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in MODULES if folder(path) in ("notebook", "cli", "display")], ids=short
+)
+def test_front_ends_use_nothing_private_of_a_client(path: Path) -> None:
+    private = [
+        f"{short(path)}:{node.lineno} uses {node.attr}, which client/access.py should offer"
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Attribute)
+        and re.match(r"_\w*[^_]$", node.attr)
+        and getattr(node.value, "id", getattr(node.value, "attr", "")) in CLIENTS
+        and node.attr not in CLIENTS
+    ]
+    assert not private
 
 
 UNPICKLERS = re.compile(
@@ -316,7 +329,7 @@ def has_code(path: Path) -> bool:
 def test_every_exception_to_these_rules_is_needed() -> None:
     existing = {short(path) for path in MODULES}
     assert set(NO_TEST_FILE) <= existing
-    assert existing >= MAY_START_A_CONTROLLER | MAY_ASK_THE_NOTEBOOK | MAY_ASK_THE_DISPLAY
+    assert existing >= MAY_START_A_CONTROLLER | MAY_ASK_THE_DISPLAY
 
 
 # written in pieces, or this file would be the one that is found

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kernelfleet.cli.exits import UsageError
+from kernelfleet.client import access
 from kernelfleet.client.source import check_source, read_script
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def _script(job: Job, *, python: bool) -> Start:
     def start(mec: MultiEngineClient, on_output: Callable[..., None]) -> Any:
         if not python:
             return mec.execute(code, block=False, on_output=on_output)
-        return mec._run_script(code, path, job.argv, block=False, on_output=on_output)
+        return access.start_script(mec, code, path, job.argv, on_output)
 
     return start
 

@@ -1,19 +1,24 @@
 """What runs in the user's process: ``client.MultiEngineClient`` and all that belongs to it.
 
-Like the package itself it imports a name when it is first asked for.
+Like the package itself, this module imports a public name when it is first asked for. It also
+passes on how the front end for IPython is made, which the package's facade knows: the modules of
+the client do not know ``kernelfleet.notebook``.
 
 Where things are::
 
-    the interface         client  base  code  data  properties  targets  grammar  source
+    the interface         client  base  code  data  properties  targets  source
     and beside it         registration  usage
     what a call gives     results
     maps and executor     mapping
     the controller        controller_proxy
     its modules           imports  autoreload
-    around it             fleet (an embedded one)  shell (IPython)
+    around it             fleet (an embedded one)  frontend  access  settings
 """
 
 from typing import TYPE_CHECKING, Any
+
+import kernelfleet
+from kernelfleet.client import frontend
 
 if TYPE_CHECKING:
     from kernelfleet.client.client import MultiEngineClient as MultiEngineClient
@@ -25,11 +30,11 @@ if TYPE_CHECKING:
         CompositeError as CompositeError,
     )
 
+frontend.offer(kernelfleet.frontend_for_ipython)
+
 
 def __getattr__(name: str) -> Any:
-    """Import a public name on its first use and keep it: all that ``kernelfleet`` itself offers."""
-    import kernelfleet
-
+    """Import a public name of ``kernelfleet`` on its first use, and keep it."""
     if name in ("client", "__version__") or name not in kernelfleet.__all__:
         raise AttributeError(f"module 'kernelfleet.client' has no attribute {name!r}")
     value = getattr(kernelfleet, name)

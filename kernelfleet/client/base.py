@@ -16,15 +16,17 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Self
 
-from kernelfleet.client import shell
+from kernelfleet.client import frontend
 from kernelfleet.client.controller_proxy import (
     ControllerProxy,
     OnOutput,
     close_when_collected,
 )
+from kernelfleet.client.frontend import Begin
 from kernelfleet.client.mapping.nested import refuse_to_wait_for_itself
 from kernelfleet.client.results.decode import Reader
 from kernelfleet.client.results.pending import PendingResult
+from kernelfleet.client.settings import settings
 from kernelfleet.client.targets import (
     Targets,
     check_block,
@@ -51,8 +53,6 @@ from kernelfleet.wire.objects import pythons
 from kernelfleet.wire.objects.staying import StaysHere
 
 Watch = Callable[[PendingResult, float | None], None]
-#: Starts a call; what it puts out goes to the function that is given.
-Begin = Callable[[OnOutput | None], PendingResult]
 Address = tuple[str, int] | str | os.PathLike[str] | None
 
 #: The attributes of a client that users may set.
@@ -106,7 +106,7 @@ class BaseClient(StaysHere):
         self._targets = "all"
         self._progress = None
         self._parent = None
-        shell.greet_shell()
+        frontend.current().client_created()
 
     # -- attributes -----------------------------------------------------------------------------
 
@@ -131,9 +131,7 @@ class BaseClient(StaysHere):
     @property
     def progress(self) -> bool:
         """Whether blocking calls that take long show a bar, where somebody watches."""
-        from kernelfleet.client.results.progress import Switch
-
-        return Switch.on if self._progress is None else self._progress
+        return settings.progress if self._progress is None else self._progress
 
     @progress.setter
     def progress(self, value: bool) -> None:
@@ -240,9 +238,13 @@ class BaseClient(StaysHere):
         """On an engine that is among the targets: before anything is sent."""
         refuse_to_wait_for_itself(self._connection, targets, method)
 
+    def _shows_progress(self, progress: bool | None) -> bool:
+        """Whether a call shows how far it is, given what was said for this call."""
+        return self.progress if progress is None else check_block(progress, "progress")
+
     def _watch(self, progress: bool | None) -> Watch | None:
         """What waits for a call and shows it meanwhile; None just waits."""
-        if not (self.progress if progress is None else check_block(progress, "progress")):
+        if not self._shows_progress(progress):
             return None
         from kernelfleet.client.results.progress import watch
 
@@ -270,9 +272,10 @@ class BaseClient(StaysHere):
 
         In IPython its output is shown while it comes, and in its final form in the end.
         """
-        shows_status = self.progress if progress is None else check_block(progress, "progress")
-        if shell.shows_output():
-            return shell.wait_showing(self, begin, timeout, progress=shows_status)
+        shows_progress = self._shows_progress(progress)
+        live = frontend.current().live_output(in_result=False)
+        if live is not None:
+            return live.wait(self, begin, timeout, progress=shows_progress)
         return self._wait(begin(None), timeout, self._watch(progress))
 
     def _remember(self, pending: PendingResult) -> None:

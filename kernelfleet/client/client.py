@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from types import ModuleType
 from typing import Any, SupportsIndex
 
-from kernelfleet.client import shell as shells
+from kernelfleet.client import frontend
 from kernelfleet.client.code import CodeVerbs
 from kernelfleet.client.controller_proxy import OnOutput
 from kernelfleet.client.data import DataVerbs
@@ -223,7 +223,7 @@ class MultiEngineClient(CodeVerbs, DataVerbs, MapVerbs, PropertyVerbs):
             suffix: Magics of its own, for several clients: ``'gpu'`` gives ``%pxgpu``.
             shell: An IPython shell; None is the one that runs here.
         """
-        shells.activate(self, suffix, shell)
+        frontend.current(shell).activate(self, suffix, shell)
 
     def _repr_html_(self) -> str:
         from kernelfleet.display import html

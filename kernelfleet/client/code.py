@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kernelfleet.client import shell as shells
+from kernelfleet.client import frontend
 from kernelfleet.client.base import BaseClient
 from kernelfleet.client.controller_proxy import OnOutput
+from kernelfleet.client.results.pending import PendingResult
 from kernelfleet.client.source import read_script
-from kernelfleet.client.targets import Targets, check_block
+from kernelfleet.client.targets import Targets
 
 
 class CodeVerbs(BaseClient):
@@ -49,7 +51,7 @@ class CodeVerbs(BaseClient):
         if not isinstance(code, str):
             raise TypeError(f"code must be a str, not {type(code).__name__}")
         return self._execute(
-            {"code": code}, label(code), targets, block,
+            {"code": code}, label_of(code), targets, block,
             timeout=timeout, on_output=on_output, progress=progress,
         )  # fmt: skip
 
@@ -68,15 +70,26 @@ class CodeVerbs(BaseClient):
         blocks, ids = self._blocks(block, timeout), self._resolve(targets)
         if blocks:
             self._refuse_to_wait_for_itself(ids, "execute")
-        if blocks and on_output is None and shells.shows_live():
-            shows = self.progress if progress is None else check_block(progress, "progress")
-            return shells.execute_live(self, content, label, ids, timeout, shows)
+        if blocks and on_output is None:
+            live = frontend.current().live_output(in_result=True)
+            if live is not None:
+                begin = partial(self._start_code, content, label, ids)
+                return live.wait(self, begin, timeout, progress=self._shows_progress(progress))
         return self._run(
-            {"operation": "execute", "content": content, "label": label},
-            [], {"kind": "execute", "code": content["code"]},
+            *_request(content, label),
             targets=ids, blocks=blocks, timeout=timeout, on_output=on_output,
             progress=progress,
         )  # fmt: skip
+
+    def _start_code(
+        self, content: dict[str, Any], label: str, targets: list[int], on_output: OnOutput | None
+    ) -> PendingResult:
+        """Send a cell, or a script, to these engines and do not wait for it."""
+        pending: PendingResult = self._run(
+            *_request(content, label),
+            targets=targets, blocks=False, timeout=None, on_output=on_output,
+        )  # fmt: skip
+        return pending
 
     def run(
         self,
@@ -142,7 +155,13 @@ class CodeVerbs(BaseClient):
         )  # fmt: skip
 
 
-def label(code: str) -> str:
+def _request(content: dict[str, Any], label: str) -> tuple[dict[str, Any], list[Any], Any]:
+    """The request that runs code, the frames it comes with, and how its answer is read."""
+    header = {"operation": "execute", "content": content, "label": label}
+    return header, [], {"kind": "execute", "code": content["code"]}
+
+
+def label_of(code: str) -> str:
     """What ``queue_status`` shows of a command: ``execute('time.sleep(2)')``, cut to a line."""
     text = repr(code)
     return f"execute({text if len(text) <= 200 else text[:150] + '...' + text[-40:]})"

@@ -1,7 +1,10 @@
-"""What ``targets`` and ``block`` mean. Pure: nothing here asks the controller.
+"""What ``targets``, ``block`` and ``timeout`` mean. Pure: nothing here asks the controller.
 
-``check_targets`` looks at the form alone, for when the attribute is assigned; ``resolve`` gives the
-ids a call goes to, for when it is made: 'all' and slices are resolved then, and not before.
+``check_targets`` checks the form alone, when the attribute is assigned. ``resolve`` gives the ids
+of the engines that a call goes to, when it is made: 'all' and slices are resolved only then.
+``parse_targets`` reads targets that were typed, in a magic or on the command line: ``all``, ``0``,
+``0,2``, ``1:4``, ``::2``, ``-1:``. Nothing is evaluated: whatever is no number, no slice and not
+``all`` is refused.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import math
 import numbers
 import operator
+import re
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from collections.abc import Set as AbstractSet
 from types import MappingProxyType
@@ -29,6 +33,11 @@ _VALID = "targets must be 'all', an engine id, a sequence of engine ids, a slice
 #: can still be used as an index, with a DeprecationWarning.
 _BOOLS = ("bool", "bool_")
 _NONE_DEAD: Mapping[int, str] = MappingProxyType({})
+
+_NUMBER = re.compile(r"-?\d+")
+_SLICE = re.compile(r"(-?\d+)?:(-?\d+)?(?::(-?\d+)?)?")
+
+GRAMMAR = "targets are all, 0, 0,2, 1:4, ::2, -1: and the like"
 
 
 def check_targets(targets: object) -> CheckedTargets:
@@ -86,6 +95,53 @@ def resolve(
         if each not in registered:
             raise InvalidEngineID(_missing(each, registered, dead))
     return wanted
+
+
+def parse_targets(text: str, ids: Sequence[int]) -> str | int | slice | list[int]:
+    """Targets that were typed, in the form that a client takes.
+
+    Args:
+        text: What was typed.
+        ids: The registered engines, for ``-1`` and for slices between commas.
+
+    Raises:
+        ValueError: The text is none of the forms that are known.
+    """
+    parts = [part.strip() for part in text.strip().removesuffix(",").split(",")]
+    if len(parts) == 1:
+        return _part(parts[0], text)
+    chosen: list[int] = []
+    for part in parts:
+        target = _part(part, text)
+        if isinstance(target, str):
+            chosen.extend(ids)
+        elif isinstance(target, slice):
+            chosen.extend(sorted(ids)[target])
+        else:
+            chosen.append(target)
+    return chosen
+
+
+def _part(part: str, text: str) -> str | int | slice:
+    if part == "all":
+        return "all"
+    if _NUMBER.fullmatch(part):
+        number = int(part)
+        if number >= 0:
+            return number
+        return slice(number, number + 1 or None)
+    match = _SLICE.fullmatch(part)
+    if match is None or match.group(3) == "0":
+        raise ValueError(f"{text!r}: {GRAMMAR}")
+    return slice(*(int(each) if each else None for each in match.groups()))
+
+
+def as_text(targets: object) -> str:
+    """Targets as they are typed: ``all``, ``[0, 2]``, ``1:4``."""
+    if not isinstance(targets, slice):
+        return str(targets)
+    parts = [targets.start, targets.stop] + ([targets.step] if targets.step is not None else [])
+    return ":".join("" if part is None else str(part) for part in parts)
 
 
 def check_block(block: object, name: str = "block") -> bool:

@@ -1,10 +1,13 @@
 """What a user sees and touches in IPython: magics, live output, errors, completion, HTML.
 
-Runs in the user's process, beside the client, whose public interface it uses. Nothing of it is
-imported before a shell asks for it.
+Runs in the user's process, beside the client. It uses the client's public interface and
+``kernelfleet.client.access``. Nothing of it is imported before a shell asks for it, or a client is
+made in a shell.
 
 Where things are::
 
+    what clients ask     frontend
+    what is kept         shell_state
     what is typed        extension  magics  fleet_magic  autopx  options  completion  words
     what runs            attach
     what is shown        running  screens  discarded  failures  status  long_results

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
+from kernelfleet.client import access
 from kernelfleet.display.tables import cut, since
 from kernelfleet.errors.text import format_ids
 
@@ -49,7 +50,8 @@ def choose(client: MultiEngineClient, result_id: str | None) -> str | None:
     """
     if result_id is not None:
         return result_id
-    calls = [each for each in running_on(client, client._resolve(None)) if each[0].result_id]
+    ids = access.resolve_targets(client)
+    calls = [each for each in running_on(client, ids) if each[0].result_id]
     if len(calls) > 1:
         lines = "\n".join(map(line_of, calls))
         raise UsageError(f"%fleet attach: several calls run, name one of them\n{lines}")
@@ -61,9 +63,9 @@ def follow(client: MultiEngineClient, result_id: str, view: View) -> Any:
 
     A Ctrl-C ends the following and not the work, which others may wait for.
     """
-    pending = client._attach(result_id, view.feed)
+    pending = access.attach(client, result_id, view.feed)
     try:
-        return pending._watched(view.follow, None)
+        return access.follow(pending, view.follow)
     except KeyboardInterrupt as interrupt:
         interrupt.pending_result = pending  # type: ignore[attr-defined]
         interrupt.add_note(

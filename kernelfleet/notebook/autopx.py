@@ -17,7 +17,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 from IPython.core.magic import no_var_expand
 
 if TYPE_CHECKING:
-    from kernelfleet.notebook.extension import ShellState
+    from kernelfleet.notebook.shell_state import ShellState
 
 HIDDEN_MAGIC = "_kernelfleet_autopx"
 
@@ -29,7 +29,7 @@ _LOCAL = r"fleet|debug|(?:load_ext|reload_ext|unload_ext)\s+kernelfleet|config\s
 class AutoPx:
     """The mode while it is on."""
 
-    desk: ShellState
+    state: ShellState
     suffix: str
     run: Callable[[str], Any]
     prompts: Any = None
@@ -54,7 +54,7 @@ class AutoPx:
         code = [line for line in text.splitlines() if line.strip() and not _is_comment(line)]
         if not code:
             return True
-        suffixes = "|".join(map(re.escape, sorted(self.desk.suffixes)))
+        suffixes = "|".join(map(re.escape, sorted(self.state.suffixes)))
         own = rf"(?:px|result|autopx|pxpeek|pxdebug)(?:{suffixes})"
         first = code[0].strip()
         if re.match(rf"%%?(?:{own}|{_LOCAL})(?!\w)", first):
@@ -68,13 +68,13 @@ class AutoPx:
         if len(text.strip().splitlines()) != 1:
             return False
         # ``cd x`` and the like, which IPython understands without a percent sign
-        return is_python(self.desk.shell.prefilter_manager.prefilter_lines(text.strip()))
+        return is_python(self.state.shell.prefilter_manager.prefilter_lines(text.strip()))
 
     @no_var_expand
     def send(self, line: str, cell: str) -> Any:
         """Run a rewritten cell: on the engines, or here if a frontend runs it silently."""
         del line
-        shell = self.desk.shell
+        shell = self.state.shell
         result = getattr(shell.displayhook, "exec_result", None)
         if result is not None and result.info is not None and result.info.silent:
             self.suspended = True
@@ -86,25 +86,25 @@ class AutoPx:
         return self.run(cell.removesuffix("\n"))
 
 
-def enable(desk: ShellState, suffix: str, run: Callable[[str], Any]) -> None:
+def enable(state: ShellState, suffix: str, run: Callable[[str], Any]) -> None:
     """Switch it on; ``run`` gets every cell and returns what is shown."""
-    shell = desk.shell
-    mode = desk.autopx = AutoPx(desk, suffix, run)
+    shell = state.shell
+    mode = state.autopx = AutoPx(state, suffix, run)
     shell.register_magic_function(mode.send, "cell", HIDDEN_MAGIC)
     shell.input_transformers_cleanup.append(mode)
     if hasattr(shell, "prompts"):
         mode.prompts, shell.prompts = shell.prompts, _marked_prompts(shell, suffix)
 
 
-def disable(desk: ShellState) -> None:
+def disable(state: ShellState) -> None:
     """Switch it off."""
-    mode, desk.autopx = desk.autopx, None
+    mode, state.autopx = state.autopx, None
     assert mode is not None
-    transformers = desk.shell.input_transformers_cleanup
+    transformers = state.shell.input_transformers_cleanup
     transformers[:] = [each for each in transformers if each is not mode]
-    desk.shell.magics_manager.magics["cell"].pop(HIDDEN_MAGIC, None)
+    state.shell.magics_manager.magics["cell"].pop(HIDDEN_MAGIC, None)
     if mode.prompts is not None:
-        desk.shell.prompts = mode.prompts
+        state.shell.prompts = mode.prompts
 
 
 def _marked_prompts(shell: Any, suffix: str) -> Any:

@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.completer import SimpleCompletion, context_matcher
 from IPython.core.error import UsageError
 
-from kernelfleet.client.grammar import parse_targets
+from kernelfleet.client import access
+from kernelfleet.client.targets import parse_targets
 from kernelfleet.errors.tree import FleetError
 from kernelfleet.notebook import words
 from kernelfleet.notebook.options import HelpAsked, cell_options
 
 if TYPE_CHECKING:
     from kernelfleet.client.client import MultiEngineClient
-    from kernelfleet.notebook.extension import ShellState
+    from kernelfleet.notebook.shell_state import ShellState
 
 #: How long somebody who types may be kept waiting.
 PATIENCE_SECONDS = 2.0
@@ -40,46 +41,44 @@ class Question:
     code: str
     cursor: int
 
-    def ask(self, verb: str, **fields: Any) -> dict[str, Any] | None:
-        """The engine's answer, or None."""
+    def ask(self, operation: str, **fields: Any) -> dict[str, Any] | None:
+        """Have the engine complete or inspect the code; None if it does not answer."""
         try:
-            reply = self.client._connection.call(
-                verb, PATIENCE_SECONDS,
+            return access.ask_about_code(
+                self.client, operation, PATIENCE_SECONDS,
                 engine=self.engine_id, code=self.code, cursor_pos=self.cursor, **fields,
             )  # fmt: skip
         except (TimeoutError, FleetError):
             return None
-        value: dict[str, Any] | None = reply.header["value"]
-        return value
 
 
-def question(desk: ShellState, text: str, cursor: int) -> Question | None:
+def question(state: ShellState, text: str, cursor: int) -> Question | None:
     """What to ask an engine for a cell with a cursor; None if it is about here."""
-    found = _code_at(desk, text, cursor)
+    found = _code_at(state, text, cursor)
     if found is None:
         return None
     suffix, line, code, position = found
-    client = desk.clients.get(suffix)
+    client = state.clients.get(suffix)
     if client is None:
         return None
     try:
         wanted = cell_options(line).targets
-        targets = parse_targets(wanted, client._connection.roster.ids) if wanted else None
-        ids = client._resolve(targets)
+        targets = parse_targets(wanted, access.engine_ids(client)) if wanted else None
+        ids = access.resolve_targets(client, targets)
     except (UsageError, HelpAsked, ValueError, FleetError):
         return None
     return Question(client, ids[0], code, position) if ids else None
 
 
-def _code_at(desk: ShellState, text: str, cursor: int) -> tuple[str, str, str, int] | None:
+def _code_at(state: ShellState, text: str, cursor: int) -> tuple[str, str, str, int] | None:
     """Suffix, options, code and cursor where the cursor is in code for engines."""
-    suffixes = "|".join(map(re.escape, sorted(desk.suffixes, reverse=True)))
+    suffixes = "|".join(map(re.escape, sorted(state.suffixes, reverse=True)))
     cell = re.match(rf"\s*%%px({suffixes})(?!\w)([^\n]*)\n", text)
     if cell is not None:
         start = cell.end()
         return (cell[1], cell[2], text[start:], cursor - start) if cursor >= start else None
-    if desk.autopx is not None and not desk.autopx.is_local(text):
-        return desk.autopx.suffix, "", text, cursor
+    if state.autopx is not None and not state.autopx.is_local(text):
+        return state.autopx.suffix, "", text, cursor
     start = text.rfind("\n", 0, cursor) + 1
     line = re.match(rf"[^\n]*?%?\bpx({suffixes})[ \t]+", text[start:])
     if line is None or not re.fullmatch(rf"\s*%?px({suffixes})[ \t]+", line[0]):
@@ -89,16 +88,16 @@ def _code_at(desk: ShellState, text: str, cursor: int) -> tuple[str, str, str, i
     return (line[1], "", code, cursor - start) if cursor >= start else None
 
 
-def _match(desk: ShellState, context: Any) -> dict[str, Any]:
+def _match(state: ShellState, context: Any) -> dict[str, Any]:
     lines = context.full_text.split("\n")
     before = lines[: context.cursor_line]
     cursor = sum(len(line) + 1 for line in before) + context.cursor_position
-    own = words.complete(desk, context.full_text[:cursor])
+    own = words.complete(state, context.full_text[:cursor])
     if own is not None:
         begun, offered = own
         found = [SimpleCompletion(text=word, type="magic") for word in offered]
         return {"completions": found, "suppress": True, "matched_fragment": begun}
-    asked = question(desk, context.full_text, cursor)
+    asked = question(state, context.full_text, cursor)
     if asked is None:
         return {"completions": [], "suppress": False}
     answer = asked.ask("complete")
@@ -117,27 +116,27 @@ def _match(desk: ShellState, context: Any) -> dict[str, Any]:
     return {"completions": completions, "suppress": True, "matched_fragment": fragment}
 
 
-def install(desk: ShellState) -> None:
+def install(state: ShellState) -> None:
     """Have a shell ask engines."""
 
     @context_matcher(identifier="kernelfleet", priority=1000)  # type: ignore[untyped-decorator]
     def matcher(context: Any) -> Any:
-        return _match(desk, context)
+        return _match(state, context)
 
-    setattr(desk.shell, _ATTRIBUTE, matcher)
-    desk.shell.Completer.custom_matchers.append(matcher)
-    kernel = getattr(desk.shell, "kernel", None)
+    setattr(state.shell, _ATTRIBUTE, matcher)
+    state.shell.Completer.custom_matchers.append(matcher)
+    kernel = getattr(state.shell, "kernel", None)
     if kernel is not None:
-        kernel.do_inspect = _inspector(desk, kernel.do_inspect)
+        kernel.do_inspect = _inspector(state, kernel.do_inspect)
 
 
-def _inspector(desk: ShellState, local: Callable[..., Any]) -> Callable[..., Any]:
+def _inspector(state: ShellState, local: Callable[..., Any]) -> Callable[..., Any]:
     """What a frontend's tooltips call: the kernel's own, which knows names of here only."""
 
     def do_inspect(
         code: str, cursor_pos: int, detail_level: int = 0, omit_sections: Any = ()
     ) -> Any:
-        asked = question(desk, code, cursor_pos)
+        asked = question(state, code, cursor_pos)
         if asked is None:
             return local(code, cursor_pos, detail_level, omit_sections)
         answer = asked.ask("inspect", detail_level=detail_level)
@@ -146,10 +145,10 @@ def _inspector(desk: ShellState, local: Callable[..., Any]) -> Callable[..., Any
     return do_inspect
 
 
-def remove(desk: ShellState) -> None:
+def remove(state: ShellState) -> None:
     """Ask engines no more."""
-    matcher = getattr(desk.shell, _ATTRIBUTE)
-    desk.shell.Completer.custom_matchers.remove(matcher)
-    kernel = getattr(desk.shell, "kernel", None)
+    matcher = getattr(state.shell, _ATTRIBUTE)
+    state.shell.Completer.custom_matchers.remove(matcher)
+    kernel = getattr(state.shell, "kernel", None)
     if kernel is not None:
         kernel.__dict__.pop("do_inspect", None)

@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
+from kernelfleet.client import access
 from kernelfleet.client.client import MultiEngineClient
-from kernelfleet.client.grammar import as_text, parse_targets
-from kernelfleet.client.shell import is_notebook
+from kernelfleet.client.frontend import is_notebook
+from kernelfleet.client.targets import as_text, parse_targets
 from kernelfleet.errors.tree import FleetError
+from kernelfleet.notebook import autopx
 from kernelfleet.notebook.attach import choose, follow
-from kernelfleet.notebook.extension import NO_CLIENT, ShellState, activate
 from kernelfleet.notebook.options import HelpAsked, Parser, name_of_variable
 from kernelfleet.notebook.running import View
 from kernelfleet.notebook.screens import NotebookScreen, Screen, TerminalScreen
+from kernelfleet.notebook.shell_state import NO_CLIENT, ShellState
+from kernelfleet.notebook.status import Status
 from kernelfleet.session import ctrl_c
 from kernelfleet.wire.files.fleet_paths import DEFAULT_NAME
 
@@ -83,8 +86,8 @@ def fleet_parser() -> Parser:
 class FleetMagic:
     """The magic of one shell."""
 
-    def __init__(self, desk: ShellState) -> None:
-        self._desk = desk
+    def __init__(self, state: ShellState) -> None:
+        self._state = state
 
     def fleet(self, line: str) -> Any:
         """Start, find and manage fleets of engines.
@@ -119,7 +122,7 @@ class FleetMagic:
         if options.n is not None and options.n < 1:
             raise UsageError("%fleet start: a fleet has at least one engine")
         self._check_name(options.variable)
-        old = self._desk.fleets.get(options.variable)
+        old = self._state.fleets.get(options.variable)
         if old is not None and old.running:
             raise UsageError(
                 f"%fleet start: `{options.variable}` has a running fleet already; end it with "
@@ -135,7 +138,7 @@ class FleetMagic:
 
             fleet = Fleet(options.n)
             client = fleet.start()
-            self._desk.fleets[options.variable] = fleet
+            self._state.fleets[options.variable] = fleet
             ends = f"It ends with this {self._place} (with --daemon it would not)."
         self._give(client, options.variable)
         _say(
@@ -145,39 +148,36 @@ class FleetMagic:
 
     @property
     def _place(self) -> str:
-        return "notebook's kernel" if is_notebook(self._desk.shell) else "session"
+        return "notebook's kernel" if is_notebook(self._state.shell) else "session"
 
     def _connect(self, options: argparse.Namespace) -> None:
         self._check_name(options.variable)
         client = MultiEngineClient(options.address)
         self._give(client, options.variable)
-        name = client._connection.fleet.get("name")
-        _say(f"{_engines(client)} of fleet {name!r}, in `{options.variable}`.")
+        _say(f"{_engines(client)} of fleet {access.fleet_name(client)!r}, in `{options.variable}`.")
 
     def _check_name(self, name: str) -> None:
         """Refuse to take a name that is the user's own."""
         if not name.isidentifier():
             raise UsageError(f"%fleet: --as {name}: that cannot name a variable")
-        if name in self._desk.shell.user_ns and name not in self._desk.given_names:
+        if name in self._state.shell.user_ns and name not in self._state.given_names:
             raise UsageError(
                 f"%fleet: `{name}` is a variable of yours: choose another name with --as NAME, "
                 f"or `del {name}` first"
             )
 
     def _give(self, client: MultiEngineClient, name: str) -> None:
-        activate(self._desk.shell, client)
-        self._desk.shell.push({name: client})
-        self._desk.given_names.add(name)
+        self._state.clients[""] = client
+        self._state.shell.push({name: client})
+        self._state.given_names.add(name)
 
     def _client(self) -> MultiEngineClient:
-        client = self._desk.clients.get("")
+        client = self._state.clients.get("")
         if client is None:
             raise UsageError(NO_CLIENT)
         return client
 
     def _status(self, _: argparse.Namespace) -> Any:
-        from kernelfleet.notebook.status import Status
-
         return Status(self._client())
 
     def _attach(self, options: argparse.Namespace) -> None:
@@ -187,58 +187,56 @@ class FleetMagic:
             _say("Nothing runs on these engines that could be followed.")
             return
         screen: Screen = TerminalScreen(permanent=True)
-        if is_notebook(self._desk.shell):
-            screen = NotebookScreen(self._desk.shell)
-        settings = self._desk.settings
+        if is_notebook(self._state.shell):
+            screen = NotebookScreen(self._state.shell)
+        settings = self._state.settings
         view = View(client, screen, status=client.progress, collapse=bool(settings.collapse))
         value = follow(client, result_id, view)
         if options.out:
-            self._desk.shell.push({options.out: value})
+            self._state.shell.push({options.out: value})
 
     def _use(self, options: argparse.Namespace) -> None:
         client = self._client()
         try:
-            targets = parse_targets("".join(options.chosen), client._connection.roster.ids)
+            targets = parse_targets("".join(options.chosen), access.engine_ids(client))
         except ValueError as error:
             raise UsageError(f"%fleet use: {error}") from None
-        client._resolve(targets)
+        access.resolve_targets(client, targets)
         client.targets = targets
         _say(f"targets: {as_text(client.targets)}")
 
     def _restart(self, options: argparse.Namespace) -> None:
         client = self._client()
-        everyone = [*client._connection.roster.ids, *client._connection.roster.dead]
+        everyone = [*access.engine_ids(client), *access.dead_engine_ids(client)]
         try:
             targets = parse_targets("".join(options.chosen) or "all", sorted(everyone))
         except ValueError as error:
             raise UsageError(f"%fleet restart: {error}") from None
-        ids = client._resolve(targets, allow_dead=True)
+        ids = access.resolve_targets(client, targets, allow_dead=True)
         client.restart(ids, block=True)
         _say(f"restarted: {', '.join(map(str, ids))}")
 
     def _stop(self, _: argparse.Namespace) -> None:
-        client = self._desk.clients.pop("", None)
+        client = self._state.clients.pop("", None)
         if client is None:
             _say(NO_CLIENT)
             return
-        if self._desk.autopx is not None:
-            from kernelfleet.notebook import autopx
-
-            autopx.disable(self._desk)
-        for name, fleet in list(self._desk.fleets.items()):
+        if self._state.autopx is not None:
+            autopx.disable(self._state)
+        for name, fleet in list(self._state.fleets.items()):
             if fleet.owns(client):
-                del self._desk.fleets[name]
+                del self._state.fleets[name]
                 fleet.stop()
                 break
         else:
-            if client._connection.is_open:
+            if access.is_open(client):
                 client.stop_fleet()
             client.close()
         _say("The fleet has ended.")
 
 
 def _engines(client: MultiEngineClient) -> str:
-    count = len(client._connection.roster.ids)
+    count = len(access.engine_ids(client))
     return "1 engine" if count == 1 else f"{count} engines"
 
 
@@ -268,6 +266,6 @@ def _say(text: str) -> None:
     print(text)  # noqa: T201 (what magics do)
 
 
-def register(desk: ShellState) -> None:
+def register(state: ShellState) -> None:
     """Give a shell ``%fleet``."""
-    desk.shell.register_magic_function(FleetMagic(desk).fleet, "line", NAME)
+    state.shell.register_magic_function(FleetMagic(state).fleet, "line", NAME)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kernelfleet.client.shell import is_notebook
+from kernelfleet.client.frontend import is_notebook
 from kernelfleet.display import layout
 
 #: Lines of the text of results that a notebook keeps.

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.error import UsageError
 from IPython.core.magic import no_var_expand
 
-from kernelfleet.client.grammar import as_text, parse_targets
-from kernelfleet.client.shell import is_notebook, somebody_watches
+from kernelfleet.client import access, frontend
+from kernelfleet.client.frontend import is_notebook
+from kernelfleet.client.targets import as_text, parse_targets
 from kernelfleet.errors.composite import CompositeError
 from kernelfleet.notebook import autopx, failures
 from kernelfleet.notebook.attach import line_of, running_on
 from kernelfleet.notebook.discarded import show, value_is_discarded
-from kernelfleet.notebook.extension import NO_CLIENT, ShellState
 from kernelfleet.notebook.options import (
     CellOptions,
     HelpAsked,
@@ -24,8 +24,9 @@ from kernelfleet.notebook.options import (
     cell_parser,
     is_option,
 )
-from kernelfleet.notebook.running import View, execute_live, start
-from kernelfleet.notebook.screens import NotebookScreen, Screen, TerminalScreen
+from kernelfleet.notebook.running import View, start, wait_showing
+from kernelfleet.notebook.screens import NotebookScreen, Screen, TerminalScreen, screen_of
+from kernelfleet.notebook.shell_state import NO_CLIENT, ShellState
 from kernelfleet.results import ResultList
 
 if TYPE_CHECKING:
@@ -46,15 +47,15 @@ def say(text: str) -> None:
 class ParallelMagics:
     """The magics of one suffix; each serves the client that was activated with it."""
 
-    def __init__(self, desk: ShellState, suffix: str) -> None:
-        self._desk, self._suffix = desk, suffix
+    def __init__(self, state: ShellState, suffix: str) -> None:
+        self._state, self._suffix = state, suffix
 
     @property
     def _shell(self) -> Any:
-        return self._desk.shell
+        return self._state.shell
 
     def _client(self) -> MultiEngineClient:
-        client = self._desk.clients.get(self._suffix)
+        client = self._state.clients.get(self._suffix)
         if client is None:
             raise UsageError(NO_CLIENT)
         return client
@@ -119,14 +120,17 @@ class ParallelMagics:
 
     def _run_line(self, code: str) -> Any:
         client = self._client()
-        ids = client._resolve(None)
+        ids = access.resolve_targets(client)
         if not client.block:
-            return self._start_detached(client, code, ids, collapse=self._desk.settings.collapse)
-        settings = self._desk.settings
-        return execute_live(
-            self._shell, client, code, ids,
-            timeout=None, status=client.progress, collapse=settings.collapse,
-            live=self._shows_live(), allow_stdin=self._takes_input(),
+            return self._start_detached(client, code, ids, collapse=self._state.settings.collapse)
+        screen = screen_of(self._shell, live=self._shows_live())
+        collapse = bool(self._state.settings.collapse)
+        view = View(client, screen, status=client.progress, collapse=collapse)
+        allow_stdin = self._takes_input()
+        return wait_showing(
+            client,
+            lambda feed: access.start_code(client, code, ids, feed, allow_stdin=allow_stdin),
+            view, None, in_result=True,
         )  # fmt: skip
 
     def _run_cell(self, client: MultiEngineClient, options: CellOptions, cell: str) -> None:
@@ -167,7 +171,7 @@ class ParallelMagics:
         try:
             if options.local:
                 self._shell.run_cell(cell)
-            return client._wait(pending, options.timeout, view.follow)
+            return access.wait(client, pending, options.timeout, view.follow)
         finally:
             view.finish(pending)
 
@@ -175,7 +179,7 @@ class ParallelMagics:
         self, client: MultiEngineClient, code: str, ids: list[int], *, collapse: bool
     ) -> PendingResult:
         """Start what is not waited for: in a notebook its output comes under this cell."""
-        if not (is_notebook(self._shell) and self._desk.settings.live):
+        if not (is_notebook(self._shell) and self._state.settings.live):
             pending: PendingResult = client.execute(code, targets=ids, block=False)
             return pending
         screen = NotebookScreen(self._shell, detached=True)
@@ -194,24 +198,24 @@ class ParallelMagics:
 
     def _collapses(self, options: CellOptions) -> bool:
         if options.collapse is None:
-            return bool(self._desk.settings.collapse)
+            return bool(self._state.settings.collapse)
         return options.collapse
 
     def _shows_live(self) -> bool:
         """Whether there is somebody to see in a notebook what is shown only for a while."""
-        return bool(self._desk.settings.live) and self._takes_input()
+        return bool(self._state.settings.live) and self._takes_input()
 
     def _takes_input(self) -> bool:
-        return somebody_watches() or not is_notebook(self._shell)
+        return frontend.current().is_watched() or not is_notebook(self._shell)
 
     def _targets(self, client: MultiEngineClient, options: CellOptions) -> list[int]:
         if options.targets is None:
-            return client._resolve(None)
+            return access.resolve_targets(client)
         try:
-            targets = parse_targets(options.targets, client._connection.roster.ids)
+            targets = parse_targets(options.targets, access.engine_ids(client))
         except ValueError as error:
             raise UsageError(f"%%px: {error}") from None
-        return client._resolve(targets)
+        return access.resolve_targets(client, targets)
 
     def _names_here(self, names: list[str]) -> dict[str, Any]:
         here = self._shell.user_ns
@@ -237,7 +241,7 @@ class ParallelMagics:
             number = int(line) if line.strip() else None
         except ValueError:
             raise UsageError(f"%result takes the number of a command, not {line!r}") from None
-        calls = running_on(client, client._resolve(None))
+        calls = running_on(client, access.resolve_targets(client))
         for engines in calls:
             say(line_of(engines))
         try:
@@ -252,12 +256,12 @@ class ParallelMagics:
         """Send every cell to the engines, until ``%autopx`` is said again."""
         if line.strip():
             raise UsageError("%autopx takes no argument; it switches on and off")
-        if self._desk.autopx is not None:
-            autopx.disable(self._desk)
+        if self._state.autopx is not None:
+            autopx.disable(self._state)
             say("Auto Parallel Disabled")
         else:
             self._client()
-            autopx.enable(self._desk, self._suffix, self.run_shown_by_result)
+            autopx.enable(self._state, self._suffix, self.run_shown_by_result)
             say(f"Auto Parallel Enabled\nType %autopx{self._suffix} to disable")
 
     def pxpeek(self, line: str) -> Any:
@@ -269,7 +273,7 @@ class ParallelMagics:
         names = line.replace(",", " ").split()
         if not names or not all(name.isidentifier() for name in names):
             raise UsageError("%pxpeek NAME [NAME ...]: which variables?")
-        ids = client._resolve(None)
+        ids = access.resolve_targets(client)
         return dict(zip(ids, client.peek(names, targets=ids, block=True), strict=True))
 
     def pxdebug(self, line: str) -> None:
@@ -288,16 +292,16 @@ class ParallelMagics:
         if not self._takes_input():
             raise UsageError("%pxdebug asks questions, and nobody is here to answer them")
         view = self._view(client, CellOptions(progress=False))
-        ids = client._resolve(engine_id)
+        ids = access.resolve_targets(client, engine_id)
         pending = start(client, "%debug", ids, view, allow_stdin=True)
         try:
-            client._wait(pending, None, view.follow)
+            access.wait(client, pending, None, view.follow)
         finally:
             view.finish(pending)
 
     @staticmethod
     def _failed_engine(client: MultiEngineClient) -> int | None:
-        for engine_id in client._resolve(None):
+        for engine_id in access.resolve_targets(client):
             try:
                 (latest,) = client.get_result(targets=engine_id, block=True)
             except CompositeError:
@@ -307,9 +311,9 @@ class ParallelMagics:
         return None
 
 
-def register(desk: ShellState, suffix: str) -> None:
+def register(state: ShellState, suffix: str) -> None:
     """Give a shell the magics of a suffix."""
-    magics = ParallelMagics(desk, suffix)
+    magics = ParallelMagics(state, suffix)
     for name, kind in NAMES.items():
         function = getattr(magics, name)
-        desk.shell.register_magic_function(function, kind, name + suffix)
+        state.shell.register_magic_function(function, kind, name + suffix)

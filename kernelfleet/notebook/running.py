@@ -17,28 +17,28 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from kernelfleet.client.code import label
+from kernelfleet.client import access
 from kernelfleet.client.results.progress import (
     bar_line,
     laggards,
     summary,
     waiting_behind,
 )
-from kernelfleet.client.shell import is_notebook
 from kernelfleet.display import layout
 from kernelfleet.display.tables import duration
 from kernelfleet.display.transcript import Line, Transcript
-from kernelfleet.notebook.screens import NoScreen, NotebookScreen, Screen, TerminalScreen
+from kernelfleet.notebook.screens import Screen
 from kernelfleet.session import ctrl_c
 from kernelfleet.wire.messages import JsonDict
 
 if TYPE_CHECKING:
-    from kernelfleet.client.base import BaseClient, Begin
+    from kernelfleet.client.base import BaseClient
     from kernelfleet.client.client import MultiEngineClient
+    from kernelfleet.client.frontend import Begin
     from kernelfleet.client.results.pending import PendingResult
 
 
@@ -99,7 +99,7 @@ class View:
             self._follow(pending, timeout)
 
     def _follow(self, pending: PendingResult, timeout: float | None) -> None:
-        pending._when_done(self._end)
+        pending.add_done_callback(lambda _: self._end())
         started = time.monotonic()
         deadline = None if timeout is None else started + timeout
         next_status = started + STATUS_SECONDS
@@ -172,7 +172,7 @@ class View:
             self._transcripts[engine_id].add(msg_type, content)
 
     def _note_status(self, pending: PendingResult, elapsed: float) -> None:
-        progress = pending._ask_progress()
+        progress = access.ask_progress(pending)
         if progress is not None and progress["total"]:
             self._unit = progress.get("unit", "engines")
             self._status = _status(pending.method, progress, elapsed)
@@ -241,10 +241,7 @@ class View:
                 value = ask(prompt)
             except EOFError:
                 value = "\x04"  # what ipykernel takes for the end of the input
-            self._client._connection.call(
-                "input_reply", ANSWER_SECONDS,
-                engine=engine_id, result_id=pending.result_id, value=value,
-            )  # fmt: skip
+            access.answer_input(self._client, pending, engine_id, value, ANSWER_SECONDS)
             self._drain()
 
 
@@ -274,76 +271,39 @@ def _as_parts(line: Line) -> list[str]:
     return [label, first, *rest] if rest else [f"{label} {first}"]
 
 
-def execute_live(
-    shell: Any, client: MultiEngineClient, code: str, targets: list[int],
-    *, timeout: float | None, status: bool, collapse: bool, live: bool, allow_stdin: bool,
-    content: Mapping[str, Any] | None = None, command: str = "",
-) -> Any:  # fmt: skip
-    """Run code, show its output while it runs, and return the result, which shows itself.
+def wait_showing(
+    client: BaseClient, begin: Begin, view: View, timeout: float | None, *, in_result: bool
+) -> Any:
+    """Start a call, show its outputs while it runs and in their final form, and return its value.
 
-    ``content`` and ``command`` are as for ``start``.
+    Args:
+        client: The client that makes the call.
+        begin: Starts the call.
+        view: Where its outputs are shown.
+        timeout: Seconds to wait; None means no limit.
+        in_result: Whether the result shows the outputs, so that their final form is shown here
+            only if the call fails.
     """
-    view = View(client, _screen(shell, live=live), status=status, collapse=collapse)
-    pending = start(
-        client, code, targets, view, allow_stdin=allow_stdin, content=content, command=command
-    )
-    good = False
+    pending = begin(view.feed)
+    succeeded = False
     try:
-        value = client._wait(pending, timeout, view.follow)
-        good = True
+        value = access.wait(client, pending, timeout, view.follow)
+        succeeded = True
     finally:
-        view.finish(pending, show=not good)
+        view.finish(pending, show=not (in_result and succeeded))
     return value
 
 
-def wait_showing(
-    shell: Any, client: BaseClient, begin: Begin,
-    *, timeout: float | None, status: bool, live: bool,
-) -> Any:  # fmt: skip
-    """Make a call, show its output, live and then in its final form, and return its value."""
-    view = View(client, _screen(shell, live=live), status=status and live, collapse=True)
-    pending = begin(view.feed)
-    try:
-        return client._wait(pending, timeout, view.follow)
-    finally:
-        view.finish(pending)
-
-
-def _screen(shell: Any, *, live: bool) -> Screen:
-    """Where a blocking call is shown; without ``live`` only its final form is, in a notebook."""
-    if is_notebook(shell):
-        return NotebookScreen(shell, live=live)
-    return TerminalScreen(permanent=False) if live else NoScreen()
-
-
 def start(
-    client: MultiEngineClient,
-    code: str,
-    targets: list[int],
-    view: View,
-    *,
-    allow_stdin: bool,
-    content: Mapping[str, Any] | None = None,
-    command: str = "",
+    client: MultiEngineClient, code: str, targets: list[int], view: View, *, allow_stdin: bool
 ) -> PendingResult:
-    """Send a command whose outputs go to a view as they come.
+    """Send a cell whose outputs go to a view as they come.
 
     Args:
-        client: Whose call it is.
+        client: The client that makes the call.
         code: The cell.
-        targets: Which engines.
-        view: Shows the outputs.
-        allow_stdin: Whether the code may ask the user.
-        content: What else the engines are told of the code: that it is a script's.
-        command: What the queue shows, if not the beginning of the code.
+        targets: The ids of the engines.
+        view: Where its outputs are shown.
+        allow_stdin: Whether the code may ask the user for input.
     """
-    header = {
-        "operation": "execute",
-        "content": {**(content or {}), "code": code, "allow_stdin": allow_stdin},
-        "label": command or label(code),
-    }
-    pending: PendingResult = client._run(
-        header, [], {"kind": "execute", "code": code},
-        targets=targets, blocks=False, timeout=None, on_output=view.feed,
-    )  # fmt: skip
-    return pending
+    return access.start_code(client, code, targets, view.feed, allow_stdin=allow_stdin)

@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from kernelfleet.client.frontend import is_notebook
 from kernelfleet.display import html, layout
 from kernelfleet.display.layout import Block, Grid, Rich, Text
 
@@ -144,6 +145,13 @@ class NotebookScreen:
         update = self._shown is not None or self._is_again
         self._publish(data, metadata, transient=transient, update=update)
         self._shown = data
+
+
+def screen_of(shell: Any, *, live: bool) -> Screen:
+    """Where a blocking call is shown; without ``live`` only its final form is, in a notebook."""
+    if is_notebook(shell):
+        return NotebookScreen(shell, live=live)
+    return TerminalScreen(permanent=False) if live else NoScreen()
 
 
 def bundle_of(block: Block) -> Bundle:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kernelfleet.client import access
 from kernelfleet.display import html
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ class Status:
 
     def __init__(self, client: MultiEngineClient) -> None:
         self._engines = client.engines(cpu=True)
-        self._name = str(client._connection.fleet.get("name", "?"))
+        self._name = access.fleet_name(client)
         self._defaults = f"targets={client.targets}, block={client.block}"
 
     def __repr__(self) -> str:

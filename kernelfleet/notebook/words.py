@@ -16,14 +16,14 @@ from kernelfleet.notebook.options import Parser, cell_parser
 from kernelfleet.wire.files import connection_file
 
 if TYPE_CHECKING:
-    from kernelfleet.notebook.extension import ShellState
+    from kernelfleet.notebook.shell_state import ShellState
 
 
-def complete(desk: ShellState, before: str) -> tuple[str, list[str]] | None:
+def complete(state: ShellState, before: str) -> tuple[str, list[str]] | None:
     """What may stand in the place of the last word before the cursor.
 
     Args:
-        desk: What the shell has: clients, suffixes, variables.
+        state: What the shell has: clients, suffixes, variables.
         before: The cell up to the cursor.
 
     Returns:
@@ -31,26 +31,26 @@ def complete(desk: ShellState, before: str) -> tuple[str, list[str]] | None:
         not on the line of one of our magics.
     """
     line = before.rpartition("\n")[2]
-    suffixes = "|".join(map(re.escape, sorted(desk.suffixes, reverse=True)))
+    suffixes = "|".join(map(re.escape, sorted(state.suffixes, reverse=True)))
     found = re.match(rf"\s*(%%px|%?pxpeek|%?fleet|%?result)({suffixes})?[ \t]+(.*)", line)
     if found is None:
         return None
     magic, suffix, rest = found[1].lstrip("%"), found[2] or "", found[3]
     *words, begun = re.split(r"[ \t]+", rest)
     if magic == "fleet":
-        offered = _of_fleet(desk, words, begun)
+        offered = _of_fleet(state, words, begun)
     elif magic == "pxpeek":
         words_begun = begun.rpartition(",")
         begun = words_begun[2]
-        offered = _names_there(desk, suffix)
+        offered = _names_there(state, suffix)
     elif magic == "px":
-        offered, begun = _of_cell(desk, words, begun)
+        offered, begun = _of_cell(state, words, begun)
     else:
         return None
     return begun, [word for word in offered if word.startswith(begun)]
 
 
-def _of_cell(desk: ShellState, words: list[str], begun: str) -> tuple[list[str], str]:
+def _of_cell(state: ShellState, words: list[str], begun: str) -> tuple[list[str], str]:
     """Options of ``%%px``, or the value of the option before."""
     option, equals, value = begun.partition("=")
     if equals:
@@ -58,14 +58,14 @@ def _of_cell(desk: ShellState, words: list[str], begun: str) -> tuple[list[str],
     else:
         option = words[-1] if words else ""
     if option == "--push":
-        return _names_here(desk), begun.rpartition(",")[2]
+        return _names_here(state), begun.rpartition(",")[2]
     if option in ("-t", "--targets"):
         return ["all"], begun
     parser = cell_parser()
     return parser.choices_of(option) or _unused(parser, words), begun
 
 
-def _of_fleet(desk: ShellState, words: list[str], begun: str) -> Iterable[str]:
+def _of_fleet(state: ShellState, words: list[str], begun: str) -> Iterable[str]:
     if not words:
         return ["--help"] if begun.startswith("-") else list(VERBS)
     verb = words[0]
@@ -76,7 +76,7 @@ def _of_fleet(desk: ShellState, words: list[str], begun: str) -> Iterable[str]:
     if verb == "connect":
         return [fleet.name for fleet in connection_file.find_fleets()]
     if verb == "attach":
-        client = desk.clients.get("")
+        client = state.clients.get("")
         engines = [] if client is None else client.engines()
         return dict.fromkeys(each.result_id for each in engines if each.result_id)
     return ["all"] if verb in ("use", "restart") else []
@@ -86,15 +86,15 @@ def _unused(parser: Parser, words: list[str]) -> list[str]:
     return [option for option in parser.option_words() if option not in words]
 
 
-def _names_there(desk: ShellState, suffix: str) -> list[str]:
-    client = desk.clients.get(suffix)
+def _names_there(state: ShellState, suffix: str) -> list[str]:
+    client = state.clients.get(suffix)
     return [] if client is None else client._ipython_key_completions_()
 
 
-def _names_here(desk: ShellState) -> list[str]:
-    hidden = desk.shell.user_ns_hidden
+def _names_here(state: ShellState) -> list[str]:
+    hidden = state.shell.user_ns_hidden
     return sorted(
         name
-        for name, value in desk.shell.user_ns.items()
+        for name, value in state.shell.user_ns.items()
         if not name.startswith("_") and not (name in hidden and hidden[name] is value)
     )

@@ -39,7 +39,6 @@ MODULES = (
     "client/mapping/partition.py",
     "client/mapping/batches.py",
     "client/targets.py",
-    "client/grammar.py",
     "wire/sequence.py",
     "wire/codec.py",
     "wire/json_safe.py",

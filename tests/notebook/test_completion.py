@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kernelfleet.notebook.completion import question
-from kernelfleet.notebook.extension import desk_of
+from kernelfleet.notebook.extension import state_of
 from tests.gate import Gate
 from tests.notebook.conftest import Shell
 
@@ -13,7 +13,7 @@ from tests.notebook.conftest import Shell
 def asked(shell: Shell, text: str) -> tuple[int, str, int] | None:
     """The engine, code and cursor of ``|``."""
     cursor = text.index("|")
-    found = question(desk_of(shell.ip), text.replace("|", ""), cursor)
+    found = question(state_of(shell.ip), text.replace("|", ""), cursor)
     return None if found is None else (found.engine_id, found.code, found.cursor)
 
 

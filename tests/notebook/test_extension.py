@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from kernelfleet import FleetError, MultiEngineClient
-from kernelfleet.client.results.progress import Switch
+from kernelfleet.client.settings import settings
 from tests.notebook.conftest import Shell
 
 
@@ -55,7 +55,7 @@ def test_progress_is_a_setting(shell: Shell, mec: MultiEngineClient) -> None:
         mec.progress = True
         assert mec.progress is True
     finally:
-        Switch.on = True
+        settings.progress = True
 
 
 def test_a_client_in_a_plain_script_loads_nothing_of_ipython() -> None:

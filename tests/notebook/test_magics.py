@@ -11,6 +11,7 @@ from IPython.core.error import UsageError
 from kernelfleet import CallTimeout, CompositeError, MultiEngineClient, PendingResult, ResultList
 from kernelfleet.errors.text import without_colours
 from kernelfleet.notebook import magics
+from kernelfleet.notebook.frontend import IPythonFrontend
 from tests.gate import Gate
 from tests.notebook.conftest import Shell
 from tests.promises import promise
@@ -361,7 +362,7 @@ def test_debugging_where_nobody_can_answer_is_refused(
 ) -> None:
     shell.run("%px 1/0")
     monkeypatch.setattr(magics, "is_notebook", lambda _: True)
-    monkeypatch.setattr(magics, "somebody_watches", lambda: False)
+    monkeypatch.setattr(IPythonFrontend, "is_watched", lambda _: False)
     assert "nobody is here to answer" in shell.run("%pxdebug 0")
 
 

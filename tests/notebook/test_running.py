@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from kernelfleet import CallTimeout, CompositeError, MultiEngineClient
+from kernelfleet.client.frontend import PlainFrontend
 from kernelfleet.display.layout import Block, Text
-from kernelfleet.notebook import running
+from kernelfleet.notebook.frontend import LiveOutput
 from kernelfleet.notebook.running import View, start
 from tests.gate import Gate
 
@@ -168,10 +169,14 @@ def test_a_screen_for_good_gets_every_line_once(mec: MultiEngineClient, gate: Ga
 @pytest.fixture
 def screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
     """Where a blocking map or apply is shown, as if somebody watched."""
+
+    class Watched(PlainFrontend):
+        def live_output(self, *, in_result: bool) -> LiveOutput:
+            return LiveOutput(None, live=True, in_result=in_result)
+
     screen = Screen(wanted="items")
-    monkeypatch.setattr("kernelfleet.client.shell.shows_output", lambda: True)
-    monkeypatch.setattr("kernelfleet.client.shell.shows_live", lambda: True)
-    monkeypatch.setattr(running, "_screen", lambda *_, **__: screen)
+    monkeypatch.setattr("kernelfleet.client.frontend.current", Watched)
+    monkeypatch.setattr("kernelfleet.notebook.frontend.screen_of", lambda *_, **__: screen)
     return screen
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kernelfleet import MultiEngineClient
-from kernelfleet.notebook.extension import desk_of
+from kernelfleet.notebook.extension import state_of
 from kernelfleet.notebook.words import complete
 from tests.gate import Gate
 from tests.notebook.conftest import Shell
@@ -40,14 +40,14 @@ def test_words_are_offered_where_they_may_stand(
 ) -> None:
     mec.push({"long_name": 1, "longer": 2})
     shell.run("mine_1 = mine_2 = 0")
-    found = complete(desk_of(shell.ip), typed)
+    found = complete(state_of(shell.ip), typed)
     assert found is not None
     assert found[1] == expected
 
 
 @pytest.mark.parametrize("typed", ["x.", "%%px", "%%px -t 0\nx", "%px x", "%time f", "pxpeeks x"])
 def test_what_is_no_word_of_ours_is_left_to_others(shell: Shell, typed: str) -> None:
-    assert complete(desk_of(shell.ip), typed) is None
+    assert complete(state_of(shell.ip), typed) is None
 
 
 def test_tab_completes_them_in_the_shell(shell: Shell, mec: MultiEngineClient) -> None:
@@ -68,7 +68,7 @@ def test_names_are_offered_from_busy_engines_at_once(
     assert completions(shell, "%pxpeek lon") == ["%pxpeek long_name"]
     assert completions(shell, "mec['lon") == ["mec['long_name"]
     assert [status["queue"] for _, status in mec.queue_status()] == [[]] * 4
-    offered = complete(desk_of(shell.ip), "%fleet attach ")
+    offered = complete(state_of(shell.ip), "%fleet attach ")
     assert offered == ("", [pending.result_id])
     gate.open()
     pending.wait(30)

@@ -44,7 +44,7 @@ class Restart(NamedCommand):
         text = targets_given[0] if targets_given else "all"
         fleet = find_fleet(self.given_name(names))
         from kernelfleet.client.client import MultiEngineClient
-        from kernelfleet.client.grammar import parse_targets
+        from kernelfleet.client.targets import parse_targets
 
         with MultiEngineClient(fleet.name) as mec:
             known = [engine.id for engine in mec.engines()]

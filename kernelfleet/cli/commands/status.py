@@ -48,10 +48,11 @@ class Status(Report):
     def work(self) -> int:
         """Ask the controller and print."""
         fleet = find_fleet(self.given_name())
+        from kernelfleet.client import access
         from kernelfleet.client.client import MultiEngineClient
 
         with MultiEngineClient(fleet.name) as mec:
-            refused = mec._connection.call("ping", ASK_SECONDS).header["value"].get("refused", {})
+            refused = access.refused_peers(mec, ASK_SECONDS)
             engines = mec.engines(cpu=True)
         if self.json:
             facts = [asdict(engine) for engine in engines]

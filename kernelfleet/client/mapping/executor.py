@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from kernelfleet.client.frontend import running_shell
 from kernelfleet.client.mapping.batches import Item, Outcome
 from kernelfleet.client.mapping.dispatch import Dispatcher
 from kernelfleet.client.mapping.options import Call
@@ -29,7 +30,6 @@ from kernelfleet.client.mapping.tasks import (
     Tasks,
     options_among,
 )
-from kernelfleet.client.shell import running_shell
 from kernelfleet.client.targets import check_block
 from kernelfleet.errors.composite import Failure
 from kernelfleet.errors.tree import FleetError

@@ -16,8 +16,8 @@ import time
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
+from kernelfleet.client.frontend import is_notebook, running_shell
 from kernelfleet.client.results.replies import Reply
-from kernelfleet.client.shell import is_notebook, running_shell
 from kernelfleet.errors.tree import FleetError, UnsupportedOperation
 from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.objects.serialize import pack, unpack

@@ -1,50 +1,56 @@
-"""The bar of a call that takes long: engines or items done, elapsed time, who lags.
+"""The progress bar of a call that takes long: engines or items done, elapsed time, laggards.
 
-It appears after a second and goes when the call ends; in a notebook a line is left that says what
-was done. Short calls pay nothing: nothing is imported or asked before. In a notebook the bar is
-text that is updated in place: the widget of ``tqdm.auto`` would leave itself, frozen, in the saved
-notebook.
+The bar appears after a second and is removed when the call ends; in a notebook a line is left that
+says what was done. Short calls pay nothing, because nothing is imported or asked before. In a
+notebook the bar is text that is updated in place: the widget of ``tqdm.auto`` would stay, frozen,
+in the saved notebook.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Protocol, Self
 
-from kernelfleet.client.shell import display_file, is_notebook, running_shell, somebody_watches
+from kernelfleet.client import frontend
 from kernelfleet.display.tables import cut, duration
 from kernelfleet.errors.text import format_ids
-
-if TYPE_CHECKING:
-    from kernelfleet.client.results.pending import PendingResult
 
 SHOW_AFTER_SECONDS = 1.0
 REFRESH_SECONDS = 0.25
 
-#: Engines named as laggards, at most; more of them are just counted.
+#: Laggards are named if there are at most so many of them.
 MAX_NAMED = 8
 
 _FORMAT = "{desc}: {n_fmt}/{total_fmt} {unit} {bar:20} {elapsed}{postfix}"
 
 
-class Switch:
-    """What calls show where they do not say otherwise; ``%config KernelFleet``."""
+class Call(Protocol):
+    """A call that is waited for; a PendingResult is one."""
 
-    #: How far they are.
-    on = True
-    #: In IPython: what engines print, while they run.
-    live = True
+    @property
+    def method(self) -> str:
+        """The method that was called."""
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """How many engines or items are done, and of how many."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the call has ended; False if it has not after ``timeout`` seconds."""
+
+    def _ask_progress(self) -> dict[str, Any] | None:
+        """Ask how far the call is; None if the controller does not say."""
 
 
-def watch(pending: PendingResult, timeout: float | None) -> None:
-    """Wait for a call, and show how it gets on if it takes long. Returns when it ends, or late."""
+def watch(pending: Call, timeout: float | None) -> None:
+    """Wait until a call has ended or ``timeout`` seconds have passed, showing a bar meanwhile."""
     started = time.monotonic()
     first = SHOW_AFTER_SECONDS if timeout is None else min(SHOW_AFTER_SECONDS, timeout)
     if pending.wait(first) or first == timeout:
         return
     left = None if timeout is None else timeout - first
-    if not (threading.current_thread() is threading.main_thread() and somebody_watches()):
+    if not (threading.current_thread() is threading.main_thread() and _is_watched()):
         pending.wait(left)
         return
     deadline = None if left is None else time.monotonic() + left
@@ -59,6 +65,10 @@ def watch(pending: PendingResult, timeout: float | None) -> None:
                 return
 
 
+def _is_watched() -> bool:
+    return frontend.current().is_watched()
+
+
 def _patience(deadline: float | None) -> float:
     if deadline is None:
         return REFRESH_SECONDS
@@ -66,15 +76,15 @@ def _patience(deadline: float | None) -> float:
 
 
 class _Bar:
-    """A bar that is drawn when there is something to say, and gone in the end.
+    """A bar that is drawn once there is something to show, and removed in the end.
 
-    In a notebook a display cannot be taken back, so one line of what was done is left in it.
+    In a notebook a display cannot be removed, so a line that says what was done is left in it.
     """
 
     def __init__(self, method: str, started: float) -> None:
         self._method, self._started = method, started
         self._bar: Any = None
-        self._file: Any = None
+        self._file: frontend.BarFile | None = None
         self._unit = "engines"
         self._state = (0, 0)
 
@@ -115,9 +125,8 @@ class _Bar:
         from tqdm.std import tqdm
 
         options: dict[str, Any] = {"desc": self._method, "leave": False, "bar_format": _FORMAT}
-        shell = running_shell()
-        if is_notebook(shell):
-            self._file = display_file(shell)
+        self._file = frontend.current().bar_file()
+        if self._file is not None:
             options.update(file=self._file, ncols=80, ascii=False)
         else:
             options["dynamic_ncols"] = True
@@ -134,7 +143,7 @@ def summary(method: str, done: int, total: int, unit: str, seconds: float) -> st
 
 
 def waiting_behind(progress: dict[str, Any]) -> str:
-    """``0-1 wait for execute('f()') of another client``, where a call has not begun; or nothing."""
+    """``0-1 wait for execute('f()') of another client``; empty once every engine has begun."""
     waiting: dict[tuple[str, bool], list[int]] = {}
     for each in progress.get("behind", ()):
         waiting.setdefault((each["running"], each["mine"]), []).append(each["engine"])
@@ -146,7 +155,7 @@ def waiting_behind(progress: dict[str, Any]) -> str:
 
 
 def bar_line(method: str, progress: dict[str, Any], elapsed: float) -> str:
-    """The bar as a line of text, for where something else draws."""
+    """The bar as a line of text, for a view that draws it itself."""
     from tqdm.std import tqdm
 
     line = tqdm.format_meter(
@@ -170,7 +179,7 @@ def expired(method: str, timeout: float | None, progress: dict[str, Any] | None)
 
 
 def laggards(progress: dict[str, Any]) -> str:
-    """``waiting for 1,3``, once some are done; or nothing."""
+    """``waiting for 1,3``; empty before any engine is done, and if many are left."""
     left = progress.get("left", ())
     if not left or not progress["done"] or len(left) > MAX_NAMED:
         return ""

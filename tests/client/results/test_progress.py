@@ -11,6 +11,7 @@ import pytest
 
 from kernelfleet import CallTimeout, MultiEngineClient
 from kernelfleet.client.results import progress
+from kernelfleet.client.settings import settings
 from tests.gate import Gate
 
 
@@ -84,7 +85,7 @@ def test_it_can_be_switched_off_and_is_off_where_nobody_looks(
         assert mec.view(0).progress is False
         run()
     elif switch == "setting":
-        monkeypatch.setattr(progress.Switch, "on", False)
+        monkeypatch.setattr(settings, "progress", False)
         run()
     elif switch == "thread":
         thread = threading.Thread(target=run)
