@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from kernelfleet.controller.engines.interrupting import over
+from kernelfleet.controller.engines.state import EngineState
 from kernelfleet.controller.progress import progress
 from kernelfleet.controller.rows import engine_row
 from kernelfleet.errors.text import format_ids
@@ -136,7 +137,9 @@ async def restart(controller: Controller, client: str, header: JsonDict) -> Answ
     found = []
     for engine_id in header["targets"]:
         engine = controller.registry.engines.get(engine_id)
-        if engine is None or (engine.restarting is None and engine.state not in ("up", "dead")):
+        if engine is None or (
+            engine.restarting is None and engine.state not in (EngineState.UP, EngineState.DEAD)
+        ):
             raise CallError("InvalidEngineID", f"no engine {engine_id} that could be restarted")
         if engine not in found:
             found.append(engine)

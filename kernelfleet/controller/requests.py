@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from kernelfleet.controller.engines.queue import INDEPENDENT
 from kernelfleet.controller.told_imports import Imports
@@ -18,6 +18,20 @@ OnOutput = Callable[[int, str, Any], None]
 
 #: A kernel drops what it has queued when another frontend's cell fails; not as often as this.
 MAX_ABORTED = 100
+
+
+class EncodingKey(NamedTuple):
+    """What a request's message to an engine depends on: targets that agree in it share one."""
+
+    #: None for kernelfleet's own kernel.
+    language: str | None
+    shares_memory: bool
+    #: Which group of frames it gets.
+    payload: int
+    #: How often the same engine was named before: it must not see one message id twice.
+    turn: int
+    #: Whether the message includes what the client can import.
+    tells_imports: bool
 
 
 @dataclass(eq=False, slots=True)
@@ -47,9 +61,8 @@ class Request:
     #: Per target the frames of its data, then the pages of its outputs.
     buffers: list[list[Any]] = field(default_factory=list)
     remaining: int = 0
-    #: Frames already packed and signed, by dialect, payload, how often the target was named, and
-    #: whether the engine must be told what the client can import.
-    encoded: dict[tuple[str, int, int, bool], tuple[str, list[Any]]] = field(default_factory=dict)
+    #: Messages that are encoded already: id and signed frames.
+    encoded: dict[EncodingKey, tuple[str, list[Any]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.results = [None] * len(self.targets)

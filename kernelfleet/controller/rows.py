@@ -48,6 +48,6 @@ def engine_row(engine: Engine) -> JsonDict:
 def _state(engine: Engine, pid: int | None) -> str:
     if is_stopped(pid):
         return "stopped"
-    if engine.state != "up":
-        return engine.state
+    if not engine.registered:
+        return engine.state.value
     return "busy" if engine.run else "idle"

@@ -23,6 +23,7 @@ from kernelfleet.controller.door.server import Server
 from kernelfleet.controller.engines.channels import KernelChannels
 from kernelfleet.controller.engines.engine import Engine
 from kernelfleet.controller.engines.in_flight import InFlight
+from kernelfleet.controller.engines.state import EngineState
 from kernelfleet.controller.lifecycle.registry import EngineRegistry
 from kernelfleet.controller.limits import Limits
 from kernelfleet.wire.chunks import IPC_FRAME_BYTES, Incoming
@@ -39,7 +40,7 @@ KEY = "ab" * 32
 Tamper = Callable[[str, list[bytes]], list[tuple[str, list[bytes]]]]
 
 
-class SimulatedLinks(KernelChannels):
+class SimulatedChannels(KernelChannels):
     """Kernels that answer at once, or when they are released; ``tamper`` changes what they say."""
 
     def __init__(self, session: Any, on_message: Any, log: logging.Logger) -> None:
@@ -118,29 +119,29 @@ class SimulatedRegistry(EngineRegistry):
         self.engines: dict[int, Engine] = {}
         self._listeners = []
         self.session = make_session(b"secret", "kernelfleet")
-        self.links: dict[int, SimulatedLinks] = {}
+        self.channels: dict[int, SimulatedChannels] = {}
         self._log = log
         for engine_id, kernel in enumerate((None, None, None, "python3", "bash")):
             self._make(engine_id, kernel)
-        self.links[1].holds = True
-        self.engines[2].detach("dead", "EngineDied", "killed by signal 9", signal=9)
+        self.channels[1].holds = True
+        self.engines[2].detach(EngineState.DEAD, "EngineDied", "killed by signal 9", signal=9)
 
     def _make(self, engine_id: int, kernel: str | None) -> None:
         engine = Engine(engine_id, kernel, self.session, self._log, self._finished)
         engine.language = kernel if kernel == "bash" else "python"
         session_id = f"session-of-{engine_id}"
-        links = SimulatedLinks(self.session, engine.take, self._log)
+        channels = SimulatedChannels(self.session, engine.take, self._log)
         incarnation: Any = SimpleNamespace(
             identity=session_id.encode(), endpoints=None, session_id=session_id, pid=None,
             connection_file="file", transport="ipc", started=1.0,
         )  # fmt: skip
-        engine.attach(incarnation, links)
+        engine.attach(incarnation, channels)
         engine.ready()
-        self.engines[engine_id], self.links[engine_id] = engine, links
+        self.engines[engine_id], self.channels[engine_id] = engine, channels
 
     async def interrupt(self, engine: Engine, run: InFlight | None) -> None:
         del run
-        self.links[engine.id].release()
+        self.channels[engine.id].release()
 
     async def restart(self, engines: Iterable[Engine]) -> None:
         del engines
@@ -199,8 +200,8 @@ class Fleet:
     async def settle(self, done: Callable[[], bool] = lambda: True) -> None:
         """Let everything that can end, end; what has to wait for a clock is given up on."""
         for _ in range(1000):
-            for links in self.registry.links.values():
-                links.release()
+            for channels in self.registry.channels.values():
+                channels.release()
             for _ in range(3):
                 await asyncio.sleep(0)
             if not self.controller.running and done():

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from kernelfleet.controller.engines import encoding, in_flight
 from kernelfleet.controller.engines import engine as engine_module
-from kernelfleet.controller.engines import in_flight
 from kernelfleet.controller.requests import MAX_ABORTED
 from tests.controller.simulated import Fleet, SimulatedClient, Tamper
 from tests.fleets import until
@@ -61,7 +61,9 @@ def test_a_reply_that_cannot_be_read_fails_what_the_engine_runs_and_nobody_else(
     engine_id: int, changed: Any, told: str
 ) -> None:
     async def test(fleet: Fleet, client: SimulatedClient) -> None:
-        fleet.registry.links[engine_id].tamper = on_shell(lambda frames: [changed(fleet, frames)])
+        fleet.registry.channels[engine_id].tamper = on_shell(
+            lambda frames: [changed(fleet, frames)]
+        )
         bad = client.ask({**EXECUTE, "targets": [engine_id], "result_id": "bad"})
         good = client.ask({**EXECUTE, "targets": [1], "result_id": "good"})
         await fleet.settle()
@@ -70,7 +72,7 @@ def test_a_reply_that_cannot_be_read_fails_what_the_engine_runs_and_nobody_else(
         assert f"engine {engine_id} sent a reply that cannot be used" in result["error"]["evalue"]
         assert told in result["error"]["evalue"]
         assert client.headers[good]["results"][0]["ok"]
-        fleet.registry.links[engine_id].tamper = None
+        fleet.registry.channels[engine_id].tamper = None
         again = client.ask({**EXECUTE, "targets": [engine_id], "result_id": "again"})
         await fleet.settle()
         assert client.headers[again]["results"][0]["ok"]
@@ -80,8 +82,8 @@ def test_a_reply_that_cannot_be_read_fails_what_the_engine_runs_and_nobody_else(
 
 def test_a_reply_that_names_another_request_fails_what_the_engine_runs() -> None:
     async def test(fleet: Fleet, client: SimulatedClient) -> None:
-        links = fleet.registry.links[0]
-        links.tamper = on_shell(lambda frames: [resigned(fleet, frames, 1, msg_id="another")])
+        channels = fleet.registry.channels[0]
+        channels.tamper = on_shell(lambda frames: [resigned(fleet, frames, 1, msg_id="another")])
         n = client.ask({**EXECUTE, "targets": [0], "result_id": "r"})
         await fleet.settle()
         assert "it names another request" in client.headers[n]["results"][0]["error"]["evalue"]
@@ -91,7 +93,7 @@ def test_a_reply_that_names_another_request_fails_what_the_engine_runs() -> None
 
 def test_a_reply_that_comes_twice_is_taken_once() -> None:
     async def test(fleet: Fleet, client: SimulatedClient) -> None:
-        fleet.registry.links[0].tamper = on_shell(lambda frames: [frames, frames])
+        fleet.registry.channels[0].tamper = on_shell(lambda frames: [frames, frames])
         numbers = [client.ask({**EXECUTE, "targets": [0], "result_id": f"r{i}"}) for i in range(3)]
         await fleet.settle()
         assert [client.headers[n]["results"][0]["ok"] for n in numbers] == [True] * 3
@@ -101,7 +103,7 @@ def test_a_reply_that_comes_twice_is_taken_once() -> None:
 
 def test_an_engine_that_says_it_is_another_answers_for_itself_all_the_same() -> None:
     async def test(fleet: Fleet, client: SimulatedClient) -> None:
-        fleet.registry.links[0].tamper = on_shell(
+        fleet.registry.channels[0].tamper = on_shell(
             lambda frames: [resigned(fleet, frames, 0, session="session-of-1")]
         )
         n = client.ask({**EXECUTE, "targets": [0], "result_id": "r"})
@@ -120,7 +122,7 @@ def test_an_engine_that_drops_a_request_again_and_again_is_not_asked_for_ever() 
             asked += 1
             return [resigned(fleet, frames, 3, status="aborted", n_iopub=0)]
 
-        fleet.registry.links[0].tamper = on_shell(drop)
+        fleet.registry.channels[0].tamper = on_shell(drop)
         n = client.ask({**EXECUTE, "targets": [0], "result_id": "r"})
         await fleet.settle()
         assert not client.headers[n]["results"][0]["ok"]
@@ -135,7 +137,7 @@ def test_output_that_was_announced_and_never_comes_is_not_waited_for_for_ever(
     monkeypatch.setattr(engine_module, "IOPUB_LAG_SECONDS", 0.01)
 
     async def test(fleet: Fleet, client: SimulatedClient) -> None:
-        fleet.registry.links[0].tamper = on_shell(
+        fleet.registry.channels[0].tamper = on_shell(
             lambda frames: [resigned(fleet, frames, 3, n_iopub=10**9)]
         )
         n = client.ask({**EXECUTE, "targets": [0], "result_id": "r"})
@@ -155,7 +157,7 @@ def test_a_request_that_cannot_be_packed_fails_and_the_next_one_runs(
             raise OSError(12, "no memory to map it")
         return pack(session, request, **options)
 
-    monkeypatch.setattr(engine_module, "encode_native", refuse)
+    monkeypatch.setattr(encoding, "encode_native", refuse)
 
     async def test(fleet: Fleet, client: SimulatedClient) -> None:
         codes = ["1", "bad", "2"]

@@ -23,6 +23,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kernelfleet.controller.engines.state import EngineState
 from kernelfleet.wire.codec import BadMessage, Codec
 from kernelfleet.wire.handshake import line_codecs
 from kernelfleet.wire.objects.shared_memory import SharedBuffer, available
@@ -180,12 +181,12 @@ class Fuzzed:
         self._run(self._engines_say(random, cases))
 
     async def _engines_say(self, random: Random, cases: int) -> None:
-        links = self.fleet.registry.links
+        channels = self.fleet.registry.channels
         for _ in range(cases):
             self.cases += 1
             engine_id = random.choice([0, 3])
             broken = Broken(random, self.fleet.registry.session)
-            links[engine_id].tamper = broken
+            channels[engine_id].tamper = broken
             verb = random.choice(["execute", "pull", "keys", "push", "apply"])
             content = {"execute": {"code": "1"}, "pull": {"names": ["x"]}}.get(verb, {})
             n = self.sane.ask(
@@ -194,12 +195,13 @@ class Fuzzed:
             )  # fmt: skip
             for _ in range(4):
                 await asyncio.sleep(0)
-            links[engine_id].tamper = None
+            channels[engine_id].tamper = None
             engine = self.fleet.registry.engines[engine_id]
             if n not in self.sane.headers and engine.run is not None:
                 assert broken.changed, "nothing was changed, and no answer came"
                 # What was lost is not told from what takes long: it is restarted.
-                engine.detach("starting", "EngineDied", "it was restarted")
+                engine.retire()
+                engine.detach(EngineState.STARTING, "EngineDied", "it was restarted")
                 assert engine.incarnation is None
                 self.fleet.registry._make(engine_id, engine.kernel_name)
             result = self.sane.headers[n]["results"][0]

@@ -7,6 +7,7 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from kernelfleet.controller.engines.state import EngineState
 from kernelfleet.wire.messages import JsonDict
 from tests.controller.simulated import Fleet, SimulatedClient
 
@@ -17,15 +18,15 @@ class Watched(Fleet):
     def __init__(self) -> None:
         super().__init__()
         self.contents: list[JsonDict] = []
-        links = self.registry.links[0]
-        usual = links.send
+        channels = self.registry.channels[0]
+        usual = channels.send
 
         def send(channel: str, identity: bytes, frames: Any) -> None:
             if channel == "shell":
                 self.contents.append(json.loads(bytes(memoryview(frames[5]))))
             usual(channel, identity, frames)
 
-        links.send = send  # type: ignore[method-assign]
+        channels.send = send  # type: ignore[method-assign]
 
     def told(self) -> list[tuple[str | None, str | None]]:
         """Name and text of each request."""
@@ -67,11 +68,11 @@ def test_an_incarnation_that_has_not_had_it_gets_it() -> None:
     async def test(fleet: Watched, client: SimulatedClient) -> None:
         await ask(fleet, client, imports="a", imports_text="A")
         engine = fleet.registry.engines[0]
-        incarnation, links = engine.incarnation, engine.links
+        incarnation, channels = engine.incarnation, engine.channels
         assert incarnation is not None
-        assert links is not None
-        engine.detach("dead", "EngineDied", "killed by signal 9")
-        engine.attach(incarnation, links)
+        assert channels is not None
+        engine.detach(EngineState.DEAD, "EngineDied", "killed by signal 9")
+        engine.attach(incarnation, channels)
         engine.ready()
         await ask(fleet, client, imports="a")
         assert fleet.told() == [("a", "A"), ("a", "A")]
@@ -88,13 +89,15 @@ def test_an_engine_that_has_let_it_go_gets_it_again() -> None:
             if channel != "shell" or not aborted:
                 return [(channel, frames)]
             aborted.clear()
-            links = fleet.registry.links[0]
+            channels = fleet.registry.channels[0]
             parent = json.loads(frames[4])
-            message = links._session.msg("fleet_execute_reply", {"status": "aborted"}, parent=None)
+            message = channels._session.msg(
+                "fleet_execute_reply", {"status": "aborted"}, parent=None
+            )
             message["parent_header"] = parent
-            return [(channel, links._session.serialize(message, [frames[0]]))]
+            return [(channel, channels._session.serialize(message, [frames[0]]))]
 
-        fleet.registry.links[0].tamper = forgets
+        fleet.registry.channels[0].tamper = forgets
         reply = await ask(fleet, client, imports="a")
         assert reply["results"][0]["ok"]
         assert fleet.told() == [("a", "A"), ("a", None), ("a", "A")]

@@ -2,12 +2,12 @@
 
 ::
 
-    put(job) -> EngineQueue -> Run --shell--> kernel
-                                 ^                |
-                 settle(result) -+-- reply, iopub +
+    put(job) -> EngineQueue -> InFlight --shell--> kernel
+                                  ^                   |
+            job.settle(result) <--+-- reply, iopub ---+
 
-Everything happens on the controller's loop. The rules of the queue are in ``engine_queue.py``,
-what the messages mean in ``dialects.py``, processes in ``launcher.py``.
+Everything happens on the controller's loop. The rules of the queue are in ``queue.py``, what the
+messages mean in ``in_flight.py``, processes in ``lifecycle/launcher.py``.
 """
 
 from __future__ import annotations
@@ -21,25 +21,26 @@ from typing import Any
 from jupyter_client.session import Session
 
 from kernelfleet.controller.engines.channels import KernelChannels
+from kernelfleet.controller.engines.encoding import encoded
 from kernelfleet.controller.engines.in_flight import (
     InFlight,
     NativeInFlight,
     Outcome,
     PortableInFlight,
-    encode_native,
-    encode_portable,
     spoken_verb,
     why_not_portable,
 )
 from kernelfleet.controller.engines.outputs import ReadBytes
 from kernelfleet.controller.engines.queue import EngineQueue
+from kernelfleet.controller.engines.state import EngineState, check_change
+from kernelfleet.controller.engines.waiting import AwaitedReplies, Drain, fail_quietly
 from kernelfleet.controller.lifecycle.launcher import Incarnation
 from kernelfleet.controller.lifecycle.restart_policy import RestartPolicy
-from kernelfleet.controller.requests import Job, Request
+from kernelfleet.controller.requests import Job
 from kernelfleet.controller.timing import EXIT_SECONDS, IOPUB_LAG_SECONDS
 from kernelfleet.wire.jupyter import KernelMessage, encode
 from kernelfleet.wire.messages import JsonDict
-from kernelfleet.wire.objects.shared_memory import SharedBuffer, to_frames
+from kernelfleet.wire.objects.shared_memory import SharedBuffer
 
 #: Why a queue is held.
 NOT_READY = "not ready"
@@ -63,7 +64,8 @@ class Engine:
         #: Whether it can open our blocks of shared memory, and makes some itself.
         self.shares_memory = False
         self.session = session
-        self.state = "starting"  # then up; leaving (scaled away), stopping or dead
+        #: Changed by ``move_to`` only.
+        self.state = EngineState.STARTING
         self.death = ""
         self.queue: EngineQueue[Job] = EngineQueue()
         self.run: InFlight | None = None
@@ -74,19 +76,19 @@ class Engine:
         #: Names of what clients can import that this incarnation has been told.
         self._told_imports: set[str] = set()
         self.incarnation: Incarnation | None = None
-        self.links: KernelChannels | None = None
+        self.channels: KernelChannels | None = None
         self.executed = 0
         self.properties: JsonDict = {}
-        self.revival = RestartPolicy()
+        self.restart_policy = RestartPolicy()
         self.info: JsonDict = {}
-        #: Replies on any channel that something waits for, by msg_id.
-        self.waiters: dict[str, asyncio.Future[KernelMessage]] = {}
+        #: Replies that are awaited beside the queue.
+        self.awaited = AwaitedReplies()
         self.welcome: asyncio.Future[None] | None = None
         #: Set once the present incarnation's iopub messages reach us.
         self.heard = asyncio.Event()
         #: While it is being started afresh: done when that is.
         self.restarting: asyncio.Future[None] | None = None
-        self._drained: list[asyncio.Future[None]] = []
+        self._drain = Drain()
         #: Ends the wait for output that a reply has announced.
         self._lag: asyncio.TimerHandle | None = None
         self._log = log
@@ -98,7 +100,7 @@ class Engine:
     @property
     def registered(self) -> bool:
         """Whether 'all' includes it."""
-        return self.state == "up"
+        return self.state is EngineState.UP
 
     @property
     def python(self) -> str | None:
@@ -106,26 +108,35 @@ class Engine:
         version = self.info.get("python")
         return version if isinstance(version, str) else None
 
-    def attach(self, incarnation: Incarnation, links: KernelChannels) -> None:
+    def move_to(self, state: EngineState, death: str = "") -> None:
+        """Change the state; ``death`` says how it ended, if it did.
+
+        Raises:
+            IllegalStateChange: that state cannot follow the present one.
+        """
+        check_change(self.state, state)
+        self.state, self.death = state, death
+
+    def attach(self, incarnation: Incarnation, channels: KernelChannels) -> None:
         """Take a new incarnation; it is not ready for work yet."""
-        self.incarnation, self.links = incarnation, links
-        self.state, self.death = "starting", ""
+        self.incarnation, self.channels = incarnation, channels
+        self.move_to(EngineState.STARTING)
         self.info, self.executed = {}, 0
         self._told_imports.clear()
         self.welcome = asyncio.get_running_loop().create_future()
         self.heard.clear()
-        links.connect(incarnation.identity, incarnation.endpoints)
+        channels.connect(incarnation.identity, incarnation.endpoints)
 
     def ready(self) -> None:
         """Let the queue run."""
-        self.state = "up"
+        self.move_to(EngineState.UP)
         self.queue.release(NOT_READY)
         self.start_next()
 
     def retire(self) -> None:
         """Its end has begun: take nothing more, and start nothing of what waits."""
         if self.registered:
-            self.state = "stopping"
+            self.move_to(EngineState.STOPPING)
         if NOT_READY not in self.queue.holds:
             self.queue.hold(NOT_READY)
 
@@ -142,9 +153,9 @@ class Engine:
             restarting.set_exception(outcome)
             restarting.exception()  # whoever waits gets it
 
-    def detach(self, state: str, ename: str, cause: str, **details: Any) -> None:
+    def detach(self, state: EngineState, ename: str, cause: str, **details: Any) -> None:
         """The incarnation is gone: fail what ran and what waited, and hold the queue."""
-        self.state, self.death = state, cause
+        self.move_to(state, cause)
         lost = self.queue.fail_all()
         if NOT_READY not in self.queue.holds:
             self.queue.hold(NOT_READY)
@@ -154,17 +165,13 @@ class Engine:
             job.fail(
                 ename, cause, outputs=outputs, ran=run is not None and run.job is job, **details
             )
-        self._tell_drained()
-        for waiter in self.waiters.values():
-            if not waiter.done():
-                waiter.set_exception(ConnectionError(f"engine {self.id}: {cause}"))
-                waiter.exception()
-        self.waiters.clear()
-        if self.welcome is not None and not self.welcome.done():
-            self.welcome.set_exception(ConnectionError(f"engine {self.id}: {cause}"))
-            self.welcome.exception()  # whoever waits gets it; if nobody does, that is no error
-        if self.links is not None and self.incarnation is not None:
-            self.links.disconnect(self.incarnation.endpoints)
+        self._drain.is_over()
+        gone = ConnectionError(f"engine {self.id}: {cause}")
+        self.awaited.fail(gone)
+        if self.welcome is not None:
+            fail_quietly(self.welcome, gone)
+        if self.channels is not None and self.incarnation is not None:
+            self.channels.disconnect(self.incarnation.endpoints)
         self.incarnation = None
 
     def unsupported(self, verb: str) -> str | None:
@@ -187,108 +194,93 @@ class Engine:
         """Send what is first in the queue, if nothing runs and nothing holds it."""
         while (job := self.queue.start_next()) is not None:
             try:
-                msg_id, frames = self._encoded(job)
-            except (OSError, ValueError, RecursionError) as error:  # as: no memory to map a block
+                msg_id, frames = encoded(
+                    job,
+                    self.session,
+                    language=None if self.native else self.language,
+                    shares_memory=self.shares_memory,
+                    told_imports=self._told_imports,
+                )
+            except (OSError, ValueError, RecursionError) as error:  # e.g. no memory to map a buffer
                 self._clear_behind(failed=True)
                 job.fail("EngineError", f"it could not be sent to engine {self.id}: {error}")
                 continue
             assert self.incarnation is not None
-            assert self.links is not None
+            assert self.channels is not None
             self.run = (NativeInFlight if self.native else PortableInFlight)(job, msg_id)
             self.run_since = time.time()
-            self.links.send("shell", self.incarnation.identity, frames)
+            self.channels.send("shell", self.incarnation.identity, frames)
             job.request.on_start(self.id)
             return
         if self.run is None and not len(self.queue):
-            self._tell_drained()
-
-    def _encoded(self, job: Job) -> tuple[str, list[Any]]:
-        """The signed frames; packed once for all engines that get the same."""
-        request = job.request
-        dialect = "native" if self.native else f"portable, {self.language}"
-        if self.shares_memory:
-            dialect += ", sharing memory"
-        tell = request.imports is not None and request.imports.name not in self._told_imports
-        key = (dialect, request.assign[job.index], job.turn, tell)
-        if key not in request.encoded:
-            if self.native:
-                msg_id, frames = encode_native(self.session, request, tell_imports=tell)
-                frames = [*frames, *to_frames(job.payload, shared=self.shares_memory)]
-            else:
-                msg_id, frames = encode_portable(
-                    self.session, request, job.payload, self.language, tell_imports=tell
-                )
-            request.encoded[key] = msg_id, frames
-        self._note_imports(request)
-        return request.encoded[key]
-
-    def _note_imports(self, request: Request) -> None:
-        """Remember what this engine knows now of what clients can import."""
-        if request.imports is None:
-            return
-        if not self.native:  # it keeps one, and a cell cannot tell it
-            self._told_imports = self._told_imports if request.operation == "execute" else set()
-        if self.native or request.operation != "execute":
-            self._told_imports.add(request.imports.name)
+            self._drain.is_over()
 
     async def drained(self) -> None:
         """Return when nothing runs and nothing waits here, or the engine is gone."""
         if self.run is not None or len(self.queue):
-            future = asyncio.get_running_loop().create_future()
-            self._drained.append(future)
-            await future
-
-    def _tell_drained(self) -> None:
-        drained, self._drained = self._drained, []
-        for future in drained:
-            if not future.done():
-                future.set_result(None)
+            await self._drain.wait()
 
     def take(self, channel: str, message: KernelMessage) -> None:
         """A message of the present incarnation, which runs the user's code and may be broken."""
+        handlers = _MESSAGE_HANDLERS
+        handler = handlers.get((channel, message.msg_type)) or handlers[channel, ANY_TYPE]
         try:
-            self._take(channel, message)
-        except Exception as error:  # noqa: BLE001 (told, and answered)
+            handler(self, message)
+        except Exception as error:  # noqa: BLE001 (logged, and the request that runs fails)
             self._log.exception("a message of engine %d could not be handled", self.id)
-            self._spoil(f"{type(error).__name__}: {error}")
+            self._mark_malformed(f"{type(error).__name__}: {error}")
 
-    def _take(self, channel: str, message: KernelMessage) -> None:
-        if channel == "iopub":
-            self.heard.set()
-            self._read.add(len(message.packed))
-        if message.msg_type == "iopub_welcome":
-            if self.welcome is not None and not self.welcome.done():
-                self.welcome.set_result(None)
+    def _take_iopub_welcome(self, message: KernelMessage) -> None:
+        """The kernel confirms that we are subscribed to what it publishes."""
+        self._note_iopub(message)
+        if self.welcome is not None and not self.welcome.done():
+            self.welcome.set_result(None)
+
+    def _take_iopub(self, message: KernelMessage) -> None:
+        """Output or a change of status; what comes after its request has ended is dropped."""
+        self._note_iopub(message)
+        if self._is_of_run(message) and self.run is not None:
+            if self.run.take_iopub(message):
+                self._stream(message)
+            self.finish_if_complete()
+
+    def _note_iopub(self, message: KernelMessage) -> None:
+        self.heard.set()
+        self._read.add(len(message.packed))
+
+    def _take_input_request(self, message: KernelMessage) -> None:
+        """What ``input()`` asks goes to the client among the outputs; see ``input_reply``."""
+        if self._is_of_run(message):
+            self._stream(message)
+
+    def _take_beside(self, message: KernelMessage) -> None:
+        """A message that only somebody who waits for it can use."""
+        self.awaited.take(message)
+
+    def _take_shell(self, message: KernelMessage) -> None:
+        """A reply: somebody waits for it, or it is of the request in flight."""
+        if self.awaited.take(message):
             return
-        if channel != "iopub" and self._take_answer(message):
+        run = self.run
+        if run is None or not self._is_of_run(message):
+            if problem := self._why_unexpected(message):
+                self._mark_malformed(problem)
             return
-        if self.run is None or message.parent_id != self.run.msg_id:
-            # Output that came after its command had ended has no place to go.
-            if channel == "shell" and (problem := self._why_unexpected(message)):
-                self._spoil(problem)
-            return
-        if channel in ("iopub", "stdin"):
-            # What ``input()`` asks goes to the client among the outputs; see ``input_reply``.
-            asks = channel == "stdin" and message.msg_type == "input_request"
-            is_output = asks or (channel == "iopub" and self.run.take_iopub(message))
-            request = self.run.job.request
-            if is_output and request.on_output is not None:
-                request.on_output(self.id, message.msg_type, message.packed)
-        elif channel == "shell":
-            self.run.take_reply(message)
-            if any(isinstance(buffer, SharedBuffer) for buffer in message.buffers):
-                # They are open here now: the engine need not keep them any longer.
-                self.tell("control", "fleet_taken_request", {"of": message.parent_id})
-            if not self.run.complete:
-                self._expect_the_rest(self.run)
+        run.take_reply(message)
+        if any(isinstance(buffer, SharedBuffer) for buffer in message.buffers):
+            # They are open here now: the engine need not keep them any longer.
+            self.tell("control", "fleet_taken_request", {"of": message.parent_id})
+        if not run.complete:
+            self._expect_the_rest(run)
         self.finish_if_complete()
 
-    def _take_answer(self, message: KernelMessage) -> bool:
-        """Whether somebody has waited for this reply beside the queue."""
-        waiter = self.waiters.pop(message.parent_id, None)
-        if waiter is not None and not waiter.done():
-            waiter.set_result(message)
-        return waiter is not None
+    def _is_of_run(self, message: KernelMessage) -> bool:
+        return self.run is not None and message.parent_id == self.run.msg_id
+
+    def _stream(self, message: KernelMessage) -> None:
+        """Show output of the request in flight to whoever follows it."""
+        if self.run is not None and self.run.job.request.on_output is not None:
+            self.run.job.request.on_output(self.id, message.msg_type, message.packed)
 
     def _why_unexpected(self, message: KernelMessage) -> str:
         """What is wrong with a reply to nothing that was asked; empty if it may just be late."""
@@ -299,8 +291,8 @@ class Engine:
         expected = f"fleet_{spoken_verb(self.run.job.method)}_reply"
         return "it names another request" if message.msg_type == expected else ""
 
-    def _spoil(self, problem: str) -> None:
-        """The kernel has broken its word: what runs ends with an error that says so."""
+    def _mark_malformed(self, problem: str) -> None:
+        """The kernel has broken the protocol: what runs ends with an error that says so."""
         if self.run is not None:
             self.run.spoil(problem)
             self.finish_if_complete()
@@ -367,20 +359,31 @@ class Engine:
 
     def ask(self, channel: str, msg_type: str, content: JsonDict) -> asyncio.Future[KernelMessage]:
         """Send a request beside the queue; the future gets its reply, or ConnectionError."""
-        future: asyncio.Future[KernelMessage] = asyncio.get_running_loop().create_future()
-        if self.incarnation is None or self.links is None:
-            future.set_exception(
-                ConnectionError(f"engine {self.id}: {self.death or 'not running'}")
-            )
+        if self.incarnation is None or self.channels is None:
+            future: asyncio.Future[KernelMessage] = asyncio.get_running_loop().create_future()
+            gone = f"engine {self.id}: {self.death or 'not running'}"
+            future.set_exception(ConnectionError(gone))
             return future
         msg_id, frames = encode(self.session, msg_type, content)
-        self.waiters[msg_id] = future
-        future.add_done_callback(lambda _: self.waiters.pop(msg_id, None))
-        self.links.send(channel, self.incarnation.identity, frames)
+        future = self.awaited.expect(msg_id)
+        self.channels.send(channel, self.incarnation.identity, frames)
         return future
 
     def tell(self, channel: str, msg_type: str, content: JsonDict) -> None:
         """Send a message nobody waits an answer for."""
-        if self.incarnation is not None and self.links is not None:
+        if self.incarnation is not None and self.channels is not None:
             _, frames = encode(self.session, msg_type, content)
-            self.links.send(channel, self.incarnation.identity, frames)
+            self.channels.send(channel, self.incarnation.identity, frames)
+
+
+#: Stands for every message type of a channel that has no handler of its own.
+ANY_TYPE = ""
+
+_MESSAGE_HANDLERS: dict[tuple[str, str], Callable[[Engine, KernelMessage], None]] = {
+    ("shell", ANY_TYPE): Engine._take_shell,
+    ("control", ANY_TYPE): Engine._take_beside,
+    ("stdin", ANY_TYPE): Engine._take_beside,
+    ("stdin", "input_request"): Engine._take_input_request,
+    ("iopub", ANY_TYPE): Engine._take_iopub,
+    ("iopub", "iopub_welcome"): Engine._take_iopub_welcome,
+}

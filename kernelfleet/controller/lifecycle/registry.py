@@ -20,10 +20,11 @@ from kernelfleet.controller.engines.channels import KernelChannels
 from kernelfleet.controller.engines.engine import Engine
 from kernelfleet.controller.engines.in_flight import InFlight, Outcome
 from kernelfleet.controller.engines.interrupting import interrupt
+from kernelfleet.controller.engines.state import EngineState
 from kernelfleet.controller.lifecycle.blas_threads import thread_environment
 from kernelfleet.controller.lifecycle.kernelspecs import about_the_trial
 from kernelfleet.controller.lifecycle.launcher import Incarnation, Launcher
-from kernelfleet.controller.lifecycle.startup import introduce, tell_size, why_it_failed
+from kernelfleet.controller.lifecycle.startup import start_up, tell_size, why_it_failed
 from kernelfleet.controller.limits import allow_engines
 from kernelfleet.controller.logs import add_output, engine_log, tells_a_crash
 from kernelfleet.controller.options import FleetOptions
@@ -73,7 +74,7 @@ class EngineRegistry:
         self._logs, self._log = logs, log
         self._options = options
         self._listeners: list[Listener] = []
-        self._links = KernelChannels(self._loop, context, session, self._route, log)
+        self._channels = KernelChannels(self._loop, context, session, self._route, log)
         self._by_session: dict[str, Engine] = {}
         self._gate = asyncio.Semaphore(STARTS_AT_ONCE)
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -89,7 +90,7 @@ class EngineRegistry:
     @property
     def dead(self) -> dict[int, str]:
         """How each dead engine died; their ids stay reserved."""
-        return {e.id: e.death for e in self.engines.values() if e.state == "dead"}
+        return {e.id: e.death for e in self.engines.values() if e.state is EngineState.DEAD}
 
     def subscribe(self, listener: Listener) -> None:
         """Tell a listener what becomes of engines, from now on."""
@@ -138,10 +139,11 @@ class EngineRegistry:
             return
         leaving = here[n:]
         for engine in leaving:
-            engine.state = "leaving"
+            engine.move_to(EngineState.LEAVING)
         self._changed()
         await asyncio.gather(*(engine.drained() for engine in leaving))
-        await self.remove([engine for engine in leaving if engine.state in ("leaving", "dead")])
+        going = (EngineState.LEAVING, EngineState.DEAD)
+        await self.remove([engine for engine in leaving if engine.state in going])
 
     async def restart(self, engines: Iterable[Engine]) -> None:
         """End engines that live, and start all of them afresh under their ids.
@@ -166,12 +168,14 @@ class EngineRegistry:
     async def _restart(self, engines: list[Engine]) -> None:
         outcomes: list[BaseException | None] = [asyncio.CancelledError()] * len(engines)
         try:
-            await self._end(engines, "starting", "EngineDied", "it was restarted")
+            await self._end(engines, EngineState.STARTING, "EngineDied", "it was restarted")
             self._changed()
             outcomes = await self._start_all(engines)
             for engine, outcome in zip(engines, outcomes, strict=True):
                 if isinstance(outcome, BaseException):
-                    engine.detach("dead", "EngineDied", f"it could not be restarted: {outcome}")
+                    engine.detach(
+                        EngineState.DEAD, "EngineDied", f"it could not be restarted: {outcome}"
+                    )
                 else:
                     assert engine.incarnation is not None
                     pid = engine.incarnation.pid
@@ -209,16 +213,16 @@ class EngineRegistry:
             incarnation = await self._launcher.start(
                 engine.id, engine.kernel_name, environment=environment, cwd=self._options.cwd
             )
-            links = self._links if incarnation.native else self._own_links(engine)
+            channels = self._channels if incarnation.native else self._own_channels(engine)
             if incarnation.native:
                 self._by_session[incarnation.session_id] = engine
-            engine.attach(incarnation, links)
+            engine.attach(incarnation, channels)
             self._launcher.watch(
                 incarnation, self._loop, lambda: self._spawn(self._died(engine, incarnation))
             )
             try:
-                words = introduce(engine, len(self.engines), self._options.on_start)
-                await asyncio.wait_for(words, START_TIMEOUT)
+                starting = start_up(engine, len(self.engines), self._options.on_start)
+                await asyncio.wait_for(starting, START_TIMEOUT)
             except BaseException as error:
                 await self._abandon(engine, incarnation)
                 if not isinstance(error, TimeoutError | ConnectionError):
@@ -231,7 +235,7 @@ class EngineRegistry:
                 self._log.warning(PLAIN_TCP, engine.id, incarnation.kernel_name)
         engine.ready()
 
-    def _own_links(self, engine: Engine) -> KernelChannels:
+    def _own_channels(self, engine: Engine) -> KernelChannels:
         """The sockets of a kernel that is not ours, whose output goes to its log on the way."""
 
         def take(channel: str, message: KernelMessage) -> None:
@@ -251,21 +255,21 @@ class EngineRegistry:
         incarnation.leaving = True
         self._by_session.pop(incarnation.session_id, None)
         await self._launcher.end_now(incarnation)
-        links = engine.links
-        engine.detach("dead", "EngineDied", "it did not come up")
-        self._release_links(engine, links)
+        channels = engine.channels
+        engine.detach(EngineState.DEAD, "EngineDied", "it did not come up")
+        self._release(engine, channels)
 
     # -- ending ---------------------------------------------------------------------------------
 
     async def remove(self, engines: Iterable[Engine]) -> None:
         """End engines for good; their ids are free again."""
         engines = list(engines)
-        await self._end(engines, "stopping", "EngineDied", "it was killed by a client")
+        await self._end(engines, EngineState.STOPPING, "EngineDied", "it was killed by a client")
         for engine in engines:
             self.engines.pop(engine.id, None)
         self._changed()
 
-    async def _end(self, engines: list[Engine], state: str, ename: str, cause: str) -> None:
+    async def _end(self, engines: list[Engine], state: EngineState, ename: str, cause: str) -> None:
         living = {e.incarnation.session_id: e for e in engines if e.incarnation is not None}
         incarnations = [e.incarnation for e in living.values() if e.incarnation is not None]
         for engine in engines:
@@ -280,14 +284,14 @@ class EngineRegistry:
 
         await self._launcher.stop(incarnations, ask)
         for engine in engines:
-            links = engine.links
+            channels = engine.channels
             engine.detach(state, ename, cause)
-            self._release_links(engine, links)
+            self._release(engine, channels)
 
-    def _release_links(self, engine: Engine, links: KernelChannels | None) -> None:
-        if links is not None and links is not self._links:
-            links.close()
-            engine.links = None
+    def _release(self, engine: Engine, channels: KernelChannels | None) -> None:
+        if channels is not None and channels is not self._channels:
+            channels.close()
+            engine.channels = None
 
     async def _died(self, engine: Engine, incarnation: Incarnation) -> None:
         """A process ended unasked: fail its work with the cause, keep its id."""
@@ -295,8 +299,8 @@ class EngineRegistry:
             return
         # Its last replies may still be on their way: a pidfd fires before ZMQ has read them.
         await asyncio.sleep(LAST_MESSAGES_SECONDS)
-        if engine.links is not None:
-            await engine.links.drain()
+        if engine.channels is not None:
+            await engine.channels.drain()
         exit_code = await self._launcher.reap(incarnation)
         if engine.incarnation is not incarnation:
             return
@@ -308,27 +312,27 @@ class EngineRegistry:
             cause += f"; the traceback of the crash is in its log in {self._logs}"
         self._by_session.pop(incarnation.session_id, None)
         self._log.error("engine %d (pid %s) died: %s", engine.id, incarnation.pid, cause)
-        links = engine.links
-        is_wanted = engine.state not in ("starting", "leaving")
+        channels = engine.channels
+        is_wanted = engine.state not in (EngineState.STARTING, EngineState.LEAVING)
         # The change of the roster is told before the failures, so that whoever gets an
         # EngineDied no longer finds the engine in get_ids().
-        engine.state, engine.death = "dead", cause
+        engine.move_to(EngineState.DEAD, cause)
         if is_wanted:
             self._changed()
-        engine.detach("dead", "EngineDied", cause, exit_code=exit_code, signal=signum)
-        self._release_links(engine, links)
+        engine.detach(EngineState.DEAD, "EngineDied", cause, exit_code=exit_code, signal=signum)
+        self._release(engine, channels)
         self._spawn(self._launcher.end_family(incarnation))
         if self._options.restart == "on-death" and is_wanted:
-            await self._revive(engine)
+            await self._restart_by_policy(engine)
 
-    async def _revive(self, engine: Engine) -> None:
+    async def _restart_by_policy(self, engine: Engine) -> None:
         """Start a dead engine again, unless it dies too often or somebody else saw to it."""
         cause = engine.death
-        while (pause := engine.revival.pause(self._loop.time())) is not None:
+        while (pause := engine.restart_policy.pause(self._loop.time())) is not None:
             engine.death = f"{cause}; it is being started again"
             self._changed()
             await asyncio.sleep(pause)
-            if engine.state != "dead" or self.engines.get(engine.id) is not engine:
+            if engine.state is not EngineState.DEAD or self.engines.get(engine.id) is not engine:
                 return
             try:
                 await self.restart([engine])
@@ -352,9 +356,9 @@ class EngineRegistry:
             # One may have a process already that no engine has been given yet.
             await asyncio.wait(starts)
         engines = list(self.engines.values())
-        await self._end(engines, "stopping", "FleetStopped", "the fleet was stopped")
+        await self._end(engines, EngineState.STOPPING, "FleetStopped", "the fleet was stopped")
         self.engines.clear()
-        self._links.close()
+        self._channels.close()
 
     # -- messages -------------------------------------------------------------------------------
 

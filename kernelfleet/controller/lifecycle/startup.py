@@ -31,7 +31,7 @@ REPLACED = (
 TAIL_CHARACTERS = 2000
 
 
-async def introduce(engine: Engine, n_engines: int, on_start: str | None) -> None:
+async def start_up(engine: Engine, n_engines: int, on_start: str | None) -> None:
     """Wait until the engine answers and its outputs reach us; tell it who it is.
 
     Raises:

@@ -1,4 +1,4 @@
-"""links.py: what a dead kernel has said last is read, and nobody else is kept waiting for it."""
+"""What a dead kernel has said last is read, and nobody else is kept waiting for it."""
 
 from __future__ import annotations
 
