@@ -86,7 +86,7 @@ class EngineApp(IPKernelApp):
     def initialize(self, argv: list[str] | None = None) -> None:
         """Set the engine up; the command line wins over the lean defaults."""
         shutdown.die_with_parent(self.parent_handle)
-        shutdown.hold_mark()
+        shutdown.hold_process_tag()
         bars.show_as_text()
         self.update_config(
             Config(
@@ -144,7 +144,7 @@ class EngineApp(IPKernelApp):
     def init_iopub(self, context: Any) -> None:
         """As ipykernel's, but lossless, and with a thread that counts."""
         packing.keep_own_json()
-        self.session.pack = packing.forgiving(self.session.pack)  # it is not used before
+        self.session.pack = packing.lenient(self.session.pack)  # it is not used before
         socket = self.iopub_socket = context.socket(zmq.XPUB)
         socket.linger = 1000
         socket.sndhwm = 0  # by default 100,000 lines lose some

@@ -26,24 +26,24 @@ def keep_own_json() -> None:
     vars(session)["json"] = SimpleNamespace(dumps=json.dumps, loads=json.loads)
 
 
-def forgiving(pack: Pack) -> Pack:
+def lenient(pack: Pack) -> Pack:
     """A packer that writes what no UTF-8 can say as escapes, and refuses nothing else."""
 
     def packed(message: Any) -> bytes:
         try:
             return pack(message)
         except UnicodeEncodeError:
-            return pack(sayable(message))
+            return pack(json_safe(message))
 
     return packed
 
 
-def sayable(value: Any) -> Any:
+def json_safe(value: Any) -> Any:
     """The same with such texts escaped, as ``ascii`` would write them."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):
-        return {sayable(key): sayable(each) for key, each in value.items()}
+        return {json_safe(key): json_safe(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [sayable(each) for each in value]
+        return [json_safe(each) for each in value]
     return value

@@ -34,7 +34,7 @@ def die_with_parent(parent_pid: int) -> None:
             pass
 
 
-def hold_mark() -> None:
+def hold_process_tag() -> None:
     """Hold the file by which the controller knows processes forked from this one."""
     name = process_tags.file_name(os.environ)
     if name is not None and hasattr(os, "memfd_create"):

@@ -372,7 +372,7 @@ class SocketTransport:
         self._leave_side()
         self._line.close(linger)
         # The client may live on in a variable; its descriptors must not.
-        self._probe.block = None
+        self._probe.buffer = None
         self._sequence = Sequence()
 
 

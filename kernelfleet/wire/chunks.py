@@ -28,7 +28,7 @@ from kernelfleet.wire.codec import MAX_HEADER_BYTES, BadMessage, Codec
 from kernelfleet.wire.lanes import Topics, may_pass, topics
 from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.objects.shared_memory import (
-    BLOCK_BYTES,
+    SHARED_BYTES,
     SharedBuffer,
     SharedBufferWriter,
     available,
@@ -321,7 +321,7 @@ class Incoming:
             return _heap(lengths[index])
         if self._most_bytes is not None and sum(lengths[_HEADER_FRAMES:]) > self._most_bytes:
             return _Nowhere(lengths[index])
-        if self._in_blocks and index < MAX_BLOCKS and lengths[index] >= BLOCK_BYTES:
+        if self._in_blocks and index < MAX_BLOCKS and lengths[index] >= SHARED_BYTES:
             try:
                 return _Shared(lengths[index])
             except OSError:  # no descriptor is left

@@ -153,13 +153,13 @@ def deep(random: Random) -> bytes:
     return opening * depth + b"0" + closing * depth
 
 
-def any_message(random: Random, n: int, ack: int, tickets: Sequence[bytes]) -> Message:
+def any_message(random: Random, n: int, ack: int, handles: Sequence[bytes]) -> Message:
     """A message to be signed, or to be spoilt further."""
     header = any_header(random, n, ack)
-    buffers = [any_buffer(random, tickets) for _ in range(random.choice([0] * 9 + [1, 2, 3]))]
+    buffers = [any_buffer(random, handles) for _ in range(random.choice([0] * 9 + [1, 2, 3]))]
     if isinstance(header.get("payloads"), list) and random.randrange(4):
         wanted = sum(each for each in header["payloads"] if isinstance(each, int) and each < 9)
-        buffers = [any_buffer(random, tickets) for _ in range(wanted)]
+        buffers = [any_buffer(random, handles) for _ in range(wanted)]
     header.setdefault("buffers", len(buffers))
     packed = json.dumps(header, separators=(",", ":")).encode()
     match random.randrange(40):
@@ -182,18 +182,18 @@ def _place(random: Random, packed: bytes) -> int:
     return random.randrange(2**20) * len(packed) // 2**20
 
 
-def any_buffer(random: Random, tickets: Sequence[bytes]) -> bytes:
-    """Data, or a ticket to memory that is there, or to something else."""
+def any_buffer(random: Random, handles: Sequence[bytes]) -> bytes:
+    """Data, or a handle to memory that is there, or to something else."""
     match random.randrange(4):
         case 0:
-            return random.choice(tickets)
+            return random.choice(handles)
         case 1:
             pid = random.choice([os.getpid(), 1, 0, -1, 2**70, None, "self", True, 1e400])
             number = random.choice([0, 1, 2, 5, 9, 12, -1, 10**9, "0", [], 0.0])
             size = random.choice([0, 1, 2560, -1, 2**70, None])
-            return b"kernelfleet-block:" + json.dumps([pid, number, size]).encode()
+            return b"kernelfleet-buffer:" + json.dumps([pid, number, size]).encode()
         case 2:
-            return random.choice([b"", b"kernelfleet-block:", b"kernelfleet-block:" + b"[" * 180])
+            return random.choice([b"", b"kernelfleet-buffer:", b"kernelfleet-buffer:" + b"[" * 180])
         case _:
             return bytes(random.randrange(50))
 

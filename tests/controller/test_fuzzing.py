@@ -40,7 +40,7 @@ MB = 1024 * 1024
 
 
 class Fuzzed:
-    """A fleet, a client that goes mad, one that does not, and something for tickets to name."""
+    """A fleet, a client that goes mad, one that does not, and something for handles to name."""
 
     def __init__(self, folder: Path) -> None:
         self._loop = asyncio.new_event_loop()
@@ -53,10 +53,10 @@ class Fuzzed:
         self.mad = SimulatedClient(self.fleet, "mad")
         self.sane = SimulatedClient(self.fleet, "sane")
         self._kept: list[Any] = []
-        self.tickets = [b"no ticket"]
+        self.handles = [b"no handle"]
         if available():
             self._kept = [SharedBuffer.write(bytes(2560)), SharedBuffer.write(b"")]
-            self.tickets = [block.ticket for block in self._kept]
+            self.handles = [buffer.handle for buffer in self._kept]
         fifo = self._folder / "fifo"
         if not fifo.exists():
             os.mkfifo(fifo)
@@ -68,7 +68,7 @@ class Fuzzed:
         ]
         for fd in self._fds:
             forged = json.dumps([os.getpid(), fd, os.fstat(fd).st_size])
-            self.tickets.append(b"kernelfleet-block:" + forged.encode())
+            self.handles.append(b"kernelfleet-buffer:" + forged.encode())
 
     def close(self) -> None:
         self._run(self._close())
@@ -112,7 +112,7 @@ class Fuzzed:
         mad, peer = self.mad, self.mad.peer
         before = peer.sequence.received
         n = random.choice([before + 1] * 8 + [before, before + 2])
-        message = any_message(random, n, mad.received, self.tickets)
+        message = any_message(random, n, mad.received, self.handles)
         frames = [mad.codec._sign(message.packed), message.packed, *message.buffers]
         if random.randrange(10) == 0:
             frames = spoilt(random, frames)
@@ -142,8 +142,8 @@ class Fuzzed:
         if answer["type"] == "challenge":
             client, nonce = str(hello["client"]), str(hello["nonce"])
             codec = line_codecs(key, client, nonce, answer["challenge"]).to_controller
-            ticket = random.choice(self.tickets).decode()
-            usual = {"type": "open", "session": "s", "side": False, "probe": ticket, "secret": "x"}
+            handle = random.choice(self.handles).decode()
+            usual = {"type": "open", "session": "s", "side": False, "probe": handle, "secret": "x"}
             ask = {"type": "request", "n": 1, "operation": "ping"}
             for header in (changed(random, usual), changed(random, ask), {"type": "bye"}):
                 self.fleet.say(identity, signed(codec, header))

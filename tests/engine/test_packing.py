@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from jupyter_client import session
 from jupyter_client.session import json_packer, json_unpacker
 
-from kernelfleet.engine.packing import forgiving, keep_own_json, sayable
+from kernelfleet.engine.packing import json_safe, keep_own_json, lenient
 
 texts = st.text(st.characters(), max_size=10)
 values = st.recursive(
@@ -24,15 +24,15 @@ values = st.recursive(
 def test_any_text_is_packed_and_what_can_be_said_is_said_as_it_is(
     value: object,
 ) -> None:
-    packed = forgiving(json_packer)({"content": value})
+    packed = lenient(json_packer)({"content": value})
     try:
         assert packed == json_packer({"content": value})
     except UnicodeEncodeError:
-        assert json.loads(packed) == {"content": sayable(value)}
+        assert json.loads(packed) == {"content": json_safe(value)}
 
 
 def test_half_a_surrogate_pair_is_shown_as_an_escape() -> None:
-    assert sayable({"a\ud800": ["\udfff", "ü😀", 1, None]}) == {
+    assert json_safe({"a\ud800": ["\udfff", "ü😀", 1, None]}) == {
         "a\\ud800": ["\\udfff", "ü😀", 1, None]
     }
 
@@ -42,7 +42,7 @@ def test_other_refusals_stay() -> None:
     for _ in range(100_000):
         deep = [deep]
     with pytest.raises(RecursionError):
-        forgiving(json_packer)(deep)
+        lenient(json_packer)(deep)
 
 
 def test_messages_are_packed_whatever_the_user_puts_in_the_place_of_json(

@@ -38,7 +38,7 @@ class WatchedFleet(OwnFleet):
 def harmless(random: Random, raw: RawClient, n: int) -> Message:
     """A message that may say anything but that this is the end."""
     while True:
-        message = any_message(random, n, raw.sequence.received, [b"ticket"])
+        message = any_message(random, n, raw.sequence.received, [b"handle"])
         if not any(word in message.packed for word in ENDS):
             return message
 

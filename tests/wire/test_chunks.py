@@ -22,7 +22,7 @@ from kernelfleet.wire.chunks import (
 )
 from kernelfleet.wire.codec import BadMessage, Codec
 from kernelfleet.wire.objects.shared_memory import (
-    BLOCK_BYTES,
+    SHARED_BYTES,
     SharedBuffer,
     available,
 )
@@ -155,11 +155,11 @@ def test_what_is_joined_can_be_written_to() -> None:
 @pytest.mark.skipif(not available(), reason="no shared memory here")
 def test_large_buffers_go_into_shared_memory_where_it_is_wanted() -> None:
     wire = Wire(TCP_FRAME_BYTES, Incoming(in_blocks=True))
-    large, small = os.urandom(BLOCK_BYTES), os.urandom(BLOCK_BYTES - 1)
+    large, small = os.urandom(SHARED_BYTES), os.urandom(SHARED_BYTES - 1)
     wire.send({"type": "x"}, large, small)
     first, second = wire.take_all()[0][1]
     assert isinstance(first, SharedBuffer)
-    assert bytes(SharedBuffer.open(first.ticket).view()) == large
+    assert bytes(SharedBuffer.open(first.handle).view()) == large
     assert bytes(second) == small
 
 
@@ -174,14 +174,14 @@ def test_where_shared_memory_fails_the_message_says_so_or_does_without(
     owner, name = (os, "memfd_create") if what == "descriptor" else (os, "pwrite")
     monkeypatch.setattr(owner, name, fails)
     wire = Wire(TCP_FRAME_BYTES, Incoming(in_blocks=True))
-    wire.send({"type": "x"}, bytes(BLOCK_BYTES), b"small")
+    wire.send({"type": "x"}, bytes(SHARED_BYTES), b"small")
     first, second = wire.take_all()[0][1]
     assert bytes(second) == b"small"
     if what == "memory":
         assert isinstance(first, Left)
         assert "no memory left" in first.reason
     else:
-        assert bytes(first) == bytes(BLOCK_BYTES)
+        assert bytes(first) == bytes(SHARED_BYTES)
 
 
 def test_buffers_beyond_the_limit_are_not_kept_and_their_size_is_known() -> None:

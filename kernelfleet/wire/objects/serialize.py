@@ -1,11 +1,11 @@
-"""Objects to frames and back: cloudpickle, protocol 5, large buffers out of band.
+"""Objects to frames and back: cloudpickle with protocol 5, large buffers out of band.
 
-``pack`` gives ``[pickle, buffer, buffer, ...]``; the frames travel as they are, so a large
-array is never copied into a pickle. Only clients and engines call this module: the controller
-routes the frames without looking into them.
+``pack`` returns ``[pickle, buffer, buffer, ...]``. The frames travel as they are, so a large array
+is never copied into a pickle. Only clients and engines call this module: the controller routes
+the frames without looking into them.
 
-Small buffers stay inside the pickle (10,000 tiny arrays must not become 10,000 frames), and so
-do ``bytes``, ``bytearray`` and non-contiguous arrays, which protocol 5 does not take out.
+Small buffers stay inside the pickle, because 10,000 tiny arrays must not become 10,000 frames. So
+do ``bytes``, ``bytearray`` and non-contiguous arrays, for which protocol 5 makes no buffers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from kernelfleet.wire.objects.pythons import (
     by_public_name,
 )
 from kernelfleet.wire.objects.shared_memory import (
-    BLOCK_BYTES,
+    SHARED_BYTES,
     SharedBuffer,
     frame_bytes,
 )
@@ -42,10 +42,10 @@ OUT_OF_BAND_BYTES = 64 * 1024
 
 
 class _Pickler(FleetPickler):
-    """Sends read-only arrays as if they could be written: the receiver gets one of its own."""
+    """Sends read-only arrays as writable ones: the receiver gets memory of its own."""
 
     def reducer_override(self, obj: Any) -> Any:
-        """Reduce a read-only array through an alias; a read-only buffer would stay one."""
+        """Reduce a read-only array through a writable alias, so that it arrives writable."""
         if self.other_pythons and isinstance(obj, type):
             public = by_public_name(obj)
             if public is not None:
@@ -63,7 +63,7 @@ class _Pickler(FleetPickler):
 
 
 class _Memory:
-    """What numpy takes for an owner of bytes that may be written; keeps the real one alive."""
+    """Tells numpy that an array's bytes may be written, and keeps the array alive."""
 
     def __init__(self, array: Any) -> None:
         self.array = array
@@ -76,7 +76,7 @@ class _Memory:
 
 
 def _writable_alias(numpy: Any, array: Any) -> Any:
-    """An array on the same memory that says it is writable; to be read only."""
+    """Return an array on the same memory that claims to be writable. Only the pickler reads it."""
     memory = numpy.asarray(_Memory(array))
     order = "C" if array.flags.c_contiguous else "F"
     return numpy.ndarray(array.shape, array.dtype, buffer=memory, order=order)
@@ -97,14 +97,17 @@ def pack(
         snapshot: Copy the large buffers, so that what is sent later is what they hold now.
             Without it the frames are views of the caller's memory.
         shared: Write buffers of 1 MiB and more into shared memory, as ``SharedBuffer``\ s. Where
-        there
-            is no memory for one it stays a frame.
-        other_pythons: Who will load it and runs another Python.
-        pieces: What it is made of in its caller's words, to name the one that cannot be pickled.
+            there is no memory for one, the buffer stays a frame.
+        other_pythons: The receivers that run another Python than this process.
+        pieces: The parts of ``obj`` with the names that the caller's error message is to use for
+            them.
+
+    Returns:
+        The pickle and the buffers, in the order in which ``unpack`` needs them.
 
     Raises:
-        SerializationError: ``obj`` cannot be pickled; the cause is chained.
-        UnsupportedOperation: it holds code that the other Python cannot run.
+        SerializationError: ``obj`` cannot be pickled. The cause is chained.
+        UnsupportedOperation: ``obj`` holds code that the other Python cannot run.
     """
     buffers: list[Frame] = []
 
@@ -112,12 +115,12 @@ def pack(
         view = buffer.raw()
         if view.nbytes < OUT_OF_BAND_BYTES:
             return True
-        block = _block_of(view) if shared else None
-        buffers.append(block or (bytes(view) if snapshot else view))
+        in_memory = _in_shared_memory(view) if shared else None
+        buffers.append(in_memory or (bytes(view) if snapshot else view))
         return False
 
     pickled = _dump(obj, keep_small_in_band, other_pythons, pieces)
-    return [(_block_of(memoryview(pickled)) if shared else None) or pickled, *buffers]
+    return [(_in_shared_memory(memoryview(pickled)) if shared else None) or pickled, *buffers]
 
 
 def _dump(
@@ -132,23 +135,24 @@ def _dump(
     try:
         pickler.dump(obj)
     except (SerializationError, UnsupportedOperation):
-        raise  # it says already what cannot travel
+        raise  # the message says already what cannot travel
     except Exception as error:
         raise SerializationError(explain(obj, error, _fails, pieces)) from error
-    # The stream's own bytes, not a copy. Not `getbuffer`: CPython 3.13 complains on stderr when a
-    # stream and a view of it are garbage of one cycle.
+    # `getvalue` returns the stream's own bytes, not a copy. With `getbuffer`, CPython 3.13 and 3.14
+    # prints an unraisable BufferError when a stream and a view of it are garbage of one cycle:
+    # https://github.com/python/cpython/issues/111331
     return stream.getvalue()
 
 
 class _Nowhere(io.RawIOBase):
-    """Where a trial goes."""
+    """A file that drops what is written, for pickling on trial."""
 
     def write(self, data: Any) -> int:
         return len(data)
 
 
 def _fails(obj: object) -> bool:
-    """Whether an object cannot be pickled by itself."""
+    """Tell whether pickling this object alone fails."""
     try:
         _Pickler(_Nowhere(), lambda _: False).dump(obj)  # type: ignore[arg-type]
     except Exception:  # noqa: BLE001 - that is the question
@@ -156,9 +160,9 @@ def _fails(obj: object) -> bool:
     return False
 
 
-def _block_of(view: memoryview) -> SharedBuffer | None:
-    """The bytes as a block, if they are many and there is memory for them."""
-    if view.nbytes < BLOCK_BYTES:
+def _in_shared_memory(view: memoryview) -> SharedBuffer | None:
+    """Copy the bytes into shared memory, if they are many and there is memory for them."""
+    if view.nbytes < SHARED_BYTES:
         return None
     try:
         return SharedBuffer.write(view)
@@ -173,7 +177,10 @@ def pack_nested(
     other_pythons: OtherPythons = NONE,
     pieces: Callable[[], Pieces] | None = None,
 ) -> list[pickle.PickleBuffer]:
-    """Pack an object for inclusion in another pickle, whose buffers its buffers become."""
+    """Pack an object for inclusion in another pickle, which takes over its buffers.
+
+    Args and Raises are those of ``pack``.
+    """
     buffers: list[pickle.PickleBuffer] = []
 
     def keep_small_in_band(buffer: pickle.PickleBuffer) -> bool:
@@ -183,8 +190,10 @@ def pack_nested(
         buffers.append(pickle.PickleBuffer(bytearray(view)) if snapshot else buffer)
         return False
 
-    # Never a PickleBuffer of a memoryview: when both are garbage of a cycle (a traceback will do),
-    # clearing the view first makes the release of the buffer crash (seen in CPython 3.11).
+    # Never make a PickleBuffer of a memoryview: when both are garbage of one cycle (a traceback is
+    # enough), CPython may clear the view first, and then releasing the buffer crashes. Mended in
+    # 3.12.7 and 3.13.0; no longer needed without 3.11:
+    # https://github.com/python/cpython/issues/77894
     return [pickle.PickleBuffer(_dump(obj, keep_small_in_band, other_pythons, pieces)), *buffers]
 
 
@@ -197,17 +206,17 @@ def pack_namespace(
 ) -> list[Frame]:
     """Pack a dict of variables, and name the one that cannot be pickled.
 
-    Objects that two variables share stay shared on the other side.
+    An object that two variables share is one object on the other side, too.
 
     Raises:
-        SerializationError: with ``.name`` set to the first variable that cannot be pickled.
-        UnsupportedOperation: one holds code that the other Python cannot run.
+        SerializationError: A variable cannot be pickled; ``.name`` is the first such variable.
+        UnsupportedOperation: A variable holds code that the other Python cannot run.
     """
     try:
         return pack(dict(namespace), snapshot=snapshot, shared=shared, other_pythons=other_pythons)
     except SerializationError as error:
         failed = error
-    # Out of the except clause: a traceback would show every attempt as an error during another.
+    # Outside of the except clause, or tracebacks would show each trial as an error during another.
     for name, value in namespace.items():
         try:
             pack(value)
@@ -221,31 +230,32 @@ def pack_namespace(
 def unpack(frames: Sequence[Any]) -> Any:
     """Turn the frames of ``pack`` back into the object.
 
-    Arrays are views of the frames' memory, writable where the frames are.
+    Arrays are views of the frames' memory. Where that is read-only, it is copied, so that every
+    array is writable.
 
     Args:
-        frames: Bytes-like objects, or frames of pyzmq, the pickle first.
+        frames: Bytes-like objects, shared buffers, or frames of pyzmq; the pickle is the first.
     """
     return load(_bytes_like(frames[0]), [_writable(frame) for frame in frames[1:]])
 
 
 def _bytes_like(frame: Any) -> bytes | bytearray | memoryview:
-    """A frame as something pickle reads: pyzmq's Frame has its memory in ``.buffer``."""
+    """Return a frame as pickle can read it: a pyzmq Frame has its memory in ``.buffer``."""
     if isinstance(frame, SharedBuffer):
         return frame.map()
     return getattr(frame, "buffer", frame)  # type: ignore[no-any-return]
 
 
 def _writable(frame: Any) -> bytearray | memoryview:
-    """Memory the object may own and write to; read-only memory is copied once."""
+    """Return memory that the object may write to; read-only memory is copied."""
     view = memoryview(_bytes_like(frame))
     return bytearray(view) if view.readonly else view
 
 
 class EngineFunction:
-    """Stands for a function of the engine's own modules where they must not be imported.
+    """Stands for a function of ``kernelfleet.engine`` in a client, which must not import it.
 
-    Unpickling it, on an engine, gives the function.
+    Unpickled on an engine it is the function.
     """
 
     def __init__(self, module: str, name: str) -> None:
@@ -260,5 +270,5 @@ def _import_function(module: str, name: str) -> Any:
 
 
 def total_bytes(frames: Sequence[Any]) -> int:
-    """How many bytes the frames hold together."""
+    """Return the total size of the frames in bytes."""
     return sum(map(frame_bytes, frames))

@@ -2,19 +2,20 @@
 
 ::
 
-    sender              controller                receivers
-    Block.write(view)
-      ticket ----------> Block.open(ticket) --ticket--> Block.open(...).map()   (as many as like)
+    sender                    controller                   receivers (any number)
+    SharedBuffer.write(view)
+      handle ---------------> SharedBuffer.open(handle)
+                                handle ------------------> SharedBuffer.open(handle).map()
 
 A ``SharedBuffer`` is a sealed memfd: nobody can change, shrink or grow it any more. What travels
-is a
-*ticket*, which names a process and a descriptor; the receiver opens it through ``/proc``, checks
-what it got, and has a descriptor of its own. A mapping is private (copy on write), so that every
-receiver may write to its array and nobody pays for a copy until one does. Nothing has a name in
-the file system, and nothing is left when the last descriptor closes.
+is its *handle*, which names a process and one of its descriptors. The receiver opens it through
+``/proc``, checks what it has opened, and then holds a descriptor of its own. A mapping is private
+(copy on write), so every receiver may write to its array, and a page is copied only when somebody
+writes to it. The memory has no name in the file system and is freed when the last descriptor
+closes.
 
-Works on one Linux machine and for one user; whether two processes share one is found out with
-``probe``, not assumed. Elsewhere the bytes travel as frames.
+This works between processes of one user on one Linux machine. Whether two processes share memory
+is found out with a ``Probe``. Where they do not, the bytes travel as frames.
 """
 
 from __future__ import annotations
@@ -24,21 +25,21 @@ import os
 import secrets
 import stat
 from collections.abc import Iterable, Sequence
-from json import dumps, loads  # by name: user code may put something else in their place
+from json import dumps, loads  # imported by name: user code may replace the attributes of json
 from typing import Any
 
 from kernelfleet.wire.platforms import HERE
 
-#: Buffers from this size on go into shared memory.
-BLOCK_BYTES = 1024 * 1024
+#: Buffers of at least this size go into shared memory.
+SHARED_BYTES = 1024 * 1024
 
-_MAGIC = b"kernelfleet-block:"
+_MAGIC = b"kernelfleet-buffer:"
 _NAME = "kernelfleet"
-#: How ``/proc`` shows the descriptor of a block.
+#: How ``/proc`` shows the descriptor of a shared buffer.
 _LINK = f"/memfd:{_NAME} "
-_MAX_TICKET_BYTES = 200
+_MAX_HANDLE_BYTES = 200
 _MAX_SECRET_BYTES = 100
-#: Written in pieces, so that an interrupt need not wait for the whole.
+#: How many bytes one system call writes, so that an interrupt need not wait for all of them.
 _PIECE_BYTES = 64 * 1024 * 1024
 
 
@@ -47,7 +48,7 @@ _SEALS = 0x1 | 0x2 | 0x4 | 0x8
 
 
 class LostSharedBuffer(RuntimeError):
-    """A ticket that leads nowhere: its sender is gone, or it is not what it says."""
+    """The shared buffer of a handle cannot be opened: its process has ended, or it is forged."""
 
 
 class SharedBuffer:
@@ -60,59 +61,60 @@ class SharedBuffer:
         self.nbytes = nbytes
 
     def __del__(self) -> None:
-        if getattr(self, "_fd", -1) >= 0:  # a Ctrl-C may have come before it was set
+        if getattr(self, "_fd", -1) >= 0:  # not set if a Ctrl-C has interrupted ``__init__``
             os.close(self._fd)
             self._fd = -1
 
     @classmethod
     def write(cls, data: Any) -> SharedBuffer:
-        """Copy bytes into a new block and seal it.
+        """Copy bytes into a new shared buffer and seal it.
 
         Raises:
-            OSError: there is no memory for it.
+            OSError: There is no memory for it.
         """
         view = memoryview(data).cast("B")
-        block = cls(os.memfd_create(_NAME, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), view.nbytes)
+        buffer = cls(os.memfd_create(_NAME, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), view.nbytes)
         written = 0
         while written < view.nbytes:
-            # By write, never through a mapping: without memory that would be a SIGBUS.
-            written += os.pwrite(block._fd, view[written : written + _PIECE_BYTES], written)
-        _add_seals(block._fd)
-        return block
+            # Not through a mapping: where memory runs out, that would raise SIGBUS.
+            written += os.pwrite(buffer._fd, view[written : written + _PIECE_BYTES], written)
+        _add_seals(buffer._fd)
+        return buffer
 
     @property
-    def ticket(self) -> bytes:
-        """What another process needs to open the block, as long as this object lives."""
+    def handle(self) -> bytes:
+        """What another process needs to open the buffer. Valid as long as this object lives."""
         return _MAGIC + dumps([os.getpid(), self._fd, self.nbytes]).encode()
 
     @classmethod
-    def open(cls, ticket: bytes) -> SharedBuffer:
-        """The block a ticket names, with a descriptor of our own.
+    def open(cls, handle: bytes) -> SharedBuffer:
+        """Open the buffer that a handle names, with a descriptor of this process's own.
 
         Raises:
-            LostBlock: it is not there, not ours, not sealed, or not as large as it says.
+            LostSharedBuffer: It is not there, belongs to another user, is not sealed, or has not
+                the size that the handle says.
         """
         if not HERE.shared_memory:
-            raise LostSharedBuffer("processes share no blocks of memory on this system")
+            raise LostSharedBuffer("processes cannot share memory on this system")
         try:
-            pid, number, nbytes = _read_ticket(ticket)
+            pid, number, nbytes = _read_handle(handle)
             fd = _open_memory(f"/proc/{pid}/fd/{number}", nbytes)
         except (OSError, ValueError) as error:
-            raise LostSharedBuffer(f"a block of shared memory cannot be opened: {error}") from None
-        block = cls(fd, nbytes)
+            raise LostSharedBuffer(f"a buffer in shared memory cannot be opened: {error}") from None
+        buffer = cls(fd, nbytes)
         if not _is_sealed(fd):
-            raise LostSharedBuffer("a ticket does not name a sealed block")
-        return block
+            raise LostSharedBuffer("a handle does not name a sealed buffer")
+        return buffer
 
     def map(self) -> memoryview:
-        """Its bytes, ours to write to; the memory is freed with the last view of them."""
+        """Map the bytes, writable for this process only. The last view of them frees the memory."""
         if self.nbytes == 0:
             return memoryview(bytearray())
         flags, access = mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE
         return memoryview(mmap.mmap(self._fd, self.nbytes, flags=flags, prot=access))
 
     def view(self) -> memoryview:
-        """Its bytes, read-only, for sending them as a frame."""
+        """Map the bytes read-only, to send them as a frame."""
         if self.nbytes == 0:
             return memoryview(b"")
         return memoryview(
@@ -121,14 +123,14 @@ class SharedBuffer:
 
 
 class SharedBufferWriter:
-    """A block that is written piece by piece as its bytes arrive.
+    """Writes a shared buffer piece by piece, as its bytes arrive.
 
     Raises:
-        OSError: there is no descriptor for it.
+        OSError: The process can open no more descriptors.
     """
 
     def __init__(self, nbytes: int) -> None:
-        self._block = SharedBuffer(
+        self._buffer = SharedBuffer(
             os.memfd_create(_NAME, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), nbytes
         )
         self._at = 0
@@ -137,46 +139,47 @@ class SharedBufferWriter:
         """Append bytes.
 
         Raises:
-            OSError: there is no memory for them.
+            OSError: There is no memory for them.
         """
         while data.nbytes:
-            written = os.pwrite(self._block._fd, data, self._at)
+            written = os.pwrite(self._buffer._fd, data, self._at)
             self._at += written
             data = data[written:]
 
     def finish(self) -> SharedBuffer:
-        """The block, sealed."""
-        _add_seals(self._block._fd)
-        return self._block
+        """Seal the buffer and return it."""
+        _add_seals(self._buffer._fd)
+        return self._buffer
 
 
-def _read_ticket(ticket: bytes) -> list[int]:
-    """Process, descriptor and size, as integers and nothing else."""
-    fields = loads(ticket[len(_MAGIC) :])
+def _read_handle(handle: bytes) -> list[int]:
+    """Return process id, descriptor and size; a ``bool`` counts as no integer."""
+    fields = loads(handle[len(_MAGIC) :])
     if not isinstance(fields, list) or len(fields) != 3:
-        raise ValueError("a ticket has three fields")
+        raise ValueError("a handle has three fields")
     if not all(type(field) is int and field >= 0 for field in fields):
-        raise ValueError("a ticket is made of numbers")
+        raise ValueError("a handle is made of numbers")
     return fields
 
 
 def _open_memory(path: str, nbytes: int) -> int:
-    """A descriptor of our own for memory of this user and size.
+    """Open memory that belongs to this user and has this size.
 
-    A ticket is only text: what it names may as well be a fifo, which would block us in ``open``, a
-    terminal, a device, or a file on a disk that does not answer. So look first.
+    A handle is only text, and whoever forges one may name a fifo, which would block ``open``, a
+    terminal, a device, or a file on a disk that does not answer. So the path is examined before
+    it is opened for reading.
 
     Raises:
-        OSError: it is not there, or not ours.
-        ValueError: it is something else.
+        OSError: It is not there, or this user may not open it.
+        ValueError: It is no shared buffer of this user and size.
     """
     if not os.readlink(path).startswith(_LINK):
-        raise ValueError("the ticket names no block")
+        raise ValueError("the handle names no buffer")
     looked_at = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
         info = os.fstat(looked_at)
         if not stat.S_ISREG(info.st_mode) or info.st_uid != os.getuid() or info.st_size != nbytes:
-            raise ValueError("the ticket names no block of ours of the size it says")
+            raise ValueError("the handle names no buffer of this user and of the size it says")
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
         return os.open(f"/proc/self/fd/{looked_at}", flags)
     finally:
@@ -199,7 +202,7 @@ def _is_sealed(fd: int) -> bool:
 
 
 def available() -> bool:
-    """Whether this process can make blocks; ``KERNELFLEET_SHARED_MEMORY=0`` says no."""
+    """Tell whether this process makes shared buffers (not if KERNELFLEET_SHARED_MEMORY is 0)."""
     wanted = os.environ.get("KERNELFLEET_SHARED_MEMORY", "1") not in ("0", "no", "false")
     return wanted and HERE.shared_memory
 
@@ -208,34 +211,38 @@ def available() -> bool:
 
 
 def to_frames(buffers: Iterable[Any], *, shared: bool) -> list[Any]:
-    """Buffers as they travel: blocks as tickets, or as their bytes where memory is not shared."""
+    """Turn buffers into what travels.
+
+    A shared buffer becomes its handle, or its bytes where the receiver does not share memory.
+    """
     return [
-        (buffer.ticket if shared else buffer.view()) if isinstance(buffer, SharedBuffer) else buffer
+        (buffer.handle if shared else buffer.view()) if isinstance(buffer, SharedBuffer) else buffer
         for buffer in buffers
     ]
 
 
 def from_frames(frames: Sequence[Any]) -> list[Any]:
-    """Frames as they arrived, tickets replaced by the blocks they name.
+    """Replace the handles among frames that have arrived by the shared buffers they name.
 
     Raises:
-        LostBlock: one cannot be opened.
+        LostSharedBuffer: One of them cannot be opened.
     """
     return [_opened(frame) for frame in frames]
 
 
 def _opened(frame: Any) -> Any:
     if isinstance(frame, SharedBuffer):
-        return frame  # it arrived as bytes and was put into shared memory here
-    if len(frame) > _MAX_TICKET_BYTES:
+        return frame  # its bytes have been written into shared memory as they arrived
+    if len(frame) > _MAX_HANDLE_BYTES:
         return frame
     raw = frame if isinstance(frame, bytes) else bytes(getattr(frame, "buffer", frame))
-    # No pickle begins like this, and buffers as small as a ticket stay inside theirs.
+    # Data cannot be mistaken for a handle: no pickle begins like this, and buffers as small as a
+    # handle stay inside their pickle.
     return SharedBuffer.open(raw) if raw.startswith(_MAGIC) else frame
 
 
 def frame_bytes(frame: Any) -> int:
-    """The size of a buffer: bytes-like, a frame of pyzmq, or a block."""
+    """Return the size of a buffer: a bytes-like object, a frame of pyzmq, or a ``SharedBuffer``."""
     if isinstance(frame, SharedBuffer):
         return frame.nbytes
     return memoryview(getattr(frame, "buffer", frame)).nbytes
@@ -245,33 +252,33 @@ def frame_bytes(frame: Any) -> int:
 
 
 class Probe:
-    """A small block with a secret, to find out whether another process can open our blocks."""
+    """A small shared buffer with a secret: who can read it shares memory with this process."""
 
     def __init__(self) -> None:
         self.secret = secrets.token_hex(16)
-        self.block: SharedBuffer | None = None
+        self.buffer: SharedBuffer | None = None
         if available():
             try:
-                self.block = SharedBuffer.write(self.secret.encode())
+                self.buffer = SharedBuffer.write(self.secret.encode())
             except OSError:
-                self.block = None
+                self.buffer = None
 
     def fields(self) -> dict[str, str]:
-        """What to send along; empty if we cannot make blocks."""
-        if self.block is None:
+        """Return the fields to send; none if this process cannot make shared buffers."""
+        if self.buffer is None:
             return {}
-        return {"probe": self.block.ticket.decode(), "secret": self.secret}
+        return {"probe": self.buffer.handle.decode(), "secret": self.secret}
 
 
 def probe_succeeds(fields: dict[str, Any]) -> bool:
-    """Whether we can open the blocks of whoever sent these fields, and make blocks ourselves."""
-    ticket, secret = fields.get("probe"), fields.get("secret")
-    if not available() or not isinstance(ticket, str) or not isinstance(secret, str):
+    """Tell whether this process shares memory with the sender of a probe's fields."""
+    handle, secret = fields.get("probe"), fields.get("secret")
+    if not available() or not isinstance(handle, str) or not isinstance(secret, str):
         return False
     try:
-        block = SharedBuffer.open(ticket.encode(errors="replace"))
+        buffer = SharedBuffer.open(handle.encode(errors="replace"))
     except LostSharedBuffer:
         return False
-    return block.nbytes <= _MAX_SECRET_BYTES and bytes(block.view()) == secret.encode(
+    return buffer.nbytes <= _MAX_SECRET_BYTES and bytes(buffer.view()) == secret.encode(
         errors="replace"
     )

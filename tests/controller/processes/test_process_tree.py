@@ -17,11 +17,11 @@ from kernelfleet.wire import process_tags
 from tests.fleets import eventually
 
 SLEEP = ["sleep", "300"]
-#: An engine, as far as this goes: holds its mark, forks a daemon without an exec, and ends.
+#: Stands for an engine: holds its process tag, forks a daemon without an exec, and ends.
 DAEMONISE = """
 import os, time
-from kernelfleet.engine import shutdown as departure
-departure.hold_mark()
+from kernelfleet.engine import shutdown
+shutdown.hold_process_tag()
 del os.environ["KERNELFLEET_ENGINE"]
 if os.fork() == 0:
     os.setsid()

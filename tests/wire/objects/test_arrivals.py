@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import sys
+import types
 from typing import Any
 
 import pytest
@@ -43,6 +44,19 @@ def test_a_function_is_made_before_its_closure_is_filled() -> None:
     assert (made.__doc__, made.note) == ("Say it.", 1)  # type: ignore[attr-defined]
 
 
+def test_an_empty_cell_stays_empty_and_those_after_it_are_filled() -> None:
+    def outer(early: object, late: object) -> Any:
+        return lambda: (early, late)
+
+    made = arrivals.make_function(outer(1, 2).__code__, {}, 2)
+    arrived = types.CellType(), types.CellType("late")
+    arrivals.set_function_state(made, ({}, {"__globals__": {}, "__closure__": arrived}))
+    empty, full = made.__closure__ or ()
+    with pytest.raises(ValueError, match="empty"):
+        _ = empty.cell_contents
+    assert full.cell_contents == "late"
+
+
 def test_a_cached_function_keeps_its_options_and_not_its_cache() -> None:
     made = arrivals.make_cached(json.dumps, {"maxsize": 3, "typed": True})
     assert made.cache_parameters() == {"maxsize": 3, "typed": True}  # type: ignore[attr-defined]
@@ -79,3 +93,34 @@ def test_a_class_at_home_is_found_and_keeps_its_members() -> None:
     assert found is AtHome
     arrivals.set_class_state(found, ({"value": 2}, {}))
     assert AtHome.value == 1
+
+
+def test_a_class_from_elsewhere_is_not_taken_for_one_at_home(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It has been put into the module under its name, by whoever received it."""
+    first = arrivals.make_class("Away", type, "Away", (), {"__module__": __name__}, "id 1", None)
+    monkeypatch.setattr(sys.modules[__name__], "Away", first, raising=False)
+    second = arrivals.make_class("Away", type, "Away", (), {"__module__": __name__}, "id 2", None)
+    assert second is not first
+
+
+def test_on_an_engine_no_class_is_at_home_by_its_name_alone() -> None:
+    class Engine:
+        def namespace(self) -> dict[str, Any]:
+            return {}
+
+        def bring(self, names: dict[str, Any]) -> None:
+            raise NotImplementedError
+
+        def hide(self, names: dict[str, Any]) -> None:
+            raise NotImplementedError
+
+    arrivals.set_namespace_provider(Engine())
+    try:
+        made = arrivals.make_class(
+            "AtHome", type, "AtHome", (), {"__module__": __name__}, "id 3", None
+        )
+    finally:
+        arrivals.set_namespace_provider(None)
+    assert made is not AtHome

@@ -290,6 +290,27 @@ def test_names_of_ipython_stay_at_home() -> None:
     assert "In" not in there.__globals__
 
 
+def test_a_users_own_function_of_a_name_of_ipythons_travels() -> None:
+    """``open`` and ``display`` are IPython's only while nobody has defined others."""
+    main = in_main(
+        "def display(x): return 'mine', x\ndef open(x): return 'opened', x\n"
+        "def f(): return display(1), open(2)"
+    )
+    assert copy(main["f"])() == (("mine", 1), ("opened", 2))
+
+
+def test_in_and_out_are_ordinary_names_where_there_is_no_ipython() -> None:
+    main = in_main("def f(): return In, Out", In=[1], Out={2: 3})
+    assert copy(main["f"])() == ([1], {2: 3})
+
+
+def test_a_function_of_a_module_that_is_not_there_knows_its_file() -> None:
+    source = "def f(): return __file__, __package__, __name__"
+    namespace = {"__name__": "kf_nowhere.inner", "__package__": "kf_nowhere", "__file__": "x.py"}
+    exec(source, namespace)
+    assert copy(namespace["f"])() == ("x.py", "kf_nowhere", "kf_nowhere.inner")  # type: ignore[operator]
+
+
 # -- classes --------------------------------------------------------------------------------
 
 

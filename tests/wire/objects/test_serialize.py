@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import weakref
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernelfleet.errors import SerializationError
+from kernelfleet.wire.objects import serialize
 from kernelfleet.wire.objects.serialize import (
     OUT_OF_BAND_BYTES,
     pack,
@@ -235,3 +237,59 @@ def test_a_nested_snapshot_keeps_what_the_array_held() -> None:
     assert unpack(later)[0] == 1
     assert unpack(now).flags.writeable
     assert np.array_equal(unpack(unpack(pack(pack_nested(array)))), array)
+
+
+def test_a_buffer_goes_out_of_band_from_the_limit_on() -> None:
+    at, below = (np.zeros(size, "u1") for size in (OUT_OF_BAND_BYTES, OUT_OF_BAND_BYTES - 1))
+    assert [len(pack(at)), len(pack_nested(at))] == [2, 2]
+    assert [len(pack(below)), len(pack_nested(below))] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.ma.masked_array([1, 2], mask=[True, False]),
+        np.rec.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")]),
+    ],
+    ids=lambda array: type(array).__name__,
+)
+def test_a_read_only_array_of_a_subclass_keeps_its_type(array: Any) -> None:
+    array.flags.writeable = False
+    back = unpack(pack(array))
+    assert type(back) is type(array)
+    assert back.tolist() == array.tolist()
+
+
+@pytest.mark.parametrize("kind", ["writable", "objects", "not contiguous"])
+def test_only_read_only_arrays_of_plain_bytes_are_sent_through_an_alias(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An alias of pointers to objects would not hold the objects."""
+    array = np.array([{}, []], dtype=object) if kind == "objects" else np.arange(10)
+    if kind != "writable":
+        array.flags.writeable = False
+    if kind == "not contiguous":
+        array = array[::2]
+
+    def refuse(*_: Any) -> Any:
+        raise AssertionError(kind)
+
+    monkeypatch.setattr(serialize, "_writable_alias", refuse)
+    assert unpack(pack(array)).tolist() == array.tolist()
+
+
+def test_frames_keep_a_read_only_array_alive() -> None:
+    array = np.arange(LARGE, dtype="f8")
+    array.flags.writeable = False
+    alive = weakref.ref(array)
+    frames = pack(array)
+    del array
+    gc.collect()
+    assert alive() is not None
+    assert np.array_equal(unpack(frames), np.arange(LARGE))
+
+
+def test_of_two_variables_that_cannot_be_pickled_the_first_is_named() -> None:
+    with pytest.raises(SerializationError, match="'first'") as caught:
+        pack_namespace({"good": 1, "first": threading.Lock(), "second": threading.Lock()})
+    assert caught.value.name == "first"
