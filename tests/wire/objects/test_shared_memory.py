@@ -38,6 +38,7 @@ from kernelfleet.wire.objects.shared_memory import (
     probe_succeeds,
     to_frames,
 )
+from kernelfleet.wire.platforms import HERE
 
 pytestmark = pytest.mark.skipif(not available(), reason="no shared memory here")
 
@@ -393,7 +394,7 @@ def test_where_processes_cannot_share_memory_a_handle_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     buffer = SharedBuffer.write(DATA)
-    without = replace(shared_memory.HERE, shared_memory=False)
+    without = replace(HERE, shared_memory=False)
     monkeypatch.setattr(shared_memory, "HERE", without)
     with pytest.raises(LostSharedBuffer, match="cannot share memory on this system"):
         SharedBuffer.open(buffer.handle)
