@@ -20,7 +20,7 @@ import os
 import platform
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from logging import Logger
 from typing import Any
 
@@ -38,12 +38,7 @@ from kernelfleet.controller.engines.queue import INDEPENDENT
 from kernelfleet.controller.history import Command, CommandHistory, ResultStore
 from kernelfleet.controller.lifecycle.registry import EngineRegistry
 from kernelfleet.controller.limits import Limits
-from kernelfleet.controller.operations import (
-    CALLS,
-    CallError,
-    cancel_request,
-)
-from kernelfleet.controller.requests import Request
+from kernelfleet.controller.requests import CallError, Request
 from kernelfleet.controller.time_limits import TimeLimits
 from kernelfleet.controller.told_imports import ToldImports
 from kernelfleet.wire.messages import JsonDict
@@ -53,6 +48,12 @@ from kernelfleet.wire.objects.shared_memory import (
 )
 from kernelfleet.wire.versions import HERE
 
+#: The fields and the buffers of a reply.
+Answer = tuple[JsonDict, list[Any]]
+#: Answers a request that waits behind no work, given the controller, the client's id and the
+#: request's header; None if it has arranged for the answer itself.
+Call = Callable[["Controller", str, JsonDict], Answer | Awaitable[Answer | None] | None]
+
 
 class Controller:
     """Routes requests; owns the clients, the running requests and the history."""
@@ -61,6 +62,7 @@ class Controller:
         self,
         name: str,
         registry: EngineRegistry,
+        calls: Mapping[str, Call],
         log: Logger,
         stop: Callable[[], None],
         limits: Limits | None = None,
@@ -68,6 +70,7 @@ class Controller:
     ) -> None:
         self.name = name
         self.registry = registry
+        self._calls = calls
         registry.subscribe(self)
         self.limits = Limits() if limits is None else limits
         self.log = log
@@ -116,7 +119,7 @@ class Controller:
         self.results.release_all(client_id)
         for request in list(self.running.values()):
             if request.client == client_id and request.operation in INDEPENDENT:
-                self.spawn(cancel_request(self, request.result_id, interrupt=True))
+                self.spawn(self.cancel(request.result_id, interrupt=True))
 
     def _known_engines(self) -> JsonDict:
         engines = self.registry.engines.values()
@@ -300,12 +303,27 @@ class Controller:
     # -- calls beside the queues ----------------------------------------------------------------
 
     def _call(self, client_id: str, seq: int, header: JsonDict) -> None:
-        value = CALLS[header["operation"]](self, client_id, header)
+        value = self._calls[header["operation"]](self, client_id, header)
         if inspect.isawaitable(value):
             # A task of its own: a coroutine that is cancelled before it began would complain.
             self.spawn(self._answer_later(client_id, seq, self.spawn(value)))
         elif value is not None:
             self.answer(client_id, seq, *value)
+
+    async def cancel(self, result_id: str, *, interrupt: bool) -> Answer:
+        """Drop a request's waiting jobs, and interrupt its running ones if asked to."""
+        request = self.running.get(result_id)
+        dropped, working = [], []
+        if request is not None:
+            for engine in list(self.registry.engines.values()):
+                for job in engine.queue.drop(lambda job: job.request is request):
+                    dropped.append(engine.id)
+                    job.fail("Cancelled", "cancelled before it started")
+                if interrupt and engine.run is not None and engine.run.job.request is request:
+                    working.append((engine, engine.run))
+        await asyncio.gather(*(self.registry.interrupt(*each) for each in working))
+        interrupted = [engine.id for engine, _ in working]
+        return {"value": {"dropped": dropped, "interrupted": interrupted}}, []
 
     def answer(self, client_id: str, seq: int, value: JsonDict, buffers: list[Any]) -> None:
         """Reply to a call."""

@@ -24,6 +24,7 @@ from kernelfleet.controller.lifecycle.launcher import Launcher
 from kernelfleet.controller.lifecycle.registry import EngineRegistry
 from kernelfleet.controller.limits import make_limits
 from kernelfleet.controller.logs import LogKeeper, forget_old_logs, remove_engine_logs
+from kernelfleet.controller.operations import CALLS
 from kernelfleet.controller.options import FleetOptions
 from kernelfleet.errors.tree import FleetExists
 from kernelfleet.wire.files import fleet_directory, fleet_paths
@@ -104,6 +105,7 @@ class FleetHost:
         self.controller = Controller(
             options.name,
             self._registry,
+            CALLS,
             log,
             self.stop_requested.set,
             limits=make_limits(options.limits),

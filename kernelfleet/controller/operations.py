@@ -13,17 +13,15 @@ from typing import TYPE_CHECKING, Any
 from kernelfleet.controller.engines.interrupting import over
 from kernelfleet.controller.engines.state import EngineState
 from kernelfleet.controller.progress import progress
+from kernelfleet.controller.requests import CallError
 from kernelfleet.controller.rows import engine_row
 from kernelfleet.errors.text import format_ids
 from kernelfleet.errors.tree import StartError
 from kernelfleet.wire.messages import JsonDict
 
 if TYPE_CHECKING:
-    from kernelfleet.controller.controller import Controller
+    from kernelfleet.controller.controller import Answer, Call, Controller
     from kernelfleet.controller.engines.engine import Engine
-
-Answer = tuple[JsonDict, list[Any]]
-Call = Callable[["Controller", str, JsonDict], "Answer | Awaitable[Answer | None] | None"]
 
 #: How long a busy engine may take to show a variable.
 PEEK_SECONDS = 5.0
@@ -34,14 +32,6 @@ PEEK_LIMIT_BYTES = 64 * 1024 * 1024
 ASK_IDLE_SECONDS = 2.0
 
 MAX_ENGINES = 4096
-
-
-class CallError(Exception):
-    """A refused request: the error's name and text, for the caller."""
-
-    def __init__(self, ename: str, text: str) -> None:
-        super().__init__(ename, text)
-        self.ename, self.text = ename, text
 
 
 def _each(engines: list[Engine], value: Callable[[Engine], Any]) -> Answer:
@@ -105,22 +95,7 @@ def get_result(controller: Controller, _client: str, header: JsonDict) -> Answer
 
 def cancel(controller: Controller, _client: str, header: JsonDict) -> Awaitable[Answer]:
     """Drop a request's waiting jobs, and interrupt its running ones if asked to."""
-    return cancel_request(controller, header["result_id"], interrupt=header.get("interrupt", False))
-
-
-async def cancel_request(controller: Controller, result_id: str, *, interrupt: bool) -> Answer:
-    """``cancel``, for the controller's own use too."""
-    request = controller.running.get(result_id)
-    dropped, working = [], []
-    if request is not None:
-        for engine in list(controller.registry.engines.values()):
-            for job in engine.queue.drop(lambda job: job.request is request):
-                dropped.append(engine.id)
-                job.fail("Cancelled", "cancelled before it started")
-            if interrupt and engine.run is not None and engine.run.job.request is request:
-                working.append((engine, engine.run))
-    await asyncio.gather(*(controller.registry.interrupt(*each) for each in working))
-    return {"value": {"dropped": dropped, "interrupted": [engine.id for engine, _ in working]}}, []
+    return controller.cancel(header["result_id"], interrupt=header.get("interrupt", False))
 
 
 async def interrupt(controller: Controller, _client: str, header: JsonDict) -> Answer:

@@ -20,6 +20,14 @@ OnOutput = Callable[[int, str, Any], None]
 MAX_ABORTED = 100
 
 
+class CallError(Exception):
+    """A request is refused; the caller gets an error of this name and text."""
+
+    def __init__(self, ename: str, text: str) -> None:
+        super().__init__(ename, text)
+        self.ename, self.text = ename, text
+
+
 class EncodingKey(NamedTuple):
     """What a request's message to an engine depends on: targets that agree in it share one."""
 

@@ -26,6 +26,7 @@ from kernelfleet.controller.engines.in_flight import InFlight
 from kernelfleet.controller.engines.state import EngineState
 from kernelfleet.controller.lifecycle.registry import EngineRegistry
 from kernelfleet.controller.limits import Limits
+from kernelfleet.controller.operations import CALLS
 from kernelfleet.wire.chunks import IPC_FRAME_BYTES, Incoming
 from kernelfleet.wire.codec import BadMessage, Codec
 from kernelfleet.wire.files.connection_file import FleetFile
@@ -184,7 +185,7 @@ class Fleet:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: self.complaints.append(str(context)))
         self.registry = SimulatedRegistry(log)
-        self.controller = Controller("x", self.registry, log, lambda: None, limits)
+        self.controller = Controller("x", self.registry, CALLS, log, lambda: None, limits)
         file = FleetFile(name="x", pid=1, host="here", started=0.0, key=KEY)
         self.server = Server(self.controller, zmq.Context.instance(), file, log)
         telephone: Any = Telephone()

@@ -41,8 +41,8 @@ from kernelfleet.wire.objects.serialize import (
 from kernelfleet.wire.objects.staying import StaysHere
 
 if TYPE_CHECKING:
+    from kernelfleet.client.base import BaseClient
     from kernelfleet.client.controller_proxy import ControllerProxy
-    from kernelfleet.client.mapping.maps import MapVerbs
 
 T = TypeVar("T")
 
@@ -190,7 +190,7 @@ class FleetExecutor(StaysHere, Executor):
     _instead = "submit the tasks from here"
 
     def __init__(
-        self, client: MapVerbs, engines: Callable[[], Sequence[int]], options: TaskOptions
+        self, client: BaseClient, engines: Callable[[], Sequence[int]], options: TaskOptions
     ) -> None:
         self._client, self._engines, self._options = client, engines, options
         self._tasks = Tasks()
