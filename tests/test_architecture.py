@@ -57,8 +57,6 @@ NO_TEST_FILE = {
     "engine/__main__.py": "one line, run by whatever starts an engine",
     "engine/preload.py": "a list of imports, used by every forked engine",
     "controller/engines/bootstrap.py": "held by tests/engine/test_portable.py and tests/journeys",
-    "controller/operations.py": "held by tests/conformance",
-    "controller/controller.py": "held by tests/conformance and tests/journeys",
     "controller/daemon.py": "held by tests/journeys",
     "controller/engines/engine.py": "held by tests/conformance and tests/journeys",
     "controller/host.py": "held by tests/journeys",

@@ -75,7 +75,7 @@ class _Transport:
 
 def operation(header: JsonDict) -> str:
     """What a request asks for."""
-    return str(header.get("operation", header.get("verb")))
+    return str(header["operation"])
 
 
 def _nothing(header: JsonDict, _buffers: list[Any]) -> tuple[JsonDict, list[Any]]:
