@@ -10,6 +10,7 @@ import pytest
 from kernelfleet.controller import operations
 from tests.controller.asking import Asker, refusal, with_clients
 from tests.controller.simulated import Fleet
+from tests.fleets import until
 
 # Engine 1 answers when it is released, engine 2 is dead, engine 3 runs plain Python.
 
@@ -127,10 +128,9 @@ def test_only_a_living_or_a_dead_engine_can_be_restarted() -> None:
         n = me.request("restart", targets=[2, 0, 2])
         await fleet.settle(lambda: n in me.headers)
         assert [each["id"] for each in me.headers[n]["results"]] == [2, 0, 2]
-        for targets in ([7], [0, 7]):
-            n = me.request("restart", targets=targets)
-            await fleet.settle(lambda: n in me.headers)
-            assert "no engine 7 that could be restarted" in refusal(me.headers[n])
+        n = me.request("restart", targets=[0, 7])
+        await fleet.settle(lambda: n in me.headers)
+        assert "no engine 7 that could be restarted" in refusal(me.headers[n])
 
     with_clients(test)
 
@@ -179,10 +179,9 @@ def test_an_engine_that_does_not_answer_in_time_fails_alone(
     monkeypatch.setattr(operations, "PEEK_SECONDS", 0.02)
 
     async def test(fleet: Fleet, me: Asker, _: Asker) -> None:
-        fleet.registry.links[1].tamper = lambda _channel, _frames: []
+        fleet.registry.channels[1].tamper = lambda _channel, _frames: []
         n = me.request("peek", targets=[0, 1], names=["x"])
-        while n not in me.headers:
-            await asyncio.sleep(0.005)
+        await until(lambda: n in me.headers)
         assert me.errors(n) == [None, "TimeoutError"]
 
     with_clients(test)
