@@ -257,9 +257,9 @@ class SimulatedClient:
         del self._fleet.telephone.clients[self.identity]
 
     @property
-    def peer(self) -> Any:
+    def session(self) -> Any:
         """What the door knows of this client; None if it has been forgotten."""
-        return self._fleet.server._peers.get(self.name)
+        return self._fleet.server._sessions.get(self.name)
 
     def send(self, header: JsonDict, buffers: Sequence[bytes] = ()) -> None:
         self._fleet.say(self.identity, self.codec.encode(header, buffers))

@@ -98,7 +98,7 @@ class Fuzzed:
                 due |= self._mad_message(random)
             else:
                 self._stranger_says(random)
-            if self.mad.peer is None:  # it said goodbye
+            if self.mad.session is None:  # it said goodbye
                 self.mad.forget_line()
                 self.mad.connect()
                 due.clear()
@@ -109,8 +109,8 @@ class Fuzzed:
 
     def _mad_message(self, random: Random) -> set[int]:
         """Say something; the numbers that must be answered in the end."""
-        mad, peer = self.mad, self.mad.peer
-        before = peer.sequence.received
+        mad, session = self.mad, self.mad.session
+        before = session.sequence.received
         n = random.choice([before + 1] * 8 + [before, before + 2])
         message = any_message(random, n, mad.received, self.handles)
         frames = [mad.codec._sign(message.packed), message.packed, *message.buffers]
@@ -121,12 +121,12 @@ class Fuzzed:
         except BadMessage:
             header = {}
         self.fleet.say(mad.identity, frames)
-        if not header or mad.peer is not peer:
+        if not header or mad.session is not session:
             return set()
         of_the_line = header["type"] in ("part", "more")  # which has no numbers
         numbered = header.get("n") == before + 1 and not of_the_line
-        assert peer.sequence.received == before + numbered
-        mad.n = peer.sequence.received
+        assert session.sequence.received == before + numbered
+        mad.n = session.sequence.received
         return {before + 1} if numbered and header["type"] not in UNANSWERED else set()
 
     def _stranger_says(self, random: Random) -> None:

@@ -49,12 +49,12 @@ def test_a_client_that_asks_on_and_never_reads_is_forgotten_in_the_end() -> None
         wanted = {"operation": "get_properties", "targets": [0], "keys": None}
         for _ in range(2):
             greedy.ask(wanted)
-        assert not greedy.peer.has_room
+        assert not greedy.session.has_room
         for refusals in range(1, MAX_REFUSALS + 1):
             greedy.ask({"operation": "ping"})
-            assert greedy.peer.refusals == refusals
+            assert greedy.session.refusals == refusals
         greedy.ask({"operation": "ping"})
-        assert greedy.peer is None
+        assert greedy.session is None
         assert greedy.forgotten
         assert "value" in sane.headers[sane.ask({"operation": "ping"})]
 
@@ -73,7 +73,7 @@ def test_who_reads_again_is_served_again() -> None:
             greedy.send({"type": "ack", "ack": greedy.received})
         assert "has not read" in greedy.headers[refused]["refused"]["evalue"]
         assert "value" in greedy.headers[greedy.ask({"operation": "ping"})]
-        assert greedy.peer.refusals == 0
+        assert greedy.session.refusals == 0
 
     with_fleet(Limits(unread_bytes=2 * MB, credit_bytes=MB), test)
 

@@ -1,17 +1,18 @@
-"""Who knocks at the doors and may not come in: counted, told to the log once, never answered.
+"""Unauthenticated connections and messages: counted, logged once, bounded, and never answered.
 
-A *connection* is refused when it does not get through the handshake of CURVE or PLAIN: the other
-or none, an unknown key, garbage, or silence. A *message* is refused when it is malformed or not
-signed with our key.
+A *connection* is refused when it does not complete the handshake of CURVE or PLAIN: it uses another
+mechanism or none, has an unknown key, sends garbage, or stays silent. A *message* is refused when
+it is malformed or not signed with our key.
 
-Nobody can be kept from opening connections, and each may make libzmq (4.3.5) hold one frame, some
-buffers and a descriptor before it shows a key. So only so many may wait at each door: with one
-more, the one that has waited longest is cut. A client needs some milliseconds from its connection
-to its first signed message; one that is cut meanwhile comes back by itself.
+Anybody who reaches the socket can open connections, and before a connection shows a key, each can
+make libzmq (4.3.5) hold one frame, some buffers and a descriptor. Therefore only a few may wait at
+each door: with one more, the one that has waited longest is cut. An honest client takes some
+milliseconds from its connection to its first signed message; if it is cut meanwhile, it connects
+again by itself.
 
-libzmq says of a connection its descriptor when it is accepted and when it ends, and with each
-message the descriptor it came by. It closes single connections for nobody, but a connection that
-the system has shut down ends for libzmq as if its peer had left.
+libzmq's monitor reports the descriptor of a connection when it is accepted and when it ends, and
+each message carries the descriptor it came by. libzmq has no call to close a single connection, but
+one whose socket was shut down through its descriptor ends as if its other side had closed it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from zmq.utils.monitor import parse_monitor_message
 from kernelfleet.controller.timing import HANDSHAKE_SECONDS
 from kernelfleet.wire.pump import SocketPump
 
-#: Connections that may wait in the system to be accepted; as many as it allows.
+#: The backlog of a listening socket: connections that the system keeps until they are accepted.
 BACKLOG = 4096
 #: Connections at one door that have not sent a signed message; or this part of the descriptors
 #: that the process may have, if that is less.
@@ -71,7 +72,7 @@ def max_waiting(descriptors: int | None, most: int = MAX_WAITING) -> int:
 
 
 class Gatekeeper:
-    """What a daemon refuses; every method runs on the controller's loop."""
+    """Counts and bounds what a daemon refuses; every method runs on the controller's loop."""
 
     def __init__(self, log: Logger, descriptors: int | None = None) -> None:
         self._log = log
@@ -92,7 +93,7 @@ class Gatekeeper:
         return {"connections": self.connections, "messages": self.messages}
 
     def refuse(self, why: object) -> None:
-        """Count a message that is not answered."""
+        """Count a message that gets no answer."""
         self.messages += 1
         if self.messages == 1:
             self._log.warning("refused a malformed or unsigned message: %s", why)
@@ -111,7 +112,7 @@ class Gatekeeper:
         return door
 
     def arrived(self, door: Door) -> None:
-        """A connection was accepted: see to it that not too many wait."""
+        """A connection was accepted: cut the oldest ones if too many wait."""
         self._look_again()
         while len(door.waiting) > door.most:
             door.cut_oldest()
@@ -122,7 +123,7 @@ class Gatekeeper:
                 )
 
     def _look_again(self) -> None:
-        """Tell of the first one, when a client would have got through its handshake."""
+        """Log the first refused connection, once a client would have completed its handshake."""
         if self._told or self._timer is not None:
             return
 
@@ -135,7 +136,7 @@ class Gatekeeper:
         self._timer = asyncio.get_running_loop().call_later(HANDSHAKE_SECONDS, look)
 
     def close(self) -> None:
-        """Stop counting, before the sockets are closed, and tell the log how many there were."""
+        """Stop counting, before the sockets are closed, and log how many were refused."""
         for door in self._doors:
             door.close()
         if self._timer is not None:
@@ -154,16 +155,16 @@ class Door:
         loop: asyncio.AbstractEventLoop,
         context: zmq.Context[Any],
         listening: zmq.Socket[Any],
-        strangers: Gatekeeper,
+        gatekeeper: Gatekeeper,
         most: int,
     ) -> None:
         #: How many connections may wait.
         self.most = most
         self.accepted = self.greeted = 0
-        #: Descriptors of connections that have not sent a signed message, the oldest first, and
-        #: whose they were when they were accepted.
+        #: Descriptors of the connections that have not sent a signed message yet, the oldest first,
+        #: each with its two addresses when it was accepted.
         self.waiting: dict[int, object] = {}
-        self._socket, self._strangers = listening, strangers
+        self._socket, self._gatekeeper = listening, gatekeeper
         self._family = socket.AF_INET
         self._closed = False
         address = f"inproc://door-{id(self)}"
@@ -171,18 +172,19 @@ class Door:
         listening.monitor(address, wanted)
         events = context.socket(zmq.PAIR)
         events.linger = 0
-        # Unlimited: libzmq's own thread, which serves all sockets, would wait for us to read.
+        # No limit: if the queue were full, libzmq's I/O thread, which serves all sockets, would
+        # block until we read.
         events.rcvhwm = 0
         events.connect(address)
         self._pump = SocketPump(loop, events, self._on_event, copy=True)
 
     def bind_tcp(self, listener: socket.socket) -> str:
-        """Let connections come by a socket that listens already; returns the URL."""
+        """Accept connections on a socket that listens already; returns the URL."""
         self._socket.setsockopt(zmq.USE_FD, listener.detach())
         return self._bind("tcp://127.0.0.1:*")
 
     def bind_ipc(self, path: str) -> str:
-        """Let connections come by a Unix socket; returns the URL."""
+        """Accept connections on a Unix socket; returns the URL."""
         self._family = getattr(socket, "AF_UNIX", socket.AF_INET)
         return self._bind(f"ipc://{path}")
 
@@ -192,15 +194,15 @@ class Door:
 
     def let_in(self, frame: zmq.Frame) -> None:
         """The connection this frame came by has sent a signed message."""
-        self._pump.drain()  # libzmq tells of a connection before it hands on what it says
+        self._pump.drain()  # the monitor reports a connection before its first message is delivered
         self.waiting.pop(frame.get(zmq.SRCFD), None)
 
     def _on_event(self, frames: list[Any]) -> None:
         message = parse_monitor_message(frames)
         if message["event"] == zmq.EVENT_ACCEPTED:
             self.accepted += 1
-            self.waiting[message["value"]] = self._peer(message["value"])
-            self._strangers.arrived(self)
+            self.waiting[message["value"]] = self._addresses(message["value"])
+            self._gatekeeper.arrived(self)
         elif message["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED:
             self.greeted += 1
         else:
@@ -210,13 +212,13 @@ class Door:
         """End the connection that has waited longest."""
         fd = next(iter(self.waiting))
         was = self.waiting.pop(fd)
-        # Unless the descriptor is another connection's by now, which we have yet to hear of.
-        if was is not None and self._peer(fd) == was:
+        # The descriptor may belong to a newer connection by now, whose event is still unread.
+        if was is not None and self._addresses(fd) == was:
             with contextlib.suppress(OSError), self._copy(fd) as connection:
                 connection.shutdown(socket.SHUT_RDWR)
 
-    def _peer(self, fd: int) -> object:
-        """Who is at the other end; None if the descriptor is no connection of this door."""
+    def _addresses(self, fd: int) -> object:
+        """Both addresses of a connection; None if the descriptor is no connection of this door."""
         with contextlib.suppress(OSError), self._copy(fd) as connection:
             return connection.getsockname(), connection.getpeername()
         return None
@@ -225,7 +227,7 @@ class Door:
         return socket.fromfd(fd, self._family, socket.SOCK_STREAM)
 
     def close(self) -> None:
-        """Let the socket go, before it is closed. Safe to call twice."""
+        """Stop watching the socket, before it is closed. Safe to call twice."""
         if self._closed:
             return
         self._closed = True

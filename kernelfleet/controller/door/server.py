@@ -3,16 +3,17 @@
 ::
 
     DEALER --frames--> ROUTER ipc --+
-    DEALER --CURVE---> ROUTER tcp --+--> Line --> WirePeer --> Controller.handle
-    DEALER <---------------------------- Line <-- outbox, within credit <-- WirePeer.deliver
+    DEALER --CURVE---> ROUTER tcp --+--> SessionConnection --> ClientSession --> Controller.handle
+    DEALER <---------------------------- SessionConnection <-- credit <--- ClientSession.deliver
 
-The Unix socket lies in a private directory (0700); TCP wants the client key of the connection
-file (CURVE, checked by ZAP). On both, every message is signed with the fleet's key, or rather
-with one of its own line's (``wire/handshake.py``): what was captured on one line is refused on any
-other. Whoever does not have these gets nothing, not even an error.
+The Unix socket lies in a private directory (0700); TCP requires the client key of the connection
+file (CURVE, checked by ZAP). On both, every message is signed: the first one with the fleet's key,
+all others with a key of their connection (``wire/handshake.py``), so a message that was captured on
+one connection is refused on any other. Whoever does not have these keys gets no answer, not even
+an error.
 
-A client that does not read bounds itself: what it has not acknowledged is kept once, sent up to
-its credit, and beyond a limit its new requests are refused.
+The memory for a client that does not read is bounded: what it has not acknowledged is kept once and
+sent up to its credit, and beyond a limit its new requests are refused.
 """
 
 from __future__ import annotations
@@ -69,9 +70,9 @@ from kernelfleet.wire.objects.shared_memory import (
 from kernelfleet.wire.pump import SocketPump
 from kernelfleet.wire.versions import HERE, Installed, why_not
 
-#: Requests refused in a row, as the client does not read, until it is forgotten.
+#: A client that does not read its results is forgotten after so many refused requests in a row.
 MAX_REFUSALS = 1000
-#: Lines that have been greeted and not opened; beyond it the oldest is forgotten.
+#: Connections that may be between hello and open; with one more, the oldest is forgotten.
 MAX_UNOPENED = 1000
 #: Ports tried from the first on.
 PORTS_TRIED = 100
@@ -90,25 +91,25 @@ class Server:
         self._limits = controller.limits
         self._name, self._key = fleet.name, bytes.fromhex(fleet.key)
         self._codec = Codec(self._key)
-        self._peers: dict[str, ClientSession] = {}
-        self._lines: dict[tuple[SocketPump, bytes], SessionConnection] = {}
+        self._sessions: dict[str, ClientSession] = {}
+        self._connections: dict[tuple[SocketPump, bytes], SessionConnection] = {}
         self._unopened: dict[tuple[SocketPump, bytes], None] = {}
-        #: What listens, with its door and the size of the largest frame that it takes.
+        #: By listening socket: its door, and the size of the largest frame that it accepts.
         self._doors: dict[SocketPump, tuple[Door, int]] = {}
         self._authenticator: AsyncioAuthenticator | None = None
         self._timer = self._loop.call_later(CHECK_SECONDS, self._check_clients)
-        self._strangers = Gatekeeper(log, max_descriptors())
-        controller.count_refused = self._strangers.counts
+        self._gatekeeper = Gatekeeper(log, max_descriptors())
+        controller.count_refused = self._gatekeeper.counts
 
     @property
     def refused(self) -> int:
-        """Messages that were malformed, not signed with our key, or captured on another line."""
-        return self._strangers.messages
+        """How many messages were malformed, not signed with our key, or captured elsewhere."""
+        return self._gatekeeper.messages
 
     @property
     def refused_connections(self) -> int:
-        """Connections that did not show a key."""
-        return self._strangers.connections
+        """How many connections did not show a key."""
+        return self._gatekeeper.connections
 
     # -- listening ------------------------------------------------------------------------------
 
@@ -118,7 +119,7 @@ class Server:
         self._authentication().configure_plain(domain=ZAP_DOMAIN, passwords=passwords)
         socket = self._router(IPC_FRAME_BYTES)
         socket.plain_server = True
-        door = self._strangers.watch(self._loop, self._context, socket, MAX_WAITING_UNIX)
+        door = self._gatekeeper.watch(self._loop, self._context, socket, MAX_WAITING_UNIX)
         url = door.bind_ipc(path)
         close_to_others(Path(path))
         self._serve(socket, door, IPC_FRAME_BYTES)
@@ -147,12 +148,12 @@ class Server:
         socket.curve_server = True
         socket.curve_secretkey = server_secret
         socket.curve_publickey = server_public
-        door = self._strangers.watch(self._loop, self._context, socket)
+        door = self._gatekeeper.watch(self._loop, self._context, socket)
         self._serve(socket, door, TCP_FRAME_BYTES)
         return door.bind_tcp(listener)
 
     def _authentication(self) -> AsyncioAuthenticator:
-        """Who looks at keys before libzmq hands on, or keeps, anything."""
+        """The authenticator that checks keys before libzmq delivers or keeps a message."""
         if self._authenticator is None:
             self._authenticator = AsyncioAuthenticator(self._context)
             self._authenticator.start()
@@ -162,7 +163,7 @@ class Server:
         socket: zmq.Socket[Any] = self._context.socket(zmq.ROUTER)
         socket.linger = 0
         socket.sndhwm = socket.rcvhwm = 0
-        # libzmq holds a whole frame before it looks at keys.
+        # libzmq (4.3.5) receives a whole frame before it checks keys.
         socket.setsockopt(zmq.MAXMSGSIZE, frame_bytes + OVERHEAD_BYTES)
         socket.zap_domain = ZAP_DOMAIN.encode()
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
@@ -182,45 +183,45 @@ class Server:
     def _on_frames(self, pump: SocketPump, frames: list[Any]) -> None:
         try:
             identity = bytes(frames[0].bytes)
-            line = self._lines.get((pump, identity))
-            if line is None:
+            connection = self._connections.get((pump, identity))
+            if connection is None:
                 header, _ = self._codec.decode(frames[1:])
                 self._doors[pump][0].let_in(frames[0])
                 self._hello(pump, identity, header)
             else:
-                message = line.decode(frames[1:])
+                message = connection.decode(frames[1:])
                 if message is not None:
-                    self._take(line, *message)
-                elif line.peer is not None:
-                    line.peer.quiet_checks = 0
+                    self._take(connection, *message)
+                elif connection.session is not None:
+                    connection.session.quiet_checks = 0
         except BadMessage as error:
-            self._strangers.refuse(error)
+            self._gatekeeper.refuse(error)
 
-    def _take(self, line: SessionConnection, header: JsonDict, buffers: list[Any]) -> None:
-        kind, peer = header["type"], line.peer
-        if peer is None:
-            self._open(line, header)
+    def _take(self, connection: SessionConnection, header: JsonDict, buffers: list[Any]) -> None:
+        kind, session = header["type"], connection.session
+        if session is None:
+            self._open(connection, header)
             return
-        peer.quiet_checks = 0
-        if line is peer.side and kind != "ping":
-            raise BadMessage("a second line is for pings only")
-        verdict = peer.sequence.accept(header)
+        session.quiet_checks = 0
+        if connection is session.probe and kind != "ping":
+            raise BadMessage("a probe connection is for pings only")
+        verdict = session.sequence.accept(header)
         if kind == "bye":
-            self._forget(peer)
+            self._forget(session)
         elif kind == "ping":
-            peer.send_within_credit()
-            peer.pong(line)
+            session.send_within_credit()
+            session.pong(connection)
         elif kind == "resend":
-            peer.resend(header.get("ack", 0))
+            session.resend(header.get("ack", 0))
         elif kind == "ack":
-            peer.send_within_credit()
+            session.send_within_credit()
         elif "n" not in header:
             raise BadMessage("a request without a number")
         elif verdict == "deliver" and kind != "void":
-            self._deliver(peer, header, buffers)
+            self._deliver(session, header, buffers)
 
-    def _deliver(self, peer: ClientSession, header: JsonDict, buffers: list[Any]) -> None:
-        reason = self._why_not(peer, buffers)
+    def _deliver(self, session: ClientSession, header: JsonDict, buffers: list[Any]) -> None:
+        reason = self._why_not(session, buffers)
         if not reason:
             try:
                 buffers = from_frames(buffers)
@@ -228,15 +229,15 @@ class Server:
                 reason = str(error)
         if reason:
             refusal = {"ename": "FleetError", "evalue": reason}
-            peer.deliver({"type": "reply", "to": header["n"], "refused": refusal}, [])
+            session.deliver({"type": "reply", "to": header["n"], "refused": refusal}, [])
         else:
-            self._controller.handle(peer.name, header, buffers)
-        if peer.refusals > MAX_REFUSALS:
-            self._log.warning("client %s asks and does not read: it is forgotten", peer.name)
-            peer.send({"type": "forgotten"}, [])
-            self._forget(peer)
+            self._controller.handle(session.name, header, buffers)
+        if session.refusals > MAX_REFUSALS:
+            self._log.warning("client %s asks and does not read: it is forgotten", session.name)
+            session.send({"type": "forgotten"}, [])
+            self._forget(session)
 
-    def _why_not(self, peer: ClientSession, buffers: list[Any]) -> str:
+    def _why_not(self, session: ClientSession, buffers: list[Any]) -> str:
         """Why a message is not taken from this client; empty if it is."""
         limit, size = self._limits.message_bytes, sum(map(_socket_bytes, buffers))
         if limit is not None and size > limit:
@@ -244,15 +245,15 @@ class Server:
         for buffer in buffers:
             if isinstance(buffer, Left):
                 return f"a message of {size} bytes was not taken: {buffer.reason}"
-        peer.refusals = 0 if peer.has_room else peer.refusals + 1
-        if peer.refusals:
+        session.refusals = 0 if session.has_room else session.refusals + 1
+        if session.refusals:
             return "this client has not read its earlier results: nothing new until it does"
         return ""
 
     # -- who comes and goes ---------------------------------------------------------------------
 
     def _hello(self, pump: SocketPump, identity: bytes, header: JsonDict) -> None:
-        """Make a line, which is nobody's until it is opened with its own keys."""
+        """Register a connection; it belongs to no session until it is opened with its own keys."""
         if header["type"] == "hello" and (reason := self._why_not_together(header)):
             self._answer(pump, identity, {"type": "refused", "reason": reason})
             return
@@ -260,19 +261,19 @@ class Server:
         challenge = new_nonce()
         codecs = line_codecs(self._key, client_id, nonce, challenge)
         frame_bytes = self._doors[pump][1]
-        line = SessionConnection(
+        connection = SessionConnection(
             pump, identity, client_id, codecs, frame_bytes, self._limits.message_bytes
         )
-        self._lines[line.key] = line
-        self._unopened[line.key] = None
+        self._connections[connection.key] = connection
+        self._unopened[connection.key] = None
         if len(self._unopened) > MAX_UNOPENED:
             oldest = next(iter(self._unopened))
-            del self._unopened[oldest], self._lines[oldest]
+            del self._unopened[oldest], self._connections[oldest]
         answer = {"type": "challenge", "nonce": nonce, "challenge": challenge}
         self._answer(pump, identity, answer)
 
     def _why_not_together(self, header: JsonDict) -> str | None:
-        """What the versions of a client have against it."""
+        """Why a client's version does not work with ours; None if it does."""
         protocol, version = header.get("version"), header.get("kernelfleet")
         if not isinstance(protocol, int) or isinstance(protocol, bool):
             protocol = 0
@@ -284,70 +285,73 @@ class Server:
         with contextlib.suppress(zmq.ZMQError):  # it has gone meanwhile
             pump.send([identity, *self._codec.encode(header)])
 
-    def _open(self, line: SessionConnection, header: JsonDict) -> None:
-        """A line is opened by who knows its keys: for its client's session, or for a new one."""
+    def _open(self, connection: SessionConnection, header: JsonDict) -> None:
+        """Attach a connection to its client's session, or to a new one.
+
+        That the message is signed with the connection's keys proves who sent it.
+        """
         if header["type"] != "open":
-            raise BadMessage("a line is to be opened first")
-        peer = self._peers.get(line.client_id)
-        known = peer is not None and header.get("session") == peer.session
+            raise BadMessage("a connection is to be opened first")
+        session = self._sessions.get(connection.client_id)
+        known = session is not None and header.get("session") == session.id
         if header.get("side"):
-            if peer is not None and known:
-                self._belongs(line, peer)
-                self._drop(peer.side)
-                peer.side = line
-                peer.quiet_checks = 0
-                peer.pong(line)
+            if session is not None and known:
+                self._belongs(connection, session)
+                self._drop(session.probe)
+                session.probe = connection
+                session.quiet_checks = 0
+                session.pong(connection)
             else:
-                line.send({"type": "forgotten"}, [])
-                self._unopened.pop(line.key, None)
-                self._drop(line)
+                connection.send({"type": "forgotten"}, [])
+                self._unopened.pop(connection.key, None)
+                self._drop(connection)
             return
-        if peer is None or not known:
-            if peer is not None:
-                self._forget(peer)
-            peer = self._peers[line.client_id] = ClientSession(line, self._limits)
+        if session is None or not known:
+            if session is not None:
+                self._forget(session)
+            session = self._sessions[connection.client_id] = ClientSession(connection, self._limits)
         else:
-            self._drop(peer.line)
-        self._belongs(line, peer)
-        peer.line, peer.quiet_checks = line, 0
-        peer.shares_memory = probe_succeeds(header)
-        welcome = self._controller.connect(peer.name, peer)
-        extra = {"session": peer.session, "shares_memory": peer.shares_memory}
-        peer.send({**welcome, **extra}, [])
-        peer.resend(header.get("ack", 0) if known else 0)
+            self._drop(session.connection)
+        self._belongs(connection, session)
+        session.connection, session.quiet_checks = connection, 0
+        session.shares_memory = probe_succeeds(header)
+        welcome = self._controller.connect(session.name, session)
+        extra = {"session": session.id, "shares_memory": session.shares_memory}
+        session.send({**welcome, **extra}, [])
+        session.resend(header.get("ack", 0) if known else 0)
 
-    def _belongs(self, line: SessionConnection, peer: ClientSession) -> None:
-        self._unopened.pop(line.key, None)
-        line.peer = peer
+    def _belongs(self, connection: SessionConnection, session: ClientSession) -> None:
+        self._unopened.pop(connection.key, None)
+        connection.session = session
 
-    def _drop(self, line: SessionConnection | None) -> None:
-        """What still comes over it is refused."""
-        if line is not None:
-            self._lines.pop(line.key, None)
-            line.peer = None
+    def _drop(self, connection: SessionConnection | None) -> None:
+        """Forget a connection: what still arrives on it is refused."""
+        if connection is not None:
+            self._connections.pop(connection.key, None)
+            connection.session = None
 
-    def _forget(self, peer: ClientSession) -> None:
-        del self._peers[peer.client_id]
-        for line in peer.lines:
-            self._drop(line)
-        self._controller.disconnect(peer.name)
+    def _forget(self, session: ClientSession) -> None:
+        del self._sessions[session.client_id]
+        for connection in session.connections:
+            self._drop(connection)
+        self._controller.disconnect(session.name)
 
     def _check_clients(self) -> None:
         self._timer = self._loop.call_later(CHECK_SECONDS, self._check_clients)
-        for peer in list(self._peers.values()):
-            peer.quiet_checks += 1
-            silent = peer.quiet_checks * CHECK_SECONDS > CLIENT_TIMEOUT
-            if silent or (peer.quiet_checks >= GONE_CHECKS and not peer.is_connected()):
-                self._log.info("client %s is gone", peer.name)
-                peer.send({"type": "forgotten"}, [])  # it may only have been stopped
-                self._forget(peer)
+        for session in list(self._sessions.values()):
+            session.quiet_checks += 1
+            silent = session.quiet_checks * CHECK_SECONDS > CLIENT_TIMEOUT
+            if silent or (session.quiet_checks >= GONE_CHECKS and not session.is_connected()):
+                self._log.info("client %s is gone", session.name)
+                session.send({"type": "forgotten"}, [])  # it may only have been stopped
+                self._forget(session)
 
     def close(self) -> None:
         """Tell the clients that it is over, and close the door."""
         self._timer.cancel()
-        for peer in self._peers.values():
-            peer.deliver({"type": "event", "event": "stopped"}, [])
-        self._strangers.close()
+        for session in self._sessions.values():
+            session.deliver({"type": "event", "event": "stopped"}, [])
+        self._gatekeeper.close()
         for pump in self._doors:
             pump.close(linger=0.5)
         if self._authenticator is not None:

@@ -1,8 +1,8 @@
-"""A client at the door: the lines it has opened, and the session they belong to.
+"""Sessions of clients, and the connections they come by.
 
-A ``SessionConnection`` is one connection, with keys of its own (``wire/handshake.py``); a
-``ClientSession`` is the
-session that outlives it: numbers, credit, and what to send again over the next line.
+A ``SessionConnection`` is one ZMQ connection of a client, with keys of its own
+(``wire/handshake.py``). The ``ClientSession`` outlives it: it numbers messages, keeps them until
+they are acknowledged, and sends them again over the client's next connection.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ MESSAGE_OVERHEAD_BYTES = 500
 
 @dataclass(eq=False, slots=True)
 class SessionConnection:
-    """One connection of a client. It is nobody's until it has been opened."""
+    """One connection of a client; it belongs to a session once it has been opened."""
 
     pump: SocketPump
     identity: bytes
@@ -46,9 +46,9 @@ class SessionConnection:
     codecs: ConnectionCodecs
     #: The size of the largest frame that the socket of the other side takes.
     frame_bytes: int = TCP_FRAME_BYTES
-    #: Buffers of a message that are larger in all are not kept; None keeps any.
+    #: A message whose buffers are larger in total is dropped; None is no limit.
     most_bytes: int | None = None
-    peer: ClientSession | None = None
+    session: ClientSession | None = None
     _sender: Outgoing = field(init=False)
     _joiner: Incoming = field(init=False)
 
@@ -62,10 +62,10 @@ class SessionConnection:
         return self.pump, self.identity
 
     def decode(self, frames: list[Any]) -> tuple[JsonDict, list[Any]] | None:
-        """A message that arrived on this line; None if it was a part of one, or word of one.
+        """A message that arrived on this connection; None if it was part of a larger one.
 
         Raises:
-            BadMessage: it is none, or was signed for another line.
+            BadMessage: it is malformed, or was signed for another connection.
         """
         header, buffers = self.codecs.to_controller.decode(frames)
         if header["type"] == "more":
@@ -79,11 +79,11 @@ class SessionConnection:
         return None if whole is None else self.codecs.to_controller.decode(whole)
 
     def send(self, header: JsonDict, frames: list[Any]) -> bool:
-        """Send a message, in parts if it is large; False if the connection has gone."""
+        """Send a message, in parts if it is large; False if the connection is gone."""
         try:
             self._sender.send(header, frames)
         except zmq.ZMQError:
-            return False  # it is sent again when the client has opened another line
+            return False  # it is sent again when the client has opened another connection
         return True
 
     def pass_by(self, header: JsonDict) -> bool:
@@ -99,21 +99,23 @@ class SessionConnection:
 
 
 class ClientSession:
-    """A session: one client's numbers, its unacknowledged messages, its credit."""
+    """One client's message numbers, its unacknowledged messages and its credit."""
 
-    def __init__(self, line: SessionConnection, limits: Limits) -> None:
-        self.session = secrets.token_hex(16)
-        #: Who it is, and what the controller calls this session: replies to an earlier one of the
-        #: client, which has numbered its requests alike, must not come to this one.
-        self.client_id = line.client_id
-        self.name = f"{line.client_id}/{self.session[:16]}"
+    def __init__(self, connection: SessionConnection, limits: Limits) -> None:
+        self.id = secrets.token_hex(16)
+        #: The client's own id, and the name of this session within the controller. The client
+        #: numbers its requests from 1 in each session, so a reply to a request of an earlier
+        #: session must not reach this one.
+        self.client_id = connection.client_id
+        self.name = f"{connection.client_id}/{self.id[:16]}"
         self.sequence = Sequence()
         self.quiet_checks = 0
-        #: Whether the client's blocks can be opened here, and so ours there.
+        #: Whether client and controller can open each other's shared memory.
         self.shares_memory = False
-        #: Where messages go; and a second one, for pings beside large messages.
-        self.line = line
-        self.side: SessionConnection | None = None
+        #: Where messages go; and the probe connection, which answers pings while a large message
+        #: occupies the first one.
+        self.connection = connection
+        self.probe: SessionConnection | None = None
         #: How often in a row a request was refused because earlier results had not been read.
         self.refusals = 0
         self._credit_bytes, self._unread_bytes = limits.credit_bytes, limits.unread_bytes
@@ -122,9 +124,9 @@ class ClientSession:
         self._waiting_bytes = 0
 
     @property
-    def lines(self) -> list[SessionConnection]:
-        """All it has."""
-        return [self.line] if self.side is None else [self.line, self.side]
+    def connections(self) -> list[SessionConnection]:
+        """The connections it has now."""
+        return [self.connection] if self.probe is None else [self.connection, self.probe]
 
     def deliver(self, header: JsonDict, buffers: list[Any]) -> None:
         """Number a message, keep it until it is acknowledged, and send it if credit allows."""
@@ -185,19 +187,19 @@ class ClientSession:
         """Send a message as it is, telling what we have received."""
         header = {**header, "ack": self.sequence.received}
         try:
-            self.line.send(header, to_frames(buffers, shared=self.shares_memory))
-        except (OSError, BadMessage) as error:  # no memory to map a block, or outputs without end
+            self.connection.send(header, to_frames(buffers, shared=self.shares_memory))
+        except (OSError, BadMessage) as error:  # no memory to map a buffer, or too many outputs
             refusal = {"ename": "FleetError", "evalue": f"the answer could not be sent: {error}"}
             short: JsonDict = {
                 key: header[key] for key in ("type", "n", "to", "ack") if key in header
             }
-            self.line.send({**short, "refused": refusal}, [])
+            self.connection.send({**short, "refused": refusal}, [])
 
-    def pong(self, line: SessionConnection) -> bool:
+    def pong(self, connection: SessionConnection) -> bool:
         """Answer a ping where it came from; False if that connection is not there any more."""
         header = {"type": "pong", "ack": self.sequence.received, "bytes": self.under_way_bytes}
-        return line.pass_by(header)
+        return connection.pass_by(header)
 
     def is_connected(self) -> bool:
-        """Whether one of its lines has a connection, be it one that nobody reads from."""
-        return any(map(self.pong, self.lines))
+        """Whether one of its connections still exists, even if the client does not read it."""
+        return any(map(self.pong, self.connections))

@@ -13,7 +13,7 @@ import pytest
 import zmq
 from zmq.auth.asyncio import AsyncioAuthenticator
 
-from kernelfleet.controller.door import gatekeeper as strangers_module
+from kernelfleet.controller.door import gatekeeper as gatekeeper_module
 from kernelfleet.controller.door.gatekeeper import Gatekeeper
 from tests.fleets import until
 
@@ -39,15 +39,15 @@ class Entrance:
         self, context: zmq.Context[Any], log: logging.Logger, descriptors: int | None
     ) -> None:
         self.context = context
-        self.strangers = Gatekeeper(log, descriptors)
+        self.gatekeeper = Gatekeeper(log, descriptors)
         self.socket = context.socket(zmq.ROUTER)
         self.socket.curve_server = True
         self.socket.curve_publickey, self.socket.curve_secretkey = SERVER
         self.socket.zap_domain = b"test"
         self.socket.maxmsgsize = 1000
-        self.door = self.strangers.watch(asyncio.get_running_loop(), context, self.socket)
+        self.door = self.gatekeeper.watch(asyncio.get_running_loop(), context, self.socket)
         self.visitors: list[zmq.Socket[Any]] = []
-        url = self.door.bind_tcp(strangers_module.listen(0))
+        url = self.door.bind_tcp(gatekeeper_module.listen(0))
         self.port = int(url.rpartition(":")[2])
 
     def visit(self, keys: tuple[bytes, bytes] | None, server: bytes = SERVER[0]) -> zmq.Socket[Any]:
@@ -87,7 +87,7 @@ def run(
         try:
             await test(door)
         finally:
-            door.strangers.close()
+            door.gatekeeper.close()
             for visitor in door.visitors:
                 visitor.close()
             door.socket.close(linger=0)
@@ -120,10 +120,10 @@ def test_who_has_the_keys_is_no_stranger(context: zmq.Context[Any]) -> None:
         for _ in range(3):
             door.visit(CLIENT)
         await let_in(door, 3)
-        await until(lambda: door.strangers.connections == 0)
+        await until(lambda: door.gatekeeper.connections == 0)
 
     door, said = run(context, test)
-    assert door.strangers.counts() == {"connections": 0, "messages": 0}
+    assert door.gatekeeper.counts() == {"connections": 0, "messages": 0}
     assert said == []
 
 
@@ -144,25 +144,25 @@ def test_whoever_has_not_is_counted_whatever_it_tries(
                 door.visit(CLIENT, server=OTHER[0])
             door.visit(CLIENT)
             await let_in(door, 1)
-            await until(lambda: door.strangers.connections == 1)
+            await until(lambda: door.gatekeeper.connections == 1)
 
     door, said = run(context, test)
-    assert door.strangers.counts() == {"connections": 1, "messages": 0}
+    assert door.gatekeeper.counts() == {"connections": 1, "messages": 0}
     assert said == ["refused 1 connections and 0 messages in all"]
 
 
 def test_the_log_hears_of_the_first_and_at_the_end_of_how_many(
     context: zmq.Context[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(strangers_module, "HANDSHAKE_SECONDS", 0.05)
+    monkeypatch.setattr(gatekeeper_module, "HANDSHAKE_SECONDS", 0.05)
 
     async def test(door: Entrance) -> None:
         for _ in range(3):
             door.visit(OTHER)
             await asyncio.sleep(0.1)  # the handshake's time, over and again
-        await until(lambda: door.strangers.connections == 3)
+        await until(lambda: door.gatekeeper.connections == 3)
         for _ in range(5):
-            door.strangers.refuse("wrong signature")
+            door.gatekeeper.refuse("wrong signature")
 
     _, said = run(context, test)
     assert said == [
@@ -175,7 +175,7 @@ def test_the_log_hears_of_the_first_and_at_the_end_of_how_many(
 def test_a_silent_connection_is_closed_when_its_time_is_up(
     context: zmq.Context[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(strangers_module, "HANDSHAKE_SECONDS", 0.2)
+    monkeypatch.setattr(gatekeeper_module, "HANDSHAKE_SECONDS", 0.2)
 
     async def test(door: Entrance) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
@@ -241,8 +241,8 @@ def test_a_descriptor_that_is_another_connections_by_now_is_not_cut(
 def test_how_many_connections_may_wait_depends_on_the_descriptors(
     descriptors: int | None, connections: int
 ) -> None:
-    assert strangers_module.max_waiting(descriptors) == connections
-    assert strangers_module.max_waiting(descriptors, 16) == min(connections, 16)
+    assert gatekeeper_module.max_waiting(descriptors) == connections
+    assert gatekeeper_module.max_waiting(descriptors, 16) == min(connections, 16)
 
 
 def test_a_frame_that_is_too_large_ends_the_connection_before_it_is_held(
@@ -260,8 +260,8 @@ def test_a_frame_that_is_too_large_ends_the_connection_before_it_is_held(
 
 
 def test_a_port_that_is_taken_is_an_error() -> None:
-    with strangers_module.listen(0) as first, pytest.raises(OSError, match="in use"):
-        strangers_module.listen(first.getsockname()[1])
+    with gatekeeper_module.listen(0) as first, pytest.raises(OSError, match="in use"):
+        gatekeeper_module.listen(first.getsockname()[1])
 
 
 def test_nothing_is_said_where_nobody_came(context: zmq.Context[Any]) -> None:

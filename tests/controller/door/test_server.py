@@ -173,7 +173,7 @@ def test_lines_that_are_never_opened_take_bounded_memory(
             await other.greet()
             other.socket.close()
         assert len(server._unopened) == 3
-        assert len(server._lines) == 4
+        assert len(server._connections) == 4
         talk.send({"type": "ping", "ack": 0})
         await talk.receive("pong")
 
@@ -201,7 +201,7 @@ def test_a_client_that_says_goodbye_is_forgotten(context: zmq.Context[Any], tmp_
         again = another(context, talk)
         assert (await again.open(session))["session"] != session
         again.socket.close()
-        assert len(server._lines) == 1
+        assert len(server._connections) == 1
 
     assert serve(context, tmp_path, test).gone == ["me"]
 
@@ -215,7 +215,7 @@ def test_a_client_that_is_silent_for_long_is_forgotten_and_told_so(
     async def test(server: Server, talk: Talk) -> None:
         await talk.open()
         await talk.receive("forgotten")
-        assert not server._lines
+        assert not server._connections
 
     assert serve(context, tmp_path, test).gone == ["me"]
 
@@ -312,7 +312,7 @@ def test_who_asks_aside_for_a_session_that_is_not_there_is_told_it_was_forgotten
         await aside.greet()
         aside.send({"type": "open", "session": "of yesterday", "ack": 0, "side": True})
         await aside.receive("forgotten")
-        assert len(server._lines) == 1
+        assert len(server._connections) == 1
         assert not server._unopened
         aside.socket.close()
 
