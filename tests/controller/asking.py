@@ -32,7 +32,7 @@ class Asker(SimulatedClient):
 
     def leave(self) -> None:
         """Be gone for good, as the controller sees it."""
-        self._fleet.controller.disconnect(self.peer.name)
+        self._fleet.controller.disconnect(self.session.name)
 
     def errors(self, n: int) -> list[str | None]:
         """The name of each target's error in an answer; None where there is none."""
