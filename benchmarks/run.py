@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import statistics
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from benchmarks import data, starting
+from benchmarks import data, machine, starting
 from benchmarks.driver import Driver
 from benchmarks.row import Row
+from benchmarks.rows import named
 
 Say = Callable[[str], None]
 
@@ -117,10 +119,26 @@ def of_fleets(rows: Sequence[Row], sides: Sequence[str], rounds: int, say: Say) 
         for round_ in range(min(rounds, chosen[0].rounds)):
             for side in sides:
                 if side not in chosen[0].without:
-                    trial = starting.attempt(side, n, calls=20)
+                    trial = _start_and_stop(side, n, calls=20)
                     _note(chosen, side, trial, table)
                     say(f"{n} engines, round {round_ + 1}: {side} {trial}")
     return table
+
+
+def _start_and_stop(side: str, n: int, calls: int) -> starting.Trial:
+    """Start a fleet in a fresh process, have it work, and stop it."""
+    driver = Driver(side)
+    try:
+        driver.load()
+        start = driver.start(n)
+        cold = time.perf_counter() - driver.spawned
+        measured = driver.measure(named("execute-4"), calls)
+        processes, memory = machine.processes_and_memory(driver.pid)
+        stop = driver.stop()
+    finally:
+        driver.close()
+    everything = None if measured is None else sorted(measured.seconds)[len(measured.seconds) // 2]
+    return starting.Trial(start, cold, everything, processes, memory, stop)
 
 
 def _note(rows: list[Row], side: str, trial: starting.Trial, table: Table) -> None:
@@ -140,7 +158,7 @@ def curves_of_fleets(rounds: int, engines: Sequence[int], say: Say) -> tuple[Cur
     latency: Curves = {side: [] for side in PLOTTED}
     for n in engines:
         for side in PLOTTED:
-            trials = [starting.attempt(side, n, calls=20) for _ in range(rounds if n < 16 else 1)]
+            trials = [_start_and_stop(side, n, calls=20) for _ in range(rounds if n < 16 else 1)]
             start[side].append((n, statistics.median(each.start for each in trials)))
             ms = statistics.median((each.all or 0.0) * 1e3 for each in trials)
             latency[side].append((n, ms))

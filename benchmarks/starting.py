@@ -6,11 +6,9 @@ all engines have answered; ``cold`` begins with the interpreter's own start.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks import machine
 from benchmarks.row import Row
 
 #: How many engines -> the goals of each figure.
@@ -88,22 +86,3 @@ def figure_of(row: Row, trial: Trial) -> float | None:
     """The row's figure, in its unit."""
     value: float | None = getattr(trial, row.name.rpartition("-")[0])
     return None if value is None else value / (1e-3 if row.unit == "ms" else 1.0)
-
-
-def attempt(side: str, n: int, calls: int) -> Trial:
-    """Start a fleet, have it work, and stop it."""
-    from benchmarks import rows
-    from benchmarks.driver import Driver
-
-    driver = Driver(side)
-    try:
-        driver.load()
-        start = driver.start(n)
-        cold = time.perf_counter() - driver.spawned
-        measured = driver.measure(rows.named("execute-4"), calls)
-        processes, memory = machine.processes_and_memory(driver.pid)
-        stop = driver.stop()
-    finally:
-        driver.close()
-    everything = None if measured is None else sorted(measured.seconds)[len(measured.seconds) // 2]
-    return Trial(start, cold, everything, processes, memory, stop)

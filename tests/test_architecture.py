@@ -92,7 +92,7 @@ def imports(path: Path) -> Iterator[tuple[int, str]]:
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{short(path)}:{node.lineno}: a relative import"
+            assert node.level == 0, f"{path}:{node.lineno}: a relative import"
             for alias in node.names:
                 yield node.lineno, f"{node.module}.{alias.name}"
 
@@ -162,11 +162,13 @@ def module_of(path: Path) -> str:
 
 
 def import_graph() -> dict[str, set[str]]:
-    """Module -> the modules of this package that it imports.
+    """Module -> the modules of this package, and of the benchmarks, that it imports.
 
     Imports inside functions and those for type checkers (``if TYPE_CHECKING``) count as well.
     """
-    modules = {module_of(path): path for path in MODULES if short(path) not in FACADES}
+    facades = {PACKAGE / name for name in FACADES}
+    paths = [*MODULES, *sorted((ROOT / "benchmarks").rglob("*.py"))]
+    modules = {module_of(path): path for path in paths if path not in facades}
     graph: dict[str, set[str]] = {}
     for module, path in modules.items():
         names = {name for _, name in imports(path)}
