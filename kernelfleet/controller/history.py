@@ -1,9 +1,8 @@
 """What is kept of finished work: commands by engine and number, results by id. Bounded.
 
 ``CommandHistory`` answers ``get_result(i)`` and ``%result``, whoever sent the command.
-``ResultStore``
-lets a client that came back, or another one, pick a result up by its id; what a live client still
-holds is never dropped.
+``ResultStore`` lets a client that has come back, or another client, fetch a result by its id. A
+result that a connected client still refers to is never dropped.
 
 Pure: no sockets, no clock.
 """
@@ -18,14 +17,16 @@ from typing import Any
 from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.objects.shared_memory import frame_bytes
 
-#: Entries about results that may be freed which may be out of date.
-SPARE = 100
+#: Stale entries that the heap of evictable results may hold, beside twice the number of results,
+#: before it is rebuilt.
+HEAP_SLACK = 100
 
 
 def size_of(record: Any) -> int:
     """Roughly how many bytes a JSON-like record takes.
 
-    Every message is measured: data and outputs are not in the record, but in frames beside it.
+    This runs for every message, so it is only an estimate. The user's data and the outputs are not
+    in the record but in frames beside it.
     """
     size, rest = 0, [record]
     while rest:
@@ -46,7 +47,7 @@ def size_of(record: Any) -> int:
 
 @dataclass(slots=True)
 class Command:
-    """A finished execute: what was said about it, and the frames of its error and its outputs."""
+    """A finished execute: its record, and the frames of its error and of its outputs."""
 
     record: JsonDict
     buffers: list[Any] = field(default_factory=list)
@@ -70,7 +71,7 @@ class CommandHistory:
         self.highest = 0
 
     def put(self, number: int, command: Command) -> None:
-        """Keep a finished command under its number; the oldest go when there are too many."""
+        """Keep a finished command under its number; the oldest are dropped beyond the limits."""
         size = command.size_bytes
         if number in self._kept:
             self._bytes -= self._kept.pop(number)[1]
@@ -116,12 +117,12 @@ class StoredResult:
     header: JsonDict
     buffers: list[Any]
     size_bytes: int
-    #: How many were kept before it, and it.
+    #: Serial number of this entry: it tells an entry of the heap that is current from a stale one.
     number: int = 0
 
 
 class ResultStore:
-    """Finished requests by result id. What a client holds is not dropped, finished or not yet."""
+    """Finished requests by result id; one that a client holds is never dropped."""
 
     def __init__(
         self, max_count: int | None = 1000, max_bytes: int | None = 64 * 1024 * 1024
@@ -131,7 +132,7 @@ class ResultStore:
         self._bytes = 0
         self._holds: dict[str, Counter[str]] = {}  # by client
         self._holders: Counter[str] = Counter()
-        #: A heap of results that nobody holds, oldest first; entries may be out of date.
+        #: A heap of results that nobody holds, the oldest first; some entries may be stale.
         self._free: list[tuple[int, str]] = []
         self._count = 0
 
@@ -150,18 +151,18 @@ class ResultStore:
         return self._kept.get(result_id)
 
     def hold(self, result_id: str, client: str) -> None:
-        """The client has something that stands for this result; once more for each such thing."""
+        """Add one reference of a client: it has an object that stands for this result."""
         self._holds.setdefault(client, Counter())[result_id] += 1
         self._holders[result_id] += 1
 
     def release(self, result_id: str, client: str) -> None:
-        """The client has one of them less; without any, the result may be dropped."""
+        """Remove one reference of a client; a result without references may be dropped."""
         if self._holds.get(client, Counter())[result_id]:
             self._let_go(result_id, client, 1)
             self._shrink()
 
     def release_all(self, client: str) -> None:
-        """The client is gone."""
+        """Remove all references of a client that has left."""
         for result_id, count in list(self._holds.get(client, Counter()).items()):
             self._let_go(result_id, client, count)
         self._holds.pop(client, None)
@@ -178,8 +179,8 @@ class ResultStore:
         kept = self._kept.get(result_id)
         if kept is not None and result_id not in self._holders:
             heapq.heappush(self._free, (kept.number, result_id))
-            if len(self._free) > 2 * len(self._kept) + SPARE:
-                # Who asks for one result again and again lets it go as often.
+            if len(self._free) > 2 * len(self._kept) + HEAP_SLACK:
+                # Each release of the same result adds an entry: rebuild the heap now and then.
                 self._free = [
                     (kept.number, each)
                     for each, kept in self._kept.items()

@@ -1,7 +1,7 @@
-"""Where kernels write what is not for clients: files, kept bounded, on which nothing depends.
+"""The log files of engines: what kernel processes write to stdout and stderr, bounded in size.
 
-Kernels write to them directly, and may write a lot. A disk that is full, or cannot be written to,
-costs the log and not the engine.
+Kernels write to them directly, and may write a lot. Nothing depends on a log: if the disk is full
+or cannot be written to, the engine runs on without one.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from kernelfleet.wire.files.private_files import (
     private_dir,
 )
 
-#: A log that has grown beyond this is cut down to its last part.
+#: A log that has grown beyond ``MAX_LOG_BYTES`` is cut down to its last ``KEPT_BYTES``.
 MAX_LOG_BYTES = 4 * 1024 * 1024
 KEPT_BYTES = 256 * 1024
 CHECK_SECONDS = 10.0
 
-#: Logs of a fleet that does not run are kept so long after they were last written.
+#: How long the logs of a fleet that does not run are kept after they were last written.
 KEPT_SECONDS = 30 * 86400.0
 
-#: What stands before the output of each life of an engine; its log goes on over restarts.
+#: Written before the output of each process of an engine; a restart does not begin a new log.
 HEADING = "--- engine %d started %s\n"
 
-#: How faulthandler begins what it says of a crash.
+#: How the traceback that faulthandler writes at a crash begins.
 CRASHES = (b"Fatal Python error: ", b"Windows fatal exception: ")
 
 
 def open_log(directory: Path, engine_id: int, log: Logger) -> int:
     """The descriptor a kernel is to write to; the null device if the system has no log for it.
 
-    An engine's log goes on when it is restarted: the traceback of its crash stays there.
+    A restarted engine continues its log, so that the traceback of a crash is not lost.
 
     Raises:
-        PermissionError: something of somebody else's stands where the log should be.
+        PermissionError: a file of another user is where the log should be.
     """
     try:
         for each in (directory.parent.parent, directory.parent, directory):
@@ -65,9 +65,9 @@ def engine_log(directory: Path, engine_id: int) -> Path:
 
 
 def add_output(path: Path, text: str) -> None:
-    """Add what a kernel that is not ours has printed; ours write theirs by themselves.
+    """Add what a foreign kernel has printed; kernelfleet's own kernels write their logs themselves.
 
-    As much as there is room for: a log that is flooded waits until it has been cut down.
+    Text beyond twice the limit is dropped until the log has been cut down.
     """
     with contextlib.suppress(OSError):
         fd = open_private(path, os.O_WRONLY | os.O_APPEND)
@@ -80,13 +80,13 @@ def add_output(path: Path, text: str) -> None:
 
 
 def last_life(text: str) -> str:
-    """What an engine's log says of its present life."""
+    """The part of an engine's log that its present process has written."""
     start = HEADING.partition("%")[0]
     return text.rpartition(start)[2].partition("\n")[2] if start in text else text
 
 
 def tells_a_crash(path: Path) -> bool:
-    """Whether the log says where an engine was when it crashed in this life."""
+    """Whether the present process of an engine has written the traceback of a crash."""
     with contextlib.suppress(OSError), os.fdopen(open_any(path), "rb") as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - KEPT_BYTES))
         _, _, life = file.read().rpartition(HEADING.partition("%")[0].encode())
@@ -103,11 +103,11 @@ def remove_engine_logs(directory: Path) -> None:
 
 
 def forget_old_logs(own: Path, is_running: Callable[[str], bool]) -> None:
-    """Remove logs that are older than anybody wants, as a fleet starts.
+    """Remove old logs; called when a fleet starts.
 
     Args:
-        own: The directory of the fleet that starts: the engines of its predecessors, of which
-            there may have been more, are not its own. The controller's log goes on.
+        own: The log directory of the fleet that starts. The engine logs of an earlier fleet of
+            this name are removed whatever their age; the controller's log is continued.
         is_running: Whether a fleet of some name runs.
     """
     remove_engine_logs(own)
@@ -121,7 +121,7 @@ def forget_old_logs(own: Path, is_running: Callable[[str], bool]) -> None:
 def trim(path: Path, max_bytes: int = MAX_LOG_BYTES, kept_bytes: int = KEPT_BYTES) -> bool:
     """Cut a log down to its last part; whether that was necessary.
 
-    The kernel goes on writing: it has opened the file for appending.
+    The kernel need not notice: it has opened the file for appending.
     """
     with contextlib.suppress(OSError), os.fdopen(open_private(path, os.O_RDWR), "r+b") as file:
         size = os.fstat(file.fileno()).st_size
@@ -136,7 +136,7 @@ def trim(path: Path, max_bytes: int = MAX_LOG_BYTES, kept_bytes: int = KEPT_BYTE
 
 
 class LogKeeper:
-    """Looks after the engines' logs of one fleet, on the controller's loop."""
+    """Keeps the engine logs of one fleet bounded; runs on the controller's loop."""
 
     def __init__(self, directory: Path, *, remove_at_end: bool) -> None:
         self._directory, self._remove_at_end = directory, remove_at_end
@@ -149,7 +149,7 @@ class LogKeeper:
             trim(path)
 
     def close(self) -> None:
-        """Stop looking; an embedded fleet's logs go with it."""
+        """Stop checking, and remove the logs of an embedded fleet."""
         self._timer.cancel()
         if self._remove_at_end:
             shutil.rmtree(self._directory, ignore_errors=True)

@@ -7,10 +7,9 @@
     stdin   ROUTER  shell's own routing id, as a kernel sends input_request there
     iopub   SUB     everything the kernels publish
 
-Bytes in, messages out: what they mean is decided elsewhere. A kernel that is not ours gets a
-``KernelChannels`` of its own, because some copy the parent's session into what they publish, and
-then
-only the socket tells who spoke.
+This module turns bytes into messages; ``engine.py`` decides what they mean. A foreign kernel gets a
+``KernelChannels`` of its own: some kernels copy the session of the request into what they publish,
+and then only the socket tells which engine a message is from.
 """
 
 from __future__ import annotations
@@ -32,13 +31,14 @@ from kernelfleet.wire.pump import SocketPump
 #: Called with the channel's name and the message.
 OnMessage = Callable[[str, KernelMessage], None]
 
-#: How soon to look again for a kernel that has not bound its sockets yet (ZMQ's own: 0.1 s).
+#: How soon to try again to connect to a kernel that has not bound its sockets yet (ZMQ's default
+#: is 0.1 s, which would be most of the time of a start).
 RECONNECT_INTERVAL = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Where one incarnation of a kernel listens."""
+    """The URLs that one process of a kernel listens at."""
 
     shell: str
     control: str
@@ -49,7 +49,7 @@ class Endpoints:
 
 
 class KernelChannels:
-    """Sockets on the controller's loop; every method is called there."""
+    """The sockets; every method is called on the controller's loop."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class KernelChannels:
             )
 
     def connect(self, identity: bytes, endpoints: Endpoints) -> None:
-        """Connect to an incarnation; it need not listen yet."""
+        """Connect to a kernel process, which need not listen yet."""
         for channel, pump in self._pumps.items():
             if endpoints.curve_public_key is not None:
                 pump.socket.curve_serverkey = endpoints.curve_public_key
@@ -95,7 +95,7 @@ class KernelChannels:
             pump.socket.connect(getattr(endpoints, channel))
 
     def disconnect(self, endpoints: Endpoints) -> None:
-        """Drop an incarnation with everything still queued for it."""
+        """Disconnect from a kernel process, and drop everything still queued for it."""
         for channel, pump in self._pumps.items():
             try:
                 pump.socket.disconnect(getattr(endpoints, channel))
@@ -103,17 +103,18 @@ class KernelChannels:
                 self._log.debug("disconnecting %s: %s", getattr(endpoints, channel), error)
 
     def send(self, channel: str, identity: bytes, frames: Sequence[Any]) -> None:
-        """Send signed frames to one incarnation."""
+        """Send signed frames to one kernel process."""
         try:
             self._pumps[channel].send([identity, *frames])
         except zmq.ZMQError as error:
-            # The incarnation is gone; the death watch tells its callers.
+            # The process has ended; its callers will be told when its death is seen.
             self._log.debug("sending on %s: %s", channel, error)
 
     async def drain(self) -> None:
-        """Read what has already arrived (a dead kernel's last words), and let others have turns.
+        """Read what has already arrived, such as the last messages of a dead kernel.
 
-        Not for ever: other kernels publish on the same sockets, maybe faster than it is read.
+        Bounded in time, and other work gets its turns meanwhile: other kernels publish on the same
+        sockets, perhaps faster than they are read.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + DRAIN_SECONDS
@@ -138,11 +139,11 @@ class KernelChannels:
                 )
             if channel != "shell":
                 return
-            # What has no readable name stands for the answer that somebody waits for.
+            # Nobody knows which request it answers, so it counts as the reply of what runs.
             message = KernelMessage(
                 [bytes(frames[0].bytes)], "", "", "", {}, [], problem=str(error)
             )
         if channel != "iopub":
-            # Not what the message says: the socket knows who spoke.
+            # The routing id is certain; what the message claims is not.
             message.session = message.identities[0].decode()
         self._on_message(channel, message)

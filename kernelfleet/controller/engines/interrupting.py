@@ -1,8 +1,8 @@
 """Interrupting what an engine runs: our own kernels by the request's name, others by a signal.
 
-A bare SIGINT that comes before the code is lost, and one that comes late hits the next request.
-Our kernels are therefore told which request is meant. With any other kernel nothing is sent until
-it is certain that the interrupt is over.
+A bare SIGINT that arrives before the code has begun is lost, and one that arrives late hits the
+next request. kernelfleet's own kernel is therefore told which request is meant. Any other kernel
+gets no further request until it is certain that the interrupt has been dealt with.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from kernelfleet.controller.timing import (
     SECOND_SIGNAL_SECONDS,
 )
 
-#: An await cell of ipykernel 7.4 notices SIGINT only when its loop wakes; knock this often.
+#: ipykernel 7.4 notices SIGINT in a cell that awaits only when its loop wakes up, so a message is
+#: sent this often.
 NUDGE_SECONDS = 0.1
 
 
 # Why a queue is held.
-INTERRUPTED = "an interrupt is being settled"
+INTERRUPTED = "an interrupt is not over yet"
 
 
 async def interrupt(
@@ -36,7 +37,7 @@ async def interrupt(
     launcher: Launcher,
     spawn: Callable[[Coroutine[Any, Any, None]], None],
 ) -> None:
-    """Interrupt what the engine ran when it was decided; nothing if that is over."""
+    """Interrupt this request of an engine; does nothing if it has ended meanwhile."""
     if run is None or engine.run is not run:
         return
     engine.queue.interrupted()
@@ -47,26 +48,27 @@ async def interrupt(
         return
     await _signal(engine, launcher)
     if not engine.native:
-        spawn(_settle(engine))
-        spawn(_insist(engine, run, launcher))
+        spawn(_hold_until_over(engine))
+        spawn(_signal_again(engine, run, launcher))
 
 
 async def over(
     working: Sequence[tuple[Engine, InFlight]], seconds: float = RESPONSE_SECONDS
 ) -> None:
-    """Wait a while until engines have ended what they ran."""
+    """Wait until engines have ended these requests, at most for some seconds."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
-    # An engine tells nobody that it has gone on, and this is rare.
+    # Polling: an engine has no event for the end of a request, and interrupts are rare.
     while any(engine.run is run for engine, run in working) and loop.time() < deadline:  # noqa: ASYNC110
         await asyncio.sleep(NUDGE_SECONDS / 20)
 
 
 async def _interrupt_by_name(engine: Engine, run: InFlight) -> bool:
-    """Have our own kernel interrupt this very request, whether its code has begun or not.
+    """Have kernelfleet's own kernel interrupt this request, whether its code has begun or not.
 
     Returns:
-        False where the kernel is not ours, or holds its GIL: some C code heeds a signal then.
+        False if the kernel is another one, or did not answer because C code holds its GIL; such
+        code may still respond to a signal.
     """
     if not engine.native:
         return False
@@ -81,10 +83,10 @@ async def _interrupt_by_name(engine: Engine, run: InFlight) -> bool:
 
 
 async def _begun(run: InFlight) -> None:
-    """Wait a while until a kernel that is not ours says that it works on the request."""
+    """Wait until a foreign kernel has reported that it works on the request, within bounds."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + BEGIN_SECONDS
-    # A Run knows no asyncio, and this is rare.
+    # Polling: a request in flight has no event for it, and interrupts are rare.
     while isinstance(run, PortableInFlight) and not run.begun and loop.time() < deadline:  # noqa: ASYNC110
         await asyncio.sleep(NUDGE_SECONDS / 10)
 
@@ -95,21 +97,22 @@ async def _signal(engine: Engine, launcher: Launcher) -> None:
         engine.tell("control", "interrupt_request", {})
 
 
-async def _insist(engine: Engine, run: InFlight, launcher: Launcher) -> None:
-    """Signal once more: a SIGINT just before a system call is noticed only after it.
+async def _signal_again(engine: Engine, run: InFlight, launcher: Launcher) -> None:
+    """Send SIGINT again: Python notices one that came just before a system call only after it.
 
-    (Our own kernels are nudged out of the call; see engine/running/interrupts.py.)
+    (kernelfleet's own kernel deals with this itself; see engine/running/interrupts.py.)
     """
     await asyncio.sleep(SECOND_SIGNAL_SECONDS)
     if engine.run is run and engine.incarnation is not None:
         await _signal(engine, launcher)
 
 
-async def _settle(engine: Engine) -> None:
-    """After SIGINT to a kernel that is not ours: nothing is sent until it is over.
+async def _hold_until_over(engine: Engine) -> None:
+    """After SIGINT to a foreign kernel: hold its queue until the interrupt is over.
 
-    Its handler may take the signal late and hit the next request; and a request whose reply
-    was eaten is told from one still running by asking something behind it.
+    Its handler may run late and hit the next request. The interrupt may also have destroyed the
+    reply: if the kernel answers a question that was queued behind the request and reports to be
+    idle, the request has ended without one.
     """
     run = engine.run
     if run is None or INTERRUPTED in engine.queue.holds:

@@ -1,7 +1,7 @@
 """Whether and when an engine that died is started again. Pure: no clock, no process.
 
-The pause doubles with every death within a minute; after too many of them the engine is left
-dead, so that a crash loop ends in a clear state.
+Exponential backoff: the pause doubles with every restart within a minute. After too many of them
+the engine is left dead, so that a crash loop ends in a clear state.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-#: So many restarts within so many seconds, and no more.
+#: At most ``LIMIT`` restarts within ``WINDOW_SECONDS``.
 LIMIT = 5
 WINDOW_SECONDS = 60.0
 FIRST_PAUSE = 0.1

@@ -1,4 +1,4 @@
-"""The first words with a kernel: until it answers, is heard, and has run its ``on_start`` code."""
+"""Starting up a kernel: wait until it answers and its output reaches us, run ``on_start``."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from kernelfleet.wire.files.private_files import open_any
 from kernelfleet.wire.jupyter import KernelMessage
 from kernelfleet.wire.objects.shared_memory import Probe
 
-#: How long to listen for what a kernel publishes before asking it something again.
+#: How long to wait for a message on iopub before the kernel is asked for one again.
 HEARING_SECONDS = 0.1
-#: What a Python kernel of any environment tells of itself.
+#: What a Python kernel of any environment reports about itself.
 FACTS = ("python", "executable", "host", "no_functions")
-#: An installation that was changed while a fleet runs gives its new engines other modules.
+#: The error if the installation was changed while the fleet runs: new engines load other modules.
 REPLACED = (
     "a new engine would run kernelfleet {there}, and this fleet runs {here}: the installation was "
     "changed meanwhile; start the fleet afresh"
 )
-#: How much of a log is shown.
+#: How much of an engine's log an error quotes.
 TAIL_CHARACTERS = 2000
 
 
 async def start_up(engine: Engine, n_engines: int, on_start: str | None) -> None:
-    """Wait until the engine answers and its outputs reach us; tell it who it is.
+    """Wait until the engine answers and its output reaches us, and tell it its id.
 
     Raises:
         ConnectionError: it died.
@@ -55,8 +55,8 @@ async def start_up(engine: Engine, n_engines: int, on_start: str | None) -> None
         return
     reply = await engine.ask("shell", "kernel_info_request", {})
     while not engine.heard.is_set():
-        # A kernel without iopub_welcome: what it published before our subscription reached it
-        # is lost, so ask until we hear the busy and idle of an answer.
+        # A kernel without iopub_welcome: what it publishes before our subscription has reached it
+        # is lost. Ask until the busy and idle that belong to an answer arrive.
         await engine.ask("shell", "kernel_info_request", {})
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(engine.heard.wait(), HEARING_SECONDS)
@@ -100,14 +100,14 @@ def _check(reply: KernelMessage, what: str) -> None:
 def why_it_failed(
     engine: Engine, error: BaseException, seconds: float, log: Path, trial: str = ""
 ) -> str:
-    """What is told of an engine that did not come up.
+    """The error text about an engine that did not come up.
 
     Args:
-        engine: Which.
-        error: TimeoutError, or what its death raised.
-        seconds: How long it had.
-        log: What its process has written.
-        trial: What there is to say of a kernel that may not know the sockets it was told to use.
+        engine: The engine.
+        error: TimeoutError, or the error that its death raised.
+        seconds: How long it was given.
+        log: The file with what its process has written.
+        trial: A hint about a kernel that perhaps cannot use Unix sockets; empty for others.
     """
     if not isinstance(error, TimeoutError):
         cause = engine.death or str(error).removeprefix(f"engine {engine.id}: ")

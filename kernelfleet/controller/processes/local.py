@@ -1,7 +1,7 @@
-"""The processes of kernels: whether they have ended, waiting for it, and ending them.
+"""The processes of kernels on this machine: has one ended, wait for its end, end it.
 
-Where the system has pidfds, a descriptor tells of a death at once. Elsewhere, and for processes of
-other machines, somebody has to look: the table of processes, or the provisioner.
+On Linux a pidfd becomes readable at the moment of a process's death. Where there are no pidfds the
+table of processes is polled; for a kernel without a local process, its provisioner is.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ import psutil
 
 from kernelfleet.wire.platforms import HERE, POLL_SECONDS
 
-#: How often to look at a process that has been told to end.
+#: How often to poll a process that has been told to end.
 ENDING_POLL_SECONDS = 0.02
 
 
 class Watched(Protocol):
-    """A process of this machine, perhaps with a descriptor that tells of its death.
+    """A process of this machine, with a pidfd where the system has them.
 
-    Without a pid it is no process of this machine, and ``elsewhere.py`` deals with it.
+    Without a pid it is no process of this machine, and ``remote.py`` deals with it.
     """
 
     pid: int | None
@@ -46,8 +46,8 @@ def open_pidfd(pid: int | None) -> int:
 
 
 def all_processes() -> Iterator[psutil.Process]:
-    """Every process that can be seen; none where the system shows none (Linux without /proc)."""
-    with contextlib.suppress(IndexError):  # what psutil 7.2 makes of an empty table
+    """Every process that is visible; none on Linux without /proc."""
+    with contextlib.suppress(IndexError):  # psutil 7.2 fails so on an empty table
         yield from psutil.process_iter()
 
 
@@ -60,7 +60,7 @@ def has_ended(pid: int) -> bool:
 
 
 def _has_ended_unseen(pid: int) -> bool:
-    """The same of a process that is in no table, as there is none without /proc."""
+    """Whether a process has ended that psutil does not see, as it sees none without /proc."""
     if not hasattr(os, "waitid"):
         return True
     try:
@@ -69,7 +69,7 @@ def _has_ended_unseen(pid: int) -> bool:
     except ProcessLookupError:
         return True
     except (PermissionError, ChildProcessError):
-        return False  # it is there, and no child of ours
+        return False  # it exists, and is no child of ours
     return ended is not None
 
 
@@ -90,7 +90,7 @@ async def call_when_ended(
     ask_provisioner: Callable[[], Awaitable[int | None]],
     callback: Callable[[], object],
 ) -> None:
-    """Look again and again, and call back when a kernel has ended.
+    """Poll until a kernel has ended, then call back.
 
     Args:
         pid: Its process on this machine; None where there is none.
@@ -106,14 +106,14 @@ async def call_when_ended(
 
 
 async def wait_exit(processes: Sequence[P], timeout: float) -> list[P]:
-    """Wait until the processes have ended; gives back those that have not."""
+    """Wait until the processes have ended; returns those that have not within the timeout."""
     loop = asyncio.get_running_loop()
     left = [each for each in processes if not _is_over(each)]
     futures: dict[int, asyncio.Future[None]] = {}
     for each in left:
         if each.pidfd >= 0:
             futures[each.pidfd] = loop.create_future()
-            on_readable_once(loop, each.pidfd, _settling(futures[each.pidfd]))
+            on_readable_once(loop, each.pidfd, _resolving(futures[each.pidfd]))
     polled = [each for each in left if each.pidfd < 0]
     waits: set[asyncio.Future[None]] = set(futures.values())
     if polled:
@@ -128,12 +128,12 @@ async def wait_exit(processes: Sequence[P], timeout: float) -> list[P]:
     return [each for each in left if not _is_over(each)]
 
 
-def _settling(future: asyncio.Future[None]) -> Callable[[], None]:
-    def settle() -> None:
+def _resolving(future: asyncio.Future[None]) -> Callable[[], None]:
+    def resolve() -> None:
         if not future.done():
             future.set_result(None)
 
-    return settle
+    return resolve
 
 
 async def _poll_until_over(processes: Sequence[Watched]) -> None:

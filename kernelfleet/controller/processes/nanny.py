@@ -1,14 +1,14 @@
-"""The guardian: a small process that ends kernels whose controller was killed.
+"""The nanny: a small process that kills kernels whose controller was killed.
 
-A forked engine has the fork server to end it and its children. An ordinary one asks the system
-to be killed with its parent, but its children live on; and of somebody else's kernel nothing
-can be asked. So a controller that starts kernels as its own children has a guardian beside it,
-which knows their process groups and kills them when the controller is gone::
+A forked engine has its fork server, which ends it and its children. An ordinary engine asks the
+system to be killed with its parent, but its children would live on, and a foreign kernel cannot be
+asked at all. So a controller that starts kernels as its own children has a nanny beside it, which
+knows their process groups and kills them when the controller is gone::
 
-    controller --"+4711" "-4711"--> stdin of the guardian --SIGKILL, if we are gone--> groups
+    controller --"+4711" "-4711"--> stdin of the nanny --SIGKILL, if we are gone--> groups
 
-It is there as long as it has something to guard. The file is run as a script, on a Python without
-``site``: it depends on nothing of the package.
+It runs as long as there is a group to watch. The file is run as a script, on a Python without
+``site``, so it imports nothing of the package.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import signal
 import subprocess
 import sys
 
-#: How often to look for the controller where the system has no pidfd.
-LOOK_SECONDS = 0.5
+#: How often to check whether the controller lives, where the system has no pidfd.
+CHECK_SECONDS = 0.5
 _READ_BYTES = 4096
 
 
@@ -29,30 +29,30 @@ class Nanny:
     """The controller's half."""
 
     def __init__(self) -> None:
-        self._guarded: set[int] = set()
+        self._watched: set[int] = set()
         self._process: subprocess.Popen[bytes] | None = None
 
     def watch(self, pid: int) -> None:
         """Have the group of this child of ours killed when we are gone."""
         if sys.platform == "win32":
             return  # no process groups
-        self._guarded.add(pid)
+        self._watched.add(pid)
         if self._process is None or self._process.poll() is not None:
-            self._end()  # was killed: let go of the pipe
+            self._end()  # it was killed: close the pipe
             self._start()
         else:
             self._say(f"+{pid}\n")
 
     def forget(self, pid: int) -> None:
-        """It has ended; call this before it is reaped, while its number is still its own."""
-        if pid in self._guarded:
-            self._guarded.remove(pid)
+        """A child has ended. Call this before it is reaped, while its pid cannot be reused."""
+        if pid in self._watched:
+            self._watched.remove(pid)
             self._say(f"-{pid}\n")
-            if not self._guarded:
+            if not self._watched:
                 self._end()
 
     def _start(self) -> None:
-        # -I -S: whatever PYTHONPATH and site-packages hold is none of its business, and takes time.
+        # -I -S: it needs nothing of PYTHONPATH and site-packages, which would take time to load.
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", __file__, str(os.getpid())],
             stdin=subprocess.PIPE,
@@ -62,35 +62,35 @@ class Nanny:
             bufsize=0,
             start_new_session=True,
         )
-        if self._process.stdin is not None:  # one that is stopped must not stop us
+        if self._process.stdin is not None:  # if it is stopped, we must not block
             os.set_blocking(self._process.stdin.fileno(), False)
-        self._say("".join(f"+{pid}\n" for pid in self._guarded))
+        self._say("".join(f"+{pid}\n" for pid in self._watched))
 
     def _say(self, text: str) -> None:
         if self._process is not None and self._process.stdin is not None:
-            with contextlib.suppress(OSError):  # it was killed; the next kernel brings up another
+            with contextlib.suppress(OSError):  # it was killed; the next kernel starts another one
                 if self._process.stdin.write(text.encode()) is None:
-                    # It was stopped for so long that the pipe is full, and would miss this.
+                    # It was stopped for so long that the pipe is full: this message would be lost.
                     self._end()
                     self._start()
 
     def _end(self) -> None:
         process, self._process = self._process, None
         if process is not None and process.stdin is not None:
-            # Killed, not asked: a process that we have forked may hold a copy of the pipe.
+            # Closing the pipe is not enough: a process that we have forked may hold a copy of it.
             process.kill()
             process.wait()
             with contextlib.suppress(OSError):
                 process.stdin.close()
 
 
-# -- the guardian's own process ----------------------------------------------------------------
+# -- the nanny's own process ----------------------------------------------------------------
 
 
 def main() -> None:
-    """Keep the list until the controller is gone, then kill who is on it."""
+    """Keep the list until the controller is gone, then kill the groups on it."""
     owner = int(sys.argv[1])
-    guarded: set[int] = set()
+    watched: set[int] = set()
     poll = select.poll()
     poll.register(0, select.POLLIN)
     owner_fd = _open(owner)
@@ -98,25 +98,25 @@ def main() -> None:
         poll.register(owner_fd, select.POLLIN)
     pending = b""
     while True:
-        ready = {fd for fd, _ in poll.poll(None if owner_fd >= 0 else LOOK_SECONDS * 1000)}
+        ready = {fd for fd, _ in poll.poll(None if owner_fd >= 0 else CHECK_SECONDS * 1000)}
         if 0 in ready:
             data = os.read(0, _READ_BYTES)
             *lines, pending = (pending + data).split(b"\n")
             for line in lines:
-                change = guarded.add if line.startswith(b"+") else guarded.discard
+                change = watched.add if line.startswith(b"+") else watched.discard
                 change(int(line[1:]))
             if data:
-                continue  # all that it has said comes first
+                continue  # first read everything the controller has written
             poll.unregister(0)
         if os.getppid() != owner:
-            for pid in guarded:
+            for pid in watched:
                 with contextlib.suppress(OSError):
                     os.killpg(pid, signal.SIGKILL)
             return
 
 
 def _open(pid: int) -> int:
-    """A descriptor that tells of the process's death, where there is such a thing."""
+    """A pidfd of a process; -1 where the system has none."""
     try:
         return os.pidfd_open(pid)
     except (OSError, AttributeError):

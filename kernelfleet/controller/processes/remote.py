@@ -1,10 +1,10 @@
-"""Engines without a process here: a provisioner tells whether they live, and ends them.
+"""Engines without a process on this machine: only their provisioner can watch and end them.
 
 A kernelspec may name a provisioner that starts its kernel on another machine, in a container or in
-a cluster. Such a provisioner may well tell a pid, and here that number is somebody else's: a signal
-to its process group would end a stranger. So a pid is believed only where the process is known to
-be of this machine. Every other engine is waited for and ended through its provisioner alone, and
-within bounds, whatever the provisioner does.
+a cluster. If such a provisioner reports a pid, that number belongs to an unrelated process here,
+and a signal to its process group would kill that one. So a pid is used only where the process is
+known to run on this machine. Every other engine is awaited and ended through its provisioner, with
+a timeout on every call.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from kernelfleet.controller.timing import (
     REMOTE_TERMINATE_SECONDS,
 )
 
-#: How often a provisioner is asked about an engine that has been told to end.
+#: How often a provisioner is polled about an engine that has been told to end.
 POLL_SECONDS = 0.1
 
 #: Our own provisioners, whose processes are forked on this machine.
@@ -36,7 +36,7 @@ _log = logging.getLogger("kernelfleet.kernels")
 
 
 def local_pid(provisioner: Any) -> int | None:
-    """The pid of a kernel whose process is surely of this machine; None for any other.
+    """The pid of a kernel whose process certainly runs on this machine; None for any other.
 
     That is a process which a provisioner derived from jupyter_client's ``LocalProvisioner`` has
     started itself (a ``Popen``, whose pid the system gave) or which we have forked. A subclass that
@@ -52,20 +52,20 @@ def local_pid(provisioner: Any) -> int | None:
 
 
 async def exit_code(provisioner: Any) -> int | None:
-    """What the provisioner says of an engine: its exit code, or None as long as it lives.
+    """The exit code that the provisioner reports, or None as long as the engine lives.
 
-    A provisioner that raises or does not answer says nothing, so the engine counts as alive.
+    If the provisioner raises or does not answer in time, the engine counts as alive.
     """
     try:
         code: int | None = await asyncio.wait_for(provisioner.poll(), ANSWER_SECONDS)
-    except Exception:  # noqa: BLE001 (somebody else's code, asked again and again)
+    except Exception:  # noqa: BLE001 (foreign code, which is polled)
         _log.debug("a provisioner did not say how its kernel is", exc_info=True)
         return None
     return code
 
 
 async def end(provisioner: Any, *, politely: bool) -> None:
-    """See to it that an engine ends, which has been asked to leave if ``politely``."""
+    """End an engine. With ``politely`` it was asked to shut down, and is given time to do so."""
     if politely:
         if await _ended_within(provisioner, REMOTE_POLITE_SECONDS):
             return
@@ -88,21 +88,21 @@ async def _ended_within(provisioner: Any, seconds: float) -> bool:
 async def _tell(what: Callable[[], Awaitable[Any]]) -> None:
     try:
         await asyncio.wait_for(what(), ANSWER_SECONDS)
-    except Exception:  # noqa: BLE001 (somebody else's code)
+    except Exception:  # noqa: BLE001 (foreign code)
         _log.debug("a provisioner failed", exc_info=True)
 
 
 async def clean_up(manager: AsyncKernelManager, *, is_local: bool) -> None:
-    """Let the manager and the provisioner forget a kernel that has ended."""
+    """Have the manager and the provisioner clean up after a kernel that has ended."""
     with contextlib.suppress(Exception):
-        # Of what is elsewhere the provisioner decides how long it takes.
+        # A remote provisioner may take any time, so it gets a limit.
         await asyncio.wait_for(
             manager.shutdown_kernel(now=True), None if is_local else 2 * ANSWER_SECONDS
         )
 
 
 async def abandon(manager: AsyncKernelManager) -> None:
-    """After a start that failed or was cancelled, perhaps with a kernel there already."""
+    """Clean up after a start that failed or was cancelled, maybe with a kernel that runs."""
     provisioner: Any = manager.provisioner
     if provisioner is not None and provisioner.has_process:
         pid = local_pid(provisioner)
@@ -110,6 +110,6 @@ async def abandon(manager: AsyncKernelManager) -> None:
             await end(provisioner, politely=False)
         else:
             kill_group(pid)
-            provisioner.process.kill()  # just forked, it has no group yet
+            provisioner.process.kill()  # if it was just forked, it has no group yet
             await provisioner.wait()
     await manager.cleanup_resources()
