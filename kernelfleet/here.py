@@ -1,4 +1,8 @@
-"""Which engine this process is, for functions of modules, which do not see its variables."""
+"""Tells a function on which engine it runs.
+
+A function of a module sees the globals of its module and not the variables of the engine. With
+``this_engine()`` it finds the engine's id and variables.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,10 @@ class ThisEngine:
     """The engine in whose process the code runs.
 
     Attributes:
-        id: Its id, as in ``mec.get_ids()``.
+        id: The id of the engine, as in ``mec.get_ids()``.
         n_engines: How many engines the fleet has.
-        namespace: Its variables: what was pushed, and what cells have made.
+        namespace: The variables of the engine: those that were pushed, and those that cells have
+            made. It is the engine's own dict, so a change takes effect there.
     """
 
     id: int
@@ -26,26 +31,25 @@ class _Here:
 
 
 def this_engine() -> ThisEngine | None:
-    """The engine that runs this code, or None where there is none (in a client, in a test).
+    """The engine that runs this code.
 
-    A function of a module sees the module's globals, as everywhere in Python; what was pushed to
-    an engine it finds here.
+    A function of a module sees the globals of its module, as everywhere in Python. It finds here
+    what was pushed to the engine.
 
     Returns:
-        The engine's id, the size of the fleet, and the engine's variables.
+        The engine's id, the size of the fleet and the engine's variables; None if this process is
+        no engine (it is a client, or a test).
 
-    Example::
-
-        # in a module of yours
-        from kernelfleet import this_engine
-
-        def device():
-            engine = this_engine()
-            return f"cuda:{engine.id}" if engine else "cpu"
+    Example:
+        >>> def device():
+        ...     engine = this_engine()
+        ...     return f"cuda:{engine.id}" if engine else "cpu"
+        >>> device()  # in a process that is no engine
+        'cpu'
     """
     return _Here.engine
 
 
 def tell(engine_id: int, n_engines: int, namespace: dict[str, Any]) -> None:
-    """Say which engine this process is."""
+    """Set which engine this process is; the engine calls it when it is told."""
     _Here.engine = ThisEngine(engine_id, n_engines, namespace)

@@ -1,12 +1,13 @@
-"""What verbs return: ExecutionResult, ResultList, and EngineInfo, the rows of ``mec.engines()``.
+"""What the methods of a client return: results of commands, and descriptions of engines.
 
-Plain values: nothing here talks to an engine, except that ``ExecutionResult.value`` calls the
-fetcher it was given. How they look as text is decided here, and is a promise:
+These are plain values. Nothing here talks to an engine, except that ``ExecutionResult.value`` calls
+the function that it was given for that. How they look as text is decided here, and is a promise:
 
-- a result prints as the dict it is;
-- a list prints one ``[id] In [number]: input`` line each, then its Out, then its Err block.
-  Text keeps its own newline, so a blank line follows what was printed. A last expression's value
-  stands in the Out block after what was printed, on a line of its own, as a shell shows it.
+- an ``ExecutionResult`` prints as the dict that it is;
+- a ``ResultList`` prints, for each result, a line ``[id] In [number]: input``, then the Out block,
+  then the Err block. Printed text keeps its own newline, so a blank line follows it. The value of
+  the last expression stands in the Out block after the printed text, on a line of its own, as a
+  shell shows it.
 """
 
 from __future__ import annotations
@@ -22,16 +23,27 @@ Output = dict[str, Any]
 
 
 class ExecutionResult(dict[str, Any]):
-    """One command on one engine.
+    """The result of one command on one engine.
 
-    As a dict it has ``input``, ``number``, ``id``, and ``stdout`` and ``stderr`` if there was any.
-    The rest are attributes. Equality is that of the dict.
+    It is a dict of ``input`` (``{'raw': ..., 'translated': ...}``), ``number`` and ``id``, and of
+    ``stdout`` and ``stderr`` if the command has printed anything there. Two results are equal if
+    their dicts are. Everything else is an attribute.
 
     Attributes:
-        outputs: Jupyter outputs, as in a notebook file.
-        started: When it started, in seconds since the epoch, by the engine's clock.
-        completed: When it ended.
-        error: What it raised, or None.
+        outputs: The Jupyter outputs, as dicts in the format of a notebook file.
+        started: When the command started, in seconds since the epoch, by the clock of the engine's
+            machine; None if that is not known.
+        completed: When the command ended, in the same way.
+        error: The exception that the command raised; None if it raised none.
+
+    Example:
+        >>> result = ExecutionResult(0, 1, "print('hello')", stdout="hello")
+        >>> result["id"], result["number"], result["input"]["raw"]
+        (0, 1, "print('hello')")
+        >>> result.stdout
+        'hello'
+        >>> result.stderr, result.error
+        ('', None)
     """
 
     def __init__(
@@ -63,31 +75,33 @@ class ExecutionResult(dict[str, Any]):
 
     @property
     def stdout(self) -> str:
-        """What the command printed; '' if nothing."""
+        """What the command printed to stdout; empty if it printed nothing there."""
         return str(self.get("stdout", ""))
 
     @property
     def stderr(self) -> str:
-        """What the command printed to stderr; '' if nothing."""
+        """What the command printed to stderr; empty if it printed nothing there."""
         return str(self.get("stderr", ""))
 
     @property
     def duration(self) -> float | None:
-        """Seconds it took, by the engine's clock; None if that is not known."""
+        """How long the command took, in seconds; None if that is not known."""
         if self.started is None or self.completed is None:
             return None
         return self.completed - self.started
 
     @property
     def value(self) -> Any:
-        """The last expression's object, fetched from the engine when first asked for.
+        """The object of the command's last expression; None if it ended with a statement.
 
-        None if the command ended with a statement.
+        It is fetched from the engine when the attribute is first read, and then kept.
 
         Raises:
-            ValueGone: The engine has not got it any more: it was restarted or reset, or IPython's
-                ``Out`` has dropped it.
-            UnsupportedOperation: This result was pickled or copied: it has no way to its engine.
+            ValueGone: The engine does not have the object any more: the engine was restarted or
+                reset, or IPython's ``Out`` has dropped the object.
+            UnsupportedOperation: This result was pickled or copied, and so has no connection to
+                its engine.
+            CompositeError: The object cannot be pickled; its member is a SerializationError.
         """
         if "_value" not in self.__dict__:
             if self._fetch is None:
@@ -99,7 +113,8 @@ class ExecutionResult(dict[str, Any]):
         return self._value
 
     def __getstate__(self) -> dict[str, Any]:
-        # The fetcher holds a connection; an error or a value may be of a class that cannot travel.
+        # The function that fetches the value holds a connection, and stays here. The value is of
+        # any class, so it may not be picklable. The error is frozen for the same reason.
         from kernelfleet.wire.objects.exceptions import freeze_error
 
         state = {**self.__dict__, "_fetch": None}
@@ -117,30 +132,52 @@ class ExecutionResult(dict[str, Any]):
 
 
 class ResultList(list[ExecutionResult]):
-    """The results of one command, in target order."""
+    """The results of one command, one for each engine, in the order of the targets.
+
+    Example:
+        >>> results = ResultList(ExecutionResult(i, 1, "print(1)", stdout="1") for i in (0, 1))
+        >>> results.stdout
+        ['1', '1']
+        >>> print(repr(results).splitlines()[1])
+        [0] In [1]: print(1)
+        >>> sorted(results.by_engine)
+        [0, 1]
+    """
 
     @overload
     def __getitem__(self, index: SupportsIndex, /) -> ExecutionResult: ...
     @overload
     def __getitem__(self, index: slice, /) -> ResultList: ...
     def __getitem__(self, index: SupportsIndex | slice, /) -> ExecutionResult | ResultList:
-        """One result, or a ResultList of a slice."""
+        """The result at an index, or a ResultList of those in a slice."""
         if isinstance(index, slice):
             return ResultList(super().__getitem__(index))
         return super().__getitem__(index)
 
     @property
     def stdout(self) -> list[str]:
-        """What each command printed."""
+        """What each engine printed to stdout, in the order of the targets."""
         return [result.stdout for result in self]
 
     @property
     def by_engine(self) -> dict[int, ExecutionResult]:
-        """Engine id -> result; of an engine that was targeted twice, its last one."""
+        """The results by the id of their engine.
+
+        If an engine was targeted more than once, its last result counts.
+        """
         return {result["id"]: result for result in self}
 
     def values(self) -> list[Any]:
-        """Each one's last expression's object, fetched from its engine."""
+        """The objects of the last expressions, each fetched from its engine.
+
+        Returns:
+            A list in the order of the targets; None stands for a command that ended with a
+            statement.
+
+        Raises:
+            ValueGone: An engine does not have its object any more.
+            UnsupportedOperation: The results were pickled or copied.
+        """
         return [result.value for result in self]
 
     def __repr__(self) -> str:
@@ -169,7 +206,7 @@ def _outputs_shown(result: ExecutionResult) -> list[Output]:
 
 
 def _as_text(result: ExecutionResult) -> str:
-    """One result as ResultList shows it."""
+    """One result in the form that a ResultList prints."""
     where, number = f"[{result['id']}]", result["number"]
     parts = [f"{where} In [{number}]: {result['input']['raw']}\n"]
     if shown := _out_text(_left_of(result, "stdout"), result.outputs):
@@ -182,9 +219,10 @@ def _as_text(result: ExecutionResult) -> str:
 
 
 def _left_of(result: ExecutionResult, name: str) -> str:
-    """What a stream shows in the end: a loop that clears its output leaves its last frame.
+    """What is left of a stream when the command has ended.
 
-    ``result.stdout`` has all that was printed. Where all of it was cleared, it is shown.
+    A loop that clears its output leaves only its last frame, while ``result.stdout`` has all that
+    was printed. If everything was cleared, all that was printed is shown.
     """
     left = [
         text if isinstance(text := output.get("text", ""), str) else "".join(text)
@@ -195,7 +233,7 @@ def _left_of(result: ExecutionResult, name: str) -> str:
 
 
 def _out_text(stdout: str, outputs: Sequence[Mapping[str, Any]]) -> str:
-    """What was printed, then the last expression's value on a line of its own."""
+    """The printed text, then the value of the last expression on a line of its own."""
     values = [
         text if isinstance(text, str) else "".join(text)
         for output in outputs
@@ -213,32 +251,40 @@ def _ended(text: str) -> str:
 
 @dataclass(frozen=True)
 class EngineInfo:
-    """One engine, as ``mec.engines()`` lists it.
+    """One engine, as ``mec.engines()`` describes it.
+
+    An attribute is None if its value is not known.
 
     Attributes:
-        id: Its number in the fleet.
-        state: One word: ``idle``, ``busy``, ``starting``, ``leaving`` (after ``scale``),
-            ``stopping``, ``dead``, or ``stopped``: by SIGSTOP, until SIGCONT or a restart.
-        pid: Its process; None where there is no process of this kind.
-        host: The machine it runs on.
-        kernel_name: The kernelspec it was started from.
-        python: The version of Python it runs (``3.11.7``); None for another language.
-        executable: The interpreter it runs.
-        connection_file: What ``jupyter console --existing`` takes.
-        transport: How the controller talks to it: ``ipc`` (a Unix socket), ``tcp+curve``
-            (encrypted) or, for kernels that know neither, ``tcp`` (signed, but not encrypted).
-        memory_bytes: Its memory; None if not known. It holds what IPython keeps: the code of each
+        id: The number of the engine in its fleet.
+        state: One word: ``idle``, ``busy``, ``starting``, ``leaving`` (``scale`` will end it when
+            its work is done), ``stopping``, ``dead``, or ``stopped`` (by SIGSTOP, until SIGCONT or
+            a restart).
+        pid: The id of its process; None if it has no process of its own on the fleet's machine.
+        host: The name of the machine on which it runs.
+        kernel_name: The name of the kernelspec that it was started from.
+        python: Its version of Python (``3.11.7``); None if it runs another language.
+        executable: The path of its interpreter.
+        connection_file: The path of its connection file, for ``jupyter console --existing``.
+        transport: How the controller is connected to it: ``ipc`` (a Unix socket), ``tcp+curve``
+            (encrypted) or, for kernels that can do neither, ``tcp`` (signed, but not encrypted).
+        memory_bytes: The memory of its process. It includes what IPython keeps: the code of each
             command, and the last 1000 values in ``Out`` (``Limits.out_bytes`` bounds their size).
         queue: How many requests wait for it.
         executed: How many commands it has executed since it was started.
         started: When it was started, in seconds since the epoch.
-        cpu_seconds: How much processor time it has used; None if not known.
-        cpu_percent: How busy it was just now, 100 being one processor; None unless
-            ``mec.engines(cpu=True)`` has measured it.
-        running: What it runs, as ``queue_status`` shows it; None if nothing.
-        running_since: Since when it does, in seconds since the epoch.
-        result_id: With it ``mec.pending_result`` and ``%fleet attach`` find what it runs; None if
-            nothing, or if that ends with the client that asked for it (a map, an executor's task).
+        cpu_seconds: How many seconds of processor time it has used.
+        cpu_percent: How busy it was just now; 100 is one processor. None unless it was measured
+            (``mec.engines(cpu=True)``).
+        running: What it runs, in the words of ``queue_status``; None if it runs nothing.
+        running_since: When that began, in seconds since the epoch.
+        result_id: The id with which ``mec.pending_result`` and ``%fleet attach`` find what it runs.
+            None if it runs nothing, or something that ends with its client (a map, an executor's
+            task).
+
+    Example:
+        >>> EngineInfo(id=0, state="idle", pid=4711).state
+        'idle'
     """
 
     id: int
@@ -262,19 +308,29 @@ class EngineInfo:
 
     @classmethod
     def from_wire(cls, row: Mapping[str, Any]) -> Self:
-        """From the controller's message; what a newer controller adds is left out."""
+        """An engine from a row of the controller's reply.
+
+        Fields that this version does not know, because the controller is newer, are left out.
+        """
         return cls(**{each.name: row[each.name] for each in fields(cls) if each.name in row})
 
 
 class EngineList(list[EngineInfo]):
-    """The engines of a fleet, as ``mec.engines()`` gives them: a list that shows as a table."""
+    """The engines of a fleet, as ``mec.engines()`` returns them: a list that prints as a table.
+
+    Example:
+        >>> EngineList([EngineInfo(id=0, state="idle"), EngineInfo(id=1, state="busy", queue=2)])
+        engine  state  pid  queue  executed  memory  up  kernel  Python  executable
+        0       idle   -    0      0         -       -   -       -       -
+        1       busy   -    2      0         -       -   -       -       -
+    """
 
     @overload
     def __getitem__(self, index: SupportsIndex, /) -> EngineInfo: ...
     @overload
     def __getitem__(self, index: slice, /) -> EngineList: ...
     def __getitem__(self, index: SupportsIndex | slice, /) -> EngineInfo | EngineList:
-        """One engine, or an EngineList of a slice."""
+        """The engine at an index, or an EngineList of those in a slice."""
         if isinstance(index, slice):
             return EngineList(super().__getitem__(index))
         return super().__getitem__(index)
@@ -292,18 +348,24 @@ class EngineList(list[EngineInfo]):
 
 
 class QueueEntry(str):
-    """What waits or runs in an engine's queue: the text, and with which id it is found again.
+    """One call in an engine's queue: its text, and the id with which its result is found.
 
-    It is the text that ``queue_status`` has always shown, and equal to it; its repr adds the id.
+    It is a ``str``, such as ``execute('time.sleep(2)')``, and equal to its text. Its repr shows the
+    id as well.
 
     Attributes:
-        result_id: What ``mec.pending_result`` takes; None for what ends with its client.
+        result_id: The id for ``mec.pending_result`` and ``%fleet attach``; None if the call ends
+            with the client that made it (a map, an executor's task).
+
+    Example:
+        >>> QueueEntry("execute('f()')", "a1b2-3")
+        "execute('f()')" <a1b2-3>
     """
 
     result_id: str | None
 
     def __new__(cls, text: str, result_id: str | None = None) -> Self:
-        """The entry of a text."""
+        """An entry with this text."""
         self = super().__new__(cls, text)
         self.result_id = result_id
         return self

@@ -28,12 +28,21 @@
 
     CompositeError              the user's code on one or more engines (an ExceptionGroup)
 
-All survive pickling and keep their attributes. A call on engines fails with one CompositeError,
-whose members are the original exceptions; what is wrong with the call itself is raised plain.
-This is their public address. ``errors.tree`` holds those that are raised plain, which any process
-may
-import; CompositeError, the larger part, stands in ``errors.composite`` and is imported when it is
-first asked for.
+All of them can be pickled, and keep their attributes. If the user's code fails on one or more
+engines, the call raises one CompositeError, whose members are the original exceptions. If something
+is wrong with the call itself, one of the others is raised.
+
+``kernelfleet.errors`` is their public address. The module ``errors.tree`` has all but
+CompositeError; any process may import it. ``errors.composite`` has CompositeError; it needs more,
+and is imported when CompositeError is first asked for.
+
+Example:
+    >>> from kernelfleet import errors
+    >>> try:
+    ...     raise errors.InvalidEngineID("no engine 7: the engines are 0-3")
+    ... except errors.FleetError as error:
+    ...     print(error)
+    no engine 7: the engines are 0-3
 """
 
 from importlib import import_module
@@ -73,7 +82,7 @@ _IN_COMPOSITE = ("CompositeError", "Failure", "restore_error")
 
 
 def __getattr__(name: str) -> Any:
-    """Import what stands in ``errors.composite`` on its first use (PEP 562)."""
+    """Import a name of ``errors.composite`` when it is asked for (PEP 562)."""
     if name not in _IN_COMPOSITE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module("kernelfleet.errors.composite"), name)

@@ -1,8 +1,8 @@
 """CompositeError: the errors of one call on many engines, as one ExceptionGroup.
 
-``restore_error`` makes its members from error replies, ``CompositeError.collect`` the group. How
-it reads in a shell, in a notebook and in a script's traceback is decided here; nothing here
-talks to an engine. ``kernelfleet.errors`` names it: import it from there.
+``restore_error`` makes its members from error replies, and ``CompositeError.collect`` makes the
+group. How it is shown in a shell, in a notebook and in the traceback of a script is decided here.
+Nothing here talks to an engine. Import CompositeError from ``kernelfleet.errors``.
 """
 
 from __future__ import annotations
@@ -28,20 +28,21 @@ from kernelfleet.wire.objects.exceptions import (
     thaw_error,
 )
 
-#: How many failing engines are listed one by one below a displayed traceback; of more, those that
-#: failed alike are one line. ``str`` always has a line for each.
+#: Below a displayed traceback, so many failed engines have a line each. If there are more, those
+#: that failed alike share a line. ``str(error)`` always has a line for each.
 LISTED_ONE_BY_ONE = 8
 
 
 @dataclass(frozen=True)
 class Failure:
-    """One engine's part in a CompositeError.
+    """What failed on one engine.
 
     Attributes:
-        engine_id: The engine; None where the error belongs to none.
-        exception: What was raised there, restored here.
-        traceback: The engine's own traceback, coloured as IPython makes it; empty if none.
-        method: The verb that failed; empty takes that of the call.
+        engine_id: The engine; None if the error belongs to no engine.
+        exception: The exception that was raised there, or a RemoteError in its place.
+        traceback: The engine's traceback as lines of text, coloured as IPython makes it; empty if
+            there is none.
+        method: The method that failed; if it is empty, that of the whole call.
     """
 
     engine_id: int | None
@@ -51,47 +52,62 @@ class Failure:
 
     @property
     def kind(self) -> str:
-        """The verb, or 'Engine Exception' for what did not come from user code on an engine."""
-        # A fleet within a fleet: user code on an engine may raise EngineDied, with a traceback.
+        """The method; 'Engine Exception' for an error that is not from the user's code."""
+        # The user's code may itself use a fleet and raise EngineDied; then there is a traceback.
         own = isinstance(self.exception, EngineError) and not self.traceback
         return "Engine Exception" if own or not self.method else self.method
 
     @property
     def tag(self) -> str:
-        """``[0:execute]``."""
+        """The engine and the method: ``[0:execute]``."""
         return f"[{self.kind}]" if self.engine_id is None else f"[{self.engine_id}:{self.kind}]"
 
     @property
     def line(self) -> str:
-        """``[0:execute]: ZeroDivisionError: division by zero``."""
+        """The failure in one line: ``[0:execute]: ZeroDivisionError: division by zero``."""
         return f"{self.tag}: {error_text(self.exception)}"
 
     @property
     def coloured_traceback(self) -> str:
-        """The engine's traceback, or the error's text where there is none."""
+        """The engine's traceback as one text; the text of the error if there is no traceback."""
         return "\n".join(self.traceback) or error_text(self.exception)
 
     @property
     def plain_traceback(self) -> str:
-        """The same without colour codes."""
+        """``coloured_traceback`` without colour codes."""
         return without_colours(self.coloured_traceback)
 
     def note_traceback(self, tag: str) -> None:
-        """Make the exception carry the engine's traceback wherever Python prints it."""
+        """Add the engine's traceback to the exception as a note, so that Python prints it."""
         if self.traceback:
             add_note_once(self.exception, f"{tag}:", self.plain_traceback)
 
 
 class CompositeError(ExceptionGroup[Exception]):
-    """One or more exceptions from a call on engines; members are the original exceptions.
+    """A call has failed on one or more engines; the members are the original exceptions.
+
+    ``except* ZeroDivisionError`` catches those of one kind, as of any ExceptionGroup.
 
     Attributes:
-        message: The first line.
-        failures: What failed, in target order, parallel to ``exceptions``.
-        results: What succeeded: engine id -> value; for ``map``, item index -> value.
+        message: The first line of its text.
+        exceptions: The original exceptions, in the order of the targets.
+        failures: For each exception the engine, the traceback and the method, in the same order.
+        results: The values of the engines that did not fail, by engine id; for ``map``, the values
+            of the items that did not fail, by their index.
+
+    Example:
+        >>> failures = [Failure(i, ZeroDivisionError("division by zero")) for i in (0, 1)]
+        >>> error = CompositeError.collect("execute", failures, results={2: "fine"})
+        >>> print(error)
+        one or more exceptions from call to method: execute
+        [0:execute]: ZeroDivisionError: division by zero
+        [1:execute]: ZeroDivisionError: division by zero
+        >>> error.results
+        {2: 'fine'}
     """
 
-    __module__ = "kernelfleet.errors"  # its public address, which tracebacks and pickles show
+    # Tracebacks and pickles name the class by its public address.
+    __module__ = "kernelfleet.errors"
 
     failures: tuple[Failure, ...]
     results: dict[int, Any]
@@ -102,7 +118,7 @@ class CompositeError(ExceptionGroup[Exception]):
         failures: Sequence[Failure | Exception],
         results: Mapping[int, Any] | None = None,
     ) -> Self:
-        """Build the group; a bare exception counts as a failure of no engine."""
+        """Build the group; an exception that is no Failure is taken for one of no engine."""
         members = tuple(
             each if isinstance(each, Failure) else Failure(None, each) for each in failures
         )
@@ -111,15 +127,15 @@ class CompositeError(ExceptionGroup[Exception]):
         self.results = dict(results or {})
         for failure in members:
             _attach(failure.exception, failure.traceback, failure.engine_id)
-        # Python prints a group as a tree of all members: the first of those that are alike
-        # carries the engine's traceback as a note, so that it is there, and there once.
+        # Python prints a group as a tree of all its members. Of the members that are alike the
+        # first has the engine's traceback as a note, so that the traceback is printed once.
         for alike in _distinct(members):
             alike[0].note_traceback(_group_tag(alike))
         return self
 
     def __init__(self, message: str, *_: object) -> None:
-        # Exception.__init__ would set args to what the constructor got; pickling does not use
-        # args (see __reduce__), but a reader of them expects those of an ExceptionGroup.
+        # Exception.__init__ would set `args` to the arguments of the constructor. Pickling does
+        # not use `args` (see __reduce__), but other code expects those of an ExceptionGroup.
         super().__init__(message, list(self.exceptions))
 
     @classmethod
@@ -129,19 +145,25 @@ class CompositeError(ExceptionGroup[Exception]):
         failures: Iterable[Failure],
         results: Mapping[int, Any] | None = None,
     ) -> Self:
-        """The error of a call to ``method``.
+        """The error of a call of one method.
 
         Args:
-            method: The verb, as it stands in the first line and in the tags.
-            failures: At least one, in target order.
-            results: What succeeded.
+            method: The name of the method, for the first line and the tags.
+            failures: What failed, in the order of the targets; at least one.
+            results: The values of what did not fail.
+
+        Returns:
+            The error, to be raised.
         """
         message = f"one or more exceptions from call to method: {method}"
         tagged = [replace(each, method=each.method or method) for each in failures]
         return cls(message, tagged, results)
 
     def grouped_lines(self) -> list[str]:
-        """A line for each distinct failure: ``[0-15:execute]: ZeroDivisionError: ...``."""
+        """A line for each distinct failure: ``[0-15:execute]: ZeroDivisionError: ...``.
+
+        Failures are the same if they have the same method, text and traceback.
+        """
         return [
             f"{_group_tag(alike)}: {error_text(alike[0].exception)}"
             for alike in _distinct(self.failures)
@@ -152,14 +174,20 @@ class CompositeError(ExceptionGroup[Exception]):
 
     @property
     def elist(self) -> list[tuple[type[Exception], Exception, str]]:
-        """``(type, value, traceback)`` of each; the traceback is the engine's, as plain text."""
+        """``(type, value, traceback)`` of each member, in the order of the targets.
+
+        The traceback is that of the engine, as text without colour codes.
+        """
         return [(type(f.exception), f.exception, f.plain_traceback) for f in self.failures]
 
     def raise_exception(self, excid: int = 0) -> None:
         """Raise one of the original exceptions.
 
+        Args:
+            excid: Its index in ``exceptions``, counted from 0.
+
         Raises:
-            IndexError: There is no exception of this index.
+            IndexError: There is no exception with this index.
         """
         failure = self._failure(excid)
         error = failure.exception.with_traceback(None)
@@ -167,15 +195,19 @@ class CompositeError(ExceptionGroup[Exception]):
         try:
             raise error
         finally:
-            # Raised in an ``except CompositeError`` block it would have the group as context,
-            # and IPython 9 shows whatever has a group there with the plain traceback module.
+            # In an ``except CompositeError`` block Python sets the group as the context of what is
+            # raised, and IPython 9 shows an error that has a group there without colours and
+            # source (it uses the traceback module). So the context is removed.
             BaseException.__setattr__(error, "__context__", None)
 
     def print_tracebacks(self, excid: int | None = None) -> None:
-        """Print the engines' tracebacks, or that of one of them.
+        """Print the tracebacks of the engines, in colour if stdout shows colours.
+
+        Args:
+            excid: The index of one exception, whose traceback alone is printed; None prints all.
 
         Raises:
-            IndexError: There is no exception of this index.
+            IndexError: There is no exception with this index.
         """
         chosen = self.failures if excid is None else [self._failure(excid)]
         coloured = shows_colours(sys.stdout)
@@ -193,14 +225,15 @@ class CompositeError(ExceptionGroup[Exception]):
             ) from None
 
     def derive(self, excs: Sequence[Exception], /) -> Self:  # type: ignore[override]
-        """The same error with these members only; ``except*`` and ``split`` call it."""
+        """The same error with these members only; ``except*`` and ``split`` call this."""
         owners: dict[int, Failure] = {}
         for failure in self.failures:
             for error in with_leaves(failure.exception):
                 owners.setdefault(id(error), failure)
 
         def owned(error: Exception) -> Failure:
-            # An engine may itself raise a group, of which split() keeps a part: its leaves tell.
+            # If an engine has raised a group itself, split() may have kept a part of it, which is
+            # a new exception. Its leaves tell which failure it belongs to.
             for part in with_leaves(error):
                 if id(part) in owners:
                     return replace(owners[id(part)], exception=error)
@@ -223,7 +256,7 @@ class CompositeError(ExceptionGroup[Exception]):
         return html.traceback(self._render_traceback_())
 
     def _render_traceback_(self) -> list[str]:
-        """What IPython displays: each distinct traceback once, then the error as in a shell."""
+        """The lines that IPython displays: each distinct traceback once, then the error's text."""
         lines: list[str] = []
         groups = _distinct(self.failures)
         for alike in groups:
@@ -238,11 +271,15 @@ class CompositeError(ExceptionGroup[Exception]):
 
 
 def restore_error(info: Mapping[str, Any], exception: BaseException | None) -> Exception:
-    """The member exception of an error reply: the original, or a RemoteError in its place.
+    """The exception that an error reply describes, or a RemoteError in its place.
 
     Args:
-        info: The reply: ``ename``, ``evalue``, ``traceback`` and, where known, ``engine_id``.
-        exception: What its buffers unpickled to; None if they are empty or could not be.
+        info: The reply: ``ename``, ``evalue``, ``traceback`` and, if it is known, ``engine_id``.
+        exception: The exception that was unpickled from the reply's buffers; None if they are
+            empty or could not be unpickled.
+
+    Returns:
+        The exception, which has ``remote_traceback`` and ``engine_id`` as attributes.
     """
     traceback = [str(line) for line in info.get("traceback") or ()]
     engine_id = info.get("engine_id")
@@ -264,7 +301,7 @@ def _thaw_composite(
 
 
 def _attach(error: Exception, traceback: Sequence[str], engine_id: int | None) -> None:
-    """Set ``remote_traceback`` and ``engine_id``, unless the user's class has its own."""
+    """Set ``remote_traceback`` and ``engine_id``, unless the class has attributes of that name."""
     for name, value in (("remote_traceback", list(traceback)), ("engine_id", engine_id)):
         with contextlib.suppress(Exception):  # the class may forbid it
             if value not in ([], None) and not hasattr(error, name):
@@ -272,7 +309,7 @@ def _attach(error: Exception, traceback: Sequence[str], engine_id: int | None) -
 
 
 def _distinct(failures: Sequence[Failure]) -> list[list[Failure]]:
-    """Group failures that read alike but for what is an engine's own, in target order."""
+    """Group the failures that are alike, apart from cell numbers and process ids."""
     groups: dict[tuple[str, str, str], list[Failure]] = {}
     for failure in failures:
         frames = without_engine_marks(failure.plain_traceback)
@@ -282,6 +319,6 @@ def _distinct(failures: Sequence[Failure]) -> list[list[Failure]]:
 
 
 def _group_tag(failures: Sequence[Failure]) -> str:
-    """``[0-3:execute]``."""
+    """The engines and the method of failures that are alike: ``[0-3:execute]``."""
     ids = format_ids(each.engine_id for each in failures if each.engine_id is not None)
     return f"[{ids}:{failures[0].kind}]" if ids else failures[0].tag

@@ -1,6 +1,7 @@
 """The texts of errors: names, notes, engine ids, colour codes.
 
-Pure string work for ``errors/tree.py`` and whoever shows an error. Knows no class of kernelfleet.
+Pure functions on strings for ``errors/tree.py`` and all code that shows errors. Nothing here
+knows a class of kernelfleet.
 """
 
 from __future__ import annotations
@@ -14,25 +15,25 @@ from typing import TextIO
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
-# The parts of an IPython traceback that differ between engines running the same cell: its number
-# there, and the process id in the name under which ipykernel caches its source.
+# The parts of an IPython traceback that differ between engines that have run the same cell: the
+# number of the cell, and the process id in the name under which ipykernel caches its source.
 _OWN_TO_ENGINE = re.compile(r"In ?\[\d+\]|ipykernel_\d+|ipython-input-\d+")
 
 
 def text_of(exception: BaseException) -> str:
-    """``str(exception)``, which is the user's code and may itself fail."""
+    """``str(exception)``, or a text in its place: ``__str__`` is the user's code and may fail."""
     try:
         return str(exception)
-    except Exception:  # noqa: BLE001 - we are reporting an error already
+    except Exception:  # noqa: BLE001 (an error is being reported already)
         return f"<{type(exception).__name__} whose __str__ fails>"
 
 
-#: So much of the text of one error is shown; the exception itself has all of it.
+#: At most so many characters of the text of an error are shown; the exception has all of it.
 SHOWN_CHARACTERS = 100_000
 
 
 def shortened(text: str) -> str:
-    """The text, or its beginning and how much more there is: nobody reads megabytes."""
+    """A text, or its beginning and how many characters were left out."""
     left_out = len(text) - SHOWN_CHARACTERS
     if left_out <= 0:
         return text
@@ -40,23 +41,28 @@ def shortened(text: str) -> str:
 
 
 def named_text(exception: BaseException) -> str:
-    """``ZeroDivisionError: division by zero``, or just the class where there is no text."""
+    """``ZeroDivisionError: division by zero``; the name of the class alone if there is no text."""
     text = text_of(exception)
     return f"{type(exception).__name__}: {text}" if text else type(exception).__name__
 
 
 def without_colours(text: str) -> str:
-    """The text without ANSI escape codes."""
+    """A text without ANSI escape codes."""
     return _ANSI.sub("", text)
 
 
 def without_engine_marks(traceback: str) -> str:
-    """The traceback without what is an engine's own, to tell whether two are alike."""
+    """A traceback without the parts that are an engine's own, so that two can be compared."""
     return _OWN_TO_ENGINE.sub("", traceback)
 
 
 def format_ids(ids: Iterable[int]) -> str:
-    """``[0, 1, 2, 3, 5]`` as ``'0-3,5'``."""
+    """Engine ids as text.
+
+    Example:
+        >>> format_ids([0, 1, 2, 3, 5])
+        '0-3,5'
+    """
     runs: list[list[int]] = []
     for each in sorted(set(ids)):
         if runs and each == runs[-1][-1] + 1:
@@ -67,7 +73,7 @@ def format_ids(ids: Iterable[int]) -> str:
 
 
 def describe_death(exit_code: int | None, signal: int | None) -> str:
-    """How a process ended, in words."""
+    """How a process ended, in words; both are None if nothing is known."""
     if signal is not None:
         try:
             name = f"signal {signal} ({signals.Signals(signal).name})"
@@ -80,14 +86,14 @@ def describe_death(exit_code: int | None, signal: int | None) -> str:
 
 
 def add_note_once(error: BaseException, headline: str, text: str) -> None:
-    """Add a note to an exception that does not carry this text yet."""
+    """Add a note to an exception, unless it has a note with this text."""
     if not any(str(note).endswith(text) for note in getattr(error, "__notes__", ())):
         with contextlib.suppress(Exception):  # the user's class may forbid it
             error.add_note(f"{headline}\n{text}")
 
 
 def with_leaves(error: BaseException) -> Iterator[BaseException]:
-    """The exception and, of a group, all it consists of."""
+    """An exception and, if it is a group, all exceptions in it, at whatever depth."""
     yield error
     if isinstance(error, BaseExceptionGroup):
         for each in error.exceptions:
@@ -95,7 +101,10 @@ def with_leaves(error: BaseException) -> Iterator[BaseException]:
 
 
 def shows_colours(stream: TextIO) -> bool:
-    """A terminal, or a notebook, whose stream says it is no terminal but draws colours."""
+    """Whether a stream shows colours: a terminal does, and so does the stream of a notebook.
+
+    The environment variable ``NO_COLOR`` switches colours off.
+    """
     if os.environ.get("NO_COLOR"):
         return False
     notebook = type(stream).__module__.partition(".")[0] == "ipykernel"

@@ -1,6 +1,6 @@
-"""The exceptions that are raised plain; what hangs below what is drawn in ``kernelfleet.errors``.
+"""All exceptions of kernelfleet but CompositeError; ``kernelfleet.errors`` draws their tree.
 
-Any process may import this module: it needs nothing but texts.
+Any process may import this module: it needs nothing but the texts in ``errors.text``.
 """
 
 from __future__ import annotations
@@ -16,27 +16,31 @@ class FleetError(Exception):
 
 
 class InvalidEngineID(FleetError, ValueError):
-    """The call names an engine that is not there; nothing was sent to any engine."""
+    """A call names an engine that does not exist, or is dead. Nothing was sent to any engine."""
 
 
 class NoEnginesRegistered(FleetError):
-    """The call says 'all', and the fleet has no engine."""
+    """A call is for all engines, and the fleet has none. Nothing was sent."""
 
 
 class NotAPendingResult(FleetError, TypeError):
-    """``barrier`` was given something that is no PendingResult."""
+    """``barrier`` was given something that is not a PendingResult."""
 
 
 class InvalidDeferredID(FleetError):
-    """No such result: it was flushed, dropped from the history, or never existed."""
+    """A result id is unknown: its result was flushed or dropped, or never existed."""
 
 
 class InvalidProperty(FleetError, ValueError):
-    """An engine property is not JSON."""
+    """The value of an engine property cannot be written as JSON."""
 
 
 class SerializationError(FleetError, TypeError):
-    """A value cannot travel; ``name`` is the variable that holds it, or None."""
+    """A value cannot be pickled or unpickled, so it cannot be sent.
+
+    Attributes:
+        name: The variable that holds the value; None if it is in none, as an argument is.
+    """
 
     def __init__(self, message: str, *, name: str | None = None) -> None:
         super().__init__(message)
@@ -44,26 +48,32 @@ class SerializationError(FleetError, TypeError):
 
 
 class MessageTooLarge(FleetError, ValueError):
-    """The data of one call is more than the fleet takes (``Limits.message_bytes``)."""
+    """The data of one call is larger than the fleet accepts (``Limits.message_bytes``)."""
 
 
 class ValueGone(FleetError, LookupError):
-    """The object of a command's last expression is not on its engine any more; it says why."""
+    """The object of a command's last expression is not on its engine any more.
+
+    The text says why: the engine was restarted or reset, or IPython's ``Out`` has dropped it.
+    """
 
 
 class QueueFull(FleetError):
-    """As many requests wait for an engine as may (``Limits.queue_length``); this one does not."""
+    """A request was refused, because too many wait for its engine (``Limits.queue_length``)."""
 
 
 class UnsupportedOperation(FleetError):
-    """This kind of kernel, or of result, cannot do what was asked."""
+    """What was asked for cannot be done by this kind of kernel, or with this kind of result."""
 
 
 class CallTimeout(FleetError, TimeoutError):
-    """The caller's timeout ran out; the work goes on, and ``pending_result`` will have it.
+    """A call has not ended within the ``timeout`` of its caller. The work goes on.
 
-    A pickled one forgets ``pending_result``, which belongs to this process, and keeps
-    ``result_id``, with which ``mec.pending_result(result_id)`` finds it again.
+    Attributes:
+        pending_result: The PendingResult of the call, which will have the result. None after
+            pickling, because it belongs to the process that made the call.
+        result_id: The id with which ``mec.pending_result(result_id)`` finds the result in any
+            process; None for a map, which ends with its client.
     """
 
     def __init__(self, message: str, *, pending_result: Any = None) -> None:
@@ -76,9 +86,22 @@ class CallTimeout(FleetError, TimeoutError):
 
 
 class RemoteError(FleetError):
-    """An error on an engine that has no class here, or must not be raised here as itself.
+    """Stands for an exception of an engine that cannot, or must not, be raised here as itself.
 
-    The latter are KeyboardInterrupt and SystemExit: an engine's must not end the caller.
+    It cannot if its class does not exist here or cannot be unpickled. It must not if it is a
+    KeyboardInterrupt or a SystemExit, which would end the caller.
+
+    Attributes:
+        ename: The name of the exception's class.
+        evalue: Its text.
+        remote_traceback: The engine's traceback as lines of text, coloured as IPython makes it;
+            empty if there is none.
+        engine_id: The engine; None if that is not known.
+
+    Example:
+        >>> error = RemoteError("SimulationError", "step 7 diverged", engine_id=2)
+        >>> print(error)
+        SimulationError: step 7 diverged
     """
 
     def __init__(
@@ -99,13 +122,21 @@ class RemoteError(FleetError):
 
 
 class EngineError(FleetError):
-    """Not an error of the user's code: it never ran, or its engine went away."""
+    """The code of a call never ran, or its engine went away; the code itself is not at fault."""
 
 
 class EngineDied(EngineError):
-    """The engine's process ended, by itself or by a signal.
+    """The process of an engine has ended, by itself or by a signal.
 
-    ``how`` says it in words where the exit code and the signal do not.
+    Attributes:
+        engine_id: The engine; ``mec.restart(engine_id)`` starts it afresh.
+        exit_code: Its exit code; None if it was ended by a signal, or nothing is known.
+        signal: The number of the signal that ended it; None if none did, or nothing is known.
+        how: In words how it ended.
+
+    Example:
+        >>> print(EngineDied(3, signal=9))
+        engine 3 died: killed by signal 9 (SIGKILL), probably out of memory
     """
 
     def __init__(
@@ -126,22 +157,27 @@ class EngineDied(EngineError):
 
 
 class QueueCleared(EngineError):
-    """The request was still queued when an error, or somebody, cleared the engine's queue."""
+    """The call was still waiting when its engine's queue was cleared.
+
+    An error in an earlier command clears the queue, and so does ``mec.clear_queue()``.
+    """
 
 
 class FleetStopped(EngineError):
-    """The fleet was stopped before the request had ended."""
+    """The fleet was stopped before the call had ended."""
 
 
 class ControllerError(FleetError):
-    """The controller failed to do what it must; a bug of kernelfleet, not of the caller."""
+    """The controller has failed. This is a bug of kernelfleet and not of the caller."""
 
 
 class ControllerUnreachable(ControllerError, ConnectionError):
-    """The controller does not answer, or is gone.
+    """The controller does not answer, or has ended.
 
-    ``result_id`` is that of the call that waited, if its request was under way. Should it have
-    arrived, ``mec.pending_result(result_id)`` finds the result when the controller answers again.
+    Attributes:
+        result_id: The id of the result of the call that was waiting; None if no request was sent.
+            If the request has arrived, ``mec.pending_result(result_id)`` finds the result once the
+            controller answers again.
     """
 
     def __init__(self, message: str = "", *, result_id: str | None = None) -> None:
@@ -150,11 +186,11 @@ class ControllerUnreachable(ControllerError, ConnectionError):
 
 
 class FleetExists(FleetError):
-    """A fleet of this name runs already."""
+    """A fleet cannot be started, because one of the same name is running."""
 
 
 class FleetNotFound(FleetError):
-    """No fleet of this name, at this address or in this connection file."""
+    """No fleet of the given name, or at the given address or connection file, is running."""
 
 
 class SeveralFleets(FleetNotFound):
@@ -162,15 +198,18 @@ class SeveralFleets(FleetNotFound):
 
 
 class StartError(FleetError):
-    """An engine or the controller did not come up."""
+    """An engine or the controller could not be started."""
 
 
 def error_text(exception: BaseException) -> str:
-    """``ZeroDivisionError: division by zero``; a RemoteError under the name it has there."""
+    """An exception in one line: ``ZeroDivisionError: division by zero``.
+
+    A RemoteError is shown under the name that the exception has on its engine.
+    """
     return str(exception) if isinstance(exception, RemoteError) else named_text(exception)
 
 
-# Users meet the classes under their public address, in tracebacks and in pickles.
+# Tracebacks and pickles name the classes by their public address.
 for _class in [value for value in globals().values() if isinstance(value, type)]:
     if issubclass(_class, FleetError):
         _class.__module__ = "kernelfleet.errors"
