@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from kernelfleet.errors import QueueCleared, RemoteError, UnsupportedOperation
-from kernelfleet.results import EngineInfo, ExecutionResult, QueueEntry, ResultList
+from kernelfleet.results import EngineInfo, EngineList, ExecutionResult, QueueEntry, ResultList
 
 
 def value_output(text: str | list[str]) -> dict[str, Any]:
@@ -248,3 +248,19 @@ def test_the_outputs_of_a_result_are_its_own() -> None:
 @pytest.mark.parametrize("times", [{"started": 1.0}, {"completed": 1.0}, {}])
 def test_what_has_not_begun_or_not_ended_has_no_duration(times: dict[str, float]) -> None:
     assert ExecutionResult(0, 1, "5", **times).duration is None  # type: ignore[arg-type]
+
+
+def test_a_slice_of_engines_is_a_list_of_engines_and_one_of_them_is_one() -> None:
+    engines = EngineList([EngineInfo(0, "idle"), EngineInfo(1, "busy"), EngineInfo(2, "dead")])
+    assert type(engines[1:]) is EngineList
+    assert [each.id for each in engines[1:]] == [1, 2]
+    assert engines[1].state == "busy"
+
+
+def test_a_notebook_shows_results_and_engines_as_tables_and_errors_as_text() -> None:
+    failed = ExecutionResult(1, 2, "1/0", error=ZeroDivisionError("division by zero"))
+    shown = ResultList([ExecutionResult(0, 2, "print('<')", stdout="<\n"), failed])._repr_html_()
+    assert "print('&lt;')" in shown
+    assert shown.count("ZeroDivisionError: division by zero") == 1
+    engines = EngineList([EngineInfo(7, "idle", kernel_name="a <kernel>")])._repr_html_()
+    assert "a &lt;kernel&gt;" in engines

@@ -243,3 +243,12 @@ def test_without_limits_everything_is_kept() -> None:
 def test_every_text_costs_something() -> None:
     assert size_of([""] * 100) > 5000
     assert size_of(b"") == size_of("") >= 30
+
+
+def test_what_is_inside_a_tuple_is_counted_as_well() -> None:
+    assert size_of(("x" * 1000,)) == size_of(["x" * 1000]) > 1000
+
+
+def test_a_fresh_history_has_dropped_nothing() -> None:
+    with pytest.raises(LookupError, match="no finished command 1"):
+        CommandHistory().get(1)

@@ -550,3 +550,10 @@ def test_a_remote_error_freezes_as_it_is_with_its_traceback() -> None:
     again = thaw_error(freeze_error(error))
     assert isinstance(again, RemoteError)
     assert (str(again), again.remote_traceback, again.engine_id) == (str(error), ["line 1"], 3)
+
+
+def test_failures_that_belong_to_no_engine_are_grouped_without_ids() -> None:
+    error = CompositeError.collect("push", [Failure(None, ValueError("no"))] * 2)
+    assert error.grouped_lines() == ["[push]: ValueError: no"]
+    mixed = CompositeError.collect("push", [Failure(None, ValueError("no")), *divided(3)])
+    assert mixed.grouped_lines()[1] == "[3:push]: ZeroDivisionError: division by zero"

@@ -22,6 +22,8 @@ OPERATIONS: dict[type[ast.operator], type[ast.operator]] = {
 }  # fmt: skip
 #: Functions of the language that are mixed up with each other.
 FUNCTIONS = {"min": "max", "max": "min", "any": "all", "all": "any"}
+#: Numbers from here on are sizes and times, chosen by taste; smaller ones are decisions.
+TASTE = 10
 #: Statements that may be forgotten.
 FORGOTTEN = (ast.Expr, ast.AugAssign, ast.Raise, ast.Delete)
 
@@ -117,7 +119,7 @@ def _replacements(node: ast.AST) -> Iterator[ast.AST]:  # noqa: C901 - one line 
             yield ast.BinOp(left, OPERATIONS[type(operator)](), right)
         case ast.Constant(value=bool(value)):
             yield ast.Constant(not value)
-        case ast.Constant(value=int(value) | float(value)):
+        case ast.Constant(value=int(value) | float(value)) if abs(value) < TASTE:
             yield ast.Constant(value + 1)
         case ast.Call(func=ast.Name(id=name), args=args, keywords=keywords) if name in FUNCTIONS:
             yield ast.Call(ast.Name(FUNCTIONS[name], ast.Load()), args, keywords)

@@ -18,6 +18,7 @@ def test_every_kind_of_change_is_made_once() -> None:
     assert changes("a = b and c") == [("b and c", "b or c"), ("b and c", "c"), ("b and c", "b")]
     assert changes("a = not b") == [("not b", "b")]
     assert changes("a = b + c") == [("b + c", "b - c")]
+    assert changes("a = 64 * 1024.0") == [("64 * 1024.0", "64 // 1024.0")]
     assert changes("a = 3, True") == [("3", "4"), ("True", "False")]
     assert changes("a = min(b)") == [("min(b)", "max(b)")]
     assert changes("a = b if c else d") == [("b if c else d", "b"), ("b if c else d", "d")]

@@ -162,3 +162,11 @@ def test_a_header_beyond_the_limit_is_refused_before_it_is_parsed(
     monkeypatch.setattr(json, "loads", lambda _: pytest.fail("was parsed"))
     with pytest.raises(BadMessage, match="limit"):
         Codec(KEY).decode(Codec(KEY).encode({"type": "x" * 200}))
+
+
+def test_a_header_that_nobody_would_take_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = Codec(KEY).encode({"type": "x", "text": "y"})
+    monkeypatch.setattr(codec, "MAX_HEADER_BYTES", len(frames[1]))
+    assert Codec(KEY).encode({"type": "x", "text": "y"}) == frames
+    with pytest.raises(BadMessage, match="the limit is"):
+        Codec(KEY).encode({"type": "x", "text": "yy"})

@@ -247,3 +247,12 @@ def test_masked_blocks_keep_their_mask_wherever_they_stand() -> None:
     plain, masked = np.arange(2), np.ma.masked_equal([2, 3], 3)
     assert join([plain, masked]).mask.tolist() == [False, False, False, True]
     assert type(join([plain, plain])) is np.ndarray
+
+
+def test_what_has_items_and_no_length_cannot_be_scattered() -> None:
+    class Endless:
+        def __getitem__(self, index: int) -> int:
+            return index
+
+    with pytest.raises(TypeError, match="cannot scatter a Endless: it has no order or no length"):
+        split(Endless(), 2)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from kernelfleet.controller import operations
 from kernelfleet.controller.door import validation
 from kernelfleet.controller.door.validation import (
+    MAX_SECONDS,
     BadRequest,
     UnknownOperation,
     check,
@@ -102,3 +103,62 @@ def test_the_table_has_every_call_and_an_unknown_verb_is_told_from_a_malformed_r
 )
 def test_any_value_can_be_shown_in_short(value: Any) -> None:
     assert len(shown(value)) <= 70
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"operation": "progress", "result_id": "r"},
+        {"operation": "progress", "result_id": "r", "brief": True},
+        {"operation": "inspect", "engine": 0, "code": "x", "cursor_pos": 0},
+        {"operation": "inspect", "engine": 0, "code": "x", "cursor_pos": 1, "detail_level": 0},
+        {"operation": "get_result", "targets": [0]},
+        {"operation": "get_result", "targets": [0], "number": -1},
+        {"operation": "cancel", "result_id": "r"},
+        {"operation": "attach", "of": "r"},
+        {"operation": "get_properties", "targets": [0]},
+    ],
+    ids=lambda each: str(each)[14:50],
+)
+def test_what_may_be_missing_may_be_missing_and_what_is_there_may_be_nothing(
+    request_: dict[str, Any],
+) -> None:
+    assert check({"type": "request", **request_}, 0) == request_["operation"]
+
+
+@pytest.mark.parametrize("limit", [0, 5, 0.5, MAX_SECONDS, int(MAX_SECONDS), None])
+def test_a_time_limit_is_any_number_of_seconds(limit: float | None) -> None:
+    assert check({**EXECUTE, "limit": limit}, 0) == "execute"
+
+
+@pytest.mark.parametrize("limit", [True, 2 * MAX_SECONDS, int(MAX_SECONDS) + 1])
+def test_a_time_limit_that_no_clock_counts_is_refused(limit: float) -> None:
+    with pytest.raises(BadRequest, match="limit must be a number of seconds"):
+        check({**EXECUTE, "limit": limit}, 0)
+
+
+@pytest.mark.parametrize("position", [-1, True, 1.0, "1"])
+def test_a_place_in_a_text_is_an_integer_from_0_on(position: Any) -> None:
+    asked = {"type": "request", "operation": "complete", "engine": 0, "code": "x"}
+    with pytest.raises(BadRequest, match="cursor_pos must be an integer from 0 on"):
+        check({**asked, "cursor_pos": position}, 0)
+    inspect = {**asked, "operation": "inspect", "cursor_pos": 0, "detail_level": position}
+    with pytest.raises(BadRequest, match="detail_level must be an integer from 0 on"):
+        check(inspect, 0)
+
+
+def test_every_target_is_assigned_a_payload_that_came() -> None:
+    push = {**PUSH, "payloads": [1, 1]}
+    for assign in ([0, 1], [1, 1], []):
+        assert check({**push, "assign": assign}, 2) == "push"
+    for assign in ([0, 2], [2, 0]):
+        with pytest.raises(BadRequest, match="assign names payload 2 of 2"):
+            check({**push, "assign": assign}, 2)
+
+
+def test_what_is_shown_in_short_ends_with_dots_and_what_is_short_does_not() -> None:
+    assert shown("x" * 8, 10) == "'xxxxxxxx'"
+    assert shown("x" * 20, 10) == "'xxxxxxxxx..."
+    assert shown(12345, 5) == "12345"
+    assert shown(-(10**5), 5) == shown(10**5, 5) == "an integer of many digits"
+    assert shown(-99999, 5) == "-9999..."

@@ -16,7 +16,7 @@ from kernelfleet.controller.engines.outputs import (
     OutputLog,
     ReadBytes,
 )
-from kernelfleet.wire.outputs import OWN_FRAME_BYTES
+from kernelfleet.wire.outputs import OWN_FRAME_BYTES, read_pages
 
 Message = tuple[str, dict[str, Any]]
 KB = 1024
@@ -166,3 +166,23 @@ def test_a_clear_as_long_as_a_display_is_none() -> None:
     log = logged(display("a"))
     log.add("clear_output", json.dumps({"wait": False, "x": LARGE}).encode())
     assert len(fold(log.frames()).outputs()) == 1
+
+
+def test_nothing_is_logged_that_was_not_said() -> None:
+    log = logged(stream("a"), display("b"))
+    said = [published.msg_type for published in read_pages(log.frames())]
+    assert said == ["stream", "display_data"]
+
+
+def test_a_log_that_was_cleared_measures_what_it_holds() -> None:
+    once, cleared = logged(clear(), display("b")), logged(display("a"), clear(), display("b"))
+    assert cleared.size_bytes == once.size_bytes
+    assert cleared.frames() == once.frames()
+
+
+def test_a_kernel_is_told_at_the_very_limit_and_then_counted_anew() -> None:
+    told: list[int] = []
+    read = ReadBytes(lambda *message: told.append(message[-1]["bytes"]))
+    for size in (CONFIRM_BYTES - 1, 1, CONFIRM_BYTES - 1, 1):
+        read.add(size)
+    assert told == [CONFIRM_BYTES, CONFIRM_BYTES]
