@@ -1,7 +1,7 @@
-"""EngineApp: ipykernel's application, lean, private, and gone when it says so.
+"""EngineApp: ipykernel's application with a fast start, private files, and a prompt end.
 
-What is switched off or replaced was measured; each override names the reason. Everything
-happens in methods, so that a forked child can create the application.
+Each override says what it replaces and why; the costs named were measured. Nothing happens when
+the module is imported, so that a child of the fork server can create the application.
 """
 
 # mypy: allow-untyped-calls
@@ -39,10 +39,12 @@ from kernelfleet.engine.running import interrupts
 
 
 class NoShellChannelThread:
-    """Stands in for ipykernel's shell channel thread, which costs 1 ms a request.
+    """Takes the place of ipykernel's shell channel thread, which costs 1 ms per request.
 
-    False, so that ipykernel 7.4 reads the shell socket in the main thread; never None, because
-    its do_execute asks for ``parent_thread`` when a cell awaits.
+    ipykernel 7 has the thread for subshells (https://github.com/ipython/ipykernel/issues/1438),
+    which engines do not use. The object is false, so that ipykernel 7.4 reads the shell socket in
+    the main thread. It is not None, because ``do_execute`` reads ``parent_thread`` when a cell
+    awaits. This can go when ipykernel can do without the thread.
     """
 
     def __init__(self) -> None:
@@ -68,11 +70,11 @@ class EngineApp(IPKernelApp):
     output_limit_bytes = Int(
         DEFAULT_BYTES,
         min=1,
-        help="How much a command may put out; see engine/output/rate_limit.py.",
+        help="Bytes that a command may put out; see engine/output/rate_limit.py.",
     ).tag(config=True)
 
     out_limit_bytes = Int(
-        None, min=0, allow_none=True, help="How much Out may keep; see engine/values.py."
+        None, min=0, allow_none=True, help="Bytes that Out may keep; see engine/values.py."
     ).tag(config=True)
 
     log_output = Bool(False, help="Write what is printed to the engine's log as well.").tag(
@@ -91,18 +93,19 @@ class EngineApp(IPKernelApp):
         self.update_config(
             Config(
                 {
-                    # sqlite is shared by all kernels and blocks
+                    # All kernels of a user share one sqlite file and wait for its lock.
                     "HistoryManager": {"enabled": False},
                     "InteractiveShell": {"enable_tip": False},
-                    # jedi 0.20 reads stub files for the first completion: 37 MB in each engine
-                    # that completes. IPython's own completer looks at the objects that are there.
+                    # For its first completion jedi 0.20 reads stub files, which takes 37 MB in each
+                    # engine. IPython's own completer looks at the objects.
                     "Completer": {"use_jedi": False},
                 }
             )
         )
         hidden = "debugpy" not in sys.modules
         if hidden:
-            # importing it costs 60 ms and 6 MB; ipykernel 7.4 has no switch
+            # Importing it costs 60 ms and 6 MB, and ipykernel 7.4 always does. This can go when it
+            # waits for the first debug request: https://github.com/ipython/ipykernel/pull/1543
             sys.modules["debugpy"] = None  # type: ignore[assignment]
         try:
             super().initialize(argv)
@@ -111,8 +114,10 @@ class EngineApp(IPKernelApp):
                 del sys.modules["debugpy"]
 
     def init_profile_dir(self) -> None:
-        """Make the private IPython directory, whose creation IPython 9.18 leaves to others."""
-        before = os.umask(0o077)  # the user's own is for what his code makes
+        """Make the private IPython directory; IPython 9.18 expects that it is there."""
+        before = os.umask(
+            0o077
+        )  # only for this directory: what the code makes has the user's umask
         try:
             os.makedirs(self.ipython_dir, exist_ok=True)
             super().init_profile_dir()
@@ -120,12 +125,12 @@ class EngineApp(IPKernelApp):
             os.umask(before)
 
     def init_path(self) -> None:
-        """Let the user's code find what is in his folder, but nothing of ours."""
+        """Put the user's folder on the path, but load kernelfleet's libraries from elsewhere."""
         own_libraries.hold()
         super().init_path()
 
     def init_kernel(self) -> None:
-        """Give the shell the private directory too; IPython 9.18 asks the environment only."""
+        """Give the shell the private directory, too: IPython 9.18 reads the environment only."""
         before = os.environ.get("IPYTHONDIR")
         os.environ["IPYTHONDIR"] = self.ipython_dir
         try:
@@ -142,12 +147,12 @@ class EngineApp(IPKernelApp):
         self.shell_channel_thread = NoShellChannelThread()
 
     def init_iopub(self, context: Any) -> None:
-        """As ipykernel's, but lossless, and with a thread that counts."""
+        """Open the iopub socket as ipykernel does, but without losing messages, and count them."""
         packing.keep_own_json()
-        self.session.pack = packing.lenient(self.session.pack)  # it is not used before
+        self.session.pack = packing.lenient(self.session.pack)  # no message is sent before
         socket = self.iopub_socket = context.socket(zmq.XPUB)
         socket.linger = 1000
-        socket.sndhwm = 0  # by default 100,000 lines lose some
+        socket.sndhwm = 0  # with the default bound, printing 100,000 lines loses some
         self._apply_curve_server_options(socket)
         self.iopub_port = self._bind_socket(socket, self.iopub_port)
         self.configure_tornado_logger()
@@ -160,9 +165,10 @@ class EngineApp(IPKernelApp):
         return f"{self.abs_connection_file}-forks"
 
     def patch_io(self) -> None:
-        """Write where a crash happens into the log.
+        """Let faulthandler write into the engine's log.
 
-        ipykernel 7.4 has faulthandler write into the pipe that this very process reads.
+        ipykernel 7.4 lets it write into the pipe for stderr, which a crashed process no longer
+        reads: see https://github.com/ipython/ipykernel/issues/91
         """
         if not hasattr(sys.stderr, "_original_stdstream_copy"):
             super().patch_io()  # the descriptor is not captured
@@ -175,7 +181,7 @@ class EngineApp(IPKernelApp):
                     stream.log = log
 
     def log_connection_info(self) -> None:
-        """As a kernel that has a parent: others print advice, which on a full disk is the end."""
+        """Print nothing, as a kernel with a parent: on a full disk that would end the engine."""
         handle = self.parent_handle
         self.parent_handle = handle or 1
         try:
@@ -184,11 +190,11 @@ class EngineApp(IPKernelApp):
             self.parent_handle = handle
 
     def init_signal(self) -> None:
-        """Ignore SIGINT outside user code, but not in children."""
+        """Ignore SIGINT outside user code. Children do not inherit that."""
         interrupts.install()
 
     def start(self) -> None:
-        """Run until told to leave; an interrupt never ends the loop."""
+        """Run until a request or the user's code ends the engine. An interrupt does not end it."""
         if self.subapp is not None:
             self.subapp.start()
             return
@@ -205,28 +211,28 @@ class EngineApp(IPKernelApp):
         self.leave(0)
 
     def leave_soon(self) -> None:
-        """End the process from any thread, interrupting the user's code."""
+        """End the process, called from any thread. The user's code is interrupted."""
         shutdown.watchdog(1.0, 0, unless=self._leaving)
         self.kernel.io_loop.add_callback(self.kernel.io_loop.stop)
         interrupts.raise_in_main_thread()
 
     def leave(self, code: int) -> None:
-        """End the process now: what is printed or replied goes out, nothing is waited for."""
+        """End the process now, after sending what is printed and replied."""
         self._leaving.set()
-        atexit.unregister(self.close)  # it can wait for threads that wait for it
+        atexit.unregister(self.close)  # could wait for threads that wait for it
         atexit.unregister(self.iopub_thread.stop)
         shutdown.leave(code, self._deliver)
 
     def _deliver(self) -> None:
         """Send what is queued."""
         for name in ("stdout", "stderr"):
-            with suppress(Exception):  # the user may have put anything there
+            with suppress(Exception):  # the user may have replaced the stream
                 getattr(sys, name).flush()
         self.iopub_thread.stop()
         if self.control_thread is not threading.current_thread():
             self.control_thread.stop()
             self.control_thread.join(timeout=0.3)
-        self.cleanup_ipc_files()  # libzmq leaves them
+        self.cleanup_ipc_files()  # libzmq does not remove the files of Unix sockets
         with suppress(FileNotFoundError):
             os.unlink(self._fork_pipe_path())
         if self.context is not None:

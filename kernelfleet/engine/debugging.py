@@ -11,15 +11,19 @@ from typing import Any
 
 @cache
 def is_installed() -> bool:
-    """Tell whether debugpy could be imported, without importing it."""
+    """Tell whether debugpy can be imported, without importing it."""
     return importlib.util.find_spec("debugpy") is not None
 
 
 def create_debugger(kernel: Any) -> Any:
-    """Make the debugger that ``IPythonKernel.__init__`` of ipykernel 7.4 would have made.
+    """Make the debugger that ``IPythonKernel.__init__`` of ipykernel 7.4 makes at start.
 
-    ipykernel decides while its module is imported whether there is a debugger, so the module is
-    imported anew. Returns None if there is none.
+    ``ipykernel.debugger`` finds out when it is imported whether debugpy is there, so it is
+    imported again. This can go when ipykernel makes its debugger on demand:
+    https://github.com/ipython/ipykernel/pull/1543
+
+    Returns:
+        The debugger, or None if debugpy is not installed.
     """
     if not is_installed():
         return None

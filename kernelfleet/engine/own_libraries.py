@@ -1,11 +1,11 @@
-"""What an engine is built on is taken from where it is installed, not from the user's folder.
+"""The libraries of an engine are loaded from where they are installed, not from the user's folder.
 
-IPython puts the current folder on ``sys.path`` for the user's code, before what is installed. Some
-libraries are loaded much later than that, as ``pexpect`` by the first ``!command`` and ``jedi`` by
-the first completion (IPython 9.18). A ``pexpect.py`` in a folder that others may write to is not to
-be run then, and one's own of that name is not to break ``!``.
+IPython puts the current folder at the front of ``sys.path`` for the user's code. Some libraries
+are loaded later than that: in IPython 9.18 ``pexpect`` by the first ``!command`` and ``jedi`` by
+the first completion. Without this module a ``pexpect.py`` in a folder that others may write to
+would be run, and a file of the user's with that name would break ``!``.
 
-To the user it is as if they had been loaded from the beginning, as most of the others are.
+For the user it is as if these libraries had been loaded when the engine started.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-#: All that kernelfleet needs in an engine, and what that needs; some come with some versions only.
+#: What kernelfleet needs in an engine, directly or not, in any supported version of it.
 NAMES = frozenset(
     {
         "IPython", "argcomplete", "asttokens", "cloudpickle", "comm", "dateutil", "debugpy",
@@ -37,14 +37,14 @@ class OwnLibraries:
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """Where one of our libraries is; None leaves it to the others."""
+        """Find one of ``NAMES``; for other modules return None, which asks the next finder."""
         if path is None and name in NAMES:
             return importlib.machinery.PathFinder.find_spec(name, self._path, target)
         return None
 
 
 def hold() -> None:
-    """From now on the path may change; called before the user's folder is put on it."""
+    """Remember ``sys.path`` for these libraries. Called before the user's folder is put on it."""
     finder = importlib.machinery.PathFinder
     at = sys.meta_path.index(finder) if finder in sys.meta_path else len(sys.meta_path)
     sys.meta_path.insert(at, OwnLibraries())

@@ -1,9 +1,9 @@
-"""Messages that JSON cannot say as they are: said as well as can be, as a lost reply is a hang.
+"""Packing messages so that user code cannot prevent it: for the client, a lost reply is a hang.
 
-Text may hold half a surrogate pair (a file name that is no Unicode, the user's mistake), which no
-UTF-8 can say; jupyter_client (8.10) raises then, and what was to be sent never is.
-
-And user code may have put functions of its own in the place of ``json.dumps`` and ``loads``.
+A text may hold half a surrogate pair, from a file name that is no valid Unicode or by a mistake of
+the user's. UTF-8 cannot encode that. jupyter_client 8.10 raises UnicodeEncodeError for most of
+them, and the message is never sent (https://github.com/jupyter/jupyter_client/issues/778, mended
+for file names only). This can go when it sends every text.
 """
 
 from __future__ import annotations
@@ -19,15 +19,17 @@ Pack = Callable[[Any], bytes]
 
 
 def keep_own_json() -> None:
-    """Let messages be packed by the functions that ``json`` has now, whatever is put there later.
+    """Let jupyter_client keep the functions that ``json`` has now.
 
-    Where orjson is installed, jupyter_client (8.10) does not use ``json`` at all.
+    This serves users who replace ``json.dumps`` in their session by a faster library's: those lack
+    options that jupyter_client passes, and every reply would be lost. Where orjson is installed,
+    jupyter_client 8.10 does not use ``json``.
     """
     vars(session)["json"] = SimpleNamespace(dumps=json.dumps, loads=json.loads)
 
 
 def lenient(pack: Pack) -> Pack:
-    """A packer that writes what no UTF-8 can say as escapes, and refuses nothing else."""
+    """Return a packer that escapes what UTF-8 cannot encode, and else does as ``pack``."""
 
     def packed(message: Any) -> bytes:
         try:
@@ -39,7 +41,7 @@ def lenient(pack: Pack) -> Pack:
 
 
 def json_safe(value: Any) -> Any:
-    """The same with such texts escaped, as ``ascii`` would write them."""
+    """Return a message with lone surrogates in its texts escaped, as ``ascii`` writes them."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):

@@ -1,7 +1,7 @@
-"""Looking at variables of an engine that is busy: from a thread, one look at a time.
+"""Reading variables of an engine while it is busy, in a thread, one request at a time.
 
-The handler on control returns at once: one that waits would hold ipykernel's control lock, and
-an interrupt behind it would come late by its whole length.
+The handler of the control message returns at once. If it waited, it would hold ipykernel's lock
+of the control channel, and an interrupt that arrives meanwhile would be delayed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Peeker:
         self._busy = threading.Lock()
 
     def start(self, request: Request, send: Callable[[Answer], object]) -> None:
-        """Look in a thread; ``send`` gets the answer there."""
+        """Read the variables in a thread, which calls ``send`` with the answer."""
         if not self._busy.acquire(blocking=False):
             error = RuntimeError("this engine is already answering another peek; try again")
             send(error_answer(error, kind="busy"))

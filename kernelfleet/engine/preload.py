@@ -1,7 +1,7 @@
 """What an engine imports on its way to, and during, its first commands.
 
-Importing this module imports them: the fork server does so once, so that its children need not.
-A name that is not there (another version of a library) costs time only.
+Importing this module imports them. The fork server does so once, and its children have them.
+Names that another version of a library lacks are skipped.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""How an engine ends: promptly, with its exit code, never after its parent, nothing left behind."""
+"""How an engine ends: promptly, with its exit code, not later than its parent, leaving no process.
+
+The *watchdog* is a thread that ends the process after a time limit, whatever the main thread does.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +18,19 @@ from contextlib import suppress
 from kernelfleet.wire import process_tags
 
 _PR_SET_PDEATHSIG = 1
-#: The user's atexit functions have this long, and the last messages as well.
+#: Time limit in seconds for the atexit functions of the user, and again for the last messages.
 _GRACE = 1.0
 
 
 def die_with_parent(parent_pid: int) -> None:
-    """Have the kernel kill this process when its parent dies, also while C code holds the GIL."""
+    """Let Linux kill this process when its parent dies, even while C code holds the GIL."""
     if not parent_pid or parent_pid == 1 or not sys.platform.startswith("linux"):
         return
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent_pid:
         try:
-            os.kill(parent_pid, 0)  # a wrapper may stand between us
+            os.kill(parent_pid, 0)  # alive: a wrapper process is between it and this one
         except ProcessLookupError:
             os._exit(1)
         except PermissionError:
@@ -35,11 +38,11 @@ def die_with_parent(parent_pid: int) -> None:
 
 
 def hold_process_tag() -> None:
-    """Hold the file by which the controller knows processes forked from this one."""
+    """Open the memfd of the process tag: children that this process forks inherit it."""
     name = process_tags.file_name(os.environ)
     if name is not None and hasattr(os, "memfd_create"):
         with suppress(OSError):
-            os.memfd_create(name)  # open as long as the engine lives
+            os.memfd_create(name)  # never closed
 
 
 def watchdog(
@@ -48,13 +51,13 @@ def watchdog(
     last: Callable[[], None] | None = None,
     unless: threading.Event | None = None,
 ) -> None:
-    """End the process after a while, whatever it does by then.
+    """End the process after a time limit, whatever it does then.
 
     Args:
-        seconds: The while.
-        code: Exit code.
-        last: Called before the end.
-        unless: Set when somebody else sees to the end.
+        seconds: The time limit.
+        code: The exit code.
+        last: Called before the process ends; it has ``_GRACE`` seconds.
+        unless: When this event is set, the process is not ended.
     """
 
     def wait() -> None:
@@ -72,7 +75,7 @@ def watchdog(
 
 
 def leave(code: int, deliver: Callable[[], None]) -> None:
-    """Run the atexit functions, deliver, and end the process; all of it within bounds."""
+    """Run the atexit functions, call ``deliver``, end the process. Each step has a time limit."""
     lock = threading.Lock()
 
     def deliver_once() -> None:
@@ -93,7 +96,7 @@ def leave(code: int, deliver: Callable[[], None]) -> None:
 
 
 def _end_pool_workers() -> None:
-    """End processes of multiprocessing, which wait for work for ever when nobody joins them."""
+    """Kill children of multiprocessing: without their parent they would wait for work for ever."""
     multiprocessing = sys.modules.get("multiprocessing")
     if multiprocessing is not None:
         for process in multiprocessing.active_children():

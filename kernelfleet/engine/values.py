@@ -1,11 +1,11 @@
-"""The object of a command's last expression: fetched from the life that made it, or not at all.
+"""The object of a command's last expression, kept on the engine until somebody fetches it.
 
-IPython keeps these objects in ``Out``, by the command's number. But ``Out`` drops old ones, a reset
-empties it and begins to count anew, and so does a restart: what stands under a number later may be
-another command's object. So whoever gets a command's result gets a token with it, and shows that
-when it fetches the object.
+IPython keeps these objects in ``Out`` under the number of their command. ``Out`` drops old ones,
+and a reset or a restart empties it and starts numbering at 1 again, so the same number may later
+stand for another command's object. Therefore each result carries a token, and whoever fetches the
+object presents it: the right object is returned, or an error that says what has happened to it.
 
-Runs in kernels that are not ours as well, whose Python may be older.
+This module also runs in kernels that are not kernelfleet's, whose Python may be older.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import secrets
 import sys
 from typing import Any, Dict, Optional  # noqa: UP035 (an older Python may evaluate them)
 
-#: So many items of a container are looked at; the others are taken to be like these.
+#: How many items of a container are measured; the others are assumed to be like them.
 LOOKED_AT = 1000
 
 
 def about_bytes(value: Any) -> int:
-    """About how much memory an object takes: itself, its array's data, its items."""
+    """Estimate in bytes how much memory an object takes, with its array's data or its items."""
     try:
         size = sys.getsizeof(value, 64)
         held = getattr(value, "nbytes", None)
@@ -41,11 +41,12 @@ def _own_bytes(value: Any) -> int:
 
 
 class Values:
-    """What ``Out`` of one shell has, by number and token.
+    """The objects in ``Out`` of one shell, by number and token.
 
     Args:
         shell: The shell.
-        limit_bytes: What ``Out`` may keep, about; None leaves it to IPython.
+        limit_bytes: About how much ``Out`` may keep; None leaves the bound to IPython, which
+            counts objects.
     """
 
     def __init__(self, shell: Any, limit_bytes: Optional[int] = None) -> None:  # noqa: UP045
@@ -59,7 +60,7 @@ class Values:
             self._resets += 1
             return reset(*args, **options)
 
-        shell.reset = reset_and_count  # the one way in which IPython (9.18) empties it at once
+        shell.reset = reset_and_count  # in IPython 9.18 nothing else empties Out
 
     @property
     def _out(self) -> dict[int, Any]:
@@ -68,15 +69,15 @@ class Values:
 
     @property
     def last_number(self) -> int:
-        """The number of the command that has just ended."""
+        """The number of the command that has ended last."""
         return int(self._shell.execution_count) - 1
 
     def token(self, number: int) -> str:
-        """What this command's object can be fetched with; empty if it has made none."""
+        """Return the token with which this command's object is fetched; empty if there is none."""
         return f"{self._birth}.{self._resets}" if number in self._out else ""
 
     def bound(self, number: int) -> None:
-        """Drop the oldest objects, if there are too many bytes of them; never the last one."""
+        """Drop the oldest objects until the rest is within the limit; never the newest one."""
         if self._limit_bytes is None:
             return
         out = self._out
@@ -94,10 +95,10 @@ class Values:
                 del self._shell.user_ns[name]
 
     def get(self, number: int, token: str) -> Any:
-        """The object.
+        """Return the object of a command.
 
         Raises:
-            LookupError: It is gone, or never was; the text says why.
+            LookupError: It is no longer there, or never was; the text says why.
         """
         birth, _, resets = token.partition(".")
         if token and birth != self._birth:

@@ -1,1 +1,10 @@
-"""What an engine publishes: streams, displays, limits, and the log of what was printed."""
+"""What an engine publishes, how fast, and where a copy goes.
+
+Where things are::
+
+    messages and streams    iopub
+    bounds                  rate_limit  outflow
+    before a crash          network_threads
+    progress bars           bars
+    the engine's log        output_log
+"""

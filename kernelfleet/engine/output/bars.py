@@ -1,8 +1,11 @@
-"""Progress bars of ``tqdm.auto`` as text: nobody who shows an engine's output shows its widgets.
+"""Progress bars of ``tqdm.auto`` as text, because clients do not show widgets of an engine.
 
-In an ipykernel with ipywidgets installed tqdm 4.70 makes a widget, of which only its first state
-would be seen: 0 %. As text a bar is one line, whatever its number of updates. Nothing of tqdm is
-imported here.
+This serves everybody whose engine code, or a library in it, uses ``tqdm.auto``: in a kernel with
+ipywidgets installed, tqdm 4.70 makes a widget, and only its first state is seen, 0 %. As text a
+bar is one line that is rewritten. tqdm cannot know what the frontend shows
+(https://github.com/tqdm/tqdm/issues/1098), so this stays until clients show widgets.
+
+This module does not import tqdm.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from typing import Any
 
 
 class _TextBars(ModuleType):
-    """Stands for ``tqdm.autonotebook``, which decides while it is imported."""
+    """Takes the place of ``tqdm.autonotebook``, which decides for widgets when it is imported."""
 
     def __getattr__(self, name: str) -> Any:
         if name not in ("tqdm", "trange"):
@@ -24,5 +27,5 @@ class _TextBars(ModuleType):
 
 
 def show_as_text() -> None:
-    """Have ``tqdm.auto`` choose text; ``tqdm.notebook`` by its own name stays what it is."""
+    """Make ``tqdm.auto`` choose text. Who imports ``tqdm.notebook`` itself still gets a widget."""
     sys.modules.setdefault("tqdm.autonotebook", _TextBars("tqdm.autonotebook"))

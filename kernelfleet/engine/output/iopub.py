@@ -1,8 +1,9 @@
-"""Publishing: iopub messages counted by the request they belong to, and lean output streams.
+"""Publishing on iopub: messages counted by the request they belong to, and fast output streams.
 
-The reply to a request says how many iopub messages belong to it, so that its end is exact
-without busy and idle. A message is counted before it is queued: a count that is too high for a
-moment means waiting for a message that is about to come, one too low would lose it.
+The reply to a request says how many iopub messages belong to it, so the controller knows when it
+has all of them, without busy and idle messages. A message is counted before it is queued: if the
+count is read in between, the controller waits for a message that is about to come. Counted
+afterwards, the message could be lost.
 """
 
 # mypy: allow-untyped-calls
@@ -20,7 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from json import loads  # by name: the user may put something else in its place
+from json import loads  # imported by name: user code may replace json.loads
 from typing import Any
 
 import zmq
@@ -35,26 +36,26 @@ from kernelfleet.engine.output.rate_limit import OutputRateLimit
 
 _READ_BYTES = 65536
 
-#: Printed text travels in messages of so many characters: a larger one would keep the controller
-#: from its other work.
+#: The most characters of printed text in one message: a larger one would keep the controller
+#: from other work for too long.
 _PIECE = 128 * 1024
 
-#: From so much on that is written and not yet sent, more may have to wait.
+#: With so many characters written and not sent, ``write`` looks whether it must wait.
 _HELD_CHARACTERS = 64 * 1024
-#: How often that is looked at.
+#: The least time in seconds between two such looks.
 _LOOK_SECONDS = 0.001
 
-#: What the limit of output is for, besides text.
+#: The message types that are charged to the rate limit besides text.
 _LIMITED = (b'"display_data"', b'"execute_result"', b'"update_display_data"')
 
 
 class CountingIOPubThread(IOPubThread):
-    """ipykernel's publishing thread that knows what it published for the current request."""
+    """ipykernel's publishing thread, which also counts messages and bounds them."""
 
     def __init__(
         self, socket: Any, session: Any, pipe_path: str, limit: OutputRateLimit | None = None
     ) -> None:
-        # XPUB reports every subscription, not only the first of a topic: others can be counted
+        # Report every subscription, not only the first of a topic, so that they can be counted.
         socket.setsockopt(zmq.XPUB_VERBOSER, 1)
         self.subscriptions = 0
         self.limit = limit or OutputRateLimit()
@@ -70,11 +71,12 @@ class CountingIOPubThread(IOPubThread):
 
     @property
     def runs(self) -> bool:
-        """Whether there is a thread to publish: not before its start, and not in a forked child.
+        """Whether the thread can publish: not before its start, and not in a forked child.
 
-        ``Thread.is_alive``, which ipykernel 7.4 asks before each event, takes a living thread for
-        an ended one for good when a KeyboardInterrupt hits it (CPython 3.11 and 3.12,
-        ``_wait_for_tstate_lock``); two threads would use one socket then.
+        ipykernel 7.4 asks ``Thread.is_alive`` before each event. When a KeyboardInterrupt hits that
+        method, CPython 3.11 and 3.12 mark the living thread as ended, and then two threads would
+        use one socket. Python 3.13 has no such lock any more, so with 3.13 as the oldest Python
+        this can go: https://github.com/python/cpython/issues/90882
         """
         return self._running and os.getpid() == self._master_pid
 
@@ -91,7 +93,7 @@ class CountingIOPubThread(IOPubThread):
             self._running = False
 
     def start_counting(self, msg_id: str) -> None:
-        """Count from now on the messages whose parent is this request."""
+        """From now on count the messages whose parent is this request."""
         with self._count_lock:
             self._counted_id = msg_id.encode()
             self._count = 0
@@ -101,7 +103,7 @@ class CountingIOPubThread(IOPubThread):
         return self._count
 
     def send_multipart(self, msg: Any, *args: Any, **kwargs: Any) -> None:
-        """Queue a message, counting it first; one beyond the limit is replaced by a note."""
+        """Count a message and queue it; beyond the rate limit a note takes its place."""
         try:
             start = msg.index(DELIM)
             header, parent = bytes(msg[start + 2]), msg[start + 3]
@@ -125,7 +127,7 @@ class CountingIOPubThread(IOPubThread):
             self.outflow.wait(not_sent)
 
     def _within_limit(self, msg: list[Any], parent: bytes) -> list[Any]:
-        """The message, or a note in its place, or nothing if that was said before."""
+        """Return the message, or a note in its place, or nothing if the note was sent before."""
         request = loads(parent)
         msg_id = request.get("msg_id", "")
         size = sum(map(len, msg))
@@ -139,7 +141,8 @@ class CountingIOPubThread(IOPubThread):
         said = self.session.msg("stream", content, parent=request)
         return list(self.session.serialize(said, ident=b"stream.stderr"))
 
-    # what an event of this thread queues (a flush its message) is sent in the same turn
+    # An event of this thread may queue others (a flush queues its message): they are handled in the
+    # same turn.
 
     def schedule(self, f: Callable[[], Any]) -> None:
         """Have ``f`` called in the publishing thread."""
@@ -168,10 +171,12 @@ class CountingIOPubThread(IOPubThread):
             self._read_subscriptions()
 
     def _read_subscriptions(self) -> None:
-        """Read what a send has hidden from the event loop.
+        """Read subscriptions whose signal a send has consumed.
 
-        zmq signals by edges, and sending consumes them; ipykernel 7.4 then notices a subscriber
-        (who waits for his welcome) or a leaver only when the next one comes.
+        The descriptor of a ZMQ socket signals changes only, and sending clears the signal.
+        ipykernel 7.4 then sees a new subscriber, who waits for the ``iopub_welcome`` message of
+        https://github.com/jupyter/enhancement-proposals/pull/65, only when the next one comes.
+        This can go when ipykernel reads subscriptions after each send.
         """
         while self.socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
             self._handle_subscription(self.socket.recv_multipart(zmq.NOBLOCK))
@@ -181,12 +186,13 @@ class CountingIOPubThread(IOPubThread):
             self.subscriptions += 1 if frame[:1] == b"\x01" else -1
         super()._handle_subscription(frames)
 
-    # forked children print through a socket: a Unix one, where ipykernel 7.4 opens a TCP port
+    # Forked children print through a socket of their own. Here it is a Unix socket; ipykernel 7.4
+    # opens a TCP port.
 
     def _setup_pipe_in(self) -> None:
         self._pipe_uuid = os.urandom(16)
         if not hasattr(os, "fork"):
-            self._pipe_flag = False  # no children of this kind
+            self._pipe_flag = False  # without fork there are no such children
             return
         pipe_in = self.socket.context.socket(zmq.PULL)
         pipe_in.linger = 0
@@ -201,7 +207,7 @@ class CountingIOPubThread(IOPubThread):
         self._pipe_in.on_recv(self._handle_pipe_msg)
 
     def _setup_pipe_out(self) -> tuple[zmq.Context[Any], zmq.Socket[Any]]:
-        context = zmq.Context()  # a fork needs a context of its own
+        context = zmq.Context()  # a context does not survive a fork
         pipe_out = context.socket(zmq.PUSH)
         pipe_out.linger = 3000
         pipe_out.connect(f"ipc://{self._pipe_path}")
@@ -209,9 +215,9 @@ class CountingIOPubThread(IOPubThread):
 
 
 class EngineStream(OutStream):
-    """stdout or stderr: flushing costs nothing when nothing was written."""
+    """stdout or stderr, bounded by rate limit and flow control; flushing nothing costs nothing."""
 
-    #: Characters that were written, and that were of these when it was flushed last.
+    #: How many characters were written in all, and how many of them are flushed.
     _written = 0
     _flushed = 0
     _flush_asked = False
@@ -219,7 +225,7 @@ class EngineStream(OutStream):
     _flush_overdue = _look_again = 0.0
     _buffer_parent: dict[str, Any] | None = None
     _buffer: Any = None
-    #: Where a copy of what is published goes, if it is wanted: the engine's log.
+    #: Gets a copy of what is published, if the engine's log is to have one.
     log: OutputLog | None = None
 
     def write(self, string: str) -> int:
@@ -234,7 +240,7 @@ class EngineStream(OutStream):
         in_child = os.getpid() != self._master_pid
         if in_child and self._forked_pid != os.getpid():
             self._forked_pid = os.getpid()
-            self._rotate_buffers()  # the parent's text, which the parent itself will send
+            self._rotate_buffers()  # drop the parent's text, which the parent sends itself
         parent = self.parent_header
         string = self.pub_thread.limit.text(parent.get("msg_id", ""), string)
         if not string:
@@ -243,17 +249,18 @@ class EngineStream(OutStream):
             if parent is not self._buffer_parent:
                 self._buffer = self._buffers[frozenset(parent.items())]
                 self._buffer_parent = parent
-            self._written += length  # first: what an interrupt leaves uncounted is not flushed
+            # Count first: an interrupt in between must not leave text that no flush sends.
+            self._written += length
             self._buffer.write(string)
         if not in_child:
             self._schedule_flush()
         elif not self._subprocess_flush_pending:
             self._subprocess_flush_pending = True
-            self.pub_thread.schedule(self._flush)  # a child's loop does not run
+            self.pub_thread.schedule(self._flush)  # no event loop runs in a child
         return length
 
     def _hold_back(self, publisher: Any) -> None:
-        """Much is written: have it sent now, and wait if what was sent has not been read."""
+        """Ask for a flush now, and wait if the controller has not read enough."""
         if not self._flush_asked:
             self._flush_asked = True
             publisher.schedule(self._flush)
@@ -263,13 +270,14 @@ class EngineStream(OutStream):
     def _schedule_flush(self) -> None:
         now = time.monotonic()
         if self._flush_pending and now < self._look_again:
-            return  # as after nearly every write: it costs nothing more
+            return  # the usual case, which must be fast
         self._look_again = now + _LOOK_SECONDS
         if self._written - self._flushed >= _HELD_CHARACTERS and self.pub_thread is not None:
             self._hold_back(self.pub_thread)
         if self._flush_pending and now < self._flush_overdue:
             return
-        # or an interrupt has come between ipykernel's noting of a flush and its scheduling
+        # No flush is pending, or it is overdue: an interrupt can come after ipykernel has noted
+        # that a flush is pending and before it has scheduled it.
         self._flush_pending = False
         self._flush_overdue = now + 5 * self.flush_interval
         super()._schedule_flush()
@@ -287,10 +295,10 @@ class EngineStream(OutStream):
             return super()._rotate_buffers()
 
     def flush(self) -> None:
-        """Send what was written, and wait until it has left for the network.
+        """Send what was written, and wait until it is written to the network.
 
-        ipykernel 7.4 waits until the message is queued; code that then holds the GIL, crashes or
-        is stopped keeps it.
+        ipykernel 7.4 waits until the message is queued. If the code then holds the GIL, crashes or
+        is stopped, the message is delayed or lost.
         """
         if self._flushed != self._written:
             self.publish()
@@ -298,7 +306,7 @@ class EngineStream(OutStream):
                 self.pub_thread.network.wait()
 
     def publish(self) -> None:
-        """Send what was written, and wait until libzmq has it."""
+        """Send what was written, and wait until libzmq has the messages."""
         if self._flushed == self._written:
             return
         publisher = self.pub_thread
@@ -309,8 +317,9 @@ class EngineStream(OutStream):
         ):
             self._flush()
         else:
-            # Not an Event: a KeyboardInterrupt can leave its lock taken (CPython 3.11 to 3.14), and
-            # the publishing thread would wait for it for ever.
+            # Not an Event: a KeyboardInterrupt can leave its lock taken, and the publishing thread
+            # would wait for it for ever. This can go with Python 3.15 as the oldest:
+            # https://github.com/python/cpython/issues/148874
             sent: queue.SimpleQueue[None] = queue.SimpleQueue()
             publisher.schedule(self._flush)
             publisher.schedule(lambda: publisher.schedule(lambda: sent.put(None)))
@@ -323,7 +332,7 @@ class EngineStream(OutStream):
         super()._flush()
         self._flushed = written
 
-    # -- output of subprocesses and C libraries, which write to the file descriptor ---------
+    # -- output of subprocesses and C libraries, which write to the descriptor ---------------
 
     def _setup_stream_redirects(self, name: str) -> None:
         self._fd_lock = threading.Lock()
@@ -343,7 +352,7 @@ class EngineStream(OutStream):
                 return
 
     def read_descriptor(self) -> None:
-        """Take over what processes have written to the file descriptor so far."""
+        """Take over what was written to the file descriptor so far."""
         if self._fid is None:
             return
         with self._fd_lock:
@@ -354,7 +363,7 @@ class EngineStream(OutStream):
 
 
 def _readable_bytes(fd: int) -> int:
-    import fcntl  # where descriptors are watched, there are these
+    import fcntl  # this and termios exist wherever descriptors are watched
     import termios
 
     answer = fcntl.ioctl(fd, termios.FIONREAD, b"\0\0\0\0")

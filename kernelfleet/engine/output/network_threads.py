@@ -1,7 +1,9 @@
-"""Whether libzmq's own threads have written to the network what they were given (Linux).
+"""Waiting until libzmq's I/O threads have written to the network what they were given (Linux).
 
-libzmq tells nobody. But giving such a thread something wakes it, and it sleeps again when all is
-written: so a program that prints, flushes and then crashes or stops can be sure of what it said.
+This serves a user whose program crashes in C code, or is stopped: he needs what was printed and
+flushed before, to find the place. libzmq has no call that tells when a message has left. But
+handing one to an I/O thread wakes the thread, and it sleeps again when everything is written, which
+``/proc`` shows. On other systems ``flush`` does not wait for the network.
 """
 
 from __future__ import annotations
@@ -11,17 +13,18 @@ import time
 from contextlib import suppress
 
 _TASKS = "/proc/self/task"
-#: libzmq 4.3 calls its threads so.
+#: The name that libzmq 4.3 gives its I/O threads.
 _NAME = "ZMQbg/IO"
-#: What waiting may take on a machine that has no time for them (0.9 s was seen).
+#: Time limit of a wait; on a busy machine 0.9 s was measured.
 _PATIENCE_SECONDS = 2.0
-#: They take some 20 us; who looks more often than so many times keeps a busy machine from them.
+#: An I/O thread needs about 20 us. After so many looks at once, sleep between them, because
+#: polling would keep a busy machine from running the thread.
 _LOOKS, _PAUSE_SECONDS = 20, 0.0005
 _STAT_BYTES = 128
 
 
 class NetworkThreads:
-    """The threads of this process that were there when it was made; none on other systems."""
+    """The I/O threads that this process had when the object was made; none on other systems."""
 
     def __init__(self) -> None:
         self._stats: list[int] = []
@@ -32,7 +35,7 @@ class NetworkThreads:
                         self._stats.append(os.open(f"{_TASKS}/{task}/stat", os.O_RDONLY))
 
     def wait(self) -> None:
-        """Wait until they sleep: what they were given before is on its way."""
+        """Wait until they sleep: what they were given before has been written to the network."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
         for stat in self._stats:
             looks = 0

@@ -1,7 +1,7 @@
 """A copy of what an engine prints, in the engine's log: for ``kernelfleet logs --engine``.
 
-Nothing depends on it: a disk that is full costs the copy, and one that is flooded gets no more
-than the log may hold until the controller has cut it down (``controller/logs.py``).
+Nothing depends on the copy. It is left out when the disk is full, and when the log has reached
+``MAX_BYTES``, until the controller has shortened it (``controller/logs.py``).
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-#: Beyond this the log gets nothing more; the controller looks after it every ten seconds.
+#: A log of this size gets nothing more. The controller shortens logs every ten seconds.
 MAX_BYTES = 8 * 1024 * 1024
 
 
 class OutputLog:
-    """Writes text to the descriptor of a log, which was opened for appending."""
+    """Writes text to the descriptor of a log that was opened for appending."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
 
     def write(self, text: str) -> None:
-        """Add a copy of the text, if there is room for it."""
+        """Append the text to the log, as far as there is room for it."""
         with suppress(OSError):
             room = MAX_BYTES - os.fstat(self._fd).st_size
             if room > 0:

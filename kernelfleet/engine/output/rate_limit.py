@@ -1,9 +1,8 @@
-"""How much one request may publish: so much at once, and so much a second in the long run.
+"""A token bucket for the output of each request: a number of bytes at once, and a rate for more.
 
-Output has no back-pressure: a loop that prints without end would fill the memory of the engine,
-of the controller and of every client that looks on, and keep the controller from other work. What
-is beyond the limit is left out, and the reader is told; the program itself goes on. One that
-prints a little for days never comes near it.
+A loop that prints without end would fill the memory of every client that shows its output, and the
+notebook with it. Output beyond the limit is left out, and a note says so; the program goes on. A
+program that prints a little for days never reaches the limit.
 """
 
 from __future__ import annotations
@@ -14,9 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 DEFAULT_BYTES = 16 * 1024 * 1024
-#: Of the limit, what comes back in a second, and what must have come back before output goes on.
+#: The share of the limit that is refilled per second, and the share that must be available before
+#: output resumes after it was cut.
 REFILL, REOPEN = 1 / 256, 1 / 16
-#: Requests whose account is remembered: threads may print for one that has ended long ago.
+#: How many requests' accounts are kept: threads may still print for a request that has ended.
 REMEMBERED = 256
 
 
@@ -28,9 +28,10 @@ class _Account:
 
 
 class OutputRateLimit:
-    """The accounts of the latest requests; cheap enough for each ``write``.
+    """The buckets of the latest requests, cheap enough to be asked at each ``write``.
 
-    Threads may share one: what they publish at the same moment may exceed the limit by as much.
+    There is no lock: what several threads publish at the same moment may exceed the limit by that
+    much.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class OutputRateLimit:
         return account
 
     def text(self, request: str, text: str) -> str:
-        """As much of a text as may be published now, with a note where it is cut."""
+        """Return as much of a text as may be published now, with a note where it is cut."""
         account = self._account(request)
         if account.closed:
             return ""
@@ -67,7 +68,7 @@ class OutputRateLimit:
         return f"{kept}\n{self.note('what is printed now')}\n"
 
     def admits(self, request: str, size: int) -> bool:
-        """Whether a message of this size may be published now; a refused one costs nothing."""
+        """Tell whether a message of this size may be published now. If so, it is charged."""
         account = self._account(request)
         if account.closed or size > account.left:
             return False
@@ -75,7 +76,7 @@ class OutputRateLimit:
         return True
 
     def note(self, what: str) -> str:
-        """The words for the reader."""
+        """Say what is left out and what the limit is."""
         mib = self.limit_bytes / 2**20
         return (
             f"[kernelfleet leaves out {what}: a command may put out {mib:g} MiB, "
@@ -84,7 +85,7 @@ class OutputRateLimit:
 
 
 def _cut(text: str, size: int) -> str:
-    """The first so many bytes of a text, in whole characters."""
+    """Return the first ``size`` bytes of a text, without cutting a character."""
     if text.isascii():
         return text[:size]
     return text.encode(errors="surrogatepass")[:size].decode(errors="ignore")

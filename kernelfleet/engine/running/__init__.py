@@ -1,1 +1,11 @@
-"""How an engine runs the user's code: cells, scripts, batches, interrupts, tracebacks."""
+"""How an engine runs the user's code, and what it says about errors in it.
+
+Where things are::
+
+    cells and scripts       execution  scripts  history
+    calls of functions      calls  batches
+    the user's variables    namespace
+    interrupts              interrupts
+    asyncio                 asyncio_run
+    errors                  tracebacks  hints
+"""

@@ -1,7 +1,8 @@
-"""``asyncio.run`` in engine code: on its own fresh loop, though the kernel's loop is running.
+"""``asyncio.run`` in engine code, although the kernel's event loop is running.
 
-The kernel's loop steps aside for as long as the call runs: nothing is nested, and asyncio's own
-code does the work. Requests that arrive meanwhile wait, as they do behind any cell.
+While the call runs, the kernel's loop is not registered as the running loop, so asyncio's own code
+can run another one: no loop is nested in another. Requests that arrive meanwhile wait, as they do
+behind any cell.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from typing import Any
 
 
 def install(kernel_loop: asyncio.AbstractEventLoop) -> None:
-    """Let ``asyncio.run`` and ``asyncio.Runner`` work in code run by this process."""
-    _tell_early_interrupts()
+    """Let ``asyncio.run`` and ``asyncio.Runner`` work in code that the kernel runs."""
+    _report_early_interrupts()
     asyncio.run = asyncio.runners.run = _unnested(asyncio.runners.run, kernel_loop)
     for method in ("run", "close", "__exit__"):
         original = getattr(asyncio.Runner, method)
@@ -36,7 +37,10 @@ def _unnested(
     kernel_loop: asyncio.AbstractEventLoop,
     elsewhere: Callable[..., Any] | None = None,
 ) -> Callable[..., Any]:
-    """Call the function beside the kernel's loop; on other loops call ``elsewhere`` if given."""
+    """Wrap a function so that it finds no running loop if the kernel's is the running one.
+
+    If another loop is running, the wrapper calls ``elsewhere``, or the function if that is None.
+    """
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -48,11 +52,14 @@ def _unnested(
     return wrapper
 
 
-def _tell_early_interrupts() -> None:
-    """Let a run that is interrupted while it begins raise KeyboardInterrupt, as a later one does.
+def _report_early_interrupts() -> None:
+    """Let a run that is interrupted while it begins raise KeyboardInterrupt, not CancelledError.
 
-    CPython 3.11 to 3.14 resets the number of interrupts after it has begun to count them, and then
-    takes the cancellation for somebody else's.
+    ``Runner.run`` of CPython 3.11 to 3.14 installs its handler of SIGINT and then sets its count of
+    interrupts to 0. An interrupt in between is forgotten, and the cancellation is taken for
+    somebody else's. This serves users who interrupt a cell right after its start. No issue is known
+    upstream (the handler is of https://github.com/python/cpython/pull/32105); it can go with a
+    Python that sets the count first.
     """
     run: Callable[..., Any] = asyncio.Runner.run
     on_sigint: Callable[..., None] = asyncio.Runner._on_sigint  # type: ignore[attr-defined]
@@ -63,7 +70,7 @@ def _tell_early_interrupts() -> None:
         on_sigint(runner, *args, **kwargs)
 
     @functools.wraps(run)
-    def run_and_tell(runner: asyncio.Runner, *args: Any, **kwargs: Any) -> Any:
+    def run_and_report(runner: asyncio.Runner, *args: Any, **kwargs: Any) -> Any:
         interrupted.discard(runner)
         try:
             return run(runner, *args, **kwargs)
@@ -73,7 +80,7 @@ def _tell_early_interrupts() -> None:
             raise
 
     asyncio.Runner._on_sigint = note_sigint  # type: ignore[attr-defined]
-    asyncio.Runner.run = run_and_tell  # type: ignore[method-assign, assignment]
+    asyncio.Runner.run = run_and_report  # type: ignore[method-assign, assignment]
 
 
 @contextmanager
@@ -86,7 +93,7 @@ def _stepping_aside(kernel_loop: asyncio.AbstractEventLoop) -> Iterator[None]:
             asyncio.tasks._leave_task(kernel_loop, task)
         asyncio._set_running_loop(None)
         if in_main:
-            # Runner cancels its main task on SIGINT only if it finds Python's own handler
+            # Runner cancels its main task on SIGINT only if Python's own handler is installed.
             signal.signal(signal.SIGINT, signal.default_int_handler)
         yield
     finally:
@@ -96,7 +103,7 @@ def _stepping_aside(kernel_loop: asyncio.AbstractEventLoop) -> Iterator[None]:
 
 
 def _step_back(kernel_loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any] | None) -> None:
-    """Make the kernel's loop the running one again, whatever interrupts us."""
+    """Make the kernel's loop the running one again, even if interrupts arrive meanwhile."""
     done = False
     while not done:
         try:
@@ -112,15 +119,16 @@ def _step_back(kernel_loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any] |
 class _NestAsyncioFinder(importlib.abc.MetaPathFinder):
     """Makes the idiom ``import nest_asyncio; nest_asyncio.apply()`` harmless.
 
-    nest_asyncio 1.6 (archived) silently drops requests on ipykernel 7; nest_asyncio2, its
-    maintained fork, does not and is applied in its place. Nothing happens before user code
-    imports one of them.
+    Under ipykernel 7, nest_asyncio 1.6 drops requests without a word, and it is archived. Its fork
+    nest_asyncio2, which ipykernel itself uses (https://github.com/ipython/ipykernel/pull/1499), is
+    applied in its place; what it mended is https://github.com/Chaoses-Ib/nest-asyncio2/pull/4.
+    Nothing happens before user code imports nest_asyncio. This can go when nobody does.
     """
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """Find nest_asyncio where it is, with a loader that replaces ``apply``."""
+        """Find nest_asyncio where it is installed, with a loader that replaces ``apply``."""
         if fullname != "nest_asyncio":
             return None
         spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
@@ -136,22 +144,22 @@ class _ReplacingLoader(importlib.abc.Loader):
         self._loader = loader
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
-        """Leave the making to the real loader."""
+        """Let the real loader make the module."""
         return self._loader.create_module(spec)  # type: ignore[no-any-return]
 
     def exec_module(self, module: ModuleType) -> None:
-        """Load the module, then replace what it applies."""
+        """Load the module, then replace its ``apply``."""
         self._loader.exec_module(module)
         module.__dict__["apply"] = _apply_fork
 
 
 def _apply_fork(*args: Any, **kwargs: Any) -> None:
-    """Allow nested event loops, without losing requests."""
+    """Allow nested event loops as nest_asyncio does, without losing requests."""
     fork = importlib.import_module("nest_asyncio2")
     unnested = asyncio.runners.run
     fork.apply(*args, **kwargs)
     if asyncio.run is not unnested:
-        # beside the kernel's loop as before, nested on the loops that the user runs
+        # Under the kernel's loop run unnested as before; nest only in loops that the user runs.
         nested = asyncio.run
         kernel_loop = asyncio.get_running_loop()
         asyncio.run = _unnested(unnested, kernel_loop, nested)

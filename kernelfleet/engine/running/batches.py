@@ -1,8 +1,8 @@
 """Running a batch of items on an engine, for ``map`` and for executor tasks.
 
-``run_batch`` is called like any applied function, so a batch needs no request type of its own;
-it travels by reference and runs here. What it returns is packed already, item by item only where
-that is needed, so that one value that cannot be pickled fails its own item and no other.
+``run_batch`` is called like any applied function and travels by reference, so a batch needs no
+request type of its own. What it returns is packed already. If one value cannot be pickled, the
+items are packed one by one, so that only its own item fails.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from kernelfleet.errors.tree import (
 from kernelfleet.wire.objects.pythons import OtherPythons, asker
 from kernelfleet.wire.objects.serialize import pack, pack_nested, unpack
 
-#: Functions kept for later batches of the same call; a map uses one.
+#: How many functions are kept for later batches of the same call; a map uses one.
 KEPT_FUNCTIONS = 16
 
 _functions: OrderedDict[str, Callable[..., Any]] = OrderedDict()
-#: Functions of calls that are to end because an item has failed.
+#: Ids of functions whose calls are to end, because an item has failed.
 _failed: deque[str] = deque(maxlen=KEPT_FUNCTIONS)
 
-#: What became of one item: ``("ok", value)``, or ``("error", description)``.
+#: The outcome of one item: ``("ok", value)``, or ``("error", description)``.
 Outcome = tuple[str, Any]
 
 
 class UnknownFunction(LookupError):
-    """This engine does not have the batch's function (any more): it must be sent again."""
+    """This engine does not have the function of the batch, which must be sent again."""
 
 
 def run_batch(
@@ -54,22 +54,22 @@ def run_batch(
     """Call a function on items, in order.
 
     Args:
-        function_id: Names the function for later batches.
-        function_frames: The packed function, with the first batch of a call; else None.
+        function_id: The name of the function in later batches.
+        function_frames: The packed function in the first batch of a call, None in later ones.
         items: The arguments, one per item.
         star: Each item is a tuple of arguments, not one argument.
-        budget: Stop before the next item after so many seconds; None means no limit. Items not
-            reached are simply not in the answer.
-        stop_on_error: Stop after the first item that fails: of this batch, and of those of the
-            same call that wait behind it.
-        python: That of the client, where it is another one.
+        budget: Time in seconds after which no further item is begun; None means no limit. Items
+            that were not begun have no outcome.
+        stop_on_error: Begin no further item after one that fails, neither of this batch nor of
+            batches of the same call that wait behind it.
+        python: The version of the client's Python, if it is another than this one.
 
     Returns:
-        Frames of a list of outcomes and of where each item's prints end, or a coroutine of them
-        for an ``async def``.
+        The frames of the outcomes and of the position in the output at which each item ends. For
+        an ``async def`` function, a coroutine that returns the frames.
 
     Raises:
-        UnknownFunction: nothing was run.
+        UnknownFunction: The function is not here; no item was run.
     """
     function = _find(function_id, function_frames)
     batch = _Batch(star, budget, function_id if stop_on_error else None, asker(python))
@@ -109,7 +109,7 @@ async def _run_async(function: Callable[..., Any], items: Sequence[Any], batch: 
 
 
 def _interrupt_or(error: asyncio.CancelledError) -> BaseException:
-    """An interrupt cancels what is awaited: in the user's words it is a KeyboardInterrupt."""
+    """Return KeyboardInterrupt if it was an interrupt that has cancelled what is awaited."""
     task = asyncio.current_task()
     if task is None or not task.cancelling():
         return error  # the user's own
@@ -119,7 +119,7 @@ def _interrupt_or(error: asyncio.CancelledError) -> BaseException:
 
 
 class _Batch:
-    """The outcomes so far, what was printed for each, and whether that is enough."""
+    """The outcomes of a batch so far, what was printed for each item, and whether to stop."""
 
     def __init__(
         self, star: bool, budget: float | None, stops: str | None, others: OtherPythons
@@ -134,11 +134,11 @@ class _Batch:
         self._outcomes: list[Outcome] = []
 
     def succeeded(self, value: Any) -> None:
-        """The next item has this value."""
+        """Add the value of the next item."""
         self._add(("ok", value))
 
     def failed(self, error: BaseException) -> None:
-        """The next item has raised this."""
+        """Add the error that the next item has raised."""
         self.over = self._stops is not None or not isinstance(error, Exception)
         if self._stops is not None:
             _failed.append(self._stops)
@@ -153,7 +153,7 @@ class _Batch:
             self.over = True
 
     def packed(self) -> list[pickle.PickleBuffer]:
-        """Frames of the outcomes; a value that cannot be pickled fails its own item only."""
+        """Pack the outcomes. A value that cannot be pickled fails its own item only."""
         counters: dict[str, _Counter | _Displays] = {**self.counters, "display": self.displays}
         printed = {name: counter.ends for name, counter in counters.items() if counter.total}
         others = self._others
@@ -165,7 +165,7 @@ class _Batch:
 
 
 class _Counter:
-    """Counts the characters written to a stream, and notes where each item's end."""
+    """Counts the characters written to a stream, and notes the count at the end of each item."""
 
     def __init__(self, stream: Any) -> None:
         self.total = 0
@@ -174,31 +174,31 @@ class _Counter:
         self._read_descriptor = getattr(stream, "read_descriptor", None)
 
     def write(self, text: str) -> Any:
-        """Stand in for the stream's own ``write``."""
+        """Take the place of the stream's own ``write``."""
         written = type(self._stream).write(self._stream, text)
         self.total += len(text)
         return written
 
     def end_item(self) -> None:
-        """What is written from now on belongs to the next item."""
+        """Note that what is written from now on belongs to the next item."""
         if self._read_descriptor is not None:
-            self._read_descriptor()  # what subprocesses have written so far is this item's
+            self._read_descriptor()  # what subprocesses have written so far belongs to this item
         self.ends.append(self.total)
 
 
 class _Displays:
-    """Counts what is displayed, and notes how much it was when each item ended."""
+    """Counts what is displayed, and notes the count at the end of each item."""
 
     def __init__(self) -> None:
         self.total = 0
         self.ends: list[int] = []
 
     def end_item(self) -> None:
-        """What is displayed from now on belongs to the next item."""
+        """Note that what is displayed from now on belongs to the next item."""
         self.ends.append(self.total)
 
     def wrap(self, publish: Callable[..., Any]) -> Callable[..., Any]:
-        """The publisher's method, which counts; a change of what is shown already adds nothing."""
+        """Wrap the publisher's method so that it counts. Updates of a display count nothing."""
 
         def counting(*args: Any, update: bool = False, **kwargs: Any) -> Any:
             self.total += not update
@@ -209,11 +209,11 @@ class _Displays:
 
 @contextmanager
 def _printing(batch: _Batch) -> Iterator[None]:
-    """Count what is written to stdout and stderr, and what is displayed, meanwhile."""
+    """Count what is written to stdout and stderr and what is displayed in this context."""
     streams = {"stdout": sys.stdout, "stderr": sys.stderr}
     for name, stream in streams.items():
         if stream is None or "write" in getattr(stream, "__dict__", {"write": None}):
-            continue  # somebody else has put something of his own there
+            continue  # the user has replaced the stream
         batch.counters[name] = counter = _Counter(stream)
         stream.write = counter.write  # type: ignore[method-assign]
     publisher: Any = getattr(_shell(), "display_pub", None)
@@ -242,15 +242,15 @@ def call_task(frames: Sequence[Any]) -> Any:
 
 
 def _finish(coroutine: Any) -> Any:
-    """Await what a plain function has returned."""
+    """Await a coroutine that a plain function has returned."""
     try:
         asyncio.get_running_loop()
         beside = hasattr(asyncio.run, "__wrapped__")
     except RuntimeError:
         beside = True
     if beside:
-        return asyncio.run(coroutine)  # un-nested on a loop of its own, see asyncio_run.py
-    with ThreadPoolExecutor(1) as pool:  # a kernel that is not ours
+        return asyncio.run(coroutine)  # on a loop of its own, see asyncio_run.py
+    with ThreadPoolExecutor(1) as pool:  # in a kernel that is not kernelfleet's
         return pool.submit(asyncio.run, coroutine).result()
 
 
@@ -269,7 +269,7 @@ def _find(function_id: str, frames: Sequence[Any] | None) -> Callable[..., Any]:
 
 
 def _from_source(source: str) -> Callable[..., Any]:
-    """The callable that a source text names or is, in the engine's namespace."""
+    """Evaluate source text in the engine's namespace; it must be a callable."""
     shell = _shell()
     function = eval(source, shell.user_global_ns, shell.user_ns)  # noqa: S307 (it is the user's)
     if not callable(function):
@@ -277,7 +277,7 @@ def _from_source(source: str) -> Callable[..., Any]:
     return function  # type: ignore[no-any-return]
 
 
-#: A SerializationError names the result itself.
+#: What precedes the text of an error; that of a SerializationError names the result already.
 _OF_RESULT = {SerializationError: "", UnsupportedOperation: "the result: "}
 
 
@@ -296,7 +296,7 @@ def _checked(outcome: Outcome, others: OtherPythons) -> Outcome:
 
 
 def _describe(error: BaseException) -> dict[str, Any]:
-    """An error with its traceback, from the user's first frame on."""
+    """Describe an error, with its traceback from the first frame of the user's on."""
     from kernelfleet.engine.running.tracebacks import render
 
     shell = _shell()

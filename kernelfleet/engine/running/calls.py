@@ -15,10 +15,10 @@ from kernelfleet.engine.running.interrupts import (
 def call(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """Call user code so that it can be interrupted.
 
-    Not in a coroutine, which could not pass on the function's StopIteration (PEP 479).
+    This is no coroutine, because a coroutine cannot raise the function's StopIteration (PEP 479).
 
     Returns:
-        The value; for an ``async def`` a coroutine that gives it.
+        The value; for an ``async def`` function a coroutine that returns it.
     """
     value = run_interruptible(lambda: function(*args, **kwargs))
     return run_cancellable(value) if inspect.iscoroutine(value) else value

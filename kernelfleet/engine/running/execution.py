@@ -1,7 +1,7 @@
-"""Running a cell: as IPython's kernel does it, minus what a fleet does not need.
+"""Running a cell as IPython's kernel does, without what a fleet does not need.
 
-Follows ``IPythonKernel.do_execute`` of ipykernel 7.4 and ``InteractiveShell.run_cell`` of
-IPython 9.18. The result carries the exception itself, which an execute_reply lacks.
+This follows ``IPythonKernel.do_execute`` of ipykernel 7.4 and ``InteractiveShell.run_cell`` of
+IPython 9.18. The outcome holds the exception object, which an execute_reply does not.
 """
 
 # mypy: allow-untyped-calls
@@ -35,7 +35,7 @@ from kernelfleet.errors.text import shortened, text_of
 
 @dataclass
 class CellOutcome:
-    """What became of a cell."""
+    """How a cell ended."""
 
     number: int
     translated: str
@@ -47,8 +47,9 @@ class CellOutcome:
 def remember_shown_errors(shell: Any) -> None:
     """Let the shell keep the last error it showed, and show a cancelled cell as interrupted.
 
-    The one place that knows the exception object of a broken ``__repr__``, and that sees the
-    CancelledError by which an interrupt reaches awaiting code before IPython prints it.
+    ``_get_exc_info`` is the only place where IPython 9.18 has the exception object of a broken
+    ``__repr__`` (https://github.com/ipython/ipykernel/issues/1520). It also sees the CancelledError
+    of an interrupted coroutine before IPython prints it.
     """
     get_exc_info = shell._get_exc_info
 
@@ -65,9 +66,10 @@ def remember_shown_errors(shell: Any) -> None:
 
 
 def survive_broken_texts(shell: Any) -> None:
-    """Let the shell show and note errors whose ``__str__`` fails.
+    """Let the shell show and store errors whose ``__str__`` raises.
 
-    What that raises would take the error's place (ipykernel 7.4, IPython 9.18).
+    With ipykernel 7.4 and IPython 9.18 the exception from ``__str__`` would take the place of the
+    error. This can go when both take an error's text with care.
     """
     show = shell._showtraceback
     note = getattr(shell, "_format_exception_for_storage", None)
@@ -97,9 +99,14 @@ async def run_cell(
     store_history: bool = True,
     script: Script | None = None,
 ) -> CellOutcome:
-    """Run a cell in the shell, publishing what it prints and shows.
+    """Run a cell in the shell, which publishes what it prints and shows.
 
-    Without ``store_history`` it uses up no number; with ``script`` it is the text of a file.
+    Args:
+        shell: IPython's shell.
+        namespace: The shell's namespace.
+        code: The cell.
+        store_history: Keep the cell in the history under the next number.
+        script: The script that ``code`` is the text of, if it is one.
     """
     shell._last_traceback = None
     shell._last_traceback_during_displayhook = False
@@ -123,27 +130,27 @@ async def run_cell(
 
 
 def _forget_unsaved(shell: Any) -> None:
-    """Drop the code that waits for a database which is off: IPython 9.18 would keep all of it."""
+    """Drop the code that waits for the history database: it is off, so IPython 9.18 never does."""
     history = shell.history_manager
     if history is not None and not history.enabled:
         history.db_input_cache.clear()
 
 
 def _count_blank(shell: Any, code: str) -> None:
-    """IPython gives a blank cell no number; here every execute uses one up."""
+    """Give a blank cell a number: IPython does not, but here every execute has one."""
     if shell.history_manager is not None:
         shell.history_manager.store_inputs(shell.execution_count, code, code)
     shell.execution_count += 1
 
 
 class _Cell:
-    """One cell on its way through the shell."""
+    """A cell while it is run."""
 
     def __init__(self, shell: Any, code: str, store_history: bool, *, plain: bool = False) -> None:
         self.shell = shell
         self.code = code
         self.store_history = store_history
-        self.plain = plain  # Python's language, in which nothing is to be translated
+        self.plain = plain  # plain Python, which IPython must not translate
         self.translated = code
         self.exc_tuple: Any = None
         self.awaits = False
@@ -209,7 +216,7 @@ class _Cell:
         self.shell.events.trigger("post_run_cell", result)
 
     def _finished_or_failed(self, error: BaseException) -> Any:
-        """An interrupt that hit IPython after the user's code was done changes nothing."""
+        """Ignore an interrupt that came after the user's code had ended, while IPython worked."""
         last = self.shell.last_execution_result
         ours = last is not None and last.info is not None and last.info.raw_cell is self.code
         if isinstance(error, KeyboardInterrupt) and ours:
@@ -242,7 +249,7 @@ def _note_error(shell: Any, result: Any, outcome: CellOutcome) -> None:
 
 
 def _take_payloads(shell: Any) -> bool:
-    """Publish what a pager would have shown; tell whether the cell asked to exit."""
+    """Publish what a pager would show, and tell whether the cell asked to exit."""
     payloads = shell.payload_manager.read_payload()
     shell.payload_manager.clear_payload()
     for payload in payloads:

@@ -1,4 +1,4 @@
-"""What to say beside an error of the user's code that has a cause in how fleets work."""
+"""Notes on errors of the user's code whose cause is the way in which fleets work."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 
 def add_hint(error: BaseException | None, namespace: dict[str, Any]) -> None:
-    """Say that a name which a module's function lacks is a variable of this engine.
+    """Add a note to a NameError in a module's function if the name is a variable of the engine.
 
-    Functions of a module see their module's variables, not those that were pushed.
+    Functions of a module see the variables of their module, not those that were pushed.
     """
     name = error.name if isinstance(error, NameError) else None
     at = error.__traceback__ if error is not None else None

@@ -1,13 +1,13 @@
 """SIGINT: user code can be interrupted, the engine cannot.
 
-Outside user code the signal ends nothing (a Python function handles it, not SIG_IGN, which children
-would inherit). Around user code it is Python's own handler, and awaiting code is cancelled. A
-request may run user code in several pieces (a function, then what it returned is awaited): a
-signal between them is for the next one. Behind the last it is dropped: what is finished counts as
-finished.
+Outside user code the signal has no effect. A Python function handles it, because children would
+inherit SIG_IGN. While user code runs, Python's own handler is installed; code that awaits is
+cancelled. A request may run user code in several pieces: a function is called, and then the
+coroutine that it returned is awaited. A SIGINT between two pieces interrupts the next one. A SIGINT
+after the last piece is ignored, and the request counts as finished.
 
-A bare signal that comes before the request would be lost. The controller therefore names the
-request it wants interrupted (``want``), and the signal is sent from here, once, when that
+A signal that arrives before its request would be lost. Therefore the controller names the request
+that it wants interrupted (``want``), and the engine sends itself the signal, once, when that
 request's code runs.
 """
 
@@ -30,36 +30,37 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-#: ``signal.signal`` turns what it gets and gives into enumerations, which takes a tenth of a call.
+#: ``signal.signal`` converts its argument and its result to enumerations, which takes a tenth of
+#: the time of a call.
 _set_handler = _signal.signal
 
-#: Seconds between an interrupt and the nudges that follow it.
+#: Pauses in seconds before the signals that follow an interrupt, see ``_nudge``.
 NUDGES = (0.005, 0.02, 0.1, 0.3)
-#: Seconds an awaiting cell's loop may be busy with one callback after an interrupt.
+#: Time in seconds that the event loop may spend in one callback after an interrupt.
 STUCK_AFTER = 0.3
 
 _KERNEL_PACKAGES = ("asyncio", "ipykernel", "kernelfleet", "tornado", "zmq")
 
 
 def ignore(signum: int, frame: object) -> None:
-    """Handle a signal that is only to end system calls."""
+    """Handle a signal whose only purpose is to end a system call."""
 
 
 def remember(signum: int, frame: object) -> None:
-    """Handle SIGINT outside user code: what the request that is served has still to run."""
+    """Handle SIGINT outside user code: interrupt the next piece of the request, if there is one."""
     if _Requests.served is not None:
         _Requests.wanted = {_Requests.served: True}
 
 
 def install() -> None:
-    """Make the engine deaf to SIGINT."""
+    """Let SIGINT have no effect outside user code."""
     signal.signal(signal.SIGINT, remember)
-    if hasattr(signal, "SIGURG"):  # only ends system calls; ignored where nobody handles it
+    if hasattr(signal, "SIGURG"):  # its default action is to be ignored
         signal.signal(signal.SIGURG, ignore)
 
 
 def raise_in_main_thread() -> None:
-    """Have SIGINT handled by the main thread, out of a system call as well where that can be."""
+    """Let the main thread handle SIGINT, where possible also while it is in a system call."""
     if hasattr(signal, "pthread_kill"):
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
     else:
@@ -67,9 +68,10 @@ def raise_in_main_thread() -> None:
 
 
 class _Requests:
-    """Which request is served, which one's code runs, and which one is to be interrupted.
+    """Which request is served, which request's code runs, and which is to be interrupted.
 
-    Read and written by two threads: ``wanted`` is taken with ``pop``, so by one of them only.
+    The main thread and the control thread read and write this. ``wanted`` is taken with ``pop``, so
+    only one of them gets it.
     """
 
     served: str | None = None
@@ -79,7 +81,7 @@ class _Requests:
 
 @contextmanager
 def serving(msg_id: str) -> Iterator[None]:
-    """Say which request the code belongs to that runs in this context."""
+    """Set the request to which the code that runs in this context belongs."""
     _Requests.served = msg_id
     try:
         yield
@@ -89,23 +91,25 @@ def serving(msg_id: str) -> Iterator[None]:
 
 
 def want(msg_id: str) -> None:
-    """Interrupt this request, now or when its code begins; called on the control thread."""
-    _Requests.wanted = {msg_id: True}  # the fleet has one request here at a time
+    """Interrupt this request now, or when its code begins. Called in the control thread."""
+    _Requests.wanted = {msg_id: True}  # an engine serves one request of the fleet at a time
     if _Requests.inside == msg_id and _Requests.wanted.pop(msg_id, False):
         if not hasattr(os, "killpg"):
             raise_in_main_thread()
             return
         group = os.getpgrp()
-        # what the code has started is interrupted as by Ctrl-C in a terminal
+        # Processes that the code has started are interrupted, too, as by Ctrl-C in a terminal.
         (os.killpg if group == os.getpid() else os.kill)(os.getpid(), signal.SIGINT)
         threading.Thread(target=_nudge, args=[msg_id], name="Nudge", daemon=True).start()
 
 
 def _nudge(msg_id: str) -> None:
-    """Wake a system call that the main thread entered just after it had got the signal.
+    """End a system call that the main thread has entered just before the signal arrived.
 
-    Python looks for signals before the call and gives up the GIL; we run then, of all times.
-    Another SIGINT would hit the user's clean-up if the first one has been seen.
+    Python checks for signals and then releases the GIL to block in a system call. This thread gets
+    the GIL in exactly that window, so a signal sent from it often arrives in between. The signal
+    sent here only ends the system call: a second SIGINT would interrupt the user's clean-up if the
+    first one has been handled.
     """
     main = threading.main_thread().ident or 0
     for seconds in NUDGES:
@@ -116,15 +120,16 @@ def _nudge(msg_id: str) -> None:
 
 
 def _enter() -> bool:
-    """User code is about to run; whether its interrupt has come before it."""
+    """Note that user code is about to run, and tell whether it is to be interrupted at once."""
     _Requests.inside = _Requests.served
     return bool(_Requests.wanted.pop(_Requests.served, None))
 
 
 def run_interruptible(call: Callable[[], T]) -> T:
-    """Call user code with Python's own handler installed.
+    """Call user code with Python's own handler of SIGINT installed.
 
-    Between ``call`` and ``done`` Python looks for no signals; later ones are for what follows.
+    Python checks for no signals between the return of ``call`` and ``done = True``, so a value is
+    never lost. A later signal interrupts the next piece of the request.
     """
     value: Any = None
     error: BaseException | None = None
@@ -154,20 +159,20 @@ def run_interruptible(call: Callable[[], T]) -> T:
 
 
 class Cancellation:
-    """Whether the code that is (or was last) awaited has been interrupted; one per process."""
+    """Whether the code that is awaited, or was awaited last, was interrupted. One per process."""
 
     interrupted = False
-    #: Its error is being shown, which takes a while: that is nothing to interrupt.
+    #: Its error is being rendered, which takes a while and must not be interrupted.
     shown = False
 
 
 @contextmanager
 def cancel_on_sigint(future: asyncio.Future[Any]) -> Iterator[None]:
-    """Cancel the future when SIGINT comes, or raise in the task that is just running.
+    """On SIGINT cancel the future, or raise KeyboardInterrupt in the task that is running.
 
-    ``call_soon_threadsafe`` wakes the loop; ipykernel 7.4 waits for the next message. Code that
-    keeps the loop from cancelling (a task that sleeps without awaiting, begun before the
-    cancellation got its turn) is interrupted where it stands.
+    ``call_soon_threadsafe`` wakes the loop; ipykernel 7.4 cancels when the next message arrives.
+    Code that keeps the loop from cancelling, such as a task that calls ``time.sleep``, is
+    interrupted by KeyboardInterrupt.
     """
     loop = asyncio.get_running_loop()
     Cancellation.interrupted = Cancellation.shown = False
@@ -177,12 +182,12 @@ def cancel_on_sigint(future: asyncio.Future[Any]) -> Iterator[None]:
         Cancellation.interrupted = True
         running = asyncio.current_task(loop)
         if not watch.loop_is_stuck:
-            _thread.start_new_thread(watch.until_the_loop_turns, ())  # takes no lock, a Thread does
+            _thread.start_new_thread(watch.until_the_loop_turns, ())  # a Thread would take a lock
         if running is None:
             if watch.loop_is_stuck and _in_users_callback(frame):
                 raise KeyboardInterrupt
         elif running is future or not _is_of_the_kernel(running.get_coro()):
-            raise KeyboardInterrupt  # user code that does not await just now
+            raise KeyboardInterrupt  # user code that is not awaiting
         if not watch.loop_is_stuck:
             loop.call_soon_threadsafe(future.cancel)
 
@@ -199,7 +204,7 @@ def cancel_on_sigint(future: asyncio.Future[Any]) -> Iterator[None]:
 
 
 class _Watch:
-    """Sees whether a loop gets to its callbacks after an interrupt."""
+    """Finds out whether a loop calls its callbacks after an interrupt."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any]) -> None:
         self._loop = loop
@@ -208,13 +213,14 @@ class _Watch:
         self.over = False
 
     def until_the_loop_turns(self) -> None:
-        """Interrupt the main thread as long as it does not come back to the loop.
+        """Interrupt the main thread again as long as it does not return to the loop.
 
-        The code may have ended by the interrupt, and left the loop a callback that blocks.
+        The interrupted code may have ended and left a callback that blocks.
         """
         main = threading.main_thread().ident or 0
         while True:
-            # not an Event, whose lock a KeyboardInterrupt can leave taken (CPython 3.11 to 3.14)
+            # Not an Event: a KeyboardInterrupt can leave its lock taken. This can go with Python
+            # 3.15 as the oldest: https://github.com/python/cpython/issues/148874
             turned: queue.SimpleQueue[None] = queue.SimpleQueue()
             self._loop.call_soon_threadsafe(turned.put, None)
             if _comes(turned, STUCK_AFTER) or self.over:
@@ -235,9 +241,9 @@ def _comes(event: queue.SimpleQueue[None], timeout: float) -> bool:
 
 
 def _in_users_callback(frame: FrameType | None) -> bool:
-    """Whether the loop is calling something of the user's.
+    """Tell whether the loop is calling a callback of the user's.
 
-    A KeyboardInterrupt in a callback of the kernel's could lose a message.
+    A KeyboardInterrupt in a callback of the kernel could lose a message.
     """
     while frame is not None:
         if frame.f_code is asyncio.Handle._run.__code__:
@@ -248,7 +254,7 @@ def _in_users_callback(frame: FrameType | None) -> bool:
 
 
 def _is_of_the_kernel(thing: object) -> bool:
-    """Whether a callback or coroutine is of the libraries that drive the kernel."""
+    """Tell whether a callback or coroutine belongs to the libraries that drive the kernel."""
     code = getattr(thing, "cr_code", None) or getattr(thing, "__code__", None)
     if code is None:
         module = getattr(thing, "__module__", None) or ""
@@ -263,10 +269,10 @@ def _kernel_folders() -> tuple[str, ...]:
 
 
 async def run_cancellable(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Await user code; an interrupt is a KeyboardInterrupt, also where it was a cancellation."""
+    """Await user code. An interrupt raises KeyboardInterrupt, even though it cancels the code."""
 
     async def shield_loop() -> tuple[T | None, BaseException | None]:
-        # a KeyboardInterrupt that leaves a task would leave the event loop too
+        # asyncio lets a KeyboardInterrupt that leaves a task leave the event loop, too.
         try:
             return await coroutine, None
         except BaseException as error:  # noqa: BLE001 - raised again below
@@ -276,7 +282,7 @@ async def run_cancellable(coroutine: Coroutine[Any, Any, T]) -> T:
     with cancel_on_sigint(task):
         try:
             value, error = await task
-        except asyncio.CancelledError as cancelled:  # before the task had begun
+        except asyncio.CancelledError as cancelled:  # cancelled before the task had begun
             coroutine.close()
             value, error = None, cancelled
     if isinstance(error, asyncio.CancelledError) and Cancellation.interrupted:

@@ -1,7 +1,7 @@
-"""The engine's variables: what the user put there, what calls brought along, what is ours.
+"""The variables of an engine: the user's, those that functions brought along, and kernelfleet's.
 
-A name is *brought* while it still holds the very object that a function placed there; as soon
-as the user binds it (push, a cell), it is the user's own and nothing replaces it any more.
+A name is *brought* as long as it holds the object that an arriving function placed there. As soon
+as the user binds it, by a push or in a cell, it is the user's own, and no function replaces it.
 """
 
 # mypy: allow-untyped-calls
@@ -20,7 +20,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from kernelfleet import here
 
 _MODULE_ATTRIBUTES = frozenset(("__doc__", "__package__", "__loader__", "__spec__"))
-#: Where Python and IPython keep their own things; never the user's names.
+#: Names that Python and IPython use for themselves; they are never the user's.
 _MACHINERY = frozenset(
     ("__name__", "__doc__", "__package__", "__loader__", "__spec__", "__builtin__", "__builtins__",
      "__annotations__", "__session__", "__conditional_annotations__")
@@ -32,14 +32,14 @@ _MISSING = object()
 
 
 class Namespace:
-    """The user's namespace of one shell. Also the provider of functions' globals."""
+    """The user's namespace of one shell, which provides the globals of arriving functions."""
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
         self._brought: dict[str, Any] = {}
         self._identity = {"engine_id": -1, "n_engines": 0}
         self._empty = shell.reset
-        # `%reset -f` calls it, too, and what an attached console does.
+        # `%reset -f` calls it, too, also from an attached console.
         shell.reset = self._empty_but_for_ours  # type: ignore[method-assign]
         shell.events.register("post_execute", self.keep_identity)
 
@@ -48,18 +48,20 @@ class Namespace:
         return self._shell.user_ns  # type: ignore[no-any-return]
 
     def set_identity(self, engine_id: int, n_engines: int) -> None:
-        """Tell the user's code which engine this is."""
+        """Give the user's code ``engine_id``, ``n_engines`` and ``this_engine()``."""
         self._identity = {"engine_id": engine_id, "n_engines": n_engines}
         self._shell.user_ns.update(self._identity)
         self._shell.user_ns_hidden.update(self._identity)
         here.tell(engine_id, n_engines, self._shell.user_ns)
 
     def push(self, variables: Mapping[str, Any]) -> None:
-        """Make the variables the user's own; a dotted name sets an attribute. All or nothing.
+        """Make the variables the user's own. A dotted name sets an attribute.
+
+        If one of them cannot be set, none is.
 
         Raises:
-            NameError: the object of a dotted name is not there.
-            AttributeError: it has not, or does not take, such an attribute.
+            NameError: The variable at the start of a dotted name does not exist.
+            AttributeError: An object lacks an attribute on the path, or refuses the new one.
         """
         dotted = [name for name in variables if "." in name]
         if dotted:
@@ -70,7 +72,7 @@ class Namespace:
         self._shell.user_ns.update(variables)
 
     def _set_attributes(self, values: Mapping[str, Any]) -> None:
-        """Set attributes by their paths; where one cannot be set, those before it are put back."""
+        """Set attributes by their paths. If one cannot be set, restore those before it."""
         places = [(self._look_up(path.rpartition(".")[0]), path) for path in values]
         undo: list[Callable[[], None]] = []
         try:
@@ -85,16 +87,16 @@ class Namespace:
             raise
 
     def pull(self, names: Iterable[str]) -> list[Any]:
-        """Look the names up, all or nothing.
+        """Return the values of variables, or of attributes for dotted names.
 
         Raises:
-            NameError: in Python's own words.
-            AttributeError: an object has no such attribute, for a dotted name.
+            NameError: A variable does not exist; the text is Python's own.
+            AttributeError: An object has no such attribute.
         """
         return [self._look_up(name) for name in names]
 
     def _look_up(self, name: str) -> Any:
-        """A variable's value, or what a dotted name reaches; a variable of that very name wins."""
+        """Return a variable, or what a dotted name leads to if no variable has that very name."""
         user_ns = self._shell.user_ns
         if name in user_ns:
             return user_ns[name]
@@ -107,8 +109,10 @@ class Namespace:
         return value
 
     def keys(self) -> list[str]:
-        """Return the names the user put here, in the order in which they came."""
-        items = list(self._shell.user_ns.items())  # a peek looks while a command binds names
+        """Return the names of the user's own variables, oldest first."""
+        items = list(
+            self._shell.user_ns.items()
+        )  # a copy: a peek reads while a command binds names
         return [name for name, value in items if self._is_users(name, value)]
 
     def _is_users(self, name: str, value: object) -> bool:
@@ -122,45 +126,45 @@ class Namespace:
         self._shell.reset(new_session=True)
 
     def _empty_but_for_ours(self, *args: Any, **options: Any) -> None:
-        """Stand in for the shell's ``reset``: an engine knows afterwards who it is."""
+        """Take the place of the shell's ``reset``, and keep what identifies the engine."""
         self._brought.clear()
         module = {k: v for k, v in self._shell.user_ns.items() if k in _MODULE_ATTRIBUTES}
         try:
             self._empty(*args, **options)
         finally:
-            # IPython 9.18 forgets them, and without __spec__ multiprocessing cannot spawn.
+            # IPython 9.18 drops them, and without __spec__ multiprocessing cannot spawn processes.
             self._shell.user_ns.update(module)
             self.set_identity(**self._identity)
 
     def keep_identity(self) -> None:
-        """Put back what a cell has deleted of it (``%reset_selective``, ``del``)."""
+        """Restore ``engine_id`` and ``n_engines`` if a cell has deleted them."""
         user_ns = self._shell.user_ns
         for name, value in self._identity.items():
             if name not in user_ns:
                 user_ns[name] = self._shell.user_ns_hidden[name] = value
 
     def is_brought(self, name: str) -> bool:
-        """Whether the name still holds what a call brought along."""
+        """Tell whether the name still holds the object that a function brought along."""
         missing = object()
         mine = self._brought.get(name, missing)
         return mine is not missing and self._shell.user_ns.get(name, missing) is mine
 
     def bring(self, names: dict[str, Any]) -> None:
-        """Place what a function refers to, except where the user has a value of his own."""
+        """Place what a function refers to, except where the user has a variable of that name."""
         user_ns = self._shell.user_ns
         for name, value in names.items():
             if name not in user_ns or self.is_brought(name):
                 user_ns[name] = self._brought[name] = value
 
     def hide(self, names: dict[str, Any]) -> None:
-        """Place what nobody is to see, until a reset."""
+        """Place names that no listing shows; a reset removes them."""
         self._shell.user_ns.update(names)
         self._shell.user_ns_hidden.update(names)
 
     def claim(self, cell: str) -> None:
         """Make the brought names that a cell binds at top level the user's own.
 
-        Needed because binding a name to the very object it holds cannot be seen afterwards.
+        Afterwards it could not be seen that a name was bound to the object that it already held.
 
         Args:
             cell: Python source, after IPython's transformations.
@@ -178,7 +182,7 @@ class Namespace:
 
 
 def _own_value(owner: object, name: str) -> Any:
-    """What setting an attribute would replace: not what a class gives to all its instances."""
+    """Return what setting an attribute replaces, which is never an attribute of the class."""
     own = getattr(owner, "__dict__", {})
     if name in own:
         return own[name]
@@ -189,7 +193,7 @@ def _own_value(owner: object, name: str) -> Any:
 
 def _put_back(owner: object, name: str, old: object) -> None:
     """Undo the setting of an attribute."""
-    with suppress(Exception):  # what the first error was matters more
+    with suppress(Exception):  # the first error matters more
         if old is _MISSING:
             delattr(owner, name)
         else:
@@ -201,7 +205,7 @@ def _is_bound(symbol: symtable.Symbol) -> bool:
 
 
 def _is_history(name: str) -> bool:
-    """``_``, ``__``, ``_3``, ``_i``, ``_ii``, ``_i3``...: IPython's, not the user's."""
+    """Tell whether IPython sets this name: ``_``, ``__``, ``_3``, ``_i``, ``_ii``, ``_i3``..."""
     if not name.startswith("_"):
         return False
     rest = name.lstrip("_")

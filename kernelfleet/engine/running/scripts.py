@@ -1,7 +1,7 @@
-"""Running a script as ``python script.py`` would, but in the engine's namespace: ``mec.run``.
+"""Running a script as ``python script.py`` does, but in the engine's namespace: ``mec.run``.
 
-The text comes from the client, and the file need not be here; where its folder is, the modules
-beside it can be imported.
+The text comes from the client, and the engine need not have the file. If it has the file's folder,
+the script can import the modules in it.
 """
 
 # mypy: allow-untyped-calls
@@ -31,24 +31,24 @@ class Script:
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is Python, and not IPython's language (``.ipy``)."""
+        """Whether the script is Python, and not IPython's language (``.ipy``)."""
         return not self.path.endswith(".ipy")
 
 
 @contextmanager
 def running_as_script(shell: Any, script: Script, code: str) -> Iterator[None]:
-    """Let the next cell of the shell be a script.
+    """Make the shell run the next cell as a script.
 
-    What is for the script alone (``sys.argv``, ``exit``) is put back; ``__file__`` and the
-    script's folder on ``sys.path`` stay, since functions that it defines may use them later.
+    ``sys.argv``, ``exit`` and ``quit`` are changed for the script only. ``__file__`` and the
+    script's folder on ``sys.path`` stay, because functions that it defines may use them later.
     """
-    warnings.filterwarnings("ignore", "To exit: use")  # IPython 9.18 on SystemExit
+    warnings.filterwarnings("ignore", "To exit: use")  # what IPython 9.18 says after SystemExit
     folder = os.path.dirname(script.path)
     if os.path.isdir(folder) and folder not in sys.path:
         sys.path.insert(0, folder)
     namespace = shell.user_ns
     namespace["__file__"] = shell.user_ns_hidden["__file__"] = script.path
-    exits = {"exit": sys.exit, "quit": sys.exit}  # IPython's would end the engine
+    exits = {"exit": sys.exit, "quit": sys.exit}  # those of IPython would end the engine
     with ExitStack() as stack:
         stack.enter_context(_changed(vars(sys), {"argv": list(script.argv)}))
         stack.enter_context(_changed(namespace, exits))
@@ -59,16 +59,16 @@ def running_as_script(shell: Any, script: Script, code: str) -> Iterator[None]:
 
 
 def docstring(code: str) -> str | None:
-    """What a script says about itself, for ``argparse`` and its like."""
+    """Return the docstring of a script, which ``argparse`` and others read from ``__doc__``."""
     try:
         return ast.get_docstring(ast.parse(code), clean=False)
-    except SyntaxError:  # this Python is another one than the client's; it will be told
+    except SyntaxError:  # this Python may be another than the client's; running it will say so
         return None
 
 
 @contextmanager
 def _changed(holder: dict[str, Any], values: dict[str, Any]) -> Iterator[None]:
-    """Have values in a dictionary for a while; what somebody else puts there stays."""
+    """Put values into a dictionary for a while. A value that the script replaces stays."""
     before = {name: holder.get(name, _MISSING) for name in values}
     holder.update(values)
     try:
@@ -85,7 +85,7 @@ def _changed(holder: dict[str, Any], values: dict[str, Any]) -> Iterator[None]:
 
 @contextmanager
 def _compiling_as_file(shell: Any, path: str, code: str) -> Iterator[None]:
-    """Let the shell compile under the file's name, without the futures of earlier cells."""
+    """Make the shell compile under the file's name, without ``__future__`` flags of past cells."""
     compiler = shell.compile
     linecache.cache[path] = (len(code), None, code.splitlines(keepends=True), path)
     flags, interactivity = compiler.flags, shell.ast_node_interactivity
@@ -105,7 +105,7 @@ def _compiling_as_file(shell: Any, path: str, code: str) -> Iterator[None]:
 
 
 class ExitsWell(ast.NodeTransformer):
-    """Puts a script into a ``try`` that takes ``sys.exit()`` and ``sys.exit(0)`` for success."""
+    """Wraps a script in a ``try`` for which ``sys.exit()`` and ``sys.exit(0)`` are a success."""
 
     _HANDLER = """
 try: pass
@@ -114,13 +114,13 @@ except SystemExit as __kernelfleet_status__:
 """
 
     def visit_Module(self, node: ast.Module) -> ast.Module:
-        """Wrap everything but the imports from the future, which have to come first."""
+        """Wrap everything but the docstring and imports from ``__future__``, which come first."""
         first = next((i for i, each in enumerate(node.body) if not _comes_first(each)), None)
         if first is None:
             return node
         (attempt,) = ast.parse(self._HANDLER).body
         assert isinstance(attempt, ast.Try)
-        for each in ast.walk(attempt):  # a traceback is to show lines of the script alone
+        for each in ast.walk(attempt):  # so that a traceback shows only lines of the script
             if "lineno" in each._attributes:
                 ast.copy_location(each, node.body[first])
         attempt.body = node.body[first:]

@@ -1,4 +1,4 @@
-"""Rendering errors as IPython does, with the user's frames only."""
+"""Rendering errors as IPython does, showing only the frames of the user's code."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 from kernelfleet.engine.running.hints import add_hint
 from kernelfleet.errors.text import SHOWN_CHARACTERS, shortened, text_of
 
-#: Further causes of an error are shown as they are.
+#: How many causes of an error have their texts shortened; further ones are shown as they are.
 MAX_CAUSES = 50
-#: What the renderer may keep of sources and codes it has shown.
+#: The number of entries at which a cache of the renderer is emptied.
 KEPT_SOURCES = 50
 _CACHES = ("__executing_cache", "__source_cache_with_lines")
 
@@ -24,7 +24,7 @@ _OWN_FOLDER = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."
 
 
 def users_frames(tb: TracebackType | None) -> TracebackType | None:
-    """Drop the frames of this package from the top of a traceback."""
+    """Return the traceback without the frames of this package at its top."""
     while tb is not None and tb.tb_frame.f_code.co_filename.startswith(_OWN_FOLDER):
         tb = tb.tb_next
     return tb
@@ -36,7 +36,9 @@ def render(shell: Any, error: BaseException) -> list[str]:
     add_hint(error, getattr(shell, "user_ns", {}))
     try:
         if isinstance(error, BaseExceptionGroup):
-            return render_plainly(error)  # IPython 9.18 cannot render groups
+            # IPython 9.18 prints a group's traceback in place of returning its lines:
+            # https://github.com/ipython/ipython/pull/14108
+            return render_plainly(error)
         lines = shell.InteractiveTB.structured_traceback(type(error), error, error.__traceback__)
         return [str(line) for line in lines]
     except Exception:  # noqa: BLE001 - the user's classes take part in rendering
@@ -46,11 +48,14 @@ def render(shell: Any, error: BaseException) -> list[str]:
 
 
 def show_causes_where_they_were_raised(shell: Any) -> None:
-    """Give each exception of a chain the line at which it passed a frame.
+    """Let IPython show each exception of a chain at the line where it was raised.
 
-    IPython (9.18) renders frames of a kernel's cells by a short cut, which shows the line where
-    the frame is now: for a cause that is the line of what it caused. The long way takes twice the
-    time, so a single exception goes without it: its frames are where it passed them.
+    This serves everybody who reads the traceback of an error with a cause. IPython 9.18 renders
+    the frames of a kernel's cells on a fast path, since it finds no file to count the lines of
+    (https://github.com/ipython/ipython/pull/14010). The fast path shows the line that a frame
+    executes now. For a cause, that is the line of the exception that it caused. The usual path
+    takes twice the time, so it is used for chains only: the frames of a single exception still are
+    at the line where it was raised. This can go when the fast path uses ``tb_lineno``.
     """
     from IPython.core import ultratb
 
@@ -85,13 +90,13 @@ def _shortened(etype: Any, error: BaseException) -> tuple[Any, BaseException]:
 
 
 def with_short_texts(error: BaseException, seen: frozenset[int] = frozenset()) -> BaseException:
-    """The error, or one that looks like it but for the length of its text.
+    """Return the error, or if its text or a cause's is too long, a copy with shortened texts.
 
-    IPython (9.18) goes through the text of an error many times, and of its causes, in ways that no
-    interrupt reaches: 19 s for 500 MB.
+    IPython 9.18 scans the text of an error and of its causes many times, in C code that cannot be
+    interrupted: 19 s for 500 MB.
     """
     name = "__cause__" if error.__cause__ is not None else "__context__"
-    cause = getattr(error, name)  # the one that is shown
+    cause = getattr(error, name)  # the one that a traceback shows
     is_ring = id(cause) in seen
     if cause is not None and not is_ring and len(seen) < MAX_CAUSES:
         cause = with_short_texts(cause, seen | {id(error)})
@@ -111,9 +116,11 @@ def with_short_texts(error: BaseException, seen: frozenset[int] = frozenset()) -
 
 
 def forget_sources() -> None:
-    """Bound what executing (2.3, under stack_data) keeps for ever: codes and syntax trees.
+    """Empty the caches of executing 2.3, which stack_data uses, when they have grown large.
 
-    A function that travels is a new code each time, so every error of one would cost an entry.
+    They hold code objects and syntax trees for ever. A function has another code object each time
+    it arrives, so every error in one would add an entry. This serves users whose maps raise many
+    errors in a session of weeks. No issue is known upstream; it can go when executing bounds them.
     """
     source = getattr(sys.modules.get("stack_data"), "Source", None)
     for name in _CACHES:
@@ -123,8 +130,8 @@ def forget_sources() -> None:
 
 
 def render_plainly(error: BaseException) -> list[str]:
-    """Render as Python does what IPython prints instead of keeping: exception groups."""
+    """Render an error as Python itself does."""
     try:
         return "".join(traceback.format_exception(error)).splitlines()
-    except Exception:  # noqa: BLE001 - likewise
+    except Exception:  # noqa: BLE001 - the user's classes take part
         return [f"{type(error).__name__}: <cannot be shown>"]

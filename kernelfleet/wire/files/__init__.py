@@ -1,1 +1,9 @@
-"""The files by which a fleet is found: its directory, its lock and its connection file."""
+"""The files of a fleet, private to its user: its directory, its lock, its connection file.
+
+Where things are::
+
+    names and places        fleet_paths
+    the owner's side        fleet_directory
+    the client's side       connection_file
+    who may read or write   private_files
+"""
