@@ -1,8 +1,8 @@
-"""How things look: plain data in, text and static HTML out.
+"""Text and static HTML for everything that is shown; plain data in, text out.
 
-Used by results, errors, the notebook side and the command line, so that all of them show the same
-columns, units and words. Nothing here knows a client, a shell or a controller, and nothing here
-does any I/O: whoever calls it has asked the questions already.
+Results, errors, the notebook side and the command line use this room, so that all of them show the
+same columns, units and words. Nothing here knows a client, a shell or a controller, and nothing
+does any I/O.
 
 Where things are::
 

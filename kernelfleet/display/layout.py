@@ -1,8 +1,9 @@
-"""The final form of a cell's outputs: what is identical once, pictures in a grid, text bounded.
+"""The final form of the outputs of a cell that several engines have run.
 
-Pure: Jupyter outputs of several engines in, blocks out, in the order in which they are to be
-shown. Where engines did the same kinds of things, as far as they got, the first outputs of all
-come first, then the second ones, and so on; else engine by engine.
+Identical outputs are shown once, pictures stand in a grid, and long texts are shortened. Pure:
+Jupyter outputs in, blocks out, in the order in which they are shown. If all engines have put out
+the same kinds of things, as far as each of them got, the first outputs of all engines come first,
+then the second ones, and so on. Otherwise one engine comes after the other.
 """
 
 from __future__ import annotations
@@ -18,24 +19,24 @@ from kernelfleet.errors.text import format_ids, without_colours
 
 Output = dict[str, Any]
 
-#: Lines of one output that a notebook keeps: half from the start, half from the end.
+#: At most so many lines of one output are shown: half from the start, half from the end.
 MAX_LINES = 200
-#: The same in characters, for texts of few and long lines.
+#: At most so many characters of one output are shown, for texts of few and long lines.
 MAX_CHARACTERS = 40_000
-#: Lines of all engines together, where there are many.
+#: Many outputs share so many lines, but each has at least the second number.
 MAX_LINES_TOGETHER = 2000
 MIN_LINES = 10
 
 PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/svg+xml")
 
-#: MIME types that mean nothing without the process that made them.
+#: MIME types of widgets. They cannot be shown without the engine's process that made them.
 _LIVE_ONLY = (
     "application/vnd.jupyter.widget-view+json",
     "application/vnd.jupyter.widget-state+json",
 )
 
 
-#: What stands under the text of widgets.
+#: Stands below outputs among which were widgets.
 WIDGETS_ARE_NOT_LIVE = "(widgets of engines are shown as text here: they are not live)"
 
 _STREAMS = ("stdout", "stderr")
@@ -45,14 +46,20 @@ _CONTROLS = dict.fromkeys((*range(32), 127))
 
 @dataclass(frozen=True)
 class Text:
-    """Lines, each with its engines in front."""
+    """Lines of text, each of which begins with its engines."""
 
     lines: list[str]
 
 
 @dataclass(frozen=True)
 class Rich:
-    """One output in another form than text, of one or several engines."""
+    """One output of one or more engines that is more than text.
+
+    Attributes:
+        ids: The engines.
+        data: The output by MIME type, as in a Jupyter display.
+        metadata: Its metadata, as in a Jupyter display.
+    """
 
     ids: list[int]
     data: dict[str, Any]
@@ -61,7 +68,15 @@ class Rich:
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture."""
+    """One picture of one or more engines.
+
+    Attributes:
+        ids: The engines.
+        mime: Its MIME type.
+        content: The picture as text: base64, or the source of an SVG.
+        text: What is shown if the picture is not.
+        metadata: Its metadata, such as width and height.
+    """
 
     ids: list[int]
     mime: str
@@ -82,7 +97,7 @@ Block = Text | Rich | Grid
 
 @dataclass
 class _Item:
-    """One output of one engine, or the same one of several."""
+    """One output of one engine, or of several whose outputs are identical."""
 
     kind: str  # 'stdout', 'stderr', 'value' or 'display'
     text: str
@@ -111,8 +126,11 @@ def arrange(
     """The blocks to show for the outputs of each target.
 
     Args:
-        outputs: Engine id and its outputs, in target order.
-        collapse: Show what is exactly identical on several engines once.
+        outputs: Engine ids and their outputs, in the order of the targets.
+        collapse: Whether outputs that are identical on several engines are shown once.
+
+    Returns:
+        The blocks, in the order in which they are shown.
     """
     targets = [(engine_id, _items(each)) for engine_id, each in outputs]
     targets = _with_equal_streams([(engine_id, items) for engine_id, items in targets if items])
@@ -133,11 +151,11 @@ def arrange(
 
 
 def _with_equal_streams(targets: list[tuple[int, list[_Item]]]) -> list[tuple[int, list[_Item]]]:
-    """The same items, but engines that have printed the same things have the same items.
+    """Make the items of engines that have printed the same text the same.
 
-    What a child process writes arrives in pieces, and at moments, of its own, so that stdout and
-    stderr are interleaved differently on each engine. Where only that differs between two engines,
-    all that was printed between two other outputs is one text of stdout and one of stderr.
+    The output of a child process arrives in arbitrary pieces, so stdout and stderr are interleaved
+    differently on each engine. If two engines differ only in that, what was printed between two
+    other outputs is made one text of stdout and one of stderr.
     """
     forms: dict[str, set[str]] = {}
     merged = [_merged(items) for _, items in targets]
@@ -151,7 +169,7 @@ def _with_equal_streams(targets: list[tuple[int, list[_Item]]]) -> list[tuple[in
 
 
 def _merged(items: Iterable[_Item]) -> list[_Item]:
-    """Neighbouring texts of the streams as one each, stdout first."""
+    """Join neighbouring texts of each stream; that of stdout comes first."""
     merged: list[_Item] = []
     for is_stream, run in itertools.groupby(items, lambda item: item.kind in _STREAMS):
         if not is_stream:
@@ -165,9 +183,12 @@ def _merged(items: Iterable[_Item]) -> list[_Item]:
 
 
 def _columns(rows: Sequence[list[_Item]]) -> list[list[_Item]] | None:
-    """The first outputs of all, the second ones, and so on; None if they are of different kinds.
+    """The first outputs of all engines, their second ones, and so on.
 
-    Rows that end early fit, as an engine's does that failed or was interrupted.
+    An engine may have fewer outputs than the others, if it failed or was interrupted.
+
+    Returns:
+        The columns; None if the outputs in a column are of different kinds.
     """
     columns = [
         [item for item in column if item is not None] for column in itertools.zip_longest(*rows)
@@ -177,7 +198,7 @@ def _columns(rows: Sequence[list[_Item]]) -> list[list[_Item]] | None:
 
 
 def _items(outputs: Iterable[Output]) -> list[_Item]:
-    """The outputs of one engine that are shown; errors are told by the exception."""
+    """The outputs of one engine that are shown; its error is shown as an exception instead."""
     items = []
     for output in outputs:
         kind = output.get("output_type")
@@ -204,7 +225,7 @@ def _items(outputs: Iterable[Output]) -> list[_Item]:
 
 
 def joined(text: Any) -> str:
-    """A MIME value that may be a list of lines."""
+    """A text that a Jupyter message may also give as a list of lines."""
     return text if isinstance(text, str) else "".join(map(str, text))
 
 
@@ -226,7 +247,7 @@ def _grouped(items: Iterable[_Item]) -> list[_Item]:
 
 
 def _by_engine(targets: list[tuple[int, list[_Item]]]) -> list[_Item]:
-    """Engine by engine, those with identical outputs together."""
+    """The outputs of one engine after the other; engines with identical outputs share them."""
     groups: dict[str, list[_Item]] = {}
     for engine_id, items in targets:
         key = json.dumps([item.key for item in items])
@@ -265,7 +286,7 @@ def _add_lines(blocks: list[Block], lines: list[str]) -> None:
 
 
 def _label(item: _Item) -> str:
-    """``[0-3] Out[4]:``, what stands above an output that is no text."""
+    """The line above an output that is more than text: ``[0-3] Out[4]:``."""
     if item.kind == "value":
         number = "" if item.number is None else f"[{item.number}]"
         return f"{prefix(item.ids)}Out{number}:"
@@ -273,7 +294,7 @@ def _label(item: _Item) -> str:
 
 
 def prefix(ids: Iterable[int], stream: str = "stdout") -> str:
-    """``[0-3] ``, or ``[0-3 stderr] ``."""
+    """What a line begins with: ``[0-3] ``, or ``[0-3 stderr] ``."""
     return f"[{format_ids(ids)}{' stderr' if stream == 'stderr' else ''}] "
 
 
@@ -289,7 +310,12 @@ def _lines(item: _Item, limit: int) -> list[str]:
 
 
 def bounded(lines: list[str], limit: int = MAX_LINES) -> list[str]:
-    """Head and tail of a long text; the line between them says how much is left out."""
+    """The beginning and the end of a long text; a line between them says how much is left out.
+
+    Args:
+        lines: The lines of the text.
+        limit: How many lines are kept.
+    """
     half = max(1, limit // 2)
     if len(lines) > 2 * half + 1:
         left_out = len(lines) - 2 * half
@@ -308,5 +334,5 @@ def _gap(what: str) -> str:
 
 
 def printable(line: str) -> str:
-    """A line without what moves a terminal's cursor or colours it."""
+    """A line without control characters, which would move the cursor of a terminal."""
     return without_colours(line).replace("\t", "    ").translate(_CONTROLS)

@@ -1,8 +1,8 @@
-"""What one engine has shown so far, as lines: the live view of a running command.
+"""The lines that one engine has put out so far, for the live view of a running command.
 
-Pure: output messages in, lines out. It behaves like a terminal of unlimited width: a carriage
-return goes to the start of the line, so that a progress bar is one line, whatever its number of
-updates. Only the last lines are kept; the final form is made from the result, not from here.
+Pure: output messages in, lines out. A transcript behaves like a terminal of unlimited width: a
+carriage return goes back to the start of the line, so a progress bar is one line however often it
+is updated. Only the last lines are kept, because the final form is made from the result.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-#: Lines kept for the live view of one engine.
+#: How many lines of one engine are kept for the live view.
 KEPT_LINES = 200
-#: A line that has grown to so many characters grows no further in the live view.
+#: In the live view a line does not grow further when it has so many characters.
 MAX_LINE_CHARACTERS = 20_000
 
 
 @dataclass(eq=False)
 class Line:
-    """One line, and where the next character goes."""
+    """One line, and the column in which the next character is written."""
 
     stream: str  # 'stdout', 'stderr', 'display' or 'value'
     text: str = ""
     column: int = 0
-    #: Of a value: the number of its command.
+    #: The number of the command, if the line is the value of a last expression.
     number: int | None = None
 
     def write(self, piece: str) -> None:
-        """Put a piece without line ends where the cursor is."""
+        """Write a text that has no line ends, from the present column on."""
         for index, part in enumerate(piece.split("\r")):
             if index:
                 self.column = 0
@@ -41,7 +41,8 @@ class Line:
 class Transcript:
     """The lines of one engine.
 
-    With ``collect`` complete lines are also kept, all of them, until somebody takes them.
+    Args:
+        collect: Whether all complete lines are kept until ``take_finished`` returns them.
     """
 
     def __init__(self, *, collect: bool = False) -> None:
@@ -54,7 +55,7 @@ class Transcript:
         self._finished: deque[Line] = deque()
         #: How many lines there have been, kept or not.
         self.total = 0
-        #: Whether it has cleared its output: then no line is for good before the end.
+        #: Whether the engine has cleared its output, so that lines may still disappear.
         self.clears = False
 
     def add(self, msg_type: str, content: Mapping[str, Any]) -> None:
@@ -76,8 +77,11 @@ class Transcript:
     def take_finished(self, *, last: bool = False) -> list[Line]:
         """The complete lines that were not taken before.
 
-        Of an engine that clears its output only the ``last`` taking has any: each frame of an
-        animation would be printed below the one before.
+        If the engine clears its output, the frames of an animation would be printed below each
+        other. So there are none then, until the command has ended.
+
+        Args:
+            last: Whether the command has ended.
         """
         if self.clears and not last:
             return []
@@ -86,7 +90,7 @@ class Transcript:
         return taken
 
     def take_open(self) -> list[Line]:
-        """The lines without an end, when no more will come."""
+        """The lines that have no end yet, for when the command has ended."""
         lines = [line for line in self._open.values() if line.text]
         self._open.clear()
         return lines
@@ -141,7 +145,7 @@ class Transcript:
 
 
 def fold_returns(text: str) -> str:
-    """Printed text as a terminal shows it in the end: carriage returns have been obeyed."""
+    """Printed text as a terminal shows it: carriage returns have taken effect."""
     if "\r" not in text:
         return text
     folded = []

@@ -1,4 +1,4 @@
-"""What a user sees and touches in IPython: magics, live output, errors, completion, HTML.
+"""Magics, live output, the display of errors, and completion in IPython and notebooks.
 
 Runs in the user's process, beside the client. It uses the client's public interface and
 ``kernelfleet.client.access``. Nothing of it is imported before a shell asks for it, or a client is

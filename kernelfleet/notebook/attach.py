@@ -1,7 +1,8 @@
-"""What runs on engines: told by ``%result``, and followed by ``%fleet attach``.
+"""Calls that run on engines: ``%result`` names them, and ``%fleet attach`` follows one.
 
-After a restart of a notebook's kernel the work it had started with ``--noblock`` goes on in a
-fleet that is a daemon. Its id is found here, and its output comes under the cell that attaches.
+In a fleet that is a daemon, the work that a notebook has started with ``--noblock`` goes on when
+the notebook's kernel is restarted. Its result id is found here, and its output is shown below the
+cell that attaches to it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,12 @@ if TYPE_CHECKING:
 
 
 def running_on(client: MultiEngineClient, ids: Iterable[int]) -> list[list[EngineInfo]]:
-    """The engines that are at work, those together that work for one call."""
+    """The engines that run something, grouped by the call that they work for.
+
+    Args:
+        client: The client whose fleet is asked.
+        ids: Engines that count; others are left out.
+    """
     wanted = set(ids)
     calls: dict[tuple[str | None, str], list[EngineInfo]] = {}
     for engine in client.engines():
@@ -32,7 +38,11 @@ def running_on(client: MultiEngineClient, ids: Iterable[int]) -> list[list[Engin
 
 
 def line_of(engines: list[EngineInfo]) -> str:
-    """``[0-1] still runs execute('f()') for 5 s; ...``."""
+    """A call that runs, in one line: ``[0-1] still runs execute('f()') for 5 s; ...``.
+
+    Args:
+        engines: The engines that work for it.
+    """
     first = engines[0]
     where = format_ids(engine.id for engine in engines)
     begun = min((each.running_since for each in engines if each.running_since), default=None)
@@ -43,10 +53,17 @@ def line_of(engines: list[EngineInfo]) -> str:
 
 
 def choose(client: MultiEngineClient, result_id: str | None) -> str | None:
-    """The result id to follow: the one that is named, or the only one that runs; None if none.
+    """The id of the call to follow.
+
+    Args:
+        client: The client whose targets are looked at.
+        result_id: The id that the user has named; None chooses the only call that runs.
+
+    Returns:
+        The id; None if no call runs that can be followed.
 
     Raises:
-        UsageError: several run, and which is meant was not said.
+        UsageError: Several calls run, and the user has named none of them.
     """
     if result_id is not None:
         return result_id
@@ -59,9 +76,9 @@ def choose(client: MultiEngineClient, result_id: str | None) -> str | None:
 
 
 def follow(client: MultiEngineClient, result_id: str, view: View) -> Any:
-    """Show the output of a call until it ends; its result.
+    """Show the output of a call until it ends, and return its value.
 
-    A Ctrl-C ends the following and not the work, which others may wait for.
+    Ctrl-C ends only the following. The work goes on, because others may wait for it.
     """
     pending = access.attach(client, result_id, view.feed)
     try:

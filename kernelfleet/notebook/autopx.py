@@ -1,8 +1,9 @@
-"""``%autopx``: a mode in which every cell goes to the engines.
+"""``%autopx``: a mode in which every cell is sent to the engines.
 
-An input transformer rewrites a cell into a hidden magic that sends it. So history, completeness
-checks and error display are IPython's own, and what stays local simply is not rewritten:
-kernelfleet's own magics, ``%debug``, what does not compile, and what a frontend runs silently.
+An input transformer rewrites each cell into the call of a hidden magic, which sends it. So history,
+the check whether input is complete, and the display of errors remain IPython's own. Some cells are
+not rewritten, and so run here: kernelfleet's own magics, ``%debug``, code that does not compile,
+and code that a frontend runs silently.
 """
 
 from __future__ import annotations
@@ -21,13 +22,21 @@ if TYPE_CHECKING:
 
 HIDDEN_MAGIC = "_kernelfleet_autopx"
 
-#: Local besides the magics with a suffix; the last ones only for kernelfleet itself.
+#: Besides the magics with a suffix, these run here; the last ones only if they name kernelfleet.
 _LOCAL = r"fleet|debug|(?:load_ext|reload_ext|unload_ext)\s+kernelfleet|config\s+KernelFleet"
 
 
 @dataclass
 class AutoPx:
-    """The mode while it is on."""
+    """The mode while it is on; as an object it is the input transformer.
+
+    Attributes:
+        state: The state of the shell.
+        suffix: The suffix of the magics whose client the cells are sent to.
+        run: Sends a cell, and returns the value that is shown.
+        prompts: The prompts of a terminal that were there before.
+        suspended: Whether cells are run here for the moment.
+    """
 
     state: ShellState
     suffix: str
@@ -35,11 +44,11 @@ class AutoPx:
     prompts: Any = None
     suspended: bool = field(default=False)
 
-    #: IPython's completeness check skips transformers that say so.
+    #: IPython does not call transformers with this attribute to check whether input is complete.
     has_side_effects = True
 
     def __call__(self, lines: list[str]) -> list[str]:
-        """Rewrite a cell, unless it is to stay here."""
+        """Rewrite the lines of a cell, unless it is to run here."""
         text = "".join(lines)
         if self.suspended or not text.strip() or self.is_local(text):
             return lines
@@ -50,7 +59,7 @@ class AutoPx:
         return [call, *last]
 
     def is_local(self, text: str) -> bool:
-        """Whether a cell stays here by its first line."""
+        """Whether a cell runs here because of its first line."""
         code = [line for line in text.splitlines() if line.strip() and not _is_comment(line)]
         if not code:
             return True
@@ -67,12 +76,12 @@ class AutoPx:
             return True
         if len(text.strip().splitlines()) != 1:
             return False
-        # ``cd x`` and the like, which IPython understands without a percent sign
+        # IPython also understands lines such as ``cd x``, a magic without a percent sign.
         return is_python(self.state.shell.prefilter_manager.prefilter_lines(text.strip()))
 
     @no_var_expand
     def send(self, line: str, cell: str) -> Any:
-        """Run a rewritten cell: on the engines, or here if a frontend runs it silently."""
+        """Run a cell that was rewritten: on the engines, or here if a frontend runs it silently."""
         del line
         shell = self.state.shell
         result = getattr(shell.displayhook, "exec_result", None)
@@ -87,7 +96,13 @@ class AutoPx:
 
 
 def enable(state: ShellState, suffix: str, run: Callable[[str], Any]) -> None:
-    """Switch it on; ``run`` gets every cell and returns what is shown."""
+    """Switch the mode on.
+
+    Args:
+        state: The state of the shell.
+        suffix: The suffix of the magics whose client the cells are sent to.
+        run: Gets every cell, and returns the value that is shown.
+    """
     shell = state.shell
     mode = state.autopx = AutoPx(state, suffix, run)
     shell.register_magic_function(mode.send, "cell", HIDDEN_MAGIC)
@@ -97,7 +112,7 @@ def enable(state: ShellState, suffix: str, run: Callable[[str], Any]) -> None:
 
 
 def disable(state: ShellState) -> None:
-    """Switch it off."""
+    """Switch the mode off."""
     mode, state.autopx = state.autopx, None
     assert mode is not None
     transformers = state.shell.input_transformers_cleanup
@@ -108,7 +123,7 @@ def disable(state: ShellState) -> None:
 
 
 def _marked_prompts(shell: Any, suffix: str) -> Any:
-    """The terminal's prompts with ``px`` in front, so that one sees where input goes."""
+    """The prompts of a terminal with ``px`` in front: they say that input goes to the engines."""
 
     class MarkedPrompts(type(shell.prompts)):  # type: ignore[misc]
         def in_prompt_tokens(self) -> list[Any]:
@@ -124,7 +139,7 @@ def _is_comment(line: str) -> bool:
 
 
 def _without_end(text: str, suffix: str) -> tuple[str, list[str]]:
-    """A cell without an ``%autopx`` on its last line, and that line."""
+    """Split off a last line that is ``%autopx``: the cell without it, and that line."""
     *body, last = text.rstrip().splitlines(keepends=True)
     if body and last.strip() == f"%autopx{suffix}":
         return "".join(body), [last + "\n"]
@@ -132,7 +147,7 @@ def _without_end(text: str, suffix: str) -> tuple[str, list[str]]:
 
 
 def is_python(text: str) -> bool:
-    """Whether a text is Python that could be run as a cell."""
+    """Whether a text compiles as the code of a cell."""
     flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT | ast.PyCF_ONLY_AST
     try:
         compile(text, "<cell>", "exec", flags=flags, dont_inherit=True)

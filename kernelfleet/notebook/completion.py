@@ -1,9 +1,8 @@
-"""Completion and inspection inside ``%%px``, ``%px`` and ``%autopx`` code, by an engine.
+"""Completion and tooltips for code in ``%%px``, ``%px`` and ``%autopx``, answered by an engine.
 
-The words of the magics themselves, options and names, are completed by ``words.py``.
-
-The first target answers, if it is idle. What it offers stands alone: names that exist only here
-would not work there. A busy engine is left alone, and this process offers what it knows.
+The first target is asked, if it is idle. Only its completions are offered, because names that exist
+in this process alone would not work there. A busy engine is not asked; then this process completes
+with the names that it knows. The options of the magics are completed by ``words.py``.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from kernelfleet.client.client import MultiEngineClient
     from kernelfleet.notebook.shell_state import ShellState
 
-#: How long somebody who types may be kept waiting.
+#: How long an engine may take to answer, while a person waits for completions.
 PATIENCE_SECONDS = 2.0
 
 _ATTRIBUTE = "_kernelfleet_matcher"
@@ -34,7 +33,14 @@ _ATTRIBUTE = "_kernelfleet_matcher"
 
 @dataclass(frozen=True)
 class Question:
-    """Code that an engine would run, and where the cursor is in it."""
+    """A question to an engine about code that it would run.
+
+    Attributes:
+        client: The client to ask with.
+        engine_id: The engine.
+        code: The code.
+        cursor: How many characters of the code stand before the cursor.
+    """
 
     client: MultiEngineClient
     engine_id: int
@@ -53,7 +59,7 @@ class Question:
 
 
 def question(state: ShellState, text: str, cursor: int) -> Question | None:
-    """What to ask an engine for a cell with a cursor; None if it is about here."""
+    """The question to an engine about a cell with a cursor; None if no engine is concerned."""
     found = _code_at(state, text, cursor)
     if found is None:
         return None
@@ -71,7 +77,7 @@ def question(state: ShellState, text: str, cursor: int) -> Question | None:
 
 
 def _code_at(state: ShellState, text: str, cursor: int) -> tuple[str, str, str, int] | None:
-    """Suffix, options, code and cursor where the cursor is in code for engines."""
+    """Suffix, options, code and position in it; None if the cursor is not in code for engines."""
     suffixes = "|".join(map(re.escape, sorted(state.suffixes, reverse=True)))
     cell = re.match(rf"\s*%%px({suffixes})(?!\w)([^\n]*)\n", text)
     if cell is not None:
@@ -110,14 +116,15 @@ def _match(state: ShellState, context: Any) -> dict[str, Any]:
     ]
     fragment = asked.code[answer.get("cursor_start", asked.cursor) : asked.cursor]
     if fragment.startswith(".") and all(each.text.startswith(".") for each in completions):
-        # Without jedi IPython (9.18) repeats the dot, which frontends would show.
+        # Without jedi, IPython (9.18) returns completions with the dot that is there already, and
+        # frontends would show it twice.
         fragment = fragment[1:]
         completions = [SimpleCompletion(text=each.text[1:], type=each.type) for each in completions]
     return {"completions": completions, "suppress": True, "matched_fragment": fragment}
 
 
 def install(state: ShellState) -> None:
-    """Have a shell ask engines."""
+    """Have a shell ask engines for completions, and its kernel for tooltips."""
 
     @context_matcher(identifier="kernelfleet", priority=1000)  # type: ignore[untyped-decorator]
     def matcher(context: Any) -> Any:
@@ -131,7 +138,12 @@ def install(state: ShellState) -> None:
 
 
 def _inspector(state: ShellState, local: Callable[..., Any]) -> Callable[..., Any]:
-    """What a frontend's tooltips call: the kernel's own, which knows names of here only."""
+    """A ``do_inspect`` for the kernel that asks an engine about code for engines.
+
+    Args:
+        state: The state of the shell.
+        local: The kernel's own method, which answers about all other code.
+    """
 
     def do_inspect(
         code: str, cursor_pos: int, detail_level: int = 0, omit_sections: Any = ()
@@ -146,7 +158,7 @@ def _inspector(state: ShellState, local: Callable[..., Any]) -> Callable[..., An
 
 
 def remove(state: ShellState) -> None:
-    """Ask engines no more."""
+    """Undo ``install``."""
     matcher = getattr(state.shell, _ATTRIBUTE)
     state.shell.Completer.custom_matchers.remove(matcher)
     kernel = getattr(state.shell, "kernel", None)

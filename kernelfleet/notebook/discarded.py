@@ -1,12 +1,12 @@
-"""Whether the code that calls a magic throws its value away.
+"""Finds out whether the code that calls a magic discards its value.
 
-IPython shows the value of the last expression of a cell only. The value of a ``%px`` line in a
-loop, or before another statement, is thrown away, and so it would never be seen. The magic then
-shows it itself; where somebody takes the value (the display hook, an assignment, a function),
-it does not, so that everything is shown once.
+IPython shows only the value of the last expression of a cell. The value of a ``%px`` line in a
+loop, or before another statement, is discarded and would never be seen, so the magic shows it
+itself. It does not if the value is used (by the display hook, an assignment or a function), so that
+each value is shown once.
 
-What becomes of a value is read off the caller's byte code: the instruction after the call is
-``POP_TOP`` if it is thrown away (CPython 3.11 to 3.13).
+Whether a value is discarded is read from the byte code of the caller: then the instruction after
+the call is ``POP_TOP`` (CPython 3.11 to 3.13).
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from typing import Any
 #: The methods of IPython's shell through which magics are called.
 _CALLERS = ("run_line_magic", "run_cell_magic")
 
-#: ``%timeit`` throws every value away, thousands of times.
+#: Code that ``%timeit`` runs has file names that begin so. It discards values thousands of times,
+#: and none of them is to be shown.
 _TIMEIT = "<magic-timeit>"
 
 
 def value_is_discarded() -> bool:
-    """Whether the value of the magic that runs now is thrown away by the code that calls it."""
+    """Whether the value of the running magic is discarded by the code that has called it."""
     frame = _caller_of_the_magic(sys._getframe(1))
     if frame is None or frame.f_code.co_filename.startswith(_TIMEIT):
         return False
@@ -48,6 +49,6 @@ def _caller_of_the_magic(frame: FrameType | None) -> FrameType | None:
 
 
 def show(shell: Any, value: object) -> None:
-    """Show a value as the display hook would, but without a number."""
+    """Show a value as the display hook does, but without ``Out[n]``."""
     data, metadata = shell.display_formatter.format(value)
     shell.display_pub.publish(data, metadata)

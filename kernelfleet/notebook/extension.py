@@ -46,12 +46,15 @@ def _register(state: ShellState, suffix: str) -> None:
 
 
 def load(shell: Any) -> None:
-    """``%load_ext kernelfleet``."""
+    """Load the extension: ``%load_ext kernelfleet``."""
     state_of(shell)
 
 
 def unload(shell: Any) -> None:
-    """``%unload_ext kernelfleet``: the magics go; fleets and clients stay."""
+    """Unload the extension: ``%unload_ext kernelfleet``.
+
+    The magics and the completion are removed. Fleets and clients stay.
+    """
     state = _states.pop(shell, None)
     if state is None:
         return
@@ -67,10 +70,15 @@ def unload(shell: Any) -> None:
 
 
 def activate(shell: Any, client: MultiEngineClient, suffix: str = "") -> None:
-    """Have the magics with this suffix serve a client.
+    """Have the magics with a suffix serve a client.
+
+    Args:
+        shell: The shell that has the magics.
+        client: The client.
+        suffix: The suffix: with ``gpu`` the magics are called ``%pxgpu`` and so on.
 
     Raises:
-        ValueError: the suffix cannot be part of a name.
+        ValueError: The suffix cannot be part of the name of a magic.
     """
     if suffix and not f"px{suffix}".isidentifier():
         raise ValueError(f"a suffix is letters, digits and underscores, not {suffix!r}")

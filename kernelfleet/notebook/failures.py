@@ -1,9 +1,10 @@
-"""How errors of calls look in IPython: one traceback per distinct failure, as a proper error.
+"""How IPython shows the errors of calls: one traceback for each distinct failure.
 
-IPython 9 prints an exception group with the plain ``traceback`` module, and a notebook gets no
-``error`` output for it; so CompositeErrors are shown by us, wherever the shell is asked to show
-one. So is which engines Ctrl-C has interrupted. Of our plain errors (no such engine, a timeout)
-only the user's frames are shown. All other errors are IPython's business.
+IPython 9 prints an exception group with the ``traceback`` module, without colours and source, and a
+notebook gets no ``error`` output for it. So kernelfleet shows CompositeErrors itself, wherever the
+shell is asked to show one. It also shows which engines Ctrl-C has interrupted. Of kernelfleet's
+other errors (no such engine, a timeout) only the user's own frames are shown. All errors of other
+kinds are left to IPython.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ Traceback = types.TracebackType | None
 
 
 def install(shell: Any) -> None:
-    """Have a shell show CompositeErrors with us; once per shell, beside the handlers it has."""
+    """Have a shell show the errors of calls with ``show``.
+
+    Handlers that others have set stay in force. To install it again does nothing.
+    """
     if shell in _installed:
         return
     _installed.add(shell)
@@ -50,14 +54,22 @@ def install(shell: Any) -> None:
 
 
 def _show_ours_or(shell: Any, show_others: Callable[..., Any]) -> Callable[..., Any]:
-    """What magics that run code (``%time``, ``%run``, ``%tb``) call for errors of all kinds."""
+    """A ``showtraceback`` for a shell, which shows kernelfleet's errors with ``show``.
+
+    Magics that run code (``%time``, ``%run``, ``%tb``) call this method and not the handler.
+
+    Args:
+        shell: The shell.
+        show_others: The shell's own method, which shows all other errors.
+    """
 
     def showtraceback(exc_tuple: Any = None, *args: Any, **options: Any) -> None:
         error = exc_tuple[1] if exc_tuple else sys.exc_info()[1] or getattr(sys, "last_value", None)
         if isinstance(error, CompositeError) or _is_of_a_call(error) or _says_it_all(error):
             show(shell, error)
         elif isinstance(error, Exception) and _was_raised_while_handling(error):
-            # IPython 9 would print it all plainly, because of the group in its context.
+            # IPython 9 would print all of it without colours and source, because there is an
+            # exception group in its context.
             shell._get_exc_info((type(error), error, error.__traceback__))
             tb = shell.InteractiveTB
             lines = tb.structured_traceback(type(error), error, error.__traceback__, tb_offset=1)
@@ -69,19 +81,19 @@ def _show_ours_or(shell: Any, show_others: Callable[..., Any]) -> Callable[..., 
 
 
 def _is_of_a_call(error: object) -> TypeGuard[KeyboardInterrupt]:
-    """Whether it is the Ctrl-C of a blocking call."""
+    """Whether an error is the KeyboardInterrupt of a blocking call."""
     return isinstance(error, KeyboardInterrupt) and hasattr(error, "pending_result")
 
 
 def _says_it_all(error: object) -> TypeGuard[FleetError]:
-    """Whether it is an error of ours without another one behind it."""
+    """Whether an error is one of kernelfleet's, and no other error has caused it."""
     return isinstance(error, FleetError) and (
         error.__cause__ is None and (error.__suppress_context__ or error.__context__ is None)
     )
 
 
 def _was_raised_while_handling(error: BaseException | None) -> bool:
-    """Whether a CompositeError, and no group that is not ours, is in an error's context."""
+    """Whether an error has a CompositeError, and no other exception group, in its context."""
     found = False
     while error is not None:
         if isinstance(error, BaseExceptionGroup):
@@ -93,7 +105,7 @@ def _was_raised_while_handling(error: BaseException | None) -> bool:
 
 
 def show(shell: Any, error: BaseException, tb: Traceback = None) -> None:
-    """Show an error, and leave it where ``%debug`` and ``%tb`` look."""
+    """Show an error, and store it where ``%debug`` and ``%tb`` look for it."""
     tb = tb or error.__traceback__
     sys.last_type, sys.last_value, sys.last_traceback = type(error), error, tb
     if sys.version_info >= (3, 12):
@@ -111,14 +123,14 @@ def show(shell: Any, error: BaseException, tb: Traceback = None) -> None:
 
 
 def _where_it_goes_on(error: BaseException) -> list[str]:
-    """How to get at the call that goes on after a timeout, whose error has no name here."""
+    """How to get at the call that goes on after a timeout: no variable holds its error."""
     if isinstance(error, CallTimeout) and error.pending_result is not None:
         return ["sys.last_value.pending_result is the call that goes on"]
     return []
 
 
 def _frames(shell: Any, error: BaseException, tb: Traceback) -> list[str]:
-    """The user's own frames, as IPython shows them; none for a magic, where nothing is to see."""
+    """The lines of the user's own frames, as IPython shows them; none if a magic made the call."""
     own = users_frames(tb)
     if own is None or shell.InteractiveTB.mode == "Minimal":
         return []
@@ -131,7 +143,7 @@ def _frames(shell: Any, error: BaseException, tb: Traceback) -> list[str]:
 
 
 def users_frames(tb: Traceback) -> Traceback:
-    """A traceback of the frames that are the user's, or None where a magic made the call."""
+    """The frames of a traceback that are the user's own; None if a magic made the call."""
     import IPython
 
     ipython = os.path.dirname(os.path.abspath(IPython.__file__)) + os.sep
@@ -153,10 +165,15 @@ def users_frames(tb: Traceback) -> Traceback:
 
 
 def hints(error: CompositeError, here: dict[str, Any]) -> list[str]:
-    """What helps with a name that engines lack and that exists here."""
+    """Hints for names that engines do not have, but that exist here.
+
+    Args:
+        error: The error.
+        here: The variables of the shell.
+    """
     missing: dict[str, list[int]] = {}
     for failure in error.failures:
-        # The attribute ``name`` does not survive pickling.
+        # NameError.name would be better, but it does not survive pickling.
         found = _MISSING_NAME.search(text_of(failure.exception))
         if isinstance(failure.exception, NameError) and found is not None and found[1] in here:
             missing.setdefault(found[1], []).append(failure.engine_id or 0)
@@ -168,7 +185,7 @@ def hints(error: CompositeError, here: dict[str, Any]) -> list[str]:
 
 
 def summary(error: CompositeError) -> str:
-    """``2 engines failed: [0-1:execute]: ZeroDivisionError: division by zero``."""
+    """An error in one line: ``2 engines failed: [0-1:execute]: ZeroDivisionError: ...``."""
     count = len({failure.engine_id for failure in error.failures})
     first, *others = error.grouped_lines()
     more = f", and {len(others)} other error{'s' if len(others) > 1 else ''}" if others else ""

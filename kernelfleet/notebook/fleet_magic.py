@@ -1,4 +1,4 @@
-"""``%fleet``: from an empty notebook to parallel work in two lines."""
+"""``%fleet``: the magic that starts, finds and manages fleets."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 NAME = "fleet"
 
-#: How long a fleet in a process of its own may take to be ready.
+#: How long a daemon may take until its engines are ready.
 START_SECONDS = 120.0
 
 
@@ -107,7 +107,7 @@ class FleetMagic:
         serve it.
         """
         words = line.split()
-        # a target such as -1: is no option
+        # A target such as ``-1:`` begins with a dash, but is not an option.
         if words[:1] in (["use"], ["restart"]) and not {"-h", "--help"} & set(words):
             words.insert(1, "--")
         try:
@@ -157,7 +157,7 @@ class FleetMagic:
         _say(f"{_engines(client)} of fleet {access.fleet_name(client)!r}, in `{options.variable}`.")
 
     def _check_name(self, name: str) -> None:
-        """Refuse to take a name that is the user's own."""
+        """Refuse a name that is no identifier, or that is a variable of the user's."""
         if not name.isidentifier():
             raise UsageError(f"%fleet: --as {name}: that cannot name a variable")
         if name in self._state.shell.user_ns and name not in self._state.given_names:
@@ -250,7 +250,7 @@ def _start_daemon(n: int | None, name: str) -> None:
         subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as starting,
-        # it ends what it has started; killed, it would leave that
+        # On SIGINT it ends what it has started; if it were killed, that would be left behind.
         hold.giving_up(lambda: starting.send_signal(signal.SIGINT)),
     ):
         try:
@@ -267,5 +267,5 @@ def _say(text: str) -> None:
 
 
 def register(state: ShellState) -> None:
-    """Give a shell ``%fleet``."""
+    """Register ``%fleet`` in a shell."""
     state.shell.register_magic_function(FleetMagic(state).fleet, "line", NAME)

@@ -1,4 +1,7 @@
-"""Long results in a notebook: the text that is saved keeps head and tail; ``repr`` stays whole."""
+"""Long results in a notebook: only the beginning and the end of their text are saved.
+
+``repr(result)`` is not shortened.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,12 @@ from typing import Any
 from kernelfleet.client.frontend import is_notebook
 from kernelfleet.display import layout
 
-#: Lines of the text of results that a notebook keeps.
+#: A notebook saves at most so many lines of the text of a result.
 MAX_TEXT_LINES = 1000
 
 
 def install(shell: Any) -> None:
-    """Have a notebook keep head and tail of the text of long results."""
+    """Have a notebook save only the beginning and the end of long results."""
     if is_notebook(shell):
         from kernelfleet.results import ResultList
 
@@ -21,7 +24,7 @@ def install(shell: Any) -> None:
 
 
 def bounded(text: str) -> str:
-    """A text of so many lines and characters as a notebook should keep."""
+    """A text, or its beginning and end if it is too long to be saved in a notebook."""
     lines = text.split("\n")
     if len(lines) <= MAX_TEXT_LINES and len(text) <= layout.MAX_CHARACTERS:
         return text

@@ -1,4 +1,4 @@
-"""The options of ``%%px``, read from its line. Pure: what they do is in ``magics.py``."""
+"""The options of ``%%px``, read from its line. Pure: ``magics.py`` acts on them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,21 @@ from IPython.core.error import UsageError
 
 @dataclass
 class CellOptions:
-    """What the line of ``%%px`` says; None is what client and settings say."""
+    """The options of one ``%%px`` cell.
+
+    Attributes:
+        targets: The targets as they were typed; None takes the client's.
+        block: Whether to wait; None takes the client's.
+        timeout: How many seconds to wait; None means no limit.
+        out: The variable for the result; None leaves it unbound.
+        push: The variables of this process that are copied to the engines first.
+        pull: The variables of the engines that are copied to this process afterwards.
+        local: Whether the cell is run here as well.
+        collapse: Whether identical outputs of several engines are shown once; None takes the
+            setting's.
+        on_error: ``raise``, ``keep`` or ``show``.
+        progress: Whether to show how many engines are done; None takes the client's.
+    """
 
     targets: str | None = None
     block: bool | None = None
@@ -28,11 +42,11 @@ class CellOptions:
 
 
 class HelpAsked(Exception):
-    """``--help`` was among the options; the text is what to print."""
+    """``--help`` was among the options; the text of the exception is to be printed."""
 
 
 class _Help(argparse.Action):
-    """``-h`` and ``--help``, without ending the process as argparse does."""
+    """The action of ``-h`` and ``--help``; argparse's own would end the process."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:  # noqa: A002
         super().__init__(option_strings, dest, nargs=0, help=help)
@@ -42,9 +56,9 @@ class _Help(argparse.Action):
 
 
 class Parser(argparse.ArgumentParser):
-    """Reads the line of a magic; what is wrong with it is a UsageError.
+    """Reads the line of a magic, and raises UsageError if it is wrong.
 
-    Every parser, those of sub-commands too, knows ``-h`` and ``--help``.
+    Every parser has ``-h`` and ``--help``, also those of sub-commands.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -53,11 +67,11 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("-h", "--help", action=_Help, dest="help", help="show this")
 
     def option_words(self) -> list[str]:
-        """Everything with a dash that it knows, as completion offers it."""
+        """All options that the parser knows, with their dashes, for completion."""
         return sorted(self._option_string_actions)
 
     def of_verb(self, verb: str) -> Parser:
-        """The parser of one of its sub-commands."""
+        """The parser of a sub-command."""
         for action in self._actions:
             if isinstance(action, argparse._SubParsersAction):
                 found = action.choices[verb]
@@ -66,12 +80,12 @@ class Parser(argparse.ArgumentParser):
         raise KeyError(verb)
 
     def choices_of(self, option: str) -> list[str]:
-        """The values that an option may have; none if that is not fixed."""
+        """The values that an option can have; empty if it can have any."""
         action = self._option_string_actions.get(option)
         return [] if action is None or action.choices is None else list(action.choices)
 
     def error(self, message: str) -> NoReturn:
-        """Raise instead of ending the process."""
+        """Raise UsageError; argparse's own method would end the process."""
         raise UsageError(f"{self.prog}: {message}\n{self.format_usage().strip()}")
 
     def read(self, line: str) -> argparse.Namespace:
@@ -89,7 +103,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def _joined(words: list[str]) -> list[str]:
-    """``-t -1:`` as ``-t=-1:``, which argparse would take for an option."""
+    """Write ``-t -1:`` as ``--targets=-1:``, because argparse would take ``-1:`` for an option."""
     joined: list[str] = []
     for word in words:
         if joined and joined[-1] in ("-t", "--targets"):
@@ -107,7 +121,7 @@ def _names(text: str) -> list[str]:
 
 
 def name_of_variable(text: str) -> str:
-    """The name of a variable, checked."""
+    """A text that names a variable; refused if it cannot."""
     if not text.isidentifier():
         raise argparse.ArgumentTypeError(f"{text!r} cannot name a variable")
     return text
@@ -161,7 +175,7 @@ def cell_parser() -> Parser:
 
 
 def is_option(word: str) -> bool:
-    """Whether a word is an option of ``%%px``, perhaps with its value behind ``=``."""
+    """Whether a word is an option of ``%%px``; ``=`` and a value may follow the option."""
     return word.partition("=")[0] in cell_parser().option_words()
 
 
@@ -169,8 +183,8 @@ def cell_options(line: str) -> CellOptions:
     """The options on the line of ``%%px``.
 
     Raises:
-        UsageError: they make no sense.
-        HelpAsked: it is the help that is wanted.
+        UsageError: An option does not exist, or its value does not fit.
+        HelpAsked: ``--help`` was among them.
     """
     found: dict[str, Any] = vars(cell_parser().read(line))
     found.pop("help", None)

@@ -1,9 +1,10 @@
-"""Where the live view and the final form of a call go: a notebook, a terminal, or nowhere.
+"""Where the outputs of a call are shown: in a notebook, in a terminal, or nowhere.
 
-A notebook's view is a display of its own id, made in the cell that starts the call: updates find
-that cell whatever runs by then, and the final form takes the view's place, so that no line stands
-twice. A terminal's view is a few lines at the bottom that are wiped before anything else is
-written. Lines here have their engines in front already.
+In a notebook the live view is a display with an id of its own, which is made in the cell that
+starts the call. Updates reach that cell even if another one runs by then. The final form replaces
+the live view, so that no line is shown twice. In a terminal the live view is a few lines at the
+bottom, which are erased before anything else is written. All lines that come here already begin
+with their engines.
 """
 
 from __future__ import annotations
@@ -21,39 +22,42 @@ from kernelfleet.display.layout import Block, Grid, Rich, Text
 
 Bundle = tuple[dict[str, Any], dict[str, Any]]
 
-#: By shell: the cell and the display id of a view that has left nothing but its summary.
+#: For each shell the cell and the display id of the last view of which only a summary is left.
 _spares: weakref.WeakKeyDictionary[Any, tuple[str | None, str]] = weakref.WeakKeyDictionary()
 
-#: Lines of a live view in a notebook, and in a terminal.
+#: A live view has at most so many lines, in a notebook and in a terminal.
 NOTEBOOK_LINES = 40
 TERMINAL_LINES = 10
 
 
 class Screen(Protocol):
-    """What a running call is shown on."""
+    """Shows one call.
 
-    #: How many lines the live view has.
+    Attributes:
+        height: How many lines the live view has.
+        permanent: Whether complete lines are printed with ``say`` as soon as they come, and stay.
+    """
+
     height: int
-    #: Whether complete lines are printed for good as they come, by ``say``.
     permanent: bool
 
     def live(self, lines: Sequence[str]) -> None:
-        """Show these lines for now, in place of those before."""
+        """Show these lines in the live view, in place of those before."""
 
     def say(self, lines: Sequence[str]) -> None:
-        """Print lines for good."""
+        """Print lines that stay."""
 
     def finish(self, blocks: Sequence[Block], summary: str = "") -> None:
-        """Put the final form in the place of the live view.
+        """Replace the live view by the final form.
 
         Args:
             blocks: The final form.
-            summary: What to leave where there is no final form and a view cannot be taken back.
+            summary: Is shown instead if there is no final form, and the view cannot be removed.
         """
 
 
 class NoScreen:
-    """For calls whose result alone is shown."""
+    """Shows nothing, for calls whose result alone is shown."""
 
     height = 0
     permanent = False
@@ -62,17 +66,20 @@ class NoScreen:
         """Show nothing."""
 
     def say(self, lines: Sequence[str]) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
     def finish(self, blocks: Sequence[Block], summary: str = "") -> None:
         """Show nothing."""
 
 
 class NotebookScreen:
-    """A display in the cell that is running when the first line is shown.
+    """Shows a call in the cell that runs when the first line is shown.
 
-    With ``detached`` the cell will have ended by the final form, which then all goes into the
-    one display.
+    Args:
+        shell: The shell of the notebook's kernel.
+        detached: Whether the cell ends before the call does. Then the whole final form goes into
+            the one display, because a cell that has ended gets no further ones.
+        live: Whether there is a live view.
     """
 
     permanent = False
@@ -92,13 +99,13 @@ class NotebookScreen:
         self._put(({"text/plain": "\n".join(lines)}, {}))
 
     def say(self, lines: Sequence[str]) -> None:
-        """Not here: nothing is for good before the end."""
+        """Do nothing: in a notebook no line stays before the end."""
 
     def finish(self, blocks: Sequence[Block], summary: str = "") -> None:
-        """Replace the view by the first block, and show the others below; the next view is new.
+        """Replace the view by the first block, and show the others below it.
 
-        A display cannot be taken back, and an empty one would stay in the saved notebook: without
-        blocks the summary takes its place.
+        A display cannot be removed, and an empty one would stay in the saved notebook. So if there
+        are no blocks, the summary replaces the view.
         """
         if self._detached:
             bundles = [_together(blocks)] if blocks else []
@@ -111,8 +118,8 @@ class NotebookScreen:
             self._publish(data, metadata)
         self._display_id, self._shown, self._is_again = uuid.uuid4().hex, None, False
 
-    # A loop of slow calls would leave a display for each: a view that left nothing but its summary
-    # lends its display to the next view of the same cell.
+    # A loop of slow calls would leave a display for each call. So if only a summary is left of a
+    # view, the next view of the same cell uses its display again.
 
     @property
     def _spare(self) -> tuple[str | None, str] | None:
@@ -126,7 +133,7 @@ class NotebookScreen:
 
     @property
     def _cell(self) -> str | None:
-        """The id of the request that runs the present cell; None where that cannot be told."""
+        """The id of the request that runs the present cell; None if that is not known."""
         get_parent = getattr(self._shell, "get_parent", None)
         parent = get_parent() if get_parent is not None else {}
         cell = (parent or {}).get("header", {}).get("msg_id")
@@ -148,14 +155,20 @@ class NotebookScreen:
 
 
 def screen_of(shell: Any, *, live: bool) -> Screen:
-    """Where a blocking call is shown; without ``live`` only its final form is, in a notebook."""
+    """The screen for a blocking call.
+
+    Args:
+        shell: The shell in which the call is made.
+        live: Whether outputs are shown while they come. If not, a notebook shows their final form,
+            and a terminal shows nothing.
+    """
     if is_notebook(shell):
         return NotebookScreen(shell, live=live)
     return TerminalScreen(permanent=False) if live else NoScreen()
 
 
 def bundle_of(block: Block) -> Bundle:
-    """A block as a Jupyter display."""
+    """A block as the data and the metadata of a Jupyter display."""
     if isinstance(block, Text):
         return {"text/plain": "\n".join(block.lines)}, {}
     if isinstance(block, Rich):
@@ -164,7 +177,7 @@ def bundle_of(block: Block) -> Bundle:
 
 
 def _together(blocks: Sequence[Block]) -> Bundle:
-    """All blocks as one display."""
+    """All blocks as the data and the metadata of one display."""
     data = {"text/plain": "\n".join(line for block in blocks for line in _as_lines(block))}
     if not all(isinstance(block, Text) for block in blocks):
         data["text/html"] = "".join(map(html.block, blocks))
@@ -172,7 +185,7 @@ def _together(blocks: Sequence[Block]) -> Bundle:
 
 
 def _as_lines(block: Block) -> list[str]:
-    """A block where there is only text."""
+    """A block as lines of text."""
     if isinstance(block, Text):
         return block.lines
     if isinstance(block, Grid):
@@ -181,7 +194,11 @@ def _as_lines(block: Block) -> list[str]:
 
 
 class TerminalScreen:
-    """Text on stdout; with ``permanent``, complete lines are printed as they come."""
+    """Shows a call as text on stdout.
+
+    Args:
+        permanent: Whether complete lines are printed as soon as they come, and stay.
+    """
 
     def __init__(self, *, permanent: bool) -> None:
         self.permanent = permanent
@@ -192,7 +209,10 @@ class TerminalScreen:
         self._below = 0
 
     def live(self, lines: Sequence[str]) -> None:
-        """Show lines below what is printed, cut to the width so that they can be wiped."""
+        """Show lines below the printed text.
+
+        They are cut to the width of the terminal, so that each takes one row and can be erased.
+        """
         if not self._tty:
             return
         self._wipe()
@@ -202,13 +222,13 @@ class TerminalScreen:
         self._below = len(shown)
 
     def say(self, lines: Sequence[str]) -> None:
-        """Print lines, above the live ones."""
+        """Print lines above the live view."""
         self._wipe()
         sys.stdout.write("".join(line + "\n" for line in lines))
         sys.stdout.flush()
 
     def finish(self, blocks: Sequence[Block], summary: str = "") -> None:
-        """Print the blocks; what was said before is not among them."""
+        """Print the blocks; what ``say`` has printed is not among them."""
         self._wipe()
         for block in blocks:
             for line in _as_lines(block):
@@ -222,20 +242,20 @@ class TerminalScreen:
 
 
 class DisplayFile:
-    """A file for a progress bar: its last line is a display that is updated."""
+    """A file for a progress bar, in a notebook: its last line is a display that is updated."""
 
     def __init__(self, shell: Any) -> None:
         self._screen = NotebookScreen(shell)
 
     def write(self, text: str) -> None:
-        """Show the last line; what a bar writes to wipe itself is not shown."""
+        """Show the last line of a text, unless it is empty: a bar writes that to erase itself."""
         line = text.rsplit("\r", 1)[-1].strip()
         if line:
             self._screen.live([line])
 
     def finish(self, summary: str) -> None:
-        """Leave this line."""
+        """Replace the bar by this line."""
         self._screen.finish([], summary)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: every text is shown at once."""

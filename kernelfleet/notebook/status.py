@@ -1,4 +1,4 @@
-"""What ``%fleet status`` shows: the engines as a table, in text and in HTML."""
+"""The value of ``%fleet status``: a table of the engines, as text and as HTML."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Status:
-    """The engines when it was made."""
+    """The engines of a client's fleet, as they were when this object was made."""
 
     def __init__(self, client: MultiEngineClient) -> None:
         self._engines = client.engines(cpu=True)

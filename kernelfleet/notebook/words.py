@@ -1,8 +1,8 @@
-"""Completion of the magics' own words: their options, sub-commands, and the names that they take.
+"""Completion of the options, sub-commands and names on the line of a magic.
 
-``%%px --tar``, ``%fleet st``, ``%pxpeek lon``. What stands before the cursor is read as words, and
-the last of them, perhaps empty, is completed. Code for engines is completed by an engine; see
-``completion.py``.
+It completes ``%%px --tar``, ``%fleet st`` and ``%pxpeek lon``. The text before the cursor is split
+into words, and the last of them, which may be empty, is completed. Code for engines is completed by
+an engine; see ``completion.py``.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 
 def complete(state: ShellState, before: str) -> tuple[str, list[str]] | None:
-    """What may stand in the place of the last word before the cursor.
+    """The completions of the last word before the cursor.
 
     Args:
-        state: What the shell has: clients, suffixes, variables.
-        before: The cell up to the cursor.
+        state: The state of the shell.
+        before: The text of the cell up to the cursor.
 
     Returns:
-        The beginning that was typed, and everything that it may become; None where the cursor is
-        not on the line of one of our magics.
+        The beginning of the word that was typed, and all words that it can be completed to; None if
+        the cursor is not on the line of one of kernelfleet's magics.
     """
     line = before.rpartition("\n")[2]
     suffixes = "|".join(map(re.escape, sorted(state.suffixes, reverse=True)))
