@@ -222,3 +222,17 @@ def test_slices_count_in_the_order_of_ids_and_all_in_that_of_the_fleet() -> None
     assert parse_targets("7,-1", [10, 2, 7]) == [7, 10]
     assert parse_targets("0:1,7", [10, 2, 7]) == [2, 7]
     assert parse_targets("all,7", [10, 2, 7]) == [10, 2, 7, 7]
+
+
+def test_what_has_items_and_no_length_or_a_length_and_no_items_is_no_sequence() -> None:
+    class Items:
+        def __getitem__(self, index: int) -> int:
+            return index
+
+    class Length:
+        def __len__(self) -> int:
+            return 1
+
+    for wrong in (Items(), Length()):
+        with pytest.raises(ValueError, match="targets must be 'all'"):
+            check_targets(wrong)

@@ -170,3 +170,10 @@ def test_a_header_that_nobody_would_take_is_not_made(monkeypatch: pytest.MonkeyP
     assert Codec(KEY).encode({"type": "x", "text": "y"}) == frames
     with pytest.raises(BadMessage, match="the limit is"):
         Codec(KEY).encode({"type": "x", "text": "yy"})
+
+
+def test_a_header_that_nobody_may_send_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = Codec(KEY).encode({"type": "x", "text": "y"})
+    monkeypatch.setattr(codec, "MAX_HEADER_BYTES", len(frames[1]) - 1)
+    with pytest.raises(BadMessage, match="the limit is"):
+        Codec(KEY).decode(frames)
