@@ -31,13 +31,11 @@ from kernelfleet.session.transport import Transport
 from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.objects.pythons import NONE, OtherPythons, differs
 from kernelfleet.wire.objects.shared_memory import SharedBuffer, frame_bytes
+from kernelfleet.wire.operations import NEEDING_IMPORTS
 from kernelfleet.wire.outputs import content_of, read_pages
 
 OnOutput = Callable[[int, str, JsonDict], None]
 
-#: Verbs by which code comes to an engine, or objects come back: there, what this process can import
-#: is to be known.
-_IMPORTING = ("execute", "push", "pull", "apply", "map", "task")
 #: How long a controller may take to welcome a client, over a slow network. Silence ends it sooner.
 CONNECT_TIMEOUT = 10.0
 #: A cell longer than this is data. A character may take 12 bytes, and travels twice.
@@ -261,7 +259,7 @@ class ControllerProxy:
         """
         if not self.is_open:
             raise self._gone()
-        if header.get("operation") in _IMPORTING:
+        if header.get("operation") in NEEDING_IMPORTS:
             told = imports.told(with_files=not self.shares_memory)
             header["imports"], header["imports_text"] = told.id, told.text
         _check_size(header, buffers, self.fleet.get("message_bytes"))

@@ -26,7 +26,6 @@ from typing import Any
 
 from kernelfleet.controller.clients import Clients, Peer
 from kernelfleet.controller.door.validation import (
-    QUEUED_VERBS,
     BadRequest,
     UnknownOperation,
     check,
@@ -34,7 +33,6 @@ from kernelfleet.controller.door.validation import (
 )
 from kernelfleet.controller.engines.engine import Engine
 from kernelfleet.controller.engines.in_flight import InFlight, Outcome
-from kernelfleet.controller.engines.queue import INDEPENDENT
 from kernelfleet.controller.history import Command, CommandHistory, ResultStore
 from kernelfleet.controller.lifecycle.registry import EngineRegistry
 from kernelfleet.controller.limits import Limits
@@ -46,13 +44,15 @@ from kernelfleet.wire.objects.shared_memory import (
     available,
     frame_bytes,
 )
+from kernelfleet.wire.operations import Operation
 from kernelfleet.wire.versions import HERE
 
 #: The fields and the buffers of a reply.
 Answer = tuple[JsonDict, list[Any]]
 #: Answers a request that waits behind no work, given the controller, the client's id and the
-#: request's header; None if it has arranged for the answer itself.
-Call = Callable[["Controller", str, JsonDict], Answer | Awaitable[Answer | None] | None]
+#: request (the type that ``wire/operations.py`` has for it); None if it has arranged for the answer
+#: itself.
+Call = Callable[["Controller", str, Any], Answer | Awaitable[Answer | None] | None]
 
 
 class Controller:
@@ -118,7 +118,7 @@ class Controller:
         self._imports.forget(client_id)
         self.results.release_all(client_id)
         for request in list(self.running.values()):
-            if request.client == client_id and request.operation in INDEPENDENT:
+            if request.client == client_id and request.operation.ends_with_client:
                 self.spawn(self.cancel(request.result_id, interrupt=True))
 
     def _known_engines(self) -> JsonDict:
@@ -143,14 +143,14 @@ class Controller:
         """A numbered message of a client; never raises, and answers whatever it is."""
         seq = header["n"]
         try:
-            verb = check(header, len(buffers))
+            operation = check(header, len(buffers))
             for result_id in header.get("release", ()):
                 self.results.release(result_id, client_id)
-            if verb in QUEUED_VERBS:
+            if operation.queued:
                 self._imports.learn(client_id, header)
-                self._submit(client_id, seq, header, buffers)
+                self._submit(client_id, operation, header, buffers)
             else:
-                self._call(client_id, seq, header)
+                self._call(client_id, operation, header)
         except CallError as error:
             self._refuse(client_id, seq, error)
         except UnknownOperation as error:
@@ -185,10 +185,13 @@ class Controller:
             engines.append(engine)
         return engines
 
-    def _submit(self, client_id: str, seq: int, header: JsonDict, buffers: list[Any]) -> None:
+    def _submit(
+        self, client_id: str, operation: Operation, header: JsonDict, buffers: list[Any]
+    ) -> None:
+        seq = header["n"]
         engines = self.find_engines(header["targets"])
         for engine in engines:
-            reason = engine.unsupported(header["operation"])
+            reason = engine.unsupported(operation)
             if reason is not None:
                 raise CallError("UnsupportedOperation", reason)
         self._check_queues(engines)
@@ -198,10 +201,10 @@ class Controller:
         request = Request(
             client=client_id,
             result_id=result_id,
-            operation=header["operation"],
+            operation=operation,
             targets=header["targets"],
             content=header.get("content", {}),
-            label=str(header.get("label", header["operation"])),
+            label=str(header.get("label", operation.name)),
             payloads=_cut(buffers, header.get("payloads", [])),
             assign=header.get("assign") or [0] * len(engines),
             on_done=lambda done: self._finished(client_id, seq, header, done),
@@ -214,7 +217,7 @@ class Controller:
             self.results.hold(result_id, client_id)
         if not engines:
             request.on_done(request)
-        if request.operation == "reset":
+        if request.operation.name == "reset":
             for engine in engines:
                 for cleared in engine.queue.clear():
                     cleared.fail("QueueCleared", f"cleared by a reset of engine {engine.id}")
@@ -302,8 +305,9 @@ class Controller:
 
     # -- calls beside the queues ----------------------------------------------------------------
 
-    def _call(self, client_id: str, seq: int, header: JsonDict) -> None:
-        value = self._calls[header["operation"]](self, client_id, header)
+    def _call(self, client_id: str, operation: Operation, header: JsonDict) -> None:
+        seq = header["n"]
+        value = self._calls[operation.name](self, client_id, header)
         if inspect.isawaitable(value):
             # A task of its own: a coroutine that is cancelled before it began would complain.
             self.spawn(self._answer_later(client_id, seq, self.spawn(value)))
@@ -353,11 +357,11 @@ class Controller:
     def engine_finished(self, engine: Engine, run: InFlight, outcome: Outcome) -> None:
         """Keep a finished command for ``get_result``."""
         result = outcome.result
-        if run.job.method == "execute" and result.get("number") is not None:
+        if run.job.operation.name == "execute" and result.get("number") is not None:
             record = {"code": run.job.request.content.get("code", ""), "id": engine.id, **result}
             kept = Command(record, outcome.buffers, outcome.outputs)
             self.history(engine.id).put(result["number"], kept)
-        elif run.job.method == "reset" and result["ok"]:
+        elif run.job.operation.name == "reset" and result["ok"]:
             self.history(engine.id).clear()
             engine.properties.clear()
 

@@ -1,6 +1,7 @@
-"""The verbs that never wait behind work: each a small function on the controller.
+"""The operations that never wait behind work: each a small function on the controller.
 
-``CALLS`` maps a verb to a function of (controller, client id, header). It returns the reply's
+A function that ``answers`` an operation has its name (``wire/operations.py``). It takes the
+controller, the client's id and the header, whose fields have been checked, and returns the reply's
 fields and buffers, a coroutine of them, or None when it has arranged for the reply itself.
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kernelfleet.controller.engines.interrupting import over
 from kernelfleet.controller.engines.state import EngineState
@@ -17,11 +18,15 @@ from kernelfleet.controller.requests import CallError
 from kernelfleet.controller.rows import engine_row
 from kernelfleet.errors.text import format_ids
 from kernelfleet.errors.tree import StartError
-from kernelfleet.wire.messages import JsonDict
+from kernelfleet.wire import messages
+from kernelfleet.wire.messages import JsonDict, TargetResult
+from kernelfleet.wire.operations import OPERATIONS, message_type
 
 if TYPE_CHECKING:
     from kernelfleet.controller.controller import Answer, Call, Controller
     from kernelfleet.controller.engines.engine import Engine
+
+CallT = TypeVar("CallT", bound="Call")
 
 #: How long a busy engine may take to show a variable.
 PEEK_SECONDS = 5.0
@@ -34,26 +39,44 @@ ASK_IDLE_SECONDS = 2.0
 MAX_ENGINES = 4096
 
 
+#: By the name of its operation, what answers it.
+CALLS: dict[str, Call] = {}
+
+
+def answers(call: CallT) -> CallT:
+    """Have a function answer the operation of its name."""
+    operation = OPERATIONS[call.__name__]
+    assert not operation.queued
+    CALLS[operation.name] = call
+    return call
+
+
+answers(progress)
+
+
 def _each(engines: list[Engine], value: Callable[[Engine], Any]) -> Answer:
-    """One value per engine, in the form of queued verbs' results."""
+    """One value per engine, in the form that results of queued operations have."""
     results = [{"id": e.id, "ok": True, "buffers": 0, "value": value(e)} for e in engines]
     return {"results": results}, []
 
 
-def ping(controller: Controller, _client: str, _head: JsonDict) -> Answer:
+@answers
+def ping(controller: Controller, _client: str, _header: messages.RequestFields) -> Answer:
     """Facts about the controller."""
     refused = controller.count_refused()
     facts = {"name": controller.name, "started": controller.started, "refused": refused}
     return {"value": facts}, []
 
 
-def engines(controller: Controller, _client: str, _head: JsonDict) -> Answer:
+@answers
+def engines(controller: Controller, _client: str, _header: messages.RequestFields) -> Answer:
     """A row per engine, dead ones too."""
     rows = [engine_row(engine) for _, engine in sorted(controller.registry.engines.items())]
     return {"value": rows}, []
 
 
-def queue_status(controller: Controller, _client: str, header: JsonDict) -> Answer:
+@answers
+def queue_status(controller: Controller, _client: str, header: messages.TargetsRequest) -> Answer:
     """What runs and what waits, as labels, and the ids under which each can be asked for."""
 
     def ids(engine: Engine) -> JsonDict:
@@ -67,7 +90,8 @@ def queue_status(controller: Controller, _client: str, header: JsonDict) -> Answ
     return _each(found, lambda e: [e.id, e.queue.status(), ids(e)])
 
 
-def clear_queue(controller: Controller, _client: str, header: JsonDict) -> Answer:
+@answers
+def clear_queue(controller: Controller, _client: str, header: messages.TargetsRequest) -> Answer:
     """Drop what waits, whoever queued it; what runs goes on."""
 
     def clear(engine: Engine) -> None:
@@ -77,7 +101,8 @@ def clear_queue(controller: Controller, _client: str, header: JsonDict) -> Answe
     return _each(controller.find_engines(header["targets"]), clear)
 
 
-def get_result(controller: Controller, _client: str, header: JsonDict) -> Answer:
+@answers
+def get_result(controller: Controller, _client: str, header: messages.GetResultRequest) -> Answer:
     """Finished commands from the history."""
     results, frames = [], []
     for engine in controller.find_engines(header["targets"]):
@@ -93,12 +118,18 @@ def get_result(controller: Controller, _client: str, header: JsonDict) -> Answer
     return {"results": results}, frames
 
 
-def cancel(controller: Controller, _client: str, header: JsonDict) -> Awaitable[Answer]:
+@answers
+def cancel(
+    controller: Controller, _client: str, header: messages.CancelRequest
+) -> Awaitable[Answer]:
     """Drop a request's waiting jobs, and interrupt its running ones if asked to."""
     return controller.cancel(header["result_id"], interrupt=header.get("interrupt", False))
 
 
-async def interrupt(controller: Controller, _client: str, header: JsonDict) -> Answer:
+@answers
+async def interrupt(
+    controller: Controller, _client: str, header: messages.TargetsRequest
+) -> Answer:
     """Interrupt what the engines run, and answer when it is over: its error clears the queue."""
     found = controller.find_engines(header["targets"])
     working = [(each, each.run) for each in set(found) if each.run is not None]
@@ -107,7 +138,8 @@ async def interrupt(controller: Controller, _client: str, header: JsonDict) -> A
     return _each(found, lambda _: None)
 
 
-async def restart(controller: Controller, client: str, header: JsonDict) -> Answer:
+@answers
+async def restart(controller: Controller, client: str, header: messages.TargetsRequest) -> Answer:
     """Start engines afresh under their ids; dead ones too."""
     found = []
     for engine_id in header["targets"]:
@@ -129,7 +161,8 @@ async def restart(controller: Controller, client: str, header: JsonDict) -> Answ
     return _each([by_id[engine_id] for engine_id in header["targets"]], lambda _: None)
 
 
-async def kill(controller: Controller, client: str, header: JsonDict) -> Answer:
+@answers
+async def kill(controller: Controller, client: str, header: messages.TargetsRequest) -> Answer:
     """End engines for good."""
     found = controller.find_engines(header["targets"])
     answer = _each(found, lambda _: None)
@@ -141,7 +174,8 @@ async def kill(controller: Controller, client: str, header: JsonDict) -> Answer:
     return answer
 
 
-async def scale(controller: Controller, client: str, header: JsonDict) -> Answer:
+@answers
+async def scale(controller: Controller, client: str, header: messages.ScaleRequest) -> Answer:
     """Add engines, or end those of the highest ids when their work is done."""
     n = header["engines"]
     if isinstance(n, bool) or not isinstance(n, int) or not 0 < n <= MAX_ENGINES:
@@ -157,12 +191,14 @@ async def scale(controller: Controller, client: str, header: JsonDict) -> Answer
     return {"value": controller.registry.ids}, []
 
 
+@answers
 def attach(controller: Controller, client: str, header: JsonDict) -> None:
     """Send an earlier result, now or when it is there; with ``stream`` its outputs as well."""
     controller.reattach(client, header["n"], header["of"], stream=header.get("stream", False))
 
 
-def locate(controller: Controller, _client: str, header: JsonDict) -> Answer:
+@answers
+def locate(controller: Controller, _client: str, header: messages.LocateRequest) -> Answer:
     """The engine whose process tag (``wire/process_tags``) this is, and its pid if known."""
     engine = controller.registry.marked(header["mark"])
     if engine is None or engine.incarnation is None:
@@ -170,7 +206,8 @@ def locate(controller: Controller, _client: str, header: JsonDict) -> Answer:
     return {"value": {"engine": engine.id, "pid": engine.incarnation.pid}}, []
 
 
-async def peek(controller: Controller, _client: str, header: JsonDict) -> Answer:
+@answers
+async def peek(controller: Controller, _client: str, header: messages.PeekRequest) -> Answer:
     """Read variables at once, from busy engines too."""
     found = controller.find_engines(header["targets"])
     for engine in found:
@@ -182,13 +219,14 @@ async def peek(controller: Controller, _client: str, header: JsonDict) -> Answer
     return {"results": [result for result, _ in answers]}, [f for _, b in answers for f in b]
 
 
-async def names(controller: Controller, _client: str, header: JsonDict) -> Answer:
+@answers
+async def names(controller: Controller, _client: str, header: messages.TargetsRequest) -> Answer:
     """The names of the user's variables, at once and from busy engines too.
 
     For whoever completes what is being typed: an engine that does not answer soon is left out.
     """
     found = [engine for engine in controller.find_engines(header["targets"]) if engine.native]
-    asked = [engine.ask("control", "fleet_peek_request", {"keys": True}) for engine in found]
+    asked = [engine.ask("control", message_type("peek"), {"keys": True}) for engine in found]
     if asked:
         await asyncio.wait(asked, timeout=NAMES_SECONDS)
     told = []
@@ -207,7 +245,7 @@ async def _peek_one(engine: Engine, request: JsonDict) -> Answer:
 
     try:
         reply = await asyncio.wait_for(
-            engine.ask("control", "fleet_peek_request", request), PEEK_SECONDS
+            engine.ask("control", message_type("peek"), request), PEEK_SECONDS
         )
     except TimeoutError:
         return failed(
@@ -223,15 +261,19 @@ async def _peek_one(engine: Engine, request: JsonDict) -> Answer:
     return result, reply.buffers
 
 
-async def complete(controller: Controller, _client: str, header: JsonDict) -> Answer:
+@answers
+async def complete(
+    controller: Controller, _client: str, header: messages.CompleteRequest
+) -> Answer:
     """Completions by an idle engine, as in ``complete_reply``; None from a busy one."""
     content = {"code": header["code"], "cursor_pos": header["cursor_pos"]}
     return await _ask_idle(controller, header["engine"], "complete_request", content)
 
 
-async def inspect(controller: Controller, _client: str, header: JsonDict) -> Answer:
+@answers
+async def inspect(controller: Controller, _client: str, header: messages.InspectRequest) -> Answer:
     """What an idle engine knows of the name at the cursor, as in ``inspect_reply``; or None."""
-    content = {"detail_level": header.get("detail_level", 0)}
+    content: JsonDict = {"detail_level": header.get("detail_level", 0)}
     content.update(code=header["code"], cursor_pos=header["cursor_pos"])
     return await _ask_idle(controller, header["engine"], "inspect_request", content)
 
@@ -249,7 +291,8 @@ async def _ask_idle(
     return {"value": reply.content}, []
 
 
-def input_reply(controller: Controller, _client: str, header: JsonDict) -> Answer:
+@answers
+def input_reply(controller: Controller, _client: str, header: messages.InputReplyRequest) -> Answer:
     """What the user typed, for the ``input()`` that a running request waits in."""
     (engine,) = controller.find_engines([header["engine"]])
     asked = engine.run is not None and engine.run.job.request.result_id == header["result_id"]
@@ -258,19 +301,25 @@ def input_reply(controller: Controller, _client: str, header: JsonDict) -> Answe
     return {"value": asked}, []
 
 
-def set_properties(controller: Controller, _client: str, header: JsonDict) -> Answer:
+@answers
+def set_properties(
+    controller: Controller, _client: str, header: messages.SetPropertiesRequest
+) -> Answer:
     """Label engines with JSON values."""
     values = header["values"]
     return _each(controller.find_engines(header["targets"]), lambda e: e.properties.update(values))
 
 
-def get_properties(controller: Controller, _client: str, header: JsonDict) -> Answer:
+@answers
+def get_properties(
+    controller: Controller, _client: str, header: messages.GetPropertiesRequest
+) -> Answer:
     """The labels of engines; a missing key is an error of that engine."""
     keys = header.get("keys")
-    results: list[JsonDict] = []
+    results: list[TargetResult] = []
     for engine in controller.find_engines(header["targets"]):
         missing = [key for key in keys or [] if key not in engine.properties]
-        result: JsonDict = {"id": engine.id, "ok": not missing, "buffers": 0}
+        result: TargetResult = {"id": engine.id, "ok": not missing, "buffers": 0}
         if missing:
             text = f"engine {engine.id} has no property {missing[0]!r}"
             result["error"] = {"ename": "KeyError", "evalue": text, "kind": "user", "traceback": []}
@@ -281,15 +330,22 @@ def get_properties(controller: Controller, _client: str, header: JsonDict) -> An
     return {"results": results}, []
 
 
-def has_properties(controller: Controller, _client: str, header: JsonDict) -> Answer:
+@answers
+def has_properties(
+    controller: Controller, _client: str, header: messages.PropertyKeysRequest
+) -> Answer:
     """Which labels engines have."""
     found = controller.find_engines(header["targets"])
     return _each(found, lambda e: [key in e.properties for key in header["keys"]])
 
 
-def del_properties(controller: Controller, _client: str, header: JsonDict) -> Answer:
+@answers
+def del_properties(
+    controller: Controller, _client: str, header: messages.PropertyKeysRequest
+) -> Answer:
     """Remove labels; one that is missing fails that engine's call and removes nothing there."""
-    answer, _ = get_properties(controller, _client, header)
+    asked: messages.GetPropertiesRequest = {"targets": header["targets"], "keys": header["keys"]}
+    answer, _ = get_properties(controller, _client, asked)
     for result, engine in zip(
         answer["results"], controller.find_engines(header["targets"]), strict=True
     ):
@@ -300,23 +356,17 @@ def del_properties(controller: Controller, _client: str, header: JsonDict) -> An
     return answer, []
 
 
-def clear_properties(controller: Controller, _client: str, header: JsonDict) -> Answer:
+@answers
+def clear_properties(
+    controller: Controller, _client: str, header: messages.TargetsRequest
+) -> Answer:
     """Remove all labels."""
     return _each(controller.find_engines(header["targets"]), lambda e: e.properties.clear())
 
 
-def shutdown(controller: Controller, client: str, _head: JsonDict) -> Answer:
+@answers
+def shutdown(controller: Controller, client: str, _header: messages.RequestFields) -> Answer:
     """End the fleet; the reply goes out first."""
     controller.log.info("stop requested by client %s", client[:8])
     controller.request_stop()
     return {"value": None}, []
-
-
-CALLS: dict[str, Call] = {
-    call.__name__: call
-    for call in (
-        ping, engines, queue_status, clear_queue, get_result, cancel, interrupt, restart, kill,
-        scale, attach, progress, locate, peek, names, complete, inspect, input_reply,
-        set_properties, get_properties, has_properties, del_properties, clear_properties, shutdown,
-    )
-}  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kernelfleet.wire.messages import JsonDict
+from kernelfleet.wire.messages import JsonDict, ProgressRequest
 
 if TYPE_CHECKING:
     from kernelfleet.controller.controller import Controller
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 Answer = tuple[JsonDict, list[Any]]
 
 
-def progress(controller: Controller, client: str, header: JsonDict) -> Answer:
+def progress(controller: Controller, client: str, header: ProgressRequest) -> Answer:
     """How far a running request is, and (not if ``brief``) what its engines have put out so far.
 
     ``describe`` says what it is, also of one that has ended and is kept.
@@ -22,7 +22,7 @@ def progress(controller: Controller, client: str, header: JsonDict) -> Answer:
     if request is None:
         kept = controller.results.get(header["result_id"])
         return {"value": None, "describe": kept.header.get("describe") if kept else None}, []
-    describe = {"operation": request.operation, "targets": request.targets}
+    describe = {"operation": request.operation.name, "targets": request.targets}
     total = len(request.targets)
     left = [i for i, result in zip(request.targets, request.results, strict=True) if result is None]
     engines = controller.registry.engines.values()

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from kernelfleet.controller.engines.queue import INDEPENDENT
 from kernelfleet.controller.told_imports import Imports
 from kernelfleet.wire.messages import JsonDict
+from kernelfleet.wire.operations import Operation
 
 #: Told the engine's id, and type and packed content of what it has published.
 OnOutput = Callable[[int, str, Any], None]
@@ -44,7 +44,7 @@ class EncodingKey(NamedTuple):
 
 @dataclass(eq=False, slots=True)
 class Request:
-    """One verb on some engines, as a client sent it.
+    """One operation on some engines, as a client sent it.
 
     ``payloads`` are groups of opaque frames; ``assign`` says which group each target gets, so a
     broadcast holds its data once and a scatter holds a part per target.
@@ -52,7 +52,7 @@ class Request:
 
     client: str
     result_id: str
-    operation: str
+    operation: Operation
     targets: list[int]
     content: JsonDict
     label: str
@@ -111,7 +111,7 @@ class Request:
     @property
     def public_id(self) -> str | None:
         """The id under which others can ask for it; None for what ends with its client."""
-        return None if self.operation in INDEPENDENT else self.result_id
+        return None if self.operation.ends_with_client else self.result_id
 
     def listen(self, client: str, listener: OnOutput) -> None:
         """Also tell ``listener`` of outputs, from now on.
@@ -161,8 +161,8 @@ class Job:
         return self.request.client
 
     @property
-    def method(self) -> str:
-        """The verb, for the queue's rules."""
+    def operation(self) -> Operation:
+        """What is asked, for the queue's rules."""
         return self.request.operation
 
     @property

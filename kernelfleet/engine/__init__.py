@@ -10,5 +10,5 @@ Where things are::
     beside the work                 peek  debugging
     its end                         shutdown
     where its parts are found       own_libraries
-    in kernels that are not ours    portable
+    in kernels that are not ours    portable  provided
 """

@@ -21,7 +21,7 @@ from kernelfleet import __version__
 from kernelfleet.engine.jupyter_kernel import JupyterKernel
 from kernelfleet.engine.modules import imports
 from kernelfleet.engine.peek import Peeker
-from kernelfleet.engine.requests import Answer, Request, error_answer, parse, reply
+from kernelfleet.engine.requests import Answer, Request, error_answer, parse, reply, unknown
 from kernelfleet.engine.running import asyncio_run, execution, interrupts
 from kernelfleet.engine.running.calls import call
 from kernelfleet.engine.running.namespace import Namespace
@@ -42,8 +42,12 @@ from kernelfleet.wire.objects.shared_memory import (
     from_frames,
     probe_succeeds,
 )
+from kernelfleet.wire.operations import message_type
 
 Handler = Callable[[Request], Answer | Awaitable[Answer]]
+Send = Callable[[Answer], object]
+#: On control a handler sends its reply itself: a peek replies later, and some requests have none.
+ControlHandler = Callable[[Request, Send], None]
 
 
 class EngineKernel(JupyterKernel):
@@ -63,14 +67,21 @@ class EngineKernel(JupyterKernel):
         #: request, as word of the one before may come late.
         self._given: dict[str, list[SharedBuffer]] = {}
         self._on_shell: dict[str, Handler] = {
-            "fleet_setup_request": self._setup,
-            "fleet_identity_request": self._identify,
-            "fleet_execute_request": self._execute,
-            "fleet_apply_request": self._apply,
-            "fleet_push_request": self._push,
-            "fleet_pull_request": self._pull,
-            "fleet_keys_request": self._keys,
-            "fleet_reset_request": self._reset,
+            message_type("setup"): self._setup,
+            message_type("identity"): self._identify,
+            message_type("execute"): self._execute,
+            message_type("apply"): self._apply,
+            message_type("push"): self._push,
+            message_type("pull"): self._pull,
+            message_type("keys"): self._keys,
+            message_type("reset"): self._reset,
+        }
+        self._on_control: dict[str, ControlHandler] = {
+            message_type("identity"): self._identify_at_once,
+            message_type("peek"): self._peek,
+            message_type("interrupt"): self._interrupt,
+            message_type("taken"): self._let_go,
+            message_type("read"): self._note_reading,
         }
 
     def start(self) -> None:
@@ -128,8 +139,7 @@ class EngineKernel(JupyterKernel):
     async def _answer(self, request: Request) -> Answer:
         handler = self._on_shell.get(request.msg_type)
         if handler is None:
-            error: BaseException = NotImplementedError(request.msg_type)
-            return error_answer(error, kind="engine")
+            return unknown(request)
         try:
             request.buffers = from_frames(request.buffers)
             if not imports.are_ready(request.content):
@@ -171,24 +181,32 @@ class EngineKernel(JupyterKernel):
             answer.content.setdefault("n_iopub", 0)
             reply(self.session, self.control_stream, request, answer)
 
-        if request.msg_type == "fleet_peek_request":
-            loop = self.control_stream.io_loop
-            self._peeker.start(request, lambda answer: loop.add_callback(send, answer))
-        elif request.msg_type == "fleet_identity_request":
-            send(self._identify(request))
-        elif request.msg_type == "fleet_interrupt_request":
-            # (the monotonic clock is one for all processes of a machine, and never jumps)
-            if time.monotonic() < request.content.get("until", float("inf")):
-                interrupts.want(request.content["msg_id"])
-            send(Answer({"status": "ok"}))
-        elif request.msg_type == "fleet_taken_request":
-            self._given.pop(request.content["of"], None)
-        elif request.msg_type == "fleet_read_request":
-            self.iopub_thread.outflow.read(request.content["bytes"])
+        handler = self._on_control.get(request.msg_type)
+        if handler is None:
+            send(unknown(request))
         else:
-            send(error_answer(NotImplementedError(request.msg_type), kind="engine"))
+            handler(request, send)
 
-    # -- verbs ------------------------------------------------------------------------------
+    def _identify_at_once(self, request: Request, send: Send) -> None:
+        send(self._identify(request))
+
+    def _peek(self, request: Request, send: Send) -> None:
+        loop = self.control_stream.io_loop
+        self._peeker.start(request, lambda answer: loop.add_callback(send, answer))
+
+    def _interrupt(self, request: Request, send: Send) -> None:
+        # The monotonic clock is one for all processes of a machine, and never jumps.
+        if time.monotonic() < request.content.get("until", float("inf")):
+            interrupts.want(request.content["msg_id"])
+        send(Answer({"status": "ok"}))
+
+    def _let_go(self, request: Request, _send: Send) -> None:
+        self._given.pop(request.content["of"], None)
+
+    def _note_reading(self, request: Request, _send: Send) -> None:
+        self.iopub_thread.outflow.read(request.content["bytes"])
+
+    # -- operations in the order of the queue ------------------------------------------------
 
     def _setup(self, request: Request) -> Answer:
         answer = self._identify(request)

@@ -4,9 +4,9 @@ The text of this file is sent to the kernel, once (``controller/engines/bootstra
 kernel's environment is not ours either: kernelfleet may be missing there or be of another version,
 cloudpickle may be missing, Python may be older. So the file is written for Python 3.8 on, imports
 nothing but the standard library and IPython, and brings along what it needs: the sources of
-kernelfleet's own modules and of cloudpickle, from which ``Shipped`` imports what the environment
-lacks. Where even they do not run, what can be imported there still travels, by pickle alone, and
-the rest is refused with the reason.
+kernelfleet's own modules and of cloudpickle, from which ``provided.py`` imports what the
+environment lacks. Where even they do not run, what can be imported there still travels, by pickle
+alone, and the rest is refused with the reason.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ import asyncio
 import base64
 import builtins
 import importlib
-import importlib.abc
-import importlib.util
 import inspect
 import io
 import json
@@ -28,10 +26,7 @@ import sys
 import time
 import types
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Callable, Dict, Mapping, Sequence, Tuple  # noqa: UP035
-
-#: By full name: whether it is a package, the name of its file, and its text.
-Sources = Dict[str, Tuple[bool, str, str]]  # noqa: UP006 (evaluated, in an old Python too)
+from typing import Any, Callable, Mapping, Sequence  # noqa: UP035
 
 #: The MIME type under which answers travel.
 MIME = "application/x-kernelfleet"
@@ -39,68 +34,6 @@ MIME = "application/x-kernelfleet"
 
 class Unsupported(Exception):
     """What this kernel's environment cannot do; the client raises it as UnsupportedOperation."""
-
-
-# -- modules that the environment does not have -------------------------------------------------
-
-
-class Shipped(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Imports modules from sources in memory."""
-
-    def __init__(self, sources: Sources) -> None:
-        self._sources = sources
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        """Find a module that was shipped."""
-        del path, target
-        if name not in self._sources:
-            return None
-        is_package, file, _ = self._sources[name]
-        return importlib.util.spec_from_loader(name, self, origin=file, is_package=is_package)
-
-    def create_module(self, spec: Any) -> None:
-        """Leave it to Python."""
-        del spec
-
-    def exec_module(self, module: types.ModuleType) -> None:
-        """Run the module's text."""
-        _, file, text = self._sources[module.__name__]
-        module.__file__ = file
-        exec(compile(text, file, "exec", dont_inherit=True), module.__dict__)
-
-    def get_source(self, name: str) -> str:
-        """What tracebacks show."""
-        return self._sources[name][2]
-
-
-def provide(version: str, sources: Sources) -> None:
-    """See to it that kernelfleet of this version, and cloudpickle, can be imported."""
-    lacking = []
-    try:
-        found = getattr(importlib.import_module("kernelfleet"), "__version__", None)
-    except ImportError:
-        found = None
-    if found != version:
-        lacking.append("kernelfleet")
-        _forget("kernelfleet")
-    try:
-        importlib.import_module("cloudpickle")
-    except ImportError:
-        lacking.append("cloudpickle")
-    chosen = {name: each for name, each in sources.items() if name.split(".")[0] in lacking}
-    if chosen:
-        sys.meta_path.insert(0, Shipped(chosen))
-
-
-def take_back() -> None:
-    """Undo ``provide``: what was provided does not run here."""
-    sys.meta_path[:] = [each for each in sys.meta_path if not isinstance(each, Shipped)]
-    _forget("kernelfleet")
-
-
-def _forget(package: str) -> None:
-    for name in [each for each in sys.modules if each.split(".")[0] == package]:
-        del sys.modules[name]
 
 
 # -- with and without kernelfleet's own modules -------------------------------------------------
@@ -247,13 +180,13 @@ class PlainNamespace:
         self.set_identity(**self._identity)
 
 
-def tools_of(shell: Any, version: str, sources: Sources) -> Any:
+def tools_of(shell: Any, version: str, sources: Any, provided: Any) -> Any:
     """The best there is in this environment."""
     try:
-        provide(version, sources)
+        provided.provide(version, sources)
         return FullTools(shell)
     except Exception as error:  # noqa: BLE001 (whatever an old environment does)
-        take_back()
+        provided.take_back()
         old = sys.version_info < (3, 11)
         why = "they are for Python 3.11 on" if old else f"{type(error).__name__}: {error}"
         return PlainTools(
@@ -288,12 +221,14 @@ class Server:
         self._shell, self._tools = shell, tools
 
     def answer(self, request: str) -> Answer:
-        """Answer a request, whatever happens: ``[verb, content, frames]`` as JSON."""
-        verb, content, coded = json.loads(request)
+        """Answer a request, whatever happens: ``[operation, content, frames]`` as JSON."""
+        operation, content, coded = json.loads(request)
         started = time.time()
         frames: Sequence[Any] = []
         try:
-            extra, frames = self._run(verb, content, [base64.b64decode(each) for each in coded])
+            extra, frames = self._run(
+                operation, content, [base64.b64decode(each) for each in coded]
+            )
             result: dict[str, Any] = {"ok": True, **extra}
         except Unsupported as error:
             result = _failed("UnsupportedOperation", error, kind="serialization")
@@ -316,34 +251,65 @@ class Server:
         return type(error).__module__ == "kernelfleet.errors"
 
     def _run(
-        self, verb: str, content: dict[str, Any], frames: Sequence[Any]
+        self, operation: str, content: dict[str, Any], frames: Sequence[Any]
     ) -> tuple[dict[str, Any], Sequence[Any]]:
-        tools, namespace, client = self._tools, self._tools.namespace, content.get("python")
+        handler = HANDLERS.get(operation)
+        if handler is None:
+            raise Unsupported(f"this kernel was not told how to do {operation!r}")
         if "imports" in content:
-            tools.import_as(content["imports"], content.get("imports_text"))
-        if verb == "push":
-            namespace.push(tools.unpack(frames))
-        elif verb == "made":
-            return {"made": tools.values and tools.values.token(tools.values.last_number)}, []
-        elif verb == "pull" and "made" in content:
-            if tools.values is None:
-                raise Unsupported(f"{tools.reason}; so it cannot tell which command made it")
-            value = tools.values.get(content["number"], content["made"])
-            return {}, tools.pack([value], client)
-        elif verb == "pull":
-            return {}, tools.pack(namespace.pull(content["names"]), client)
-        elif verb == "apply":
-            function, args, kwargs = tools.unpack(frames)
-            return {}, tools.pack(_awaited(function(*args, **kwargs)), client)
-        elif verb == "keys":
-            return {"keys": namespace.keys()}, []
-        elif verb == "reset":
-            namespace.reset()
-        elif verb == "identity":
-            namespace.set_identity(content["engine_id"], content["n_engines"])
-        elif verb == "facts":
-            return facts(tools.reason), []
+            self._tools.import_as(content["imports"], content.get("imports_text"))
+        answer: tuple[dict[str, Any], Sequence[Any]] = handler(self, content, frames)
+        return answer
+
+    def _identity(self, content: dict[str, Any], frames: Sequence[Any]) -> Any:
+        self._tools.namespace.set_identity(content["engine_id"], content["n_engines"])
         return {}, []
+
+    def _facts(self, content: dict[str, Any], frames: Sequence[Any]) -> Any:
+        return facts(self._tools.reason), []
+
+    def _made(self, content: dict[str, Any], frames: Sequence[Any]) -> Any:
+        values = self._tools.values
+        return {"made": values and values.token(values.last_number)}, []
+
+    def _push(self, content: dict[str, Any], frames: Sequence[Any]) -> Any:
+        self._tools.namespace.push(self._tools.unpack(frames))
+        return {}, []
+
+    def _pull(self, content: dict[str, Any], frames: Sequence[Any]) -> Any:
+        tools = self._tools
+        if "made" not in content:
+            values = tools.namespace.pull(content["names"])
+        elif tools.values is None:
+            raise Unsupported(f"{tools.reason}; so it cannot tell which command made it")
+        else:
+            values = [tools.values.get(content["number"], content["made"])]
+        return {}, tools.pack(values, content.get("python"))
+
+    def _apply(self, content: dict[str, Any], frames: Sequence[Any]) -> Any:
+        function, args, kwargs = self._tools.unpack(frames)
+        value = _awaited(function(*args, **kwargs))
+        return {}, self._tools.pack(value, content.get("python"))
+
+    def _keys(self, content: dict[str, Any], frames: Sequence[Any]) -> Any:
+        return {"keys": self._tools.namespace.keys()}, []
+
+    def _reset(self, content: dict[str, Any], frames: Sequence[Any]) -> Any:
+        self._tools.namespace.reset()
+        return {}, []
+
+
+#: What answers each operation; a word that is not here does nothing.
+HANDLERS: dict[str, Callable[[Server, dict[str, Any], Sequence[Any]], Any]] = {
+    "identity": Server._identity,
+    "facts": Server._facts,
+    "made": Server._made,
+    "push": Server._push,
+    "pull": Server._pull,
+    "apply": Server._apply,
+    "keys": Server._keys,
+    "reset": Server._reset,
+}
 
 
 def _failed(ename: str, error: BaseException, kind: str = "user") -> dict[str, Any]:
@@ -393,6 +359,9 @@ def install(engine_id: int, n_engines: int, version: str, texts: dict[str, list[
         for name, (path, text) in texts.items()
     }
     shell = get_ipython()
-    tools = tools_of(shell, version, sources)
+    provided = types.ModuleType("kernelfleet_provided")
+    code = compile(texts["kernelfleet.engine.provided"][1], "<kernelfleet>", "exec")
+    exec(code, vars(provided))
+    tools = tools_of(shell, version, sources, provided)
     tools.namespace.set_identity(engine_id, n_engines)
     vars(builtins)["__kernelfleet__"] = Server(shell, tools).answer

@@ -16,7 +16,9 @@ from typing import Any
 import zmq
 from jupyter_client.session import DELIM, Session
 
+from kernelfleet import __version__
 from kernelfleet.errors.text import shortened, text_of
+from kernelfleet.errors.tree import UnsupportedOperation
 from kernelfleet.wire.objects.serialize import pack
 from kernelfleet.wire.objects.shared_memory import to_frames
 
@@ -116,6 +118,12 @@ def reply(session: Session, stream: Any, request: Request, answer: Answer) -> No
     stream.socket.send_multipart(frames, copy=not answer.buffers)
     if stream.socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
         stream.io_loop.add_callback(stream.flush, zmq.POLLIN)
+
+
+def unknown(request: Request) -> Answer:
+    """The answer to a request of a controller that knows more operations than this engine."""
+    text = f"this engine (kernelfleet {__version__}) knows no {request.msg_type}"
+    return error_answer(UnsupportedOperation(text), kind="engine")
 
 
 def error_answer(error: BaseException, lines: Sequence[str] = (), *, kind: str = "user") -> Answer:

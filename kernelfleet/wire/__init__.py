@@ -5,7 +5,8 @@ by the process it runs in: an engine registers with ``functions`` what makes it 
 
 Where things are::
 
-    between client and controller   messages  handshake  versions  codec
+    what is said                    messages  operations  fields
+    between client and controller   handshake  versions  codec
     on the way                      chunks  lanes  sequence
     between controller and kernel   jupyter  json_safe  outputs
     the files of a fleet            files

@@ -13,29 +13,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kernelfleet.wire.messages import JsonDict
+from kernelfleet.wire.operations import OPERATIONS
 
 #: What a message is about: engines on the way to the controller, requests on the way back. None is
 #: about everything, and keeps its place.
 Topics = frozenset[int] | None
-
-#: Calls that only look, or answer what an engine has asked.
-LOOKS = frozenset(
-    {"ping", "engines", "queue_status", "progress", "peek", "complete", "inspect", "input_reply"}
-)
-#: Calls that concern the engines they name, and nothing else.
-FOR_ENGINES = frozenset(
-    {"execute", "push", "pull", "apply", "keys", "reset", "map", "task", "interrupt"}
-)
 
 
 def topics(header: JsonDict) -> Topics:
     """What a message from a client is about, or one to it."""
     kind = header.get("type")
     if kind == "request":
-        verb = header.get("operation")
-        if verb in LOOKS:
+        name = header.get("operation")
+        operation = OPERATIONS.get(name) if isinstance(name, str) else None
+        if operation is None or operation.passes == "none":
+            return None
+        if operation.passes == "all":
             return frozenset()
-        targets = header.get("targets") if verb in FOR_ENGINES else None
+        targets = header.get("targets")
         if isinstance(targets, list) and all(type(each) is int for each in targets):
             return frozenset(targets)
     elif kind == "ping":

@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernelfleet.controller.requests import Request
+from kernelfleet.wire.operations import OPERATIONS
 
 
 def request(targets: list[int], done: list[Request], **fields: object) -> Request:
     defaults: dict[str, object] = {
-        "client": "me", "result_id": "r", "operation": "execute", "content": {}, "label": "label",
-        "payloads": [], "assign": [0] * len(targets),
+        "client": "me", "result_id": "r", "operation": OPERATIONS["execute"], "content": {},
+        "label": "label", "payloads": [], "assign": [0] * len(targets),
     }  # fmt: skip
     return Request(targets=targets, on_done=done.append, **{**defaults, **fields})  # type: ignore[arg-type]
 
@@ -79,8 +80,8 @@ def test_each_target_gets_the_payload_it_was_assigned() -> None:
 
 
 def test_a_job_tells_the_queue_what_it_asks() -> None:
-    (job,) = request([0], [], operation="push", client="c", label="push(x)").jobs()
-    assert (job.method, job.client, job.label) == ("push", "c", "push(x)")
+    (job,) = request([0], [], operation=OPERATIONS["push"], client="c", label="push(x)").jobs()
+    assert (job.operation.name, job.client, job.label) == ("push", "c", "push(x)")
 
 
 def test_whoever_attaches_is_told_of_outputs_once_however_often() -> None:
@@ -105,5 +106,5 @@ def test_whoever_attaches_is_told_of_outputs_once_however_often() -> None:
 
 def test_what_ends_with_its_client_has_no_id_for_others() -> None:
     assert request([0], []).public_id == "r"
-    assert request([0], [], operation="map").public_id is None
-    assert request([0], [], operation="task").public_id is None
+    assert request([0], [], operation=OPERATIONS["map"]).public_id is None
+    assert request([0], [], operation=OPERATIONS["task"]).public_id is None

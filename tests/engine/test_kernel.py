@@ -124,6 +124,8 @@ def test_malformed_and_unknown_requests_do_no_harm(engine: Engine) -> None:
     engine.shell.send_multipart([b"<IDS|MSG>", b"", b'"fleet_', b"", b"", b""])
     unknown = engine.ask("fleet_dance_request")["content"]
     assert (unknown["status"], unknown["kind"]) == ("error", "engine")
+    assert unknown["ename"] == "UnsupportedOperation"
+    assert "knows no fleet_dance_request" in unknown["evalue"]
     assert engine.ask_control("fleet_dance_request")["content"]["kind"] == "engine"
     assert engine.ask("fleet_execute_request", {})["content"]["status"] == "error"
     assert engine.execute("1")["status"] == "ok"

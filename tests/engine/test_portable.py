@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,74 +19,27 @@ from kernelfleet.controller.engines.bootstrap import (
     _texts,
     bootstrap_request,
 )
-from kernelfleet.engine import portable
+from kernelfleet.engine import portable, provided
+from tests.engine.bare import python
 
-SOURCE = Path(portable.__file__).read_text()
-
-
-def test_it_can_be_read_by_pythons_older_than_ours() -> None:
-    assert ast.parse(SOURCE, feature_version=(3, 8)).body
+SOURCES = [Path(str(each.__file__)).read_text() for each in (portable, provided)]
+both = pytest.mark.parametrize("source", SOURCES, ids=["portable", "provided"])
 
 
-def test_it_imports_the_standard_library_and_ipython_only() -> None:
+@both
+def test_it_can_be_read_by_pythons_older_than_ours(source: str) -> None:
+    assert ast.parse(source, feature_version=(3, 8)).body
+
+
+@both
+def test_it_imports_the_standard_library_and_ipython_only(source: str) -> None:
     names = set()
-    for node in ast.walk(ast.parse(SOURCE)):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom):
             names.add(str(node.module).split(".")[0])
         elif isinstance(node, ast.Import):
             names |= {alias.name.split(".")[0] for alias in node.names}
-    assert names - sys.stdlib_module_names == {"IPython"}
-
-
-def python(code: str) -> str:
-    """What an interpreter prints that has neither kernelfleet nor cloudpickle."""
-    texts = {
-        **_texts("kernelfleet", _ROOMS),
-        **_texts("cloudpickle", (".",)),
-    }
-    head = """
-import json, sys, types
-class Hidden:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("kernelfleet", "cloudpickle"):
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-sys.meta_path.insert(0, Hidden())
-texts = json.load(sys.stdin)
-portable = types.ModuleType("portable")
-exec(compile(texts["kernelfleet.engine.portable"][1], "<portable>", "exec"), vars(portable))
-sources = {n: (p.endswith("__init__.py"), "/<kernelfleet>/" + p, t) for n, (p, t) in texts.items()}
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", head + code], input=json.dumps(texts), capture_output=True,
-        text=True, check=True, timeout=60,
-    )  # fmt: skip
-    return done.stdout.strip()
-
-
-def test_what_is_lacking_is_provided_with_its_lines_for_tracebacks() -> None:
-    out = python("""
-portable.provide("1", sources)
-import inspect, kernelfleet.wire.objects.serialize as s, cloudpickle
-print(s.unpack(s.pack({"f": lambda: 42}))["f"](), s.__file__)
-print(inspect.getsource(s.unpack).splitlines()[0])
-""")
-    assert out.splitlines() == [
-        "42 /<kernelfleet>/wire/objects/serialize.py",
-        "def unpack(frames: Sequence[Any]) -> Any:",
-    ]
-
-
-def test_what_is_provided_can_be_taken_back() -> None:
-    out = python("""
-portable.provide("1", sources)
-import kernelfleet.wire.objects.serialize
-portable.take_back()
-try:
-    import kernelfleet
-except ImportError:
-    print("gone")
-""")
-    assert out == "gone"
+    assert names - sys.stdlib_module_names <= {"IPython"}
 
 
 def test_without_anything_of_ours_pickle_refuses_what_would_become_another_there() -> None:
@@ -119,6 +73,26 @@ ask("reset", {}); print(sorted(shell.user_ns))
     assert out[2] == "8"
     assert '"evalue": "the reason"' in out[3]
     assert out[4] == "['engine_id', 'n_engines']"
+
+
+class Untouched:
+    """Tools of which nothing may be used."""
+
+    reason = ""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"{name} was used")
+
+
+@pytest.mark.parametrize("word", ["fly", "", "execute", "map", "RESET", "_reset", "reset "])
+def test_an_unknown_word_is_refused_by_name_and_does_nothing(word: str) -> None:
+    assert word not in portable.HANDLERS
+    server = portable.Server(None, Untouched())
+    answer = server.answer(json.dumps([word, {"imports": "name"}, []]))
+    result = json.loads(answer._repr_mimebundle_()[portable.MIME])
+    assert not result["ok"]
+    assert result["error"]["ename"] == "UnsupportedOperation"
+    assert repr(word) in result["error"]["evalue"]
 
 
 def test_the_bootstrap_request_holds_all_that_a_map_needs_and_is_bounded() -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from kernelfleet.controller.door.validation import CALLS, QUEUED_VERBS
-from kernelfleet.wire.lanes import FOR_ENGINES, LOOKS, Topics, may_pass, topics
+from kernelfleet.wire.lanes import Topics, may_pass, topics
+from kernelfleet.wire.operations import OPERATIONS
 
 PUSH = {"type": "request", "operation": "push", "targets": [0, 2]}
 
@@ -28,6 +28,8 @@ def asked(verb: str, targets: Any = None) -> dict[str, Any]:
         (asked("cancel"), False),
         (asked("restart", [1]), False),
         (asked("execute", "all"), False),
+        (asked("fly", [1]), False),
+        ({"type": "request", "operation": ["execute"], "targets": [1]}, False),
         (asked("execute", [[1]]), False),
         ({"type": "request", "operation": "execute"}, False),
         ({"type": "void"}, False),
@@ -71,6 +73,8 @@ def test_it_must_have_nothing_to_do_with_any_that_waits(
     assert may_pass(about, waiting) is passes
 
 
-def test_only_calls_there_are_have_a_lane() -> None:
-    assert set(CALLS) >= LOOKS
-    assert FOR_ENGINES - {"interrupt"} == QUEUED_VERBS
+def test_what_changes_the_fleet_passes_nothing_and_work_passes_work_for_others() -> None:
+    passes = {operation.name: operation.passes for operation in OPERATIONS.values()}
+    queued = {operation.name for operation in OPERATIONS.values() if operation.queued}
+    assert {name for name in passes if passes[name] == "engines"} == queued | {"interrupt"}
+    assert {passes[name] for name in ("restart", "kill", "scale", "cancel", "shutdown")} == {"none"}

@@ -75,7 +75,7 @@ def script_code(code: str, path: str, argv: Sequence[str]) -> str:
 
 
 def bootstrap_request(engine_id: int, n_engines: int) -> dict[str, Any]:
-    """The content of the request that installs the verbs in one kernel and asks for its facts."""
+    """The content of the request that installs our part in one kernel and asks for its facts."""
     arguments = f"{_packed()!r}, {engine_id}, {n_engines}, {kernelfleet.__version__!r}"
     call = f"__kernelfleet_bootstrap__({arguments})\ndel __kernelfleet_bootstrap__\n"
     return {
@@ -86,9 +86,9 @@ def bootstrap_request(engine_id: int, n_engines: int) -> dict[str, Any]:
     }
 
 
-def expressions(verb: str, content: dict[str, Any], data: list[str] | None = None) -> Any:
+def expressions(operation: str, content: dict[str, Any], data: list[str] | None = None) -> Any:
     """The ``user_expressions`` of an ``execute_request`` that ask for something."""
-    request = json.dumps([verb, content, data or []])
+    request = json.dumps([operation, content, data or []])
     return {"r": f"__import__('builtins').__kernelfleet__({request!r})"}
 
 

@@ -51,7 +51,7 @@ def encoded(
             )
         request.encoded[key] = msg_id, frames
     if request.imports is not None:
-        is_cell = language is not None and request.operation == "execute"
+        is_cell = language is not None and request.operation.name == "execute"
         if language is not None and not is_cell:
             told_imports.clear()  # such a kernel keeps the latest only
         if not is_cell:  # a plain cell cannot carry them

@@ -27,8 +27,6 @@ from kernelfleet.controller.engines.in_flight import (
     NativeInFlight,
     Outcome,
     PortableInFlight,
-    spoken_verb,
-    why_not_portable,
 )
 from kernelfleet.controller.engines.outputs import ReadBytes
 from kernelfleet.controller.engines.queue import EngineQueue
@@ -41,6 +39,7 @@ from kernelfleet.controller.timing import EXIT_SECONDS, IOPUB_LAG_SECONDS
 from kernelfleet.wire.jupyter import KernelMessage, encode
 from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.objects.shared_memory import SharedBuffer
+from kernelfleet.wire.operations import Operation, message_type, why_not_portable
 
 #: Why a queue is held.
 NOT_READY = "not ready"
@@ -174,13 +173,13 @@ class Engine:
             self.channels.disconnect(self.incarnation.endpoints)
         self.incarnation = None
 
-    def unsupported(self, verb: str) -> str | None:
-        """Why this kernel cannot do a verb; None if it can."""
+    def unsupported(self, operation: Operation) -> str | None:
+        """Why this kernel cannot do an operation; None if it can."""
         if self.native:
             return None
         kernel = f"engine {self.id} runs the kernel {self.kernel_name!r} ({self.language})"
-        reason = why_not_portable(verb, self.language, self.info.get("no_functions"))
-        return f"{kernel}, which cannot {verb}: {reason}" if reason else None
+        reason = why_not_portable(operation, self.language, self.info.get("no_functions"))
+        return f"{kernel}, which cannot {operation.name}: {reason}" if reason else None
 
     # -- work -----------------------------------------------------------------------------------
 
@@ -269,7 +268,7 @@ class Engine:
         run.take_reply(message)
         if any(isinstance(buffer, SharedBuffer) for buffer in message.buffers):
             # They are open here now: the engine need not keep them any longer.
-            self.tell("control", "fleet_taken_request", {"of": message.parent_id})
+            self.tell("control", message_type("taken"), {"of": message.parent_id})
         if not run.complete:
             self._expect_the_rest(run)
         self.finish_if_complete()
@@ -288,7 +287,7 @@ class Engine:
             return message.problem
         if self.run is None or not self.native or message.parent_id == self._last_msg_id:
             return ""
-        expected = f"fleet_{spoken_verb(self.run.job.method)}_reply"
+        expected = f"fleet_{self.run.job.operation.asks}_reply"
         return "it names another request" if message.msg_type == expected else ""
 
     def _mark_malformed(self, problem: str) -> None:
@@ -321,7 +320,7 @@ class Engine:
             self.start_next()
             return
         outcome = run.outcome()
-        if run.job.method == "execute":
+        if run.job.operation.name == "execute":
             self.executed += 1
         self._clear_behind(failed=not outcome.result["ok"])
         self._on_finished(self, run, outcome)

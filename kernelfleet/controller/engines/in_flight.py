@@ -1,4 +1,4 @@
-"""What is said to a kernel for each verb, and when its answer is complete.
+"""What a kernel is sent for each operation, and when its answer is complete.
 
 Two dialects behind one interface. ``native`` is spoken with kernelfleet's own engines: own
 request types, data in buffers, and a reply that says how many iopub messages belong to it, so
@@ -40,6 +40,7 @@ from kernelfleet.wire.objects.shared_memory import (
     SharedBuffer,
     from_frames,
 )
+from kernelfleet.wire.operations import message_type
 from kernelfleet.wire.outputs import OUTPUT_TYPES
 
 #: The MIME type under which bootstrapped code returns its data.
@@ -47,31 +48,6 @@ DATA_MIME = "application/x-kernelfleet"
 
 #: A reply of our own kernels that is longer than this is none: data are not in it.
 MAX_REPLY_BYTES = 32 * 1024 * 1024
-
-#: Verbs a kernel that is not ours can do: any language, and Python.
-PORTABLE_VERBS = frozenset({"execute"})
-PORTABLE_PYTHON_VERBS = PORTABLE_VERBS | {
-    "push", "pull", "apply", "keys", "reset", "map", "task",
-}  # fmt: skip
-
-
-def why_not_portable(verb: str, language: str, no_functions: str | None) -> str:
-    """Why a kernel that is not ours cannot do a verb; empty if it can.
-
-    Args:
-        verb: What is asked.
-        language: What the kernel speaks.
-        no_functions: Why functions cannot go there, if they cannot.
-    """
-    able = PORTABLE_PYTHON_VERBS if language == "python" else PORTABLE_VERBS
-    if verb not in able:
-        return f"only {', '.join(sorted(able))}"
-    return (no_functions or "") if verb in ("map", "task") else ""
-
-
-def spoken_verb(verb: str) -> str:
-    """What is asked of the kernel: a batch of a map, or a task, is an applied function."""
-    return "apply" if verb in ("map", "task") else verb
 
 
 @dataclass(slots=True)
@@ -167,7 +143,7 @@ def encode_native(
 ) -> tuple[str, list[Any]]:
     """Pack a request in kernelfleet's own types; its payload frames are appended by the caller."""
     content = request.content_for_engine(tell_imports=tell_imports)
-    return encode(session, f"fleet_{spoken_verb(request.operation)}_request", content)
+    return encode(session, message_type(request.operation.asks), content)
 
 
 class NativeInFlight(InFlight):
@@ -236,7 +212,7 @@ def encode_portable(
         "allow_stdin": False,
         "stop_on_error": False,
     }
-    if request.operation == "execute":
+    if request.operation.name == "execute":
         code, path = request.content["code"], request.content.get("script_path")
         if path is not None and language == "python" and not path.endswith(".ipy"):
             code = script_code(code, path, request.content["argv"])
@@ -246,7 +222,7 @@ def encode_portable(
     else:
         data = [base64.b64encode(_buffer(frame)).decode() for frame in payload]
         said = request.content_for_engine(tell_imports=tell_imports)
-        content["user_expressions"] = expressions(spoken_verb(request.operation), said, data)
+        content["user_expressions"] = expressions(request.operation.asks, said, data)
     return encode(session, "execute_request", content)
 
 
@@ -270,7 +246,7 @@ class PortableInFlight(InFlight):
         if message.msg_type == "status":
             state = message.content.get("execution_state")
             self.idle = self.idle or state == "idle"
-            self.begun = self.begun or (state == "busy" and self.job.method != "execute")
+            self.begun = self.begun or (state == "busy" and self.job.operation.name != "execute")
         elif message.msg_type == "error":
             self._published_error = message
         self.begun = self.begun or message.msg_type == "execute_input"
@@ -286,11 +262,11 @@ class PortableInFlight(InFlight):
             return Outcome({"ok": False, "error": error})
         content = self.reply.content
         result: JsonDict = {"ok": content.get("status") == "ok"}
-        if self.job.method == "execute":
+        if self.job.operation.name == "execute":
             result["number"] = number_of(content)
         if not result["ok"]:
             result["error"] = self._error(content)
-        elif self.job.method != "execute":
+        elif self.job.operation.name != "execute":
             return self._data(content.get("user_expressions"))
         elif made := answered(content.get("user_expressions"))[1].get("made"):
             result["made"] = str(made)
@@ -308,7 +284,7 @@ class PortableInFlight(InFlight):
         try:
             frames = [base64.b64decode(frame) for frame in answer.pop("frames")]
             kept = ("keys", "started", "completed")
-            result = {key: answer[key] for key in kept if FORMS[key](answer.get(key))}
+            result = {key: answer[key] for key in kept if FORMS[key].check.fits(answer.get(key))}
             result["ok"] = answer["ok"] is True
             if not result["ok"]:
                 result["error"] = error_of(answer["error"])

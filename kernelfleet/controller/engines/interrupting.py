@@ -21,6 +21,7 @@ from kernelfleet.controller.timing import (
     RESPONSE_SECONDS,
     SECOND_SIGNAL_SECONDS,
 )
+from kernelfleet.wire.operations import message_type
 
 #: ipykernel 7.4 notices SIGINT in a cell that awaits only when its loop wakes up, so a message is
 #: sent this often.
@@ -75,7 +76,7 @@ async def _interrupt_by_name(engine: Engine, run: InFlight) -> bool:
     content: dict[str, Any] = {"msg_id": run.msg_id}
     if engine.incarnation is not None and engine.incarnation.pid is not None:
         content["until"] = time.monotonic() + NAMED_INTERRUPT_SECONDS
-    asked = engine.ask("control", "fleet_interrupt_request", content)
+    asked = engine.ask("control", message_type("interrupt"), content)
     done, _ = await asyncio.wait([asked], timeout=NAMED_INTERRUPT_SECONDS)
     if not done:
         asked.cancel()

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kernelfleet.wire.objects.shared_memory import frame_bytes
+from kernelfleet.wire.operations import message_type
 from kernelfleet.wire.outputs import OWN_FRAME_BYTES, PAGE_BYTES, Pages, as_bytes, record
 
 #: What a message takes here beside its content.
@@ -152,7 +153,7 @@ class ReadBytes:
         """So much was read."""
         self._count += size
         if self._tell is not None and self._count >= CONFIRM_BYTES:
-            self._tell("control", "fleet_read_request", {"bytes": self._count})
+            self._tell("control", message_type("read"), {"bytes": self._count})
             self._count = 0
 
 

@@ -17,7 +17,8 @@ does not start while any reason to hold is left. ``clear`` and ``drop`` touch on
 
 The rule of ``finish(failed=True)``: **an error in an execute clears what the same client had queued
 behind it**. Other clients' requests stay, and so do map items and executor tasks, which depend on
-nothing before them. An interrupt is an error like others. Errors in other verbs clear nothing.
+nothing before them. An interrupt is an error like others. Errors in other operations clear nothing
+(``Operation.clears_queue`` and ``Operation.independent`` say which is which).
 
 What is not in the table (finishing when nothing runs, an item that is here already, holding
 or releasing twice for one reason) raises ``IllegalTransition`` and changes nothing.
@@ -29,11 +30,7 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from typing import Generic, Protocol, TypedDict, TypeVar
 
-#: Verbs whose failure clears the queue: they run the user's commands.
-CLEARS_ON_FAILURE = frozenset({"execute", "run"})
-
-#: Verbs that an earlier failure does not clear: their items are independent of each other.
-INDEPENDENT = frozenset({"map", "task"})
+from kernelfleet.wire.operations import Operation
 
 
 class IllegalTransition(RuntimeError):
@@ -48,8 +45,8 @@ class QueueItem(Protocol):
         """Who asked."""
 
     @property
-    def method(self) -> str:
-        """The verb: 'execute', 'push', 'map'..."""
+    def operation(self) -> Operation:
+        """What is asked, of ``wire/operations.py``."""
 
     @property
     def label(self) -> str:
@@ -136,12 +133,12 @@ class EngineQueue(Generic[ItemT]):
         doomed = set(map(id, behind)) if failed else set()
         self._running = self._behind = None
         self._known.discard(id(ended))
-        if not failed or ended.method not in CLEARS_ON_FAILURE:
+        if not failed or not ended.operation.clears_queue:
             return []
         return self.drop(
             lambda item: (
                 item.client == ended.client
-                and item.method not in INDEPENDENT
+                and not item.operation.independent
                 and id(item) in doomed
             )
         )

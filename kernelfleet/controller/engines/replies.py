@@ -9,42 +9,11 @@ Pure: no sockets, no clock.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
-
-from kernelfleet.wire.messages import JsonDict
-
-#: More iopub messages than any command has published.
-MAX_IOPUB = 2**53
-
-TEXT_FIELDS = ("ename", "evalue", "kind", "translated", "made")
-
-
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_time(value: object) -> bool:
-    return (_is_int(value) or isinstance(value, float)) and 0 <= value < math.inf  # type: ignore[operator]
-
-
-def _are_texts(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(each, str) for each in value)
-
+from kernelfleet.wire.fields import fields_of, is_int
+from kernelfleet.wire.messages import JsonDict, KernelReply
 
 #: What our own kernels put into a reply, and its form.
-FORMS: Mapping[str, Callable[[object], bool]] = {
-    "status": lambda value: value in ("ok", "error", "aborted", "abort"),
-    "n_iopub": lambda value: _is_int(value) and 0 <= value <= MAX_IOPUB,  # type: ignore[operator]
-    "number": lambda value: value is None or _is_int(value),
-    "exiting": lambda value: isinstance(value, bool),
-    "started": _is_time,
-    "completed": _is_time,
-    "keys": _are_texts,
-    "traceback": _are_texts,
-    "name": lambda value: value is None or isinstance(value, str),
-    **{name: lambda value: isinstance(value, str) for name in TEXT_FIELDS},
-}
+FORMS = fields_of(KernelReply)
 
 
 def broken(text: str) -> JsonDict:
@@ -54,8 +23,8 @@ def broken(text: str) -> JsonDict:
 
 def unsound_field(content: JsonDict) -> str | None:
     """The first field of one of our own kernels' replies that has not its form; None if all do."""
-    for name, fits in FORMS.items():
-        if (name in content or name == "status") and not fits(content.get(name)):
+    for name, field in FORMS.items():
+        if (name in content or field.required) and not field.check.fits(content.get(name)):
             return name
     return None
 
@@ -73,7 +42,7 @@ def asks_exit(content: JsonDict) -> bool:
 def number_of(content: JsonDict) -> int | None:
     """The number of an ``execute_reply``, if it has one."""
     number = content.get("execution_count")
-    return number if isinstance(number, int) and not isinstance(number, bool) else None
+    return number if is_int(number) else None
 
 
 def error_of(content: JsonDict) -> JsonDict:

@@ -17,6 +17,7 @@ from kernelfleet.errors.tree import StartError
 from kernelfleet.wire.files.private_files import open_any
 from kernelfleet.wire.jupyter import KernelMessage
 from kernelfleet.wire.objects.shared_memory import Probe
+from kernelfleet.wire.operations import message_type
 
 #: How long to wait for a message on iopub before the kernel is asked for one again.
 HEARING_SECONDS = 0.1
@@ -42,7 +43,7 @@ async def start_up(engine: Engine, n_engines: int, on_start: str | None) -> None
         identity = {"engine_id": engine.id, "n_engines": n_engines}
         probe = Probe()
         setup = {**identity, **probe.fields(), "confirms_output": True}
-        reply = await engine.ask("shell", "fleet_setup_request", setup)
+        reply = await engine.ask("shell", message_type("setup"), setup)
         engine.info = reply.content
         if (version := reply.content.get("kernelfleet")) != __version__:
             raise StartError(REPLACED.format(there=version, here=__version__))
@@ -51,7 +52,7 @@ async def start_up(engine: Engine, n_engines: int, on_start: str | None) -> None
         await engine.welcome
         if on_start:
             code = {"code": on_start, "store_history": False}
-            _check(await engine.ask("shell", "fleet_execute_request", code), "on_start")
+            _check(await engine.ask("shell", message_type("execute"), code), "on_start")
         return
     reply = await engine.ask("shell", "kernel_info_request", {})
     while not engine.heard.is_set():
@@ -83,8 +84,8 @@ def tell_size(engine: Engine, n_engines: int) -> None:
     if engine.native:
         # On control it reaches a busy engine at once; on shell it arrives before whatever is
         # asked from now on.
-        engine.tell("control", "fleet_identity_request", identity)
-        engine.tell("shell", "fleet_identity_request", identity)
+        engine.tell("control", message_type("identity"), identity)
+        engine.tell("shell", message_type("identity"), identity)
     else:
         asked = {"code": "", "silent": True, "store_history": False}
         values = expressions("identity", identity)

@@ -9,8 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernelfleet.controller import operations
-from kernelfleet.controller.door import validation
 from kernelfleet.controller.door.validation import (
     MAX_SECONDS,
     BadRequest,
@@ -18,6 +16,8 @@ from kernelfleet.controller.door.validation import (
     check,
     shown,
 )
+from kernelfleet.wire.fields import fields_of
+from kernelfleet.wire.operations import OPERATIONS, Operation
 
 EXECUTE = {
     "type": "request",
@@ -30,16 +30,17 @@ PUSH = {"type": "request", "operation": "push", "targets": [0, 1], "result_id": 
 
 
 def test_sound_requests_pass() -> None:
-    assert check(EXECUTE, 0) == "execute"
-    assert check({**PUSH, "payloads": [1, 2], "assign": [1, 0]}, 3) == "push"
-    assert check({"type": "request", "operation": "get_properties", "targets": []}, 0)
+    assert check(EXECUTE, 0).name == "execute"
+    assert check({**PUSH, "payloads": [1, 2], "assign": [1, 0]}, 3).name == "push"
+    asked = {"type": "request", "operation": "get_properties", "targets": []}
+    assert check(asked, 0).name == "get_properties"
 
 
 @pytest.mark.parametrize(
     ("change", "buffers", "text"),
     [
         ({"type": "wish"}, 0, "unknown message type 'wish'"),
-        ({"operation": ["execute"]}, 0, "no verb a list of 1"),
+        ({"operation": ["execute"]}, 0, "no operation a list of 1"),
         ({"targets": "all"}, 0, "targets must be a list of engine ids, at most 100000, not 'all'"),
         ({"targets": [[0]]}, 0, "targets must be"),
         ({"targets": [True]}, 0, "targets must be"),
@@ -74,23 +75,28 @@ def test_what_is_not_sound_is_refused_by_name(change: Any, buffers: int, text: s
         check({**EXECUTE, **change}, buffers)
 
 
-@pytest.mark.parametrize("verb", sorted(validation.CALLS))
-def test_every_call_has_its_fields_in_the_table_and_needs_them(verb: str) -> None:
-    assert verb in operations.CALLS
-    optional = validation.MAY_BE_MISSING | {
-        name for of, name in validation.MAY_BE_MISSING_OF if of == verb
-    }
-    for name in validation.CALLS[verb].keys() - optional:
-        good = {"type": "request", "operation": verb, **{key: [] for key in validation.CALLS[verb]}}
-        del good[name]
+VALUES: tuple[Any, ...] = ("text", 1, [], {})
+
+
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=lambda each: each.name)
+def test_every_operation_needs_its_fields(operation: Operation) -> None:
+    fields = fields_of(operation.request)
+    good: dict[str, Any] = {"type": "request", "operation": operation.name}
+    for name in [each for each, field in fields.items() if field.required]:
         with pytest.raises(BadRequest, match=f"{name} is missing"):
             check(good, 0)
+        good[name] = next(value for value in VALUES if fields[name].check.fits(value))
+    if operation.name in ("execute", "pull"):
+        with pytest.raises(BadRequest, match=r"content\.\w+ is missing"):
+            check(good, 0)
+        good["content"] = {"code": "1", "names": []}
+    assert check(good, 0) is operation
 
 
-def test_the_table_has_every_call_and_an_unknown_verb_is_told_from_a_malformed_request() -> None:
-    assert set(validation.CALLS) == set(operations.CALLS)
-    with pytest.raises(UnknownOperation, match="no verb 'fly'"):
-        check({"type": "request", "operation": "fly"}, 0)
+@pytest.mark.parametrize("word", ["fly", "made", "setup", "", None, ["execute"], {"a": 1}])
+def test_a_word_of_no_table_is_told_from_a_malformed_request(word: Any) -> None:
+    with pytest.raises(UnknownOperation, match="knows no operation"):
+        check({"type": "request", "operation": word, "targets": [0], "result_id": "r"}, 0)
 
 
 @given(

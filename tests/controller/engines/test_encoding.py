@@ -6,13 +6,14 @@ from kernelfleet.controller.engines.encoding import encoded
 from kernelfleet.controller.requests import Request
 from kernelfleet.controller.told_imports import Imports
 from kernelfleet.wire.jupyter import make_session
+from kernelfleet.wire.operations import OPERATIONS
 
 SESSION = make_session(b"key", "controller")
 
 
 def request_of(verb: str = "execute", targets: tuple[int, ...] = (0, 1), **fields: Any) -> Request:
     return Request(
-        "client", "id", verb, list(targets), {"code": "1"}, verb, [],
+        "client", "id", OPERATIONS[verb], list(targets), {"code": "1"}, verb, [],
         [0] * len(targets), lambda _: None, **fields,
     )  # fmt: skip
 

@@ -13,6 +13,7 @@ import pytest
 from kernelfleet.controller.engines.engine import NOT_READY, Engine
 from kernelfleet.controller.engines.state import EngineState
 from kernelfleet.controller.requests import Request
+from kernelfleet.wire.operations import OPERATIONS
 from tests.controller.asking import Asker, with_clients
 from tests.controller.simulated import Fleet
 
@@ -30,7 +31,7 @@ class Work:
             self.ended[name] = request.results[0]
 
         request = Request(
-            client, name, verb, [self.engine.id], {"code": "1"}, name, [], [0], done,
+            client, name, OPERATIONS[verb], [self.engine.id], {"code": "1"}, name, [], [0], done,
             on_start=lambda _: self.begun.append(name),
         )  # fmt: skip
         (job,) = request.jobs()
@@ -120,10 +121,10 @@ def test_what_another_language_cannot_do_is_refused_and_what_it_can_is_not() -> 
     async def test(fleet: Fleet, _me: Asker, _you: Asker) -> None:
         ours, python, bash = (fleet.registry.engines[i] for i in (0, 3, 4))
         for verb in ("execute", "push", "pull", "apply"):
-            assert ours.unsupported(verb) is None
-            assert python.unsupported(verb) is None
-        assert bash.unsupported("execute") is None
-        reason = bash.unsupported("push")
+            assert ours.unsupported(OPERATIONS[verb]) is None
+            assert python.unsupported(OPERATIONS[verb]) is None
+        assert bash.unsupported(OPERATIONS["execute"]) is None
+        reason = bash.unsupported(OPERATIONS["push"])
         assert reason is not None
         assert reason.startswith("engine 4 runs the kernel 'bash' (bash), which cannot push: ")
 

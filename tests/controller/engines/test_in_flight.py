@@ -19,13 +19,14 @@ from kernelfleet.controller.engines.in_flight import (
 )
 from kernelfleet.controller.requests import Job, Request
 from kernelfleet.wire.jupyter import KernelMessage, decode, make_session
+from kernelfleet.wire.operations import OPERATIONS, Operation
 from kernelfleet.wire.outputs import content_of, read_pages
 
 
 def job(verb: str = "execute", **content: Any) -> Job:
     asked = Request(
-        client="me", result_id="r", operation=verb, targets=[0], content=content, label=verb,
-        payloads=[], assign=[0], on_done=lambda _: None,
+        client="me", result_id="r", operation=OPERATIONS[verb], targets=[0], content=content,
+        label=verb, payloads=[], assign=[0], on_done=lambda _: None,
     )  # fmt: skip
     return asked.jobs()[0]
 
@@ -257,8 +258,18 @@ def test_a_native_reply_that_is_as_long_as_data_is_none() -> None:
     assert "bytes beside its data" in result["error"]["evalue"]
 
 
-def test_our_own_requests_are_named_after_the_verb() -> None:
+@pytest.mark.parametrize("operation", [o for o in OPERATIONS.values() if o.queued], ids=str)
+def test_a_kernel_is_asked_what_the_table_says(operation: Operation) -> None:
     session = make_session(b"key", "c")
-    _, frames = encode_native(session, job("pull", names=["x"]).request)
-    sent = decode(session, frames)
-    assert (sent.msg_type, sent.content) == ("fleet_pull_request", {"names": ["x"]})
+    content = {"code": "1"} if operation.name == "execute" else {"names": ["x"]}
+    request = job(operation.name, **content).request
+    sent = decode(session, encode_native(session, request)[1])
+    assert (sent.msg_type, sent.content) == (f"fleet_{operation.asks}_request", content)
+    sent = decode(session, encode_portable(session, request, [b"data"], "python")[1])
+    assert sent.msg_type == "execute_request"
+    asked = sent.content["user_expressions"]["r"]
+    if operation.name == "execute":
+        assert sent.content["code"] == "1"
+        assert '["made", {}, []]' in asked
+    else:
+        assert f'["{operation.asks}", {{"names": ["x"]}}, ["ZGF0YQ=="]]' in asked

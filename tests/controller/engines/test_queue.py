@@ -1,4 +1,4 @@
-"""engine_queue.py: one request in flight, nothing lost, and what an error takes with it."""
+"""One request in flight, nothing lost, and what an error takes with it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from kernelfleet.controller.engines.queue import (
     EngineQueue,
     IllegalTransition,
 )
+from kernelfleet.wire.operations import OPERATIONS, Operation
 
 
 @dataclass(eq=False)
@@ -19,6 +20,10 @@ class Item:
     client: str = "a"
     method: str = "execute"
     label: str = "execute('x')"
+
+    @property
+    def operation(self) -> Operation:
+        return OPERATIONS[self.method]
 
 
 Queue = EngineQueue[Item]
@@ -67,18 +72,14 @@ def test_what_is_queued_after_an_interrupt_is_not_cleared_by_it() -> None:
     assert queue.finish(failed=True) == [later]  # the next error is like any other
 
 
-@pytest.mark.parametrize("method", ["push", "pull", "apply", "map", "task", "reset"])
-def test_an_error_in_another_verb_clears_nothing(method: str) -> None:
+@pytest.mark.parametrize(
+    "method", sorted({o.name for o in OPERATIONS.values() if o.queued} - {"execute"})
+)
+def test_an_error_in_another_operation_clears_nothing(method: str) -> None:
     queue = queue_of(Item(method=method), waiting := Item())
     queue.start_next()
     assert queue.finish(failed=True) == []
     assert queue.waiting == (waiting,)
-
-
-def test_a_failing_run_clears_like_an_execute() -> None:
-    queue = queue_of(Item(method="run"), waiting := Item())
-    queue.start_next()
-    assert queue.finish(failed=True) == [waiting]
 
 
 def test_success_clears_nothing() -> None:

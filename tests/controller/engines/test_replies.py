@@ -23,6 +23,7 @@ from kernelfleet.controller.engines.replies import (
 )
 from kernelfleet.controller.requests import Job, Request
 from kernelfleet.wire.jupyter import KernelMessage
+from kernelfleet.wire.operations import OPERATIONS
 from kernelfleet.wire.outputs import OUTPUT_TYPES
 
 SOUND: dict[str, Any] = {
@@ -47,8 +48,8 @@ VERBS = ["execute", "pull", "keys", "apply"]
 def job(verb: str) -> Job:
     content = {"code": "1"} if verb == "execute" else {}
     asked = Request(
-        client="me", result_id="r", operation=verb, targets=[7], content=content, label=verb,
-        payloads=[], assign=[0], on_done=lambda _: None,
+        client="me", result_id="r", operation=OPERATIONS[verb], targets=[7], content=content,
+        label=verb, payloads=[], assign=[0], on_done=lambda _: None,
     )  # fmt: skip
     return asked.jobs()[0]
 

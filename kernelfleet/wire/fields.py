@@ -1,0 +1,108 @@
+"""What a field of a message may hold: for the type checker, for the machine, and in words.
+
+A message is declared once, as a ``TypedDict`` (``messages.py``). Its annotations are what mypy
+reads; ``fields_of`` makes of the same annotations the checks that a message from elsewhere has to
+pass and the words of the error and of ``docs/protocol.md``. Where a type says too little, as
+``int`` of a size, the annotation carries a ``Check`` of its own.
+
+Pure: no sockets, no clock.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated, Any, NotRequired, get_args, get_origin, get_type_hints
+
+#: A request naming more targets than this is a mistake.
+MAX_TARGETS = 100_000
+#: More seconds than any clock counts; an integer beyond it might be too large for a float.
+MAX_SECONDS = 1e15
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What a value must be, for the machine and in words."""
+
+    words: str
+    fits: Callable[[Any], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of a message."""
+
+    check: Check
+    required: bool
+
+
+def is_int(value: object) -> bool:
+    """Whether it is an integer; JSON's true and false are none."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
+def _are_sizes(value: Any) -> bool:
+    return isinstance(value, list) and all(is_int(each) and each >= 0 for each in value)
+
+
+def _are_ids(value: Any) -> bool:
+    return isinstance(value, list) and len(value) <= MAX_TARGETS and all(map(is_int, value))
+
+
+def _is_time(value: Any, most: float) -> bool:
+    return (is_int(value) or isinstance(value, float)) and 0 <= value <= most
+
+
+Size = Annotated[int, Check("an integer from 0 on", lambda value: is_int(value) and value >= 0)]
+Sizes = Annotated[list[int], Check("a list of integers from 0 on", _are_sizes)]
+Targets = Annotated[list[int], Check(f"a list of engine ids, at most {MAX_TARGETS}", _are_ids)]
+Seconds = Annotated[float, Check("a number of seconds", lambda value: _is_time(value, MAX_SECONDS))]
+#: Seconds since 1970, by the clock of the engine's machine.
+Moment = Annotated[
+    float,
+    Check("seconds since 1970", lambda value: _is_time(value, math.inf) and value < math.inf),
+]
+
+#: What the types mean that need no check of their own.
+_PLAIN: Mapping[Any, Check] = {
+    str: Check("text", lambda value: isinstance(value, str)),
+    bool: Check("true or false", lambda value: isinstance(value, bool)),
+    int: Check("an integer", is_int),
+    float: Check("a number", lambda value: is_int(value) or isinstance(value, float)),
+    list[str]: Check("a list of texts", _are_texts),
+    dict[str, Any]: Check("an object", lambda value: isinstance(value, dict)),
+    Any: Check("anything", lambda _: True),
+}
+
+
+def _check_of(annotation: Any) -> Check:
+    if get_origin(annotation) is Annotated:
+        found = [each for each in annotation.__metadata__ if isinstance(each, Check)]
+        return found[0]
+    if annotation in _PLAIN:
+        return _PLAIN[annotation]
+    wanted = [each for each in get_args(annotation) if each is not type(None)]
+    if len(wanted) != 1 or len(get_args(annotation)) != 2:
+        raise TypeError(f"no check is known for {annotation}: annotate it with one")
+    inner = _check_of(wanted[0])
+    return Check(f"{inner.words} or null", lambda value: value is None or inner.fits(value))
+
+
+@cache
+def fields_of(message: type) -> Mapping[str, Field]:
+    """The fields of a message that is declared as a ``TypedDict``, in the order of declaration.
+
+    Raises:
+        TypeError: an annotation has no check, and none can be made of its type.
+    """
+    found: dict[str, Field] = {}
+    for name, annotation in get_type_hints(message, include_extras=True).items():
+        origin: Any = get_origin(annotation)
+        optional = origin is NotRequired
+        inner = get_args(annotation)[0] if optional else annotation
+        found[name] = Field(_check_of(inner), required=not optional)
+    return found
