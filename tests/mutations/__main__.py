@@ -34,6 +34,7 @@ MODULES = (
     "controller/history.py",
     "controller/engines/outputs.py",
     "controller/door/validation.py",
+    "wire/fields.py",
     "controller/lifecycle/restart_policy.py",
     "client/mapping/schedule.py",
     "client/mapping/partition.py",

@@ -10,13 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernelfleet.controller.door.validation import (
-    MAX_SECONDS,
     BadRequest,
     UnknownOperation,
     check,
     shown,
 )
-from kernelfleet.wire.fields import fields_of
+from kernelfleet.wire.fields import MAX_SECONDS, fields_of
 from kernelfleet.wire.operations import OPERATIONS, Operation
 
 EXECUTE = {
@@ -129,12 +128,12 @@ def test_any_value_can_be_shown_in_short(value: Any) -> None:
 def test_what_may_be_missing_may_be_missing_and_what_is_there_may_be_nothing(
     request_: dict[str, Any],
 ) -> None:
-    assert check({"type": "request", **request_}, 0) == request_["operation"]
+    assert check({"type": "request", **request_}, 0).name == request_["operation"]
 
 
 @pytest.mark.parametrize("limit", [0, 5, 0.5, MAX_SECONDS, int(MAX_SECONDS), None])
 def test_a_time_limit_is_any_number_of_seconds(limit: float | None) -> None:
-    assert check({**EXECUTE, "limit": limit}, 0) == "execute"
+    assert check({**EXECUTE, "limit": limit}, 0).name == "execute"
 
 
 @pytest.mark.parametrize("limit", [True, 2 * MAX_SECONDS, int(MAX_SECONDS) + 1])
@@ -156,7 +155,7 @@ def test_a_place_in_a_text_is_an_integer_from_0_on(position: Any) -> None:
 def test_every_target_is_assigned_a_payload_that_came() -> None:
     push = {**PUSH, "payloads": [1, 1]}
     for assign in ([0, 1], [1, 1], []):
-        assert check({**push, "assign": assign}, 2) == "push"
+        assert check({**push, "assign": assign}, 2).name == "push"
     for assign in ([0, 2], [2, 0]):
         with pytest.raises(BadRequest, match="assign names payload 2 of 2"):
             check({**push, "assign": assign}, 2)
