@@ -105,7 +105,7 @@ def _sets_trait(option: str) -> bool:
     return "." in option and "=" not in option
 
 
-Start = Callable[["MultiEngineClient", Callable[..., None]], "PendingResult"]
+Start = Callable[["MultiEngineClient", Callable[..., None]], "PendingResult[Any]"]
 
 
 def prepare(job: Job, *, python: bool) -> Start:

@@ -6,8 +6,8 @@ the client do not know ``kernelfleet.notebook``.
 
 Where things are::
 
-    the interface         client  base  code  data  properties  targets  source
-    and beside it         registration  usage
+    the interface         client  base  verbs  targets
+    used by its verbs     source  registration  usage
     what a call gives     results
     maps and executor     mapping
     the controller        controller_proxy

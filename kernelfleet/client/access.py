@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from kernelfleet.client.code import label_of
+from kernelfleet.client.verbs.code import label_of
 
 if TYPE_CHECKING:
     from kernelfleet.client.base import BaseClient, Watch
@@ -80,7 +80,7 @@ def start_code(
     on_output: OnOutput | None,
     *,
     allow_stdin: bool,
-) -> PendingResult:
+) -> PendingResult[Any]:
     """Send a cell to engines without waiting for it.
 
     Args:
@@ -97,7 +97,7 @@ def start_code(
 
 def start_script(
     client: MultiEngineClient, code: str, path: str, argv: Sequence[str], on_output: OnOutput
-) -> PendingResult:
+) -> PendingResult[Any]:
     """Send the code of a script to the client's targets without waiting for it.
 
     Args:
@@ -107,12 +107,17 @@ def start_script(
         argv: What it finds in ``sys.argv``.
         on_output: Called with each output message, on kernelfleet's own thread.
     """
-    pending: PendingResult = client._run_script(code, path, argv, block=False, on_output=on_output)
+    pending: PendingResult[Any] = client._run_script(
+        code, path, argv, block=False, on_output=on_output
+    )
     return pending
 
 
 def wait(
-    client: BaseClient, pending: PendingResult, timeout: float | None, watch: Watch | None = None
+    client: BaseClient,
+    pending: PendingResult[Any],
+    timeout: float | None,
+    watch: Watch | None = None,
 ) -> Any:
     """Wait for a call as a blocking call does: Ctrl-C interrupts the engines that work for it.
 
@@ -133,7 +138,7 @@ def wait(
     return client._wait(pending, timeout, watch)
 
 
-def follow(pending: PendingResult, watch: Watch) -> Any:
+def follow(pending: PendingResult[Any], watch: Watch) -> Any:
     """Wait for a call that others may wait for as well: Ctrl-C ends the waiting, not the work.
 
     Args:
@@ -146,7 +151,7 @@ def follow(pending: PendingResult, watch: Watch) -> Any:
     return pending._watched(watch, None)
 
 
-def ask_progress(pending: PendingResult) -> dict[str, Any] | None:
+def ask_progress(pending: PendingResult[Any]) -> dict[str, Any] | None:
     """Ask how far a call is: ``done``, ``total``, ``left``, ``begun``; None where nobody can say.
 
     ``unit`` is there as well if what is counted are not engines.
@@ -154,7 +159,7 @@ def ask_progress(pending: PendingResult) -> dict[str, Any] | None:
     return pending._ask_progress()
 
 
-def attach(client: MultiEngineClient, result_id: str, on_output: OnOutput) -> PendingResult:
+def attach(client: MultiEngineClient, result_id: str, on_output: OnOutput) -> PendingResult[Any]:
     """The result of a call that anybody has started, with its outputs.
 
     Args:
@@ -195,7 +200,7 @@ def ask_about_code(
 
 
 def answer_input(
-    client: BaseClient, pending: PendingResult, engine: int, value: str, timeout: float
+    client: BaseClient, pending: PendingResult[Any], engine: int, value: str, timeout: float
 ) -> None:
     """Give an engine what the user has typed.
 

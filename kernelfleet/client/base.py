@@ -52,7 +52,7 @@ from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.objects import pythons
 from kernelfleet.wire.objects.staying import StaysHere
 
-Watch = Callable[[PendingResult, float | None], None]
+Watch = Callable[[PendingResult[Any], float | None], None]
 Address = tuple[str, int] | str | os.PathLike[str] | None
 
 #: The attributes of a client that users may set.
@@ -65,8 +65,8 @@ class BaseClient(StaysHere):
     _instead = "give the function what it needs of the engines, or let it make a client of its own"
     _connection: ControllerProxy
     _reader: Reader
-    _outstanding: dict[int, PendingResult]
-    _unfetched: weakref.WeakSet[PendingResult]
+    _outstanding: dict[int, PendingResult[Any]]
+    _unfetched: weakref.WeakSet[PendingResult[Any]]
     _block: bool
     _targets: Any
     _progress: bool | None
@@ -166,7 +166,25 @@ class BaseClient(StaysHere):
             self._connection.close()
 
     def view(self, targets: Targets, block: bool | None = None) -> Self:
-        """A client on the same connection with its own ``targets`` and ``block``."""
+        """A client on the same connection with its own ``targets`` and ``block``.
+
+        Args:
+            targets: Which engines its verbs go to.
+            block: Whether they wait; None is this client's ``block`` now.
+
+        Returns:
+            A client that needs no ``close``: it ends with this one.
+
+        Raises:
+            InvalidEngineID: ``targets`` is a string other than ``'all'``, or negative.
+            ValueError: ``targets`` is of another type, or ``block`` is no bool.
+
+        Example:
+            >>> first = mec.view(0)
+            >>> first["a"] = 5
+            >>> mec.keys(targets=[0, 1])
+            [['a'], []]
+        """
         view = type(self)._of(self._connection)
         view._parent = self
         view.targets = targets
@@ -216,7 +234,7 @@ class BaseClient(StaysHere):
         if self._connection.roster.others(targets):
             # They are to send back nothing that this Python could not run.
             header["content"] = {**header.get("content", {}), "python": pythons.VERSION}
-        pending = PendingResult(
+        pending: PendingResult[Any] = PendingResult(
             self._connection,
             self._reader,
             result_id=result_id,
@@ -251,7 +269,7 @@ class BaseClient(StaysHere):
         return watch
 
     def _wait(
-        self, pending: PendingResult, timeout: float | None, watch: Watch | None = None
+        self, pending: PendingResult[Any], timeout: float | None, watch: Watch | None = None
     ) -> Any:
         """Wait for a blocking call; Ctrl-C interrupts the engines that work for it."""
         try:
@@ -278,7 +296,7 @@ class BaseClient(StaysHere):
             return live.wait(self, begin, timeout, progress=shows_progress)
         return self._wait(begin(None), timeout, self._watch(progress))
 
-    def _remember(self, pending: PendingResult) -> None:
+    def _remember(self, pending: PendingResult[Any]) -> None:
         """For ``barrier`` until it has ended, and for ``flush`` as long as somebody holds it."""
         self._unfetched.add(pending)
         outstanding, key = self._outstanding, id(pending)
@@ -304,7 +322,7 @@ class BaseClient(StaysHere):
         raise ValueGone(f"{gone} {reason}; a variable keeps it (x = ...; mec['x'])")
 
 
-def _settle(pending: PendingResult, interrupt: KeyboardInterrupt) -> None:
+def _settle(pending: PendingResult[Any], interrupt: KeyboardInterrupt) -> None:
     """Stop the work of a call that Ctrl-C ended, once, and say so on the exception."""
     if hasattr(interrupt, "pending_result"):
         return

@@ -44,7 +44,7 @@ MAX_CODE_CHARACTERS = 8 * 1024 * 1024
 
 @dataclass(slots=True)
 class _Waiting:
-    future: Future[Reply]
+    future: Future[Any]
     on_output: OnOutput | None
     #: Under which id the result can be asked for later; None if it is not kept.
     result_id: str | None
@@ -242,8 +242,8 @@ class ControllerProxy:
         header: JsonDict,
         buffers: list[Any],
         on_output: OnOutput | None = None,
-        future: Future[Reply] | None = None,
-    ) -> Future[Reply]:
+        future: Future[Any] | None = None,
+    ) -> Future[Any]:
         """Send a request; requests of one thread keep their order.
 
         Args:

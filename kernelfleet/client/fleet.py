@@ -62,8 +62,10 @@ class Fleet(StaysHere):
             be imported, or others could read along; the others are ended again.
 
     Example:
-        >>> with Fleet(n=2) as mec:  # doctest: +SKIP
-        ...     mec.execute('x = engine_id')
+        >>> from kernelfleet import Fleet
+        >>> with Fleet(n=2, on_start="base = 10") as mec:
+        ...     mec.execute("base + engine_id")[1].value
+        11
     """
 
     _instead = "start a daemon (`kernelfleet start`), to which engines can be clients"
@@ -98,7 +100,7 @@ class Fleet(StaysHere):
         )
         self._thread: loop_thread.LoopThread | None = None
         self._host: FleetHost | None = None
-        #: Ending; kept until it has ended.
+        #: The host that is being stopped, until it has stopped.
         self._ending: FleetHost | None = None
         #: Where the engines are being started.
         self._launching: asyncio.Task[None] | None = None
@@ -127,6 +129,21 @@ class Fleet(StaysHere):
 
         Raises:
             StartError: an engine did not come up; the others are ended again.
+            FleetError: it is running already.
+
+        Returns:
+            A client of the fleet.
+
+        Example:
+            >>> fleet = Fleet(n=1)
+            >>> first = fleet.start()
+            >>> first["a"] = 5
+            >>> second = fleet.client()
+            >>> second["a"], fleet.running
+            ([5], True)
+            >>> fleet.stop()
+            >>> fleet.running
+            False
         """
         if self._thread is not None and self._thread.pid == os.getpid():
             raise FleetError("this fleet is running already: take another client with .client()")
@@ -160,7 +177,11 @@ class Fleet(StaysHere):
         self._host = host
 
     def client(self) -> MultiEngineClient:
-        """Another client of this fleet."""
+        """Another client of this fleet, with a ``block`` and ``targets`` of its own; see ``start``.
+
+        Raises:
+            FleetError: the fleet is not running.
+        """
         host, thread = self._host, self._thread
         if host is None or thread is None:
             raise FleetError("this fleet is not running: start it first")
@@ -179,7 +200,11 @@ class Fleet(StaysHere):
         return client
 
     def owns(self, client: MultiEngineClient) -> bool:
-        """Whether a client is one of this fleet."""
+        """Whether a client was made by this fleet.
+
+        Args:
+            client: Any client.
+        """
         return client in self._clients
 
     def stop(self) -> None:

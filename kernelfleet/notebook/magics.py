@@ -177,10 +177,10 @@ class ParallelMagics:
 
     def _start_detached(
         self, client: MultiEngineClient, code: str, ids: list[int], *, collapse: bool
-    ) -> PendingResult:
+    ) -> PendingResult[Any]:
         """Start what is not waited for: in a notebook its output comes under this cell."""
         if not (is_notebook(self._shell) and self._state.settings.live):
-            pending: PendingResult = client.execute(code, targets=ids, block=False)
+            pending: PendingResult[Any] = client.execute(code, targets=ids, block=False)
             return pending
         screen = NotebookScreen(self._shell, detached=True)
         view = View(client, screen, status=False, collapse=collapse)

@@ -93,12 +93,12 @@ class View:
 
     # -- in the thread that waits ---------------------------------------------------------------
 
-    def follow(self, pending: PendingResult, timeout: float | None) -> None:
+    def follow(self, pending: PendingResult[Any], timeout: float | None) -> None:
         """Show the call until it ends, or ``timeout`` seconds have passed."""
         with ctrl_c.kept():
             self._follow(pending, timeout)
 
-    def _follow(self, pending: PendingResult, timeout: float | None) -> None:
+    def _follow(self, pending: PendingResult[Any], timeout: float | None) -> None:
         pending.add_done_callback(lambda _: self._end())
         started = time.monotonic()
         deadline = None if timeout is None else started + timeout
@@ -124,7 +124,7 @@ class View:
             return REFRESH_SECONDS
         return max(0.0, min(REFRESH_SECONDS, deadline - time.monotonic()))
 
-    def follow_alone(self, pending: PendingResult) -> None:
+    def follow_alone(self, pending: PendingResult[Any]) -> None:
         """Show a call that nobody waits for, from a thread of its own."""
         self._begun = True
 
@@ -134,7 +134,7 @@ class View:
 
         threading.Thread(target=work, name="kernelfleet-view", daemon=True).start()
 
-    def finish(self, pending: PendingResult, *, show: bool = True) -> None:
+    def finish(self, pending: PendingResult[Any], *, show: bool = True) -> None:
         """Put the final form in the place of the live view.
 
         Args:
@@ -153,7 +153,7 @@ class View:
             blocks = [layout.Text(lines)]
         self._screen.finish(blocks, self._summary(pending))
 
-    def _summary(self, pending: PendingResult) -> str:
+    def _summary(self, pending: PendingResult[Any]) -> str:
         """What is left of a view that has no final form."""
         if not self._begun and not self._talking:
             return ""  # nothing was shown that would have to be replaced
@@ -171,7 +171,7 @@ class View:
                 self._transcripts[engine_id] = Transcript(collect=self._screen.permanent)
             self._transcripts[engine_id].add(msg_type, content)
 
-    def _note_status(self, pending: PendingResult, elapsed: float) -> None:
+    def _note_status(self, pending: PendingResult[Any], elapsed: float) -> None:
         progress = access.ask_progress(pending)
         if progress is not None and progress["total"]:
             self._unit = progress.get("unit", "engines")
@@ -230,7 +230,7 @@ class View:
 
     # -- input() on engines ---------------------------------------------------------------------
 
-    def _answer(self, pending: PendingResult) -> None:
+    def _answer(self, pending: PendingResult[Any]) -> None:
         """Ask the user what engines ask, one engine at a time."""
         while self._questions and not self._over:
             engine_id, content = self._questions.popleft()
@@ -296,7 +296,7 @@ def wait_showing(
 
 def start(
     client: MultiEngineClient, code: str, targets: list[int], view: View, *, allow_stdin: bool
-) -> PendingResult:
+) -> PendingResult[Any]:
     """Send a cell whose outputs go to a view as they come.
 
     Args:

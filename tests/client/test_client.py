@@ -51,7 +51,9 @@ def test_what_waits_is_told_with_the_ids_under_which_it_is_found(scripted: Scrip
     status = mec.queue_status()
     assert status == [(each[0], each[1]) for each in told]
     (waiting,) = status[0][1]["queue"]
-    assert (waiting.result_id, status[0][1]["pending"].result_id) == ("w", None)
+    running = status[0][1]["pending"]
+    assert running is not None
+    assert (waiting.result_id, running.result_id) == ("w", None)
 
 
 def test_a_command_number_is_an_integer_and_none_is_the_latest(scripted: Scripted) -> None:

@@ -165,9 +165,9 @@ def test_targets_and_block_are_positional(mec: MultiEngineClient, tmp_path: Any)
 @promise("1: block must be a bool, else ValueError")
 def test_block_is_a_bool_also_as_keyword(mec: MultiEngineClient) -> None:
     with pytest.raises(ValueError, match="block must be"):
-        mec.execute("a=1", block=1)  # type: ignore[arg-type]
+        mec.execute("a=1", block=1)  # type: ignore[call-overload]
     with pytest.raises(ValueError, match="block must be"):
-        mec.push({"a": 1}, block="no")  # type: ignore[arg-type]
+        mec.push({"a": 1}, block="no")  # type: ignore[call-overload]
     assert mec.keys() == [[], [], [], []]
 
 
@@ -286,9 +286,9 @@ def test_ids_and_length(mec: MultiEngineClient) -> None:
 
 
 @promise("1: view(targets, block) is a client on the same connection with its own defaults")
-def test_a_view_has_its_own_defaults(mec: MultiEngineClient) -> None:
-    view = mec.view([1, 3], block=False)
-    assert isinstance(view, MultiEngineClient)
+def test_a_view_has_its_own_defaults(mec: Any) -> None:
+    view: Any = mec.view([1, 3], block=False)
+    assert isinstance(mec.view(0), MultiEngineClient)
     assert (view.targets, view.block) == ([1, 3], False)
     assert (mec.targets, mec.block) == ("all", True)
     assert view.pull("engine_id").r == [1, 3]
@@ -382,8 +382,8 @@ def test_a_timeout_needs_a_call_that_blocks(mec: MultiEngineClient) -> None:
 
 
 @promise("1: clients share engines and namespaces, and each has its own block and targets")
-def test_clients_share_engines_not_attributes(mec: MultiEngineClient, connect: Connect) -> None:
-    other = connect()
+def test_clients_share_engines_not_attributes(mec: Any, connect: Connect) -> None:
+    other: Any = connect()
     other.targets, other.block = 0, False
     assert (mec.targets, mec.block) == ("all", True)
     other.push({"shared": 1}).result()

@@ -22,7 +22,7 @@ def test_push(mec: MultiEngineClient) -> None:
     assert mec.push({"c": "speed"}, targets=[3, 1]) == [None, None]
     for wrong in ([("a", 1)], "a", None, 3):
         with pytest.raises(TypeError, match="push takes a dict"):
-            mec.push(wrong)  # type: ignore[arg-type]
+            mec.push(wrong)  # type: ignore[call-overload]
     with pytest.raises(TypeError):
         mec.push({1: 2})  # type: ignore[dict-item]
     assert [*map(sorted, mec.keys())] == [
@@ -66,7 +66,7 @@ def test_push_function(mec: MultiEngineClient) -> None:
     with pytest.raises(TypeError, match="'h' is not callable"):
         mec.push_function({"k": f, "h": 3})  # type: ignore[dict-item]
     with pytest.raises(TypeError):
-        mec.push_function(f)  # type: ignore[arg-type]
+        mec.push_function(f)  # type: ignore[call-overload]
     assert "k" not in mec.keys(targets=0)[0]
 
 
@@ -86,7 +86,7 @@ def test_apply(mec: MultiEngineClient) -> None:
     assert mec.apply(lambda: engine_id) == [0, 1, 2, 3]  # type: ignore[name-defined] # noqa: F821
     assert mec.apply(int, "7", targets=0, block=False).r == [7]
     with pytest.raises(TypeError, match="apply calls a function"):
-        mec.apply("len", "abc")  # type: ignore[arg-type]
+        mec.apply("len", "abc")  # type: ignore[call-overload]
 
 
 @promise("2: apply hands on every keyword but targets, block, timeout and return_exceptions")
@@ -311,7 +311,7 @@ def test_pull_is_all_or_nothing(mec: MultiEngineClient) -> None:
 def test_names_are_checked_here(mec: MultiEngineClient) -> None:
     for wrong in (1, None, {"a"}):
         with pytest.raises(TypeError):
-            mec.pull(wrong)  # type: ignore[arg-type]
+            mec.pull(wrong)  # type: ignore[call-overload]
     with pytest.raises(ValueError, match="cannot name a variable"):
         mec.push({"not a name": 1})
     for keyword in ("class", "None", "model.class"):

@@ -463,14 +463,14 @@ def test_wait(mec: MultiEngineClient, gate: Gate) -> None:
     with pytest.raises(ValueError, match="return_when"):
         wait([quick], return_when="SOMETIMES")
     with pytest.raises(NotAPendingResult):
-        wait([quick, 3])  # type: ignore[list-item]
+        wait([quick, 3])  # type: ignore[arg-type]
 
 
 @promise("4: as_completed(prs) gives each result as it ends, good or bad")
 def test_as_completed(mec: MultiEngineClient, gate: Gate) -> None:
     slow = mec.execute(gate.code, targets=0, block=False)
     gate.entered()
-    others = [mec.map(square, range(3), targets=1, block=False)]
+    others: list[Any] = [mec.map(square, range(3), targets=1, block=False)]
     others.append(mec.execute("1/0", targets=2, block=False))
     ended = as_completed([slow, *others, slow])
     assert {id(next(ended)), id(next(ended))} == {id(each) for each in others}
@@ -479,7 +479,7 @@ def test_as_completed(mec: MultiEngineClient, gate: Gate) -> None:
     gate.open()
     assert list(ended) == [slow]
     with pytest.raises(NotAPendingResult):
-        next(as_completed([3]))  # type: ignore[list-item]
+        next(as_completed([3]))  # type: ignore[arg-type]
 
 
 @promise("6: an interrupted task fails with KeyboardInterrupt as a RemoteError")

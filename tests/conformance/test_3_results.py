@@ -43,6 +43,8 @@ def test_a_result_has_more_as_attributes(mec: MultiEngineClient) -> None:
     (result,) = mec.execute("{'a': engine_id}", targets=2)
     assert (result.stdout, result.stderr, result.error) == ("", "", None)
     assert result.value == {"a": 2}
+    assert result.started is not None
+    assert result.completed is not None
     assert before - 1 < result.started <= result.completed < time.time() + 1
     assert result.duration == result.completed - result.started
     (output,) = result.outputs

@@ -55,7 +55,7 @@ def test_map_is_like_the_builtin(mec: MultiEngineClient) -> None:
     with pytest.raises(TypeError, match="at least one sequence"):
         mec.map(square)
     with pytest.raises(TypeError, match="function"):
-        mec.map(3, [1])  # type: ignore[arg-type]
+        mec.map(3, [1])  # type: ignore[call-overload]
 
 
 @promise("7: sequences that have a length must agree in it (ValueError), in map and imap")
@@ -106,7 +106,7 @@ def test_few_items_or_none(mec: MultiEngineClient, schedule: str) -> None:
 
 
 @promise("7: map obeys targets and block, keywords and attributes, which are keyword-only")
-def test_map_obeys_targets_and_block(mec: MultiEngineClient) -> None:
+def test_map_obeys_targets_and_block(mec: Any) -> None:
     assert set(mec.map(where, range(8), targets=[1, 3], schedule="static")) == {1, 3}
     mec.targets = 2
     assert set(mec.map(where, range(8))) == {2}
@@ -123,7 +123,7 @@ def test_map_obeys_targets_and_block(mec: MultiEngineClient) -> None:
     with pytest.raises(NoEnginesRegistered):
         mec.map(square, [1], targets=[])
     with pytest.raises(ValueError, match="block"):
-        mec.map(square, [1], block="yes")  # type: ignore[arg-type]
+        mec.map(square, [1], block="yes")
 
 
 @promise("7: schedule='static' makes contiguous blocks as scatter does; 'dynamic' is the default")
@@ -205,7 +205,7 @@ def test_exceptions_may_be_values(mec: MultiEngineClient) -> None:
         with pytest.raises(KeyError):
             list(pool.map(bad, range(5)))
     with pytest.raises(ValueError, match="return_exceptions must be True or False"):
-        mec.map(bad, [1], return_exceptions=1)  # type: ignore[arg-type]
+        mec.map(bad, [1], return_exceptions=1)  # type: ignore[call-overload]
 
 
 def _last_item(value: Any) -> int:
@@ -213,7 +213,7 @@ def _last_item(value: Any) -> int:
 
 
 @promise("7: return_exceptions=True gives apply an exception in each failed engine's place")
-def test_exceptions_of_apply_may_be_values(mec: MultiEngineClient) -> None:
+def test_exceptions_of_apply_may_be_values(mec: Any) -> None:
     def one_fails() -> int:
         return 1 // (engine_id - 1)  # type: ignore[name-defined, no-any-return]  # noqa: F821
 

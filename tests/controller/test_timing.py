@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kernelfleet.client.results import pending
+from kernelfleet.client.results import call
 from kernelfleet.controller import timing
 from kernelfleet.provisioners import forkserver
 from kernelfleet.session import connection, ctrl_c, reachability
@@ -31,8 +31,8 @@ def test_the_end_of_a_fleet_fits_into_the_patience_of_ctrl_c() -> None:
 
 def test_a_client_waits_for_an_interrupt_longer_than_the_controller() -> None:
     signals = timing.NAMED_INTERRUPT_SECONDS + timing.SECOND_SIGNAL_SECONDS
-    assert signals < timing.RESPONSE_SECONDS < pending.SETTLE_SECONDS < timing.OVERDUE_SECONDS
-    assert timing.NAMED_INTERRUPT_SECONDS + timing.RESPONSE_SECONDS < pending.SETTLE_SECONDS
+    assert signals < timing.RESPONSE_SECONDS < call.SETTLE_SECONDS < timing.OVERDUE_SECONDS
+    assert timing.NAMED_INTERRUPT_SECONDS + timing.RESPONSE_SECONDS < call.SETTLE_SECONDS
 
 
 def test_a_kernel_may_take_longer_to_exit_by_itself_than_when_it_is_stopped() -> None:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import CancelledError
+from typing import Any
 
 import numpy as np
 import pytest
@@ -200,7 +201,7 @@ def looks(it: Soaked, n: int) -> None:
         assert it.mec.get_properties()[0] == {"i": i}
         pending = it.mec.execute("value + 1", block=False)
         assert other.pending_result(pending.result_id).result(30).values()[0] == i + 1
-        view = it.mec.view(0, block=False)
+        view: Any = it.mec.view(0, block=False)
         view.execute("value").add_callback(len)
         del view, pending
         if i % 10 == 9:

@@ -214,7 +214,7 @@ def test_five_hundred_commands_through_fifty_random_cuts_run_once_each_in_order(
     arrivals: list[int] = []
     pendings: list[Any] = []
     while len(pendings) < 500 or cutter.is_alive():
-        pending = mec.execute(f"{COUNT}; x", block=False)
+        pending: Any = mec.execute(f"{COUNT}; x", block=False)
         number = len(pendings) + 1
         pending.add_done_callback(lambda _, number=number: arrivals.append(number))
         pendings.append(pending)

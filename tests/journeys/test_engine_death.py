@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -161,9 +162,9 @@ def test_a_lack_of_memory_that_python_notices_is_an_error_like_others(own_fleet:
 SITUATIONS = ("idle", "holding its GIL", "taking 100 MB", "giving 100 MB", "with a forked child")
 
 
-def _in_situation(mec: MultiEngineClient, situation: str) -> PendingResult | None:
+def _in_situation(mec: MultiEngineClient, situation: str) -> PendingResult[Any] | None:
     """Bring engine 1 into it; returns what is asked of it, if anything."""
-    pending: PendingResult
+    pending: PendingResult[Any]
     if situation == "idle":
         return None
     if situation == "taking 100 MB":

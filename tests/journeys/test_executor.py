@@ -172,7 +172,7 @@ def test_two_clients_with_a_thousand_mixed_calls_each_get_theirs_in_order(
 
 
 def _mixed_calls(mec: MultiEngineClient, me: int, dice: random.Random) -> None:
-    expected: list[tuple[PendingResult, Any]] = []
+    expected: list[tuple[PendingResult[Any], Any]] = []
     for i in range(1000):
         target = dice.randrange(3)
         targets: Any = dice.choice([target, [target], "all"])

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ LONG = {
 }
 
 
-def start(mec: MultiEngineClient, code: str, n: int) -> tuple[PendingResult, threading.Event]:
+def start(mec: MultiEngineClient, code: str, n: int) -> tuple[PendingResult[Any], threading.Event]:
     """Run code without waiting; the event says that ``n`` engines are in it."""
     inside, entered = threading.Event(), set[int]()
 
@@ -47,7 +48,7 @@ def start(mec: MultiEngineClient, code: str, n: int) -> tuple[PendingResult, thr
     return pending, inside
 
 
-def assert_interrupted(pending: PendingResult) -> CompositeError:
+def assert_interrupted(pending: PendingResult[Any]) -> CompositeError:
     with pytest.raises(CompositeError) as caught:
         pending.result(30)
     for error in caught.value.exceptions:

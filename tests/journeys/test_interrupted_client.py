@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from itertools import islice
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,7 +48,7 @@ def interrupted(call: Callable[[], object], seconds: float) -> None:
                 signal.signal(signal.SIGALRM, before)
 
 
-def several(mec: MultiEngineClient) -> list[PendingResult]:
+def several(mec: MultiEngineClient) -> list[PendingResult[Any]]:
     return [mec.execute("1", block=False) for _ in range(3)]
 
 

@@ -167,10 +167,11 @@ def test_ctrl_c_in_a_blocking_map_interrupts_its_items_and_comes_back(
         os.kill(os.getpid(), signal.SIGINT)
 
     forever = "exec('import time\\nwhile True: time.sleep(0.01)', {})"
-    for call in (
+    calls: list[Callable[[], Any]] = [
         lambda: mec.map(run, [forever] * 100),
         lambda: list(mec.imap(run, [forever] * 100)),
-    ):
+    ]
+    for call in calls:
         pressed: list[float] = []
         thread = threading.Thread(target=press)
         thread.start()

@@ -83,7 +83,7 @@ def blocking_execution(mec: MultiEngineClient, capsys: pytest.CaptureFixture[str
     )
 
 
-def block_and_targets(mec: MultiEngineClient) -> None:
+def block_and_targets(mec: Any) -> None:
     mec.targets = [0, 2]
     mec.block = False
     pr = mec.execute("a=5")
@@ -154,7 +154,7 @@ def numbered(code: str, numbers: list[int], printed: list[str]) -> str:
     )
 
 
-def push_and_pull(mec: MultiEngineClient) -> None:
+def push_and_pull(mec: Any) -> None:
     assert repr(mec.push({"a": 1.03234, "b": 3453})) == "[None, None, None, None]"
     assert repr(mec.pull("a")) == "[1.03234, 1.03234, 1.03234, 1.03234]"
     assert repr(mec.pull("b", targets=0)) == "[3453]"
@@ -213,7 +213,7 @@ def parallel_map(mec: MultiEngineClient) -> None:
     assert len(y) == 64
 
 
-def barrier(mec: MultiEngineClient) -> None:
+def barrier(mec: Any) -> None:
     mec.push({"time": SimpleNamespace(sleep=lambda _: None)})
     mec.block = False
     pr_list = [mec.execute("time.sleep(3)") for i in range(10)]
@@ -227,7 +227,7 @@ def barrier(mec: MultiEngineClient) -> None:
     mec.block = True
 
 
-def parallel_exceptions(mec: MultiEngineClient, capsys: pytest.CaptureFixture[str]) -> None:
+def parallel_exceptions(mec: Any, capsys: pytest.CaptureFixture[str]) -> None:
     text = "one or more exceptions from call to method: execute\n" + "\n".join(
         f"[{i}:execute]: ZeroDivisionError: division by zero" for i in range(4)
     )

@@ -50,12 +50,16 @@ _CALL = Call(
     EngineFunction("kernelfleet.engine.running.batches", "call_task"),
     label="task", verb="task", stop_on_error=False,
 )  # fmt: skip
-#: How long interrupted tasks may take to end when the program does.
+#: How long interrupted tasks may take to end when the program does, in seconds.
 SETTLE_SECONDS = 1.5
 
 
 class _Work:
-    """What the executor's thread has in hand; it lives on when the executor is let go of."""
+    """The dispatch loop of an executor, which its thread runs.
+
+    It is separate from FleetExecutor so that the thread does not keep an executor alive to which
+    nobody refers any more.
+    """
 
     def __init__(
         self, connection: ControllerProxy, engines: Callable[[], Sequence[int]], tasks: Tasks
@@ -185,7 +189,17 @@ class _Work:
 
 
 class FleetExecutor(StaysHere, Executor):
-    """See ``MultiEngineClient.executor``."""
+    """A ``concurrent.futures.Executor`` on a fleet; made by ``MultiEngineClient.executor``.
+
+    Tasks that were submitted are done before the program ends, as in the standard library.
+
+    Example:
+        >>> from concurrent.futures import as_completed
+        >>> with mec.executor(retries=1) as executor:
+        ...     futures = [executor.submit(pow, 2, n) for n in range(4)]
+        ...     sorted(future.result() for future in as_completed(futures, timeout=10))
+        [1, 2, 4, 8]
+    """
 
     _instead = "submit the tasks from here"
 
@@ -212,12 +226,26 @@ class FleetExecutor(StaysHere, Executor):
         ``MultiEngineClient.executor``) where ``fn`` has no such parameter; where it has, or takes
         any keyword, they are its own: then use ``submit_task``.
 
+        Args:
+            fn: What to call.
+            args: Its positional arguments.
+            kwargs: Its keyword arguments, and options of the task.
+
+        Returns:
+            A future, which also knows ``engine_id``, ``stdout``, ``stderr`` and ``outputs``.
+
         Raises:
             SerializationError: the call cannot be pickled.
             UnsupportedOperation: it holds code, and an engine runs another Python.
             FleetError: no engine has the required properties.
             RuntimeError: the executor was shut down.
             BrokenExecutor: there are no engines, or the client was closed.
+
+        Example:
+            >>> with mec.executor() as executor:
+            ...     future = executor.submit(divmod, 17, 5)
+            >>> future.result(), future.engine_id in mec.get_ids()
+            ((3, 2), True)
         """
         options = {name: kwargs.pop(name) for name in options_among(fn, kwargs)}
         return self.submit_task(fn, args, kwargs, **options)
@@ -239,8 +267,17 @@ class FleetExecutor(StaysHere, Executor):
             args: Its positional arguments.
             kwargs: Its keyword arguments.
             retries: As for ``MultiEngineClient.executor``; None takes the executor's.
-            timeout: Likewise.
+            timeout: Likewise, in seconds.
             require: Likewise.
+
+        Raises:
+            TypeError: ``function`` is not callable; and what ``submit`` raises.
+
+        Example:
+            >>> with mec.executor() as executor:
+            ...     future = executor.submit_task(dict, kwargs={"timeout": 3}, timeout=10)
+            >>> future.result()
+            {'timeout': 3}
         """
         if not callable(function):
             raise TypeError(f"a task is a function, not {type(function).__name__}")
@@ -271,10 +308,27 @@ class FleetExecutor(StaysHere, Executor):
         return_exceptions: bool = False,
         **options: Any,
     ) -> Iterator[T]:
-        """As ``concurrent.futures.Executor.map``; batches are made by themselves.
+        """As ``concurrent.futures.Executor.map``; tasks are put into batches by themselves.
 
-        With ``return_exceptions`` a task that fails gives its exception for a value, and the
-        others' values still come.
+        Args:
+            fn: What to call.
+            iterables: The arguments, as for the builtin ``map``.
+            timeout: Seconds from now until the last value; None means no limit.
+            chunksize: Without effect, as with threads.
+            return_exceptions: A task that fails gives its exception for a value.
+            options: Keyword arguments of ``fn``.
+
+        Returns:
+            An iterator of the values, in order.
+
+        Raises:
+            TimeoutError: ``timeout`` expired before a value was there.
+            Exception: what a task raised, when its value is reached.
+
+        Example:
+            >>> with mec.executor() as executor:
+            ...     list(executor.map(abs, [-1, -2, -3]))
+            [1, 2, 3]
         """
         if check_block(return_exceptions, "return_exceptions"):
             futures = [self.submit(fn, *args, **options) for args in zip(*iterables, strict=False)]
@@ -282,7 +336,16 @@ class FleetExecutor(StaysHere, Executor):
         return super().map(fn, *iterables, timeout=timeout, chunksize=chunksize, **options)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take no more tasks; wait for those submitted, or cancel what has not started."""
+        """Take no more tasks; ``submit`` raises RuntimeError from now on.
+
+        Args:
+            wait: Return when all that was submitted has ended.
+            cancel_futures: Cancel the tasks that no engine has begun.
+
+        Example:
+            >>> executor = mec.executor()
+            >>> executor.shutdown()
+        """
         self._work.close(cancel=cancel_futures)
         if wait:
             self._work.wait()

@@ -22,11 +22,9 @@ from kernelfleet.client.mapping.options import Call, MapOptions
 from kernelfleet.client.mapping.partition import edges
 from kernelfleet.client.mapping.retries import RetryPolicy
 from kernelfleet.client.mapping.schedule import BUDGET_SECONDS, DEPTH
+from kernelfleet.client.results.call import SETTLE_SECONDS
 from kernelfleet.client.results.decode import Reader
-from kernelfleet.client.results.pending import (
-    SETTLE_SECONDS,
-    PendingResult,
-)
+from kernelfleet.client.results.pending import PendingResult
 from kernelfleet.errors.composite import CompositeError, Failure
 from kernelfleet.session.future import Future
 from kernelfleet.wire.messages import JsonDict
@@ -225,7 +223,7 @@ def _dropped(outcome: Outcome) -> bool:
     return isinstance(outcome.error, CancelledError) and not outcome.traceback
 
 
-class MapResult(PendingResult):
+class MapResult(PendingResult[list[Any]]):
     """The PendingResult of a ``map``: its work is many requests, and ends with this client."""
 
     def __init__(
@@ -240,7 +238,7 @@ class MapResult(PendingResult):
     def set_result(self, result: list[Any]) -> None:
         """All items are done; for the run, on its thread."""
         self._values = result
-        Future.set_result(self, None)
+        Future.set_result(self, result)
 
     def _decode_reply(self) -> tuple[Any, BaseException | None]:
         """There is no reply to decode: the run has collected the values, or has the error."""

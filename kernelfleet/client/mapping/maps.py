@@ -1,13 +1,10 @@
-"""The verbs of parallel map: map, imap, imap_unordered, mapper, parallel, executor."""
+"""The verbs of parallel map: map, imap, imap_unordered, and the executor."""
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from kernelfleet.client.base import BaseClient
 from kernelfleet.client.controller_proxy import OnOutput
@@ -28,11 +25,62 @@ if TYPE_CHECKING:
     from kernelfleet.client.mapping.executor import FleetExecutor
 
 Function = Callable[..., Any] | str
+R = TypeVar("R")
 
 
 class MapVerbs(BaseClient):
     """Map and the rest; see ``MultiEngineClient``."""
 
+    # fmt: off
+    @overload
+    def map(self, function: Callable[..., Coroutine[Any, Any, R]], *sequences: Iterable[Any],
+        targets: Targets | None = ..., block: Literal[True], timeout: float | None = ...,
+        return_exceptions: Literal[False] = ...,
+        schedule: str = ..., chunksize: int | None = ..., retries: int = ...,
+        progress: bool | None = ...) -> list[R]: ...
+    @overload
+    def map(self, function: Callable[..., Coroutine[Any, Any, R]], *sequences: Iterable[Any],
+        targets: Targets | None = ..., block: Literal[False],
+        return_exceptions: Literal[False] = ...,
+        schedule: str = ..., chunksize: int | None = ..., retries: int = ...,
+        progress: bool | None = ...) -> PendingResult[list[R]]: ...
+    @overload
+    def map(self, function: Callable[..., R], *sequences: Iterable[Any],
+        targets: Targets | None = ..., block: Literal[True], timeout: float | None = ...,
+        return_exceptions: Literal[False] = ...,
+        schedule: str = ..., chunksize: int | None = ..., retries: int = ...,
+        progress: bool | None = ...) -> list[R]: ...
+    @overload
+    def map(self, function: Callable[..., R], *sequences: Iterable[Any],
+        targets: Targets | None = ..., block: Literal[False],
+        return_exceptions: Literal[False] = ...,
+        schedule: str = ..., chunksize: int | None = ..., retries: int = ...,
+        progress: bool | None = ...) -> PendingResult[list[R]]: ...
+    @overload
+    def map(self, function: Callable[..., Coroutine[Any, Any, R]], *sequences: Iterable[Any],
+        targets: Targets | None = ..., block: bool | None = ..., timeout: float | None = ...,
+        return_exceptions: bool = ...,
+        schedule: str = ..., chunksize: int | None = ..., retries: int = ...,
+        progress: bool | None = ...) -> list[R] | Any: ...
+    @overload
+    def map(self, function: Callable[..., R], *sequences: Iterable[Any],
+        targets: Targets | None = ..., block: bool | None = ..., timeout: float | None = ...,
+        return_exceptions: bool = ...,
+        schedule: str = ..., chunksize: int | None = ..., retries: int = ...,
+        progress: bool | None = ...) -> list[R] | Any: ...
+    @overload
+    def map(self, function: str, *sequences: Iterable[Any],
+        targets: Targets | None = ..., block: Literal[False],
+        return_exceptions: bool = ...,
+        schedule: str = ..., chunksize: int | None = ..., retries: int = ...,
+        progress: bool | None = ...) -> PendingResult[list[Any]]: ...
+    @overload
+    def map(self, function: str, *sequences: Iterable[Any],
+        targets: Targets | None = ..., block: bool | None = ..., timeout: float | None = ...,
+        return_exceptions: bool = ...,
+        schedule: str = ..., chunksize: int | None = ..., retries: int = ...,
+        progress: bool | None = ...) -> list[Any] | Any: ...
+    # fmt: on
     def map(
         self,
         function: Function,
@@ -69,13 +117,38 @@ class MapVerbs(BaseClient):
             return_exceptions: An item that fails has its exception for a value, and the others go
                 on; nothing is raised but for the loss of the fleet.
 
+        Returns:
+            A list of the values, in the order of the items; empty for no items.
+
         Raises:
-            CompositeError: items failed: their index is the id, their values so far are in
-                ``results``; what had not started was dropped.
-            ValueError: the lengths of the sequences differ.
+            CompositeError: items failed. ``results`` has the values so far, by the index of the
+                item, which also stands for the engine id in the message; what had not started
+                was dropped.
+            ValueError: the lengths of the sequences differ, or an option makes no sense.
+            NoEnginesRegistered: there is no engine.
+            SerializationError: the function cannot be pickled; nothing was sent.
+            CallTimeout: ``timeout`` expired; ``.pending_result`` is the map, which goes on.
+
+        Example:
+            >>> mec.map(lambda x, y: x * y, range(6), range(6))
+            [0, 1, 4, 9, 16, 25]
+            >>> mec.map("str.upper", ["a", "b"])
+            ['A', 'B']
         """
         _check_function(function)
         options = MapOptions(schedule, chunksize, retries, return_exceptions)
+        return self._map(function, sequences, options, targets, block, timeout, progress)
+
+    def _map(
+        self,
+        function: Function,
+        sequences: tuple[Iterable[Any], ...],
+        options: MapOptions,
+        targets: Targets | None,
+        block: bool | None,
+        timeout: float | None,
+        progress: bool | None,
+    ) -> Any:
         ids, blocks = self._map_targets(targets), self._blocks(block, timeout)
         items, star = paired(sequences)
         begin = functools.partial(self._begin_map, ids, function, items, options, star)
@@ -93,7 +166,7 @@ class MapVerbs(BaseClient):
         options: MapOptions,
         star: bool,
         on_output: OnOutput | None,
-    ) -> PendingResult:
+    ) -> PendingResult[list[Any]]:
         run = MapRun(
             self._connection, engines, function, items, options,
             star=star, label=f"map({name_of(function)})", on_output=on_output,
@@ -102,6 +175,20 @@ class MapVerbs(BaseClient):
         run.start(pending)
         return pending
 
+    # fmt: off
+    @overload
+    def imap(self, function: Callable[..., Coroutine[Any, Any, R]], *sequences: Iterable[Any],
+        targets: Targets | None = ..., chunksize: int | None = ..., retries: int = ...,
+        return_exceptions: Literal[False] = ...) -> Iterator[R]: ...
+    @overload
+    def imap(self, function: Callable[..., R], *sequences: Iterable[Any],
+        targets: Targets | None = ..., chunksize: int | None = ..., retries: int = ...,
+        return_exceptions: Literal[False] = ...) -> Iterator[R]: ...
+    @overload
+    def imap(self, function: Function, *sequences: Iterable[Any],
+        targets: Targets | None = ..., chunksize: int | None = ..., retries: int = ...,
+        return_exceptions: bool = ...) -> Iterator[Any]: ...
+    # fmt: on
     def imap(
         self,
         function: Function,
@@ -117,13 +204,45 @@ class MapVerbs(BaseClient):
         keeps a bounded number in flight. Work goes on only while values are taken, in the thread
         that takes them; closing the iterator stops it.
 
+        Args:
+            function: As for ``map``.
+            sequences: Iterables, which may be endless.
+            targets: Which engines; None takes the client's.
+            chunksize: Items per batch; None adapts.
+            retries: How often an item may be run again after an engine died with it.
+            return_exceptions: An item that fails has its exception for a value.
+
+        Returns:
+            An iterator of the values.
+
         Raises:
             CompositeError: when the value of a failed item is reached; it ends the iteration.
-                With ``return_exceptions`` the exception is that item's value instead.
+
+        Example:
+            >>> import itertools
+            >>> squares = mec.imap(lambda x: x * x, itertools.count())
+            >>> [next(squares) for _ in range(4)]
+            [0, 1, 4, 9]
+            >>> squares.close()
         """
         options = MapOptions("dynamic", chunksize, retries, return_exceptions)
         return self._iterate(function, sequences, targets, options, ordered=True)
 
+    # fmt: off
+    @overload
+    def imap_unordered(self, function: Callable[..., Coroutine[Any, Any, R]],
+        *sequences: Iterable[Any], targets: Targets | None = ...,
+        chunksize: int | None = ..., retries: int = ...,
+        return_exceptions: Literal[False] = ...) -> Iterator[R]: ...
+    @overload
+    def imap_unordered(self, function: Callable[..., R], *sequences: Iterable[Any],
+        targets: Targets | None = ..., chunksize: int | None = ..., retries: int = ...,
+        return_exceptions: Literal[False] = ...) -> Iterator[R]: ...
+    @overload
+    def imap_unordered(self, function: Function, *sequences: Iterable[Any],
+        targets: Targets | None = ..., chunksize: int | None = ..., retries: int = ...,
+        return_exceptions: bool = ...) -> Iterator[Any]: ...
+    # fmt: on
     def imap_unordered(
         self,
         function: Function,
@@ -133,7 +252,26 @@ class MapVerbs(BaseClient):
         retries: int = 1,
         return_exceptions: bool = False,
     ) -> Iterator[Any]:
-        """Like ``imap``, each value as soon as it is there."""
+        """Like ``imap``, each value as soon as it is there.
+
+        Args:
+            function: As for ``map``.
+            sequences: As for ``imap``.
+            targets: Which engines; None takes the client's.
+            chunksize: Items per batch; None adapts.
+            retries: How often an item may be run again after an engine died with it.
+            return_exceptions: An item that fails has its exception for a value.
+
+        Returns:
+            An iterator of the values, in the order in which they come.
+
+        Raises:
+            CompositeError: as soon as an item has failed; it ends the iteration.
+
+        Example:
+            >>> sorted(mec.imap_unordered(abs, [-3, -2, -1]))
+            [1, 2, 3]
+        """
         options = MapOptions("dynamic", chunksize, retries, return_exceptions)
         return self._iterate(function, sequences, targets, options, ordered=False)
 
@@ -160,45 +298,6 @@ class MapVerbs(BaseClient):
             raise NoEnginesRegistered(f"{who} needs at least one engine, and targets is empty")
         return ids
 
-    def mapper(
-        self,
-        *,
-        targets: Targets | None = None,
-        block: bool | None = None,
-        schedule: str = "dynamic",
-        chunksize: int | None = None,
-        retries: int = 1,
-        progress: bool | None = None,
-        return_exceptions: bool = False,
-    ) -> Mapper:
-        """An object whose ``map`` has these options; what is not given is the client's now."""
-        return Mapper(
-            self,
-            self._targets if targets is None else check_targets(targets),
-            self._blocks(block, None),
-            MapOptions(schedule, chunksize, retries, return_exceptions),
-            progress,
-        )
-
-    def parallel(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
-        """A decorator: calling the function maps it over sequences. Options as for ``mapper``.
-
-        Example:
-            >>> @mec.parallel(targets=[0, 1])  # doctest: +SKIP
-            ... def square(x):
-            ...     return x * x
-            >>> square(range(4))  # doctest: +SKIP
-            [0, 1, 4, 9]
-        """
-        mapper = self.mapper(**options)
-
-        def decorate(function: Callable[..., Any]) -> ParallelFunction:
-            if not callable(function):
-                raise TypeError(f"parallel decorates a function, not {type(function).__name__}")
-            return ParallelFunction(mapper, function)
-
-        return decorate if function is None else decorate(function)
-
     def executor(
         self,
         *,
@@ -224,6 +323,16 @@ class MapVerbs(BaseClient):
             timeout: Seconds a task may run before it is interrupted and fails with
                 ``TimeoutError``; the time it waits does not count. None means no limit.
             require: Properties an engine must have (``{'gpu': True}``, see ``set_properties``).
+
+        Raises:
+            NoEnginesRegistered: there is no engine.
+            ValueError: an option makes no sense.
+
+        Example:
+            >>> with mec.executor() as executor:
+            ...     futures = [executor.submit(pow, 2, n) for n in range(4)]
+            ...     [future.result() for future in futures]
+            [1, 2, 4, 8]
         """
         from kernelfleet.client.mapping.executor import FleetExecutor
         from kernelfleet.client.mapping.tasks import TaskOptions
@@ -235,59 +344,6 @@ class MapVerbs(BaseClient):
             here = slice(None) if isinstance(wanted, str) else wanted
             return FleetExecutor(self, lambda: connection.roster.ids[here], options)
         return FleetExecutor(self, present(connection, ids), options)
-
-
-@dataclass(frozen=True)
-class Mapper:
-    """``map`` with its options fixed: what ``mapper`` returns.
-
-    Attributes:
-        client: The client that maps.
-        targets: Which engines, as the client takes them.
-        block: Whether ``map`` waits for the values or returns a PendingResult.
-        options: The other options of ``map``: ``schedule``, ``chunksize``, ``retries`` and
-            ``return_exceptions``, each of which can also be read from the mapper itself.
-        progress: Whether ``map`` shows a bar; None takes the client's.
-    """
-
-    client: MapVerbs
-    targets: Any
-    block: bool
-    options: MapOptions
-    progress: bool | None = None
-
-    schedule = property(operator.attrgetter("options.schedule"))
-    chunksize = property(operator.attrgetter("options.chunksize"))
-    retries = property(operator.attrgetter("options.retries"))
-    return_exceptions = property(operator.attrgetter("options.return_exceptions"))
-
-    def map(self, function: Function, *sequences: Iterable[Any]) -> Any:
-        """As ``MultiEngineClient.map``."""
-        return self.client.map(
-            function, *sequences,
-            targets=self.targets, block=self.block, progress=self.progress,
-            **dataclasses.asdict(self.options),
-        )  # fmt: skip
-
-
-class ParallelFunction:
-    """A function that is mapped when it is called."""
-
-    def __init__(self, mapper: Mapper, function: Callable[..., Any]) -> None:
-        functools.update_wrapper(self, function)
-        self.mapper, self.function = mapper, function
-
-    def __call__(self, *sequences: Iterable[Any]) -> Any:
-        """Map the function over the sequences."""
-        return self.mapper.map(self.function, *sequences)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """On an engine it is the plain function."""
-        return _itself, (self.function,)
-
-
-def _itself(function: Callable[..., Any]) -> Callable[..., Any]:
-    return function
 
 
 def _check_function(function: object) -> None:

@@ -6,7 +6,7 @@ import concurrent.futures
 import queue
 import time
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from kernelfleet.client.results.pending import PendingResult
 from kernelfleet.errors.tree import CallTimeout, NotAPendingResult
@@ -14,27 +14,41 @@ from kernelfleet.errors.tree import CallTimeout, NotAPendingResult
 FIRST_COMPLETED = concurrent.futures.FIRST_COMPLETED
 FIRST_EXCEPTION = concurrent.futures.FIRST_EXCEPTION
 ALL_COMPLETED = concurrent.futures.ALL_COMPLETED
+T = TypeVar("T")
 _WHEN = (FIRST_COMPLETED, FIRST_EXCEPTION, ALL_COMPLETED)
 
 
-class Waited(NamedTuple):
+class Waited(NamedTuple, Generic[T]):
     """What ``wait`` returns, in the order given."""
 
-    done: list[PendingResult]
-    not_done: list[PendingResult]
+    done: list[PendingResult[T]]
+    not_done: list[PendingResult[T]]
 
 
 def wait(
-    pending_results: Iterable[PendingResult],
+    pending_results: Iterable[PendingResult[T]],
     timeout: float | None = None,
     return_when: str = ALL_COMPLETED,
-) -> Waited:
+) -> Waited[T]:
     """Wait for results, good or bad; their errors come when they are fetched.
 
     Args:
         pending_results: Any iterable of them, of one client or several.
         timeout: Seconds; None means no limit. It is no error when it expires.
         return_when: ``ALL_COMPLETED``, ``FIRST_COMPLETED`` or ``FIRST_EXCEPTION``.
+
+    Returns:
+        ``done`` and ``not_done``, two lists in the order given.
+
+    Raises:
+        NotAPendingResult: something else was given.
+        ValueError: ``return_when`` is none of the three.
+
+    Example:
+        >>> pending = [mec.execute("1", targets=each, block=False) for each in (0, 1)]
+        >>> done, not_done = kernelfleet.wait(pending, timeout=10)
+        >>> len(done), len(not_done)
+        (2, 0)
     """
     results = _checked(pending_results)
     if return_when not in _WHEN:
@@ -52,12 +66,25 @@ def wait(
 
 
 def as_completed(
-    pending_results: Iterable[PendingResult], timeout: float | None = None
-) -> Iterator[PendingResult]:
+    pending_results: Iterable[PendingResult[T]], timeout: float | None = None
+) -> Iterator[PendingResult[T]]:
     """Each result as it ends, good or bad.
+
+    Args:
+        pending_results: Any iterable of them, of one client or several.
+        timeout: Seconds for all together; None means no limit.
+
+    Returns:
+        An iterator of the same results, in the order in which they end.
 
     Raises:
         CallTimeout: ``timeout`` seconds passed before all had ended.
+        NotAPendingResult: something else was given.
+
+    Example:
+        >>> pending = [mec.execute("1", targets=each, block=False) for each in (0, 1)]
+        >>> [each.done() for each in kernelfleet.as_completed(pending, timeout=10)]
+        [True, True]
     """
     results = _checked(pending_results)
     finished = _Finished(results)
@@ -71,16 +98,16 @@ def as_completed(
         yield latest
 
 
-class _Finished:
+class _Finished(Generic[T]):
     """The results in the order in which they end."""
 
-    def __init__(self, results: list[PendingResult]) -> None:
-        self._queue: queue.SimpleQueue[PendingResult] = queue.SimpleQueue()
+    def __init__(self, results: list[PendingResult[T]]) -> None:
+        self._queue: queue.SimpleQueue[PendingResult[T]] = queue.SimpleQueue()
         self.left = len(results)
         for each in results:
             each.add_done_callback(self._queue.put)
 
-    def next(self, deadline: float | None) -> PendingResult | None:
+    def next(self, deadline: float | None) -> PendingResult[T] | None:
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
         try:
             latest = self._queue.get(timeout=left)
@@ -90,7 +117,7 @@ class _Finished:
         return latest
 
 
-def _checked(pending_results: Iterable[PendingResult]) -> list[PendingResult]:
+def _checked(pending_results: Iterable[PendingResult[T]]) -> list[PendingResult[T]]:
     results = list(dict.fromkeys(pending_results))
     for each in results:
         if not isinstance(each, PendingResult):

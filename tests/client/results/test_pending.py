@@ -34,7 +34,7 @@ class NoController:
         """It was not forked."""
 
 
-def make(connection: NoController | None = None) -> PendingResult:
+def make(connection: NoController | None = None) -> PendingResult[Any]:
     return PendingResult(
         cast(ControllerProxy, connection or NoController()),
         Reader(lambda *_: None),

@@ -75,7 +75,7 @@ def test_it_can_be_switched_off_and_is_off_where_nobody_looks(
     mec: MultiEngineClient, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, switch: str
 ) -> None:
     def run(**options: bool) -> None:
-        mec.execute("import time; time.sleep(0.4)", targets=0, **options)  # type: ignore[arg-type]
+        mec.execute("import time; time.sleep(0.4)", targets=0, **options)  # type: ignore[call-overload]
 
     monkeypatch.setattr(sys, "stderr", terminal)
     if switch == "argument":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import FIRST_COMPLETED, FIRST_EXCEPTION
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ GOOD = Reply({"results": [{"id": 0, "ok": True}]}, [])
 BAD = Reply({"results": [{"id": 0, "ok": False, "error": {"ename": "E", "evalue": ""}}]}, [])
 
 
-def several(n: int) -> tuple[list[PendingResult], list[PendingResult]]:
+def several(n: int) -> tuple[list[PendingResult[Any]], list[PendingResult[Any]]]:
     """Results, once to be waited for and once to be settled."""
     made = [make() for _ in range(n)]
     return made, made
@@ -69,8 +70,8 @@ def test_as_completed_says_how_far_it_was_when_time_is_up() -> None:
 
 def test_other_things_are_refused() -> None:
     with pytest.raises(NotAPendingResult):
-        wait([3])  # type: ignore[list-item]
+        wait([3])  # type: ignore[arg-type]
     with pytest.raises(NotAPendingResult):
-        list(as_completed(["x"]))  # type: ignore[list-item]
+        list(as_completed(["x"]))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="return_when"):
         wait([], return_when="NEVER")

@@ -62,7 +62,7 @@ def test_what_is_no_code_is_refused_before_anything_is_sent(
 ) -> None:
     mec, controller = scripted
     with pytest.raises(TypeError, match="code must be a str, not bytes"):
-        mec.execute(b"1")  # type: ignore[arg-type]
+        mec.execute(b"1")  # type: ignore[call-overload]
     with pytest.raises(MessageTooLarge, match="push data"):
         mec.execute("x" * (9 * 1024 * 1024))
     with pytest.raises(FileNotFoundError):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kernelfleet.client.properties import checked_keys, checked_properties
+from kernelfleet.client.verbs.properties import checked_keys, checked_properties
 from kernelfleet.errors import InvalidProperty
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 from kernelfleet.client import frontend
 from kernelfleet.client.base import BaseClient
@@ -14,11 +14,30 @@ from kernelfleet.client.controller_proxy import OnOutput
 from kernelfleet.client.results.pending import PendingResult
 from kernelfleet.client.source import read_script
 from kernelfleet.client.targets import Targets
+from kernelfleet.results import ResultList
 
 
 class CodeVerbs(BaseClient):
-    """``execute`` and ``run``."""
+    """``execute`` and ``run``; see ``MultiEngineClient``."""
 
+    # fmt: off
+    @overload
+    def execute(self, code: str, targets: Targets | None = ..., block: None = ..., *,
+        timeout: float | None = ..., on_output: OnOutput | None = ...,
+        progress: bool | None = ...) -> ResultList | Any: ...
+    @overload
+    def execute(self, code: str, targets: Targets | None = ..., block: Literal[True] = ..., *,
+        timeout: float | None = ..., on_output: OnOutput | None = ...,
+        progress: bool | None = ...) -> ResultList: ...
+    @overload
+    def execute(self, code: str, targets: Targets | None = ..., block: Literal[False] = ..., *,
+        on_output: OnOutput | None = ...,
+        progress: bool | None = ...) -> PendingResult[ResultList]: ...
+    @overload
+    def execute(self, code: str, targets: Targets | None = ..., block: bool | None = ..., *,
+        timeout: float | None = ..., on_output: OnOutput | None = ...,
+        progress: bool | None = ...) -> ResultList | Any: ...
+    # fmt: on
     def execute(
         self,
         code: str,
@@ -41,12 +60,23 @@ class CodeVerbs(BaseClient):
             progress: Show a bar if it takes long; None takes the client's.
 
         Returns:
-            A ResultList of result dicts, in target order.
+            A ``ResultList`` of one result per target, in target order. Each is a dict with
+            ``input``, ``number``, ``id`` and, where something was printed, ``stdout`` and
+            ``stderr``; its ``value`` is the object of the last expression.
 
         Raises:
-            CompositeError: it failed on one or more engines; it keeps the others' results.
-            CallTimeout: ``timeout`` expired.
+            CompositeError: the code failed on one or more engines; the results of the others are
+                in its ``results``, by engine id.
+            CallTimeout: ``timeout`` expired; ``.pending_result`` is the call, which goes on.
             InvalidEngineID: an engine is not there; nothing was sent.
+            TypeError: ``code`` is no string.
+
+        Example:
+            >>> results = mec.execute("print(6 * 7)")
+            >>> [int(result.stdout) for result in results]
+            [42, 42, 42, 42]
+            >>> mec.execute("6 * engine_id", targets=[1, 3])[1].value
+            18
         """
         if not isinstance(code, str):
             raise TypeError(f"code must be a str, not {type(code).__name__}")
@@ -83,14 +113,32 @@ class CodeVerbs(BaseClient):
 
     def _start_code(
         self, content: dict[str, Any], label: str, targets: list[int], on_output: OnOutput | None
-    ) -> PendingResult:
+    ) -> PendingResult[ResultList]:
         """Send a cell, or a script, to these engines and do not wait for it."""
-        pending: PendingResult = self._run(
+        pending: PendingResult[ResultList] = self._run(
             *_request(content, label),
             targets=targets, blocks=False, timeout=None, on_output=on_output,
         )  # fmt: skip
         return pending
 
+    # fmt: off
+    @overload
+    def run(self, path: str | os.PathLike[str], targets: Targets | None = ..., block: None = ..., *,
+        args: Sequence[str] = ..., timeout: float | None = ..., on_output: OnOutput | None = ...,
+        progress: bool | None = ...) -> ResultList | Any: ...
+    @overload
+    def run(self, path: str | os.PathLike[str], targets: Targets | None = ...,
+        block: Literal[True] = ..., *, args: Sequence[str] = ..., timeout: float | None = ...,
+        on_output: OnOutput | None = ..., progress: bool | None = ...) -> ResultList: ...
+    @overload
+    def run(self, path: str | os.PathLike[str], targets: Targets | None = ...,
+        block: Literal[False] = ..., *, args: Sequence[str] = ..., on_output: OnOutput | None = ...,
+        progress: bool | None = ...) -> PendingResult[ResultList]: ...
+    @overload
+    def run(self, path: str | os.PathLike[str], targets: Targets | None = ...,
+        block: bool | None = ..., *, args: Sequence[str] = ..., timeout: float | None = ...,
+        on_output: OnOutput | None = ..., progress: bool | None = ...) -> ResultList | Any: ...
+    # fmt: on
     def run(
         self,
         path: str | os.PathLike[str],
@@ -104,9 +152,10 @@ class CodeVerbs(BaseClient):
     ) -> Any:
         """Run a local script on engines, as ``python script.py`` would, in their namespace.
 
-        It finds its ``__file__`` and its arguments, imports the modules beside it (where an engine
-        sees the folder), has its own name in tracebacks, and ends well with ``sys.exit(0)``. What
-        it defines stays on the engine. An ``.ipy`` file may hold IPython's syntax.
+        The script finds its ``__file__`` and its arguments, imports the modules beside it (where
+        an engine sees the folder), has its own name in tracebacks, and ends well with
+        ``sys.exit(0)``. What it defines stays on the engine. An ``.ipy`` file may hold IPython's
+        syntax.
 
         Args:
             path: The script. It is read and compiled here; the engines need not see the file.
@@ -118,15 +167,20 @@ class CodeVerbs(BaseClient):
             progress: Show a bar if it takes long; None takes the client's.
 
         Returns:
-            A ResultList of result dicts, in target order.
+            A ``ResultList`` as of ``execute``: one result per target, in target order.
 
         Raises:
             OSError: the file cannot be read.
             SyntaxError: it does not compile; nothing was sent.
             CompositeError: it failed on one or more engines.
+            CallTimeout: ``timeout`` expired; the work goes on.
 
         Example:
-            >>> mec.run("simulate.py", args=["--steps", "100"])  # doctest: +SKIP
+            >>> from pathlib import Path
+            >>> _ = Path("simulate.py").write_text("import sys; steps = int(sys.argv[2])")
+            >>> results = mec.run("simulate.py", args=["--steps", "100"])
+            >>> mec["steps"]
+            [100, 100, 100, 100]
         """
         if isinstance(args, str) or not all(isinstance(each, str) for each in args):
             raise TypeError(f"args is a list of texts, not {args!r}")

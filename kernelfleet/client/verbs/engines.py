@@ -1,0 +1,382 @@
+"""The engines themselves: who is there, what they do, and how they are stopped and started."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypedDict, overload
+
+from kernelfleet.client.base import BaseClient
+from kernelfleet.client.registration import wait_for_engines
+from kernelfleet.client.results.pending import PendingResult
+from kernelfleet.client.targets import Targets
+from kernelfleet.client.usage import measured
+from kernelfleet.results import EngineInfo, EngineList, QueueEntry
+
+#: How long the controller may take to answer a question that involves no engine, in seconds.
+ASK_SECONDS = 30.0
+
+
+class EngineQueue(TypedDict):
+    """What ``queue_status`` tells of one engine."""
+
+    #: What waits, in the order in which it will run.
+    queue: list[QueueEntry]
+    #: What runs; None if nothing does.
+    pending: QueueEntry | None
+
+
+QueueStatus = tuple[int, EngineQueue]
+
+
+class EngineVerbs(BaseClient):
+    """Listing and managing engines; see ``MultiEngineClient``. No engine is waited for."""
+
+    def get_ids(self) -> list[int]:
+        """Ids of the registered engines, ascending. Dead ones are not among them.
+
+        Raises:
+            ControllerUnreachable: the controller does not answer.
+
+        Example:
+            >>> mec.get_ids()
+            [0, 1, 2, 3]
+        """
+        self._connection.call("ping", ASK_SECONDS)
+        return list(self._connection.roster.ids)
+
+    def __len__(self) -> int:
+        return len(self.get_ids())
+
+    def wait_for_engines(self, n: int, timeout: float | None = None) -> None:
+        """Return when the fleet has at least ``n`` engines that take work.
+
+        For a fleet that somebody else starts or scales. Whatever ``targets`` says, all engines
+        count.
+
+        Args:
+            n: How many.
+            timeout: Seconds to wait; None means no limit.
+
+        Raises:
+            CallTimeout: ``timeout`` expired; the message says how many there are.
+            ControllerUnreachable: the fleet is gone, so no engine will come.
+            ValueError: ``n`` is negative.
+
+        Example:
+            >>> mec.wait_for_engines(4, timeout=10)
+        """
+        wait_for_engines(self._connection, n, timeout)
+
+    def engines(self, *, cpu: bool = False) -> EngineList:
+        """What is known of each engine: state, process, memory, queue. Dead ones too.
+
+        Args:
+            cpu: Also measure how busy each is (``cpu_percent``), which takes 0.2 s.
+
+        Returns:
+            A list of ``EngineInfo``, in the order of the ids, that shows as a table.
+
+        Raises:
+            ControllerUnreachable: the controller does not answer.
+
+        Example:
+            >>> [(engine.id, engine.state) for engine in mec.engines()]
+            [(0, 'idle'), (1, 'idle'), (2, 'idle'), (3, 'idle')]
+        """
+        return measured(self._ask_engines) if cpu else self._ask_engines()
+
+    def _ask_engines(self) -> EngineList:
+        rows = self._connection.call("engines", ASK_SECONDS).header["value"]
+        return EngineList(map(EngineInfo.from_wire, rows))
+
+    # fmt: off
+    @overload
+    def queue_status(self, targets: Targets | None = ..., block: None = ..., *,
+        timeout: float | None = ...) -> list[QueueStatus] | Any: ...
+    @overload
+    def queue_status(self, targets: Targets | None = ..., block: Literal[True] = ..., *,
+        timeout: float | None = ...) -> list[QueueStatus]: ...
+    @overload
+    def queue_status(self, targets: Targets | None = ...,
+        block: Literal[False] = ...) -> PendingResult[list[QueueStatus]]: ...
+    @overload
+    def queue_status(self, targets: Targets | None = ..., block: bool | None = ..., *,
+        timeout: float | None = ...) -> list[QueueStatus] | Any: ...
+    # fmt: on
+    def queue_status(
+        self,
+        targets: Targets | None = None,
+        block: bool | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> Any:
+        """What each engine runs and what waits for it, at once.
+
+        Args:
+            targets: Which engines; None takes the client's.
+            block: Wait for the value, or return a PendingResult; None takes the client's.
+            timeout: Seconds to wait; None means no limit.
+
+        Returns:
+            One pair per target, in target order: the id, and a dict with the entries that wait
+            under ``'queue'`` and the one that runs, or None, under ``'pending'``. An entry is a
+            text such as ``execute('time.sleep(2)')``, with a ``result_id`` that
+            ``mec.pending_result`` and ``%fleet attach`` take.
+
+        Raises:
+            CallTimeout: ``timeout`` expired.
+
+        Example:
+            >>> mec.queue_status(targets=[0, 1])
+            [(0, {'queue': [], 'pending': None}), (1, {'queue': [], 'pending': None})]
+        """
+        return self._control("queue_status", targets, block, timeout, kind="queue")
+
+    # fmt: off
+    @overload
+    def clear_queue(self, targets: Targets | None = ..., block: None = ..., *,
+        timeout: float | None = ...) -> list[None] | Any: ...
+    @overload
+    def clear_queue(self, targets: Targets | None = ..., block: Literal[True] = ..., *,
+        timeout: float | None = ...) -> list[None]: ...
+    @overload
+    def clear_queue(self, targets: Targets | None = ...,
+        block: Literal[False] = ...) -> PendingResult[list[None]]: ...
+    @overload
+    def clear_queue(self, targets: Targets | None = ..., block: bool | None = ..., *,
+        timeout: float | None = ...) -> list[None] | Any: ...
+    # fmt: on
+    def clear_queue(
+        self,
+        targets: Targets | None = None,
+        block: bool | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> Any:
+        """Drop what waits in the engines' queues, whoever queued it; what runs goes on.
+
+        What is dropped fails with ``QueueCleared``.
+
+        Args:
+            targets: Which engines; None takes the client's.
+            block: Wait until it is done, or return a PendingResult; None takes the client's.
+            timeout: Seconds to wait; None means no limit.
+
+        Returns:
+            ``[None] * n``: one None per target.
+
+        Raises:
+            CallTimeout: ``timeout`` expired.
+
+        Example:
+            >>> mec.clear_queue()
+            [None, None, None, None]
+        """
+        return self._control("clear_queue", targets, block, timeout)
+
+    # fmt: off
+    @overload
+    def interrupt(self, targets: Targets | None = ..., block: None = ..., *,
+        timeout: float | None = ...) -> list[None] | Any: ...
+    @overload
+    def interrupt(self, targets: Targets | None = ..., block: Literal[True] = ..., *,
+        timeout: float | None = ...) -> list[None]: ...
+    @overload
+    def interrupt(self, targets: Targets | None = ...,
+        block: Literal[False] = ...) -> PendingResult[list[None]]: ...
+    @overload
+    def interrupt(self, targets: Targets | None = ..., block: bool | None = ..., *,
+        timeout: float | None = ...) -> list[None] | Any: ...
+    # fmt: on
+    def interrupt(
+        self,
+        targets: Targets | None = None,
+        block: bool | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> Any:
+        """Interrupt the command each engine runs, whoever sent it; idle engines are left alone.
+
+        The command fails with KeyboardInterrupt, and what the same client has queued behind it is
+        dropped, as after any failed command.
+
+        Args:
+            targets: Which engines; None takes the client's.
+            block: Wait until the interrupts are sent, or return a PendingResult; None takes the
+                client's.
+            timeout: Seconds to wait; None means no limit.
+
+        Returns:
+            ``[None] * n``: one None per target.
+
+        Raises:
+            CallTimeout: ``timeout`` expired.
+
+        Example:
+            >>> pending = mec.execute("while True: pass", targets=2, block=False)
+            >>> mec.interrupt(targets=2)
+            [None]
+            >>> pending.exception(timeout=10).elist[0][0].__name__
+            'RemoteError'
+        """
+        return self._control("interrupt", targets, block, timeout)
+
+    # fmt: off
+    @overload
+    def restart(self, targets: Targets | None = ..., block: None = ..., *,
+        timeout: float | None = ...) -> list[None] | Any: ...
+    @overload
+    def restart(self, targets: Targets | None = ..., block: Literal[True] = ..., *,
+        timeout: float | None = ...) -> list[None]: ...
+    @overload
+    def restart(self, targets: Targets | None = ...,
+        block: Literal[False] = ...) -> PendingResult[list[None]]: ...
+    @overload
+    def restart(self, targets: Targets | None = ..., block: bool | None = ..., *,
+        timeout: float | None = ...) -> list[None] | Any: ...
+    # fmt: on
+    def restart(
+        self,
+        targets: Targets | None = None,
+        block: bool | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> Any:
+        """Start engines afresh under their ids, dead ones too.
+
+        What they run and what waits for them fails. Variables, histories and properties of these
+        engines are lost; ``on_start`` code of the fleet runs again.
+
+        Args:
+            targets: Which engines; None takes the client's. ``'all'`` includes dead ones.
+            block: Wait until they answer, or return a PendingResult; None takes the client's.
+            timeout: Seconds to wait; None means no limit. The start goes on after it.
+
+        Returns:
+            ``[None] * n``: one None per target.
+
+        Raises:
+            CompositeError: of ``StartError``, where an engine did not come up again.
+            CallTimeout: ``timeout`` expired.
+
+        Example:
+            >>> mec.restart(3, timeout=60)
+            [None]
+        """
+        return self._control("restart", targets, block, timeout, allow_dead=True)
+
+    # fmt: off
+    @overload
+    def kill(self, targets: Targets | None = ..., block: None = ..., *,
+        timeout: float | None = ...) -> list[None] | Any: ...
+    @overload
+    def kill(self, targets: Targets | None = ..., block: Literal[True] = ..., *,
+        timeout: float | None = ...) -> list[None]: ...
+    @overload
+    def kill(self, targets: Targets | None = ...,
+        block: Literal[False] = ...) -> PendingResult[list[None]]: ...
+    @overload
+    def kill(self, targets: Targets | None = ..., block: bool | None = ..., *,
+        timeout: float | None = ...) -> list[None] | Any: ...
+    # fmt: on
+    def kill(
+        self,
+        targets: Targets | None = None,
+        block: bool | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> Any:
+        """End engines for good, whatever they run; their ids may be given to new ones.
+
+        Args:
+            targets: Which engines; None takes the client's.
+            block: Wait until they have ended, or return a PendingResult; None takes the client's.
+            timeout: Seconds to wait; None means no limit. They end all the same.
+
+        Returns:
+            ``[None] * n``: one None per target.
+
+        Raises:
+            CallTimeout: ``timeout`` expired.
+
+        Example:
+            >>> mec.kill(3)
+            [None]
+            >>> mec.get_ids()
+            [0, 1, 2]
+            >>> mec.scale(4)
+            [0, 1, 2, 3]
+        """
+        return self._control("kill", targets, block, timeout)
+
+    def _control(
+        self,
+        verb: str,
+        targets: Targets | None,
+        block: bool | None,
+        timeout: float | None,
+        *,
+        kind: str = "none",
+        allow_dead: bool = False,
+    ) -> Any:
+        """A verb that the controller answers without queueing it, one result per target."""
+        return self._run(
+            {"operation": verb}, [], {"kind": kind, "method": verb},
+            targets=self._resolve(targets, allow_dead=allow_dead),
+            blocks=self._blocks(block, timeout), timeout=timeout,
+        )  # fmt: skip
+
+    # fmt: off
+    @overload
+    def scale(self, n: int, block: None = ..., *,
+        timeout: float | None = ...) -> list[int] | Any: ...
+    @overload
+    def scale(self, n: int, block: Literal[True] = ..., *,
+        timeout: float | None = ...) -> list[int]: ...
+    @overload
+    def scale(self, n: int, block: Literal[False] = ...) -> PendingResult[list[int]]: ...
+    @overload
+    def scale(self, n: int, block: bool | None = ..., *,
+        timeout: float | None = ...) -> list[int] | Any: ...
+    # fmt: on
+    def scale(
+        self,
+        n: int,
+        block: bool | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> Any:
+        """Have ``n`` engines: start some, or end those of the highest ids.
+
+        An engine that is to end gets no new work, and ends when it has done what it was given:
+        nothing is lost, and ids stay as they are.
+
+        Args:
+            n: How many engines there shall be, at least one.
+            block: Wait for the value, or return a PendingResult; None takes the client's.
+            timeout: Seconds to wait; None means no limit. The fleet is scaled all the same.
+
+        Returns:
+            The ids of the engines there are then, ascending.
+
+        Raises:
+            StartError: an engine did not come up.
+            CallTimeout: ``timeout`` expired.
+
+        Example:
+            >>> mec.scale(5)
+            [0, 1, 2, 3, 4]
+            >>> mec.scale(4)
+            [0, 1, 2, 3]
+        """
+        return self._run(
+            {"operation": "scale", "engines": n}, [], {"kind": "value", "method": "scale"},
+            targets=[], blocks=self._blocks(block, timeout), timeout=timeout,
+        )  # fmt: skip
+
+    def stop_fleet(self) -> None:
+        """End the whole fleet: engines, controller, and everybody's client.
+
+        Raises:
+            ControllerUnreachable: the controller does not answer.
+        """
+        self._connection.call("shutdown", ASK_SECONDS)
