@@ -1,8 +1,8 @@
-"""The clients that are connected, and what each is handed: nobody is waited for.
+"""The connected clients, and the messages for each: the controller never waits for a client.
 
-A client that does not read is given no more than ``Limits.unread_bytes`` of results (and one);
-what comes then is dropped and told. Streamed output is left out as soon as a client is behind: the
-result has all of it.
+For a client that does not read, ``Limits.unread_bytes`` of results (and one more) are kept; later
+ones are dropped, and the client is told so. Streamed output is left out as soon as a client is
+behind, as the result contains all of it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Peer(Protocol):
 
 
 class Clients:
-    """By id; every method is called on the controller's loop."""
+    """The clients by id; every method is called on the controller's loop."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -46,11 +46,11 @@ class Clients:
         return client_id in self._peers
 
     def add(self, client_id: str, peer: Peer) -> None:
-        """It has come (back)."""
+        """A client has connected, perhaps again."""
         self._peers[client_id] = peer
 
     def remove(self, client_id: str) -> None:
-        """It has gone."""
+        """A client has left."""
         self._peers.pop(client_id, None)
 
     def deliver(self, client_id: str, header: JsonDict, buffers: list[Any]) -> None:
@@ -60,23 +60,23 @@ class Clients:
             peer.deliver(header, buffers)
 
     def tell_all(self, event: JsonDict) -> None:
-        """Hand an event to everybody."""
+        """Send an event to every client."""
         for peer in list(self._peers.values()):
             peer.deliver(event, [])
 
     def has_room(self, client_id: str) -> bool:
-        """Whether a result may wait for it; whoever is not there is handed nothing anyhow."""
+        """Whether a result may wait for this client; True for one that is not connected."""
         peer = self._peers.get(client_id)
         return peer is None or peer.has_room
 
     def answer(self, client_id: str, reply: JsonDict, buffers: list[Any]) -> None:
-        """Hand a client its reply; or word that it was dropped, if it does not read."""
+        """Send a client its reply, or an error instead if it does not read."""
         if not self.has_room(client_id):
             reply, buffers = self.dropped(reply), []
         self.deliver(client_id, reply, buffers)
 
     def dropped(self, reply: JsonDict) -> JsonDict:
-        """What is said instead of a reply to a client that does not read."""
+        """The error that replaces a reply to a client that does not read."""
         text = (
             f"the result was dropped: more than {self._limits.unread_bytes} bytes of earlier ones "
             f"wait for this client, which does not read them (Limits.unread_bytes)"
@@ -90,7 +90,7 @@ class Clients:
         self.deliver(client_id, event, pages)
 
     def stream_to(self, client_id: str, seq: int) -> Callable[[int, str, Any], None]:
-        """What hands the outputs of a request to its client as they come, if it keeps up."""
+        """A function that streams outputs of a request to its client as long as it keeps up."""
         left_out: set[int] = set()
 
         def send(engine_id: int, msg_type: str, content: Any) -> None:

@@ -74,7 +74,7 @@ class Controller:
         registry.subscribe(self)
         self.limits = Limits() if limits is None else limits
         self.log = log
-        self.boot = f"{os.getpid()}-{time.time_ns()}"
+        self.instance_id = f"{os.getpid()}-{time.time_ns()}"
         self.started = time.time()
         #: The kernelspec that ``scale`` adds engines of; None is our own.
         self.kernel_name = kernel_name
@@ -99,7 +99,7 @@ class Controller:
             "type": "welcome",
             "version": HERE.protocol,
             "kernelfleet": HERE.kernelfleet,
-            "boot": self.boot,
+            "instance": self.instance_id,
             "shares_memory": available(),
             "message_bytes": self.limits.message_bytes,
             "name": self.name,

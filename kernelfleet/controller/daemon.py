@@ -1,4 +1,4 @@
-"""A fleet in a process of its own: ``kernelfleet start`` runs this until it is told to end."""
+"""A fleet in a process of its own, which ``kernelfleet start`` runs until it is stopped."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from kernelfleet.controller.options import FleetOptions
 from kernelfleet.wire.files.connection_file import FleetFile
 from kernelfleet.wire.platforms import HERE
 
-#: ZMQ's default of 1023 sockets per context is too few for hundreds of engines.
+#: ZMQ's default of 1023 sockets per context is too small for hundreds of engines.
 MAX_SOCKETS = 8192
 
 
@@ -35,12 +35,12 @@ def run_daemon(
     """Start a fleet and serve it until SIGINT, SIGTERM, or a client's ``stop_fleet``.
 
     Args:
-        options: What to start.
+        options: The fleet to start.
         on_ready: Called once the engines answer and clients can connect.
-        log: Where engine deaths and refused messages are told.
+        log: The log for deaths of engines and refused messages.
 
     Returns:
-        The signal that came before the fleet was ready; None where it was ready once.
+        The signal that ended it before the fleet was ready; None if it was ready.
 
     Raises:
         FleetExists: a fleet of this name is running.
@@ -48,7 +48,7 @@ def run_daemon(
         OSError: the TCP port is taken.
     """
     _raise_descriptor_limit()
-    # add_reader, which every socket of ours needs, is not for the loop that Windows starts with
+    # The default loop of Windows has no add_reader, which every socket of ours needs.
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         return runner.run(_serve(options, on_ready, log or logging.getLogger("kernelfleet")))
 
@@ -79,7 +79,7 @@ async def _serve(
 
 
 def _first_signal(loop: asyncio.AbstractEventLoop) -> asyncio.Future[int]:
-    """The signal that ends us, when it has come."""
+    """A future of the signal that is to end this process."""
     first: asyncio.Future[int] = loop.create_future()
 
     def take(signum: int) -> None:

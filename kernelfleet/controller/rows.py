@@ -1,7 +1,6 @@
-"""What ``engines()`` says of an engine, in the words that users see.
+"""The row of an engine in ``engines()``, in the words that users see.
 
-Only this looks at processes for it: whether one is stopped, what memory and processor time it has
-used.
+Memory, processor time and whether a process is stopped are read from the system here.
 """
 
 from __future__ import annotations

@@ -39,11 +39,11 @@ class ForkProvisioner(LocalProvisioner):
         config=True
     )
 
-    process: Any  # a Popen, or a ForkedProcess, which has as much of one as is used
+    process: Any  # a Popen, or a ForkedProcess, which has the methods of Popen that are used
     _kind: Kind | None = None
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Any:
-        """Fork the kernel, or start it in the ordinary way where it cannot be forked."""
+        """Fork the kernel, or start it as an ordinary process if it cannot be forked."""
         env = kwargs.get("env") or os.environ
         if not _is_forkable(cmd, kwargs):
             return await super().launch_kernel(cmd, **kwargs)
@@ -69,7 +69,7 @@ class ForkProvisioner(LocalProvisioner):
     async def _fork(
         self, server: ForkServer, cmd: list[str], env: Mapping[str, str], kwargs: dict[str, Any]
     ) -> ForkedProcess | None:
-        """The forked kernel; None where it has to be started in the ordinary way."""
+        """The forked kernel; None if it has to be started as an ordinary process."""
         env = {**env, "JPY_PARENT_PID": str(os.getpid())}  # as jupyter_client sets it
         fds = [_descriptor(kwargs.get("stdout"), 1), _descriptor(kwargs.get("stderr"), 2)]
         try:
@@ -102,7 +102,7 @@ class ForkProvisioner(LocalProvisioner):
         return code
 
     async def cleanup(self, restart: bool = False) -> None:
-        """Let the fork server go; the last one ends it."""
+        """Release the fork server; its last user ends it."""
         await super().cleanup(restart=restart)
         kind, self._kind = self._kind, None
         if kind is not None:
@@ -110,7 +110,7 @@ class ForkProvisioner(LocalProvisioner):
 
 
 def _folder(kwargs: Mapping[str, Any]) -> str | None:
-    """Where the kernel is to work; None where our own folder, which it inherits, was deleted."""
+    """The working directory of the kernel; None if ours, which it would inherit, was deleted."""
     try:
         return os.fspath(kwargs.get("cwd") or os.getcwd())
     except FileNotFoundError:
@@ -123,20 +123,20 @@ def _resolve(future: asyncio.Future[None]) -> None:
 
 
 def _is_forkable(cmd: list[str], kwargs: Mapping[str, Any]) -> bool:
-    """Whether a fork server of ours can become this command."""
+    """Whether a child of a fork server can do the same as this command."""
     if not HERE.fork_server:
         return False
     cwd = kwargs.get("cwd")
     if cwd and not os.path.isdir(cwd):
-        return False  # the ordinary way says so best
+        return False  # an ordinary start reports this best
     for stream in (kwargs.get("stdout"), kwargs.get("stderr")):
         if isinstance(stream, int) and stream < 0:
-            return False  # subprocess.PIPE and its like are Popen's
+            return False  # subprocess.PIPE and the like need a Popen
     return module_index(cmd) is not None and _is_this_interpreter(cmd[0])
 
 
 def _is_this_interpreter(program: str) -> bool:
-    """By its folder too: interpreters of all virtual environments may be links to one file."""
+    """Compare the directories too: the interpreters of all virtual environments may be links."""
     return _identity(program) == _identity(sys.executable)
 
 

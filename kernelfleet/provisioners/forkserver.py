@@ -25,12 +25,12 @@ from typing import Any
 from kernelfleet.provisioners.kinds import Kind, environment_of
 from kernelfleet.wire.safe_start import safely
 
-#: How long it may take to load what is preloaded, and then to fork.
+#: How long a fork server may take to load what is preloaded, and then for each fork.
 START_TIMEOUT = 30.0
 FORK_TIMEOUT = 5.0
-#: How often one that has not answered is told to go on, should somebody have stopped it.
+#: How often a fork server that does not answer gets SIGCONT, in case somebody has stopped it.
 WAKE_SECONDS = 0.5
-#: A fork server has the size of a kernel: more kinds than this start their kernels without one.
+#: A fork server takes as much memory as a kernel; kernels of further kinds are started without.
 MAX_SERVERS = 4
 
 
@@ -43,20 +43,20 @@ class PreloadError(RuntimeError):
 
 
 class ForkedProcess:
-    """What ``LocalProvisioner`` needs of a Popen, for a child of the fork server."""
+    """The methods of Popen that ``LocalProvisioner`` uses, for a child of the fork server."""
 
     stdin = stdout = stderr = None
 
     def __init__(self, server: ForkServer, pid: int) -> None:
         self.pid = pid
         self.returncode: int | None = None
-        #: False where the fork server died first: then nobody knows how it ended.
+        #: False if the fork server died first: then the exit code is unknown.
         self.exit_code_known = True
         self._server = server
         try:
             self._pidfd = os.pidfd_open(pid)
         except ProcessLookupError:
-            self._pidfd = -1  # it has ended, and the fork server has seen to it
+            self._pidfd = -1  # it has ended, and the fork server has reaped it
 
     def poll(self) -> int | None:
         """The exit code, or None while it runs."""
@@ -68,12 +68,12 @@ class ForkedProcess:
             return self.returncode
 
     def dup_pidfd(self) -> int:
-        """A descriptor of the caller's own that is readable when it has ended; it runs now."""
+        """A new pidfd of a process that still runs; the caller closes it."""
         with self._server.lock:
             return os.dup(self._pidfd)
 
     def _await_exit_code(self) -> None:
-        """It has ended; the fork server is about to say how, or has died itself."""
+        """The process has ended; its exit code follows, unless the fork server has died as well."""
         self._server.wake()
         deadline = time.monotonic() + 1.0
         while self.returncode is None and time.monotonic() < deadline and self._server.alive:
@@ -94,7 +94,7 @@ class ForkedProcess:
     def wait(self) -> int | None:
         """Wait until it has ended."""
         with self._server.lock:
-            # of our own: the number of one that is closed meanwhile may become another's
+            # A pidfd of our own: another thread may close the shared one, and its number be reused.
             fd = os.dup(self._pidfd) if self._pidfd >= 0 else -1
         if fd >= 0:
             try:
@@ -104,7 +104,7 @@ class ForkedProcess:
         return self.poll()
 
     def send_signal(self, signum: int) -> None:
-        """Send a signal to the process; nothing if it has ended."""
+        """Send a signal to the process; does nothing if it has ended."""
         with self._server.lock:
             if self.poll() is None:
                 signal.pidfd_send_signal(self._pidfd, signum)
@@ -137,9 +137,9 @@ class ForkServer:
 
     def __init__(self, kind: Kind) -> None:
         self.alive = True
-        #: Modules of the kernel's own that could not be preloaded, and why: it may do without.
+        #: Modules of the kernel itself that could not be preloaded, and why: it can do without.
         self.failed: dict[str, str] = {}
-        #: The same of a module that somebody has asked for.
+        #: The same for a module that the user has asked for, which is an error.
         self._preload_error = ""
         self._wanted = kind.preload
         self._ready = False
@@ -180,7 +180,7 @@ class ForkServer:
     async def fork(
         self, argv: list[str], env: Mapping[str, str], cwd: str | None, fds: list[int]
     ) -> ForkedProcess:
-        """Fork a kernel; one that nobody waits for any more is ended as soon as it is there.
+        """Fork a kernel; if the caller is cancelled meanwhile, the kernel is ended once it exists.
 
         Raises:
             PreloadError: a module of ``preload`` cannot be imported.
@@ -234,7 +234,7 @@ class ForkServer:
                 raise TimeoutError(f"not within {limit:g} s")
 
     def wake(self) -> None:
-        """Let a fork server go on that somebody has stopped; one that runs takes no notice."""
+        """Continue a fork server that somebody has stopped; a running one ignores SIGCONT."""
         with contextlib.suppress(OSError):
             self._process.send_signal(signal.SIGCONT)
 
@@ -255,7 +255,7 @@ class ForkServer:
                 loop.add_reader(self._socket, self.pump)
 
     def _unwatch(self, loop: asyncio.AbstractEventLoop) -> None:
-        """No more answers are expected here; called on the loop's own thread."""
+        """Stop reading answers on this loop; called on the loop's own thread."""
         with self.lock:
             if self._watching[loop] == 1:
                 loop.remove_reader(self._socket)
@@ -264,7 +264,7 @@ class ForkServer:
             self._close_if_unused()
 
     def pump(self) -> None:
-        """Take what the zygote has said; never blocks."""
+        """Read the messages of the zygote; never blocks."""
         with self.lock:
             while self.alive:
                 try:
@@ -288,7 +288,7 @@ class ForkServer:
             return
         answer = self._answers.get(message["id"])
         if answer is None or answer.done():
-            if "pid" in message:  # who asked for it has given up
+            if "pid" in message:  # whoever asked for it has given up
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(message["pid"], signal.SIGKILL)
         elif "pid" in message:
@@ -297,7 +297,7 @@ class ForkServer:
             answer.set_exception(ForkServerError(f"cannot fork: {message['error']}"))
 
     def _note_failed(self, failed: dict[str, str]) -> None:
-        """Some modules were not imported. Kernels that are forked all the same are ended."""
+        """Some modules could not be imported. Kernels that are forked nevertheless are ended."""
         self.failed = {name: failed[name] for name in failed if name not in self._wanted}
         wanted = [f"cannot preload {name}: {failed[name]}" for name in failed.keys() - self.failed]
         if wanted:
@@ -312,7 +312,7 @@ class ForkServer:
             process.settle(code)
 
     def _lost(self) -> None:
-        """The zygote has died: its kernels live on, without anybody to tell how they end."""
+        """The zygote has died: its kernels live on, but their exit codes will be unknown."""
         self.alive = False
         self._fail_answers(ForkServerError("the fork server has died"))
         self._close_if_unused()
@@ -324,7 +324,7 @@ class ForkServer:
                 answer.set_exception(error)
 
     def _close_if_unused(self) -> None:
-        """A loop must have let go of the socket before its number may be another's."""
+        """Remove the socket from its loop before it is closed, as its number may be reused."""
         if not self.alive and not self._watching:
             self._socket.close()
 
@@ -348,7 +348,7 @@ class ForkServer:
 
 
 class Servers:
-    """The fork servers of this process, and how many use each; the last user ends one."""
+    """The fork servers of this process and how many users each has; the last user ends it."""
 
     def __init__(self) -> None:
         self._servers: dict[Kind, ForkServer] = {}
@@ -357,11 +357,11 @@ class Servers:
         self._lock = threading.Lock()
 
     def _forget_if_forked(self) -> None:
-        if self._pid != os.getpid():  # they are the parent's
+        if self._pid != os.getpid():  # after a fork: they belong to the parent process
             self._servers, self._users, self._pid = {}, Counter(), os.getpid()
 
     def take(self, kind: Kind) -> ForkServer | None:
-        """A living server, or None if there are too many; a server needs a ``release``."""
+        """A running server, to be given back with ``release``; None if there are too many."""
         with self._lock:
             self._forget_if_forked()
             server = self._servers.get(kind)
@@ -375,7 +375,7 @@ class Servers:
             return server
 
     def release(self, kind: Kind) -> None:
-        """Done with it."""
+        """Give a server back; the last user ends it."""
         with self._lock:
             self._forget_if_forked()
             if kind not in self._users:

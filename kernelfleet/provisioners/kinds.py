@@ -1,6 +1,6 @@
-"""What tells one fork server from another: what is read or loaded before it forks.
+"""Kinds of fork servers, which differ in what is read or loaded before the fork.
 
-Whatever is read when an interpreter starts is the same for all children of one fork server.
+All children of a fork server share what an interpreter reads when it starts.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ ENGINE_MODULES = ("kernelfleet.engine.app", "kernelfleet.engine.preload")
 _START_UP_PREFIXES = (
     "PYTHON", "LD_", "MALLOC_", "GLIBC_", "ASAN_", "LC_", "LANG", "OPENSSL_",
 )  # fmt: skip
-#: And those that numpy and its kin read when they are loaded.
+#: Variables that numpy and similar packages read when they are loaded.
 _PRELOAD_PREFIXES = (
     "OMP_", "GOMP_", "KMP_", "OPENBLAS_", "MKL_", "BLIS_", "NUMEXPR_", "VECLIB_", "NPY_",
 )  # fmt: skip
@@ -24,27 +24,27 @@ _PRELOAD_PREFIXES = (
 
 @dataclass(frozen=True)
 class Kind:
-    """What tells one fork server from another."""
+    """The properties in which fork servers differ."""
 
-    #: What the kernel loads itself.
+    #: Modules that the kernel itself needs.
     modules: tuple[str, ...]
-    #: The variables whose value has effect only before the fork.
+    #: Variables of the environment that have an effect only before the fork.
     variables: tuple[tuple[str, str], ...]
-    #: Modules that the user wants loaded; they may lie in his folder.
+    #: Modules that the user wants preloaded; they may be in the working directory.
     preload: tuple[str, ...] = ()
 
 
 def kind_of(preload: Sequence[str], env: Mapping[str, str]) -> Kind:
-    """Which fork server serves kernels with this preload and environment."""
+    """The kind of fork server for kernels with this preload and environment."""
     prefixes = _START_UP_PREFIXES + (_PRELOAD_PREFIXES if preload else ())
     variables = tuple(sorted(item for item in env.items() if item[0].startswith(prefixes)))
     return Kind(ENGINE_MODULES, variables, tuple(preload))
 
 
 def environment_of(kind: Kind) -> dict[str, str]:
-    """Our own, but for what this kind starts with; a kernel's other variables come with it."""
+    """The environment of a fork server; a kernel's other variables are set after the fork."""
     prefixes = _START_UP_PREFIXES + (_PRELOAD_PREFIXES if kind.preload else ())
     ours = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
-    # ipykernel 7.4 reads this when it is imported, and ends with that process
+    # ipykernel 7.4 reads it at import, and would then end with that process.
     ours.pop("JPY_PARENT_PID", None)
     return {**ours, **dict(kind.variables)}

@@ -45,7 +45,7 @@ from typing import Any, NoReturn
 #: The largest packet: an environment may have some tens of kilobytes.
 MAX_PACKET_BYTES = 1024 * 1024
 
-#: How long what the children have left behind may take to go.
+#: How long orphaned descendants of the children may take to end.
 ENDING_SECONDS = 0.7
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -56,7 +56,7 @@ def main() -> NoReturn:
     owner = _open_owner(int(sys.argv[2]))
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the owner's affair
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the owner handles Ctrl-C
     failed = _preload(sys.argv[3])
     with _folder_of_the_user():
         failed |= _preload(sys.argv[4])
@@ -66,7 +66,7 @@ def main() -> NoReturn:
     signal.set_wakeup_fd(wakeup_write, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     children: set[int] = set()
-    # What is there now is shared by all children; the collector must not touch, and so copy, it.
+    # All children share the present objects; the collector must not touch, and so copy, them.
     gc.collect()
     gc.freeze()
     with suppress(OSError):
@@ -88,7 +88,7 @@ def main() -> NoReturn:
 
 
 def _open_owner(pid: int) -> int:
-    """A descriptor that tells of the owner's death.
+    """A descriptor that becomes readable when the owner dies.
 
     The socket alone does not: a process that the owner has forked holds a copy of its end. Nor
     does PR_SET_PDEATHSIG, which tells of the death of the thread that started us.
@@ -104,7 +104,7 @@ def _open_owner(pid: int) -> int:
 
 @contextmanager
 def _folder_of_the_user() -> Iterator[None]:
-    """The current folder is on the path where IPython puts it: behind the standard library."""
+    """Put the current directory on the path where IPython does: behind the standard library."""
     site = ("site-packages", "dist-packages")
     places = (at for at, path in enumerate(sys.path) if os.path.basename(path) in site)
     if not sys.flags.safe_path:
@@ -115,15 +115,15 @@ def _folder_of_the_user() -> Iterator[None]:
 
 
 def _preload(modules: str) -> dict[str, str]:
-    """Import the modules; what went wrong, by module (a kernel may do without)."""
+    """Import the modules; returns the errors by module (a kernel can do without)."""
     failed = {}
     for name in filter(None, modules.split(",")):
         try:
             importlib.import_module(name)
-        except Exception as error:  # noqa: BLE001 (told to the owner)
+        except Exception as error:  # noqa: BLE001 (reported to the owner)
             failed[name] = f"{type(error).__name__}: {error}"
     for stream in (sys.stdout, sys.stderr):
-        stream.flush()  # or each child would say it again
+        stream.flush()  # or each child would print it again
     return failed
 
 
@@ -135,7 +135,9 @@ def _end(children: set[int]) -> NoReturn:
     while (left := _all_children()) and time.monotonic() < deadline:
         for pid in left:
             with suppress(OSError):
-                os.kill(pid, signal.SIGKILL)  # ours until we reap it: its children come to us
+                os.kill(
+                    pid, signal.SIGKILL
+                )  # its pid is ours until we reap it; its children become ours
         with suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:
                 continue
@@ -144,12 +146,12 @@ def _end(children: set[int]) -> NoReturn:
 
 
 def _all_children() -> list[int]:
-    """Those we have forked, and orphans from below them."""
+    """The pids of our children: the forked kernels, and orphans below them."""
     try:
         with open(f"/proc/self/task/{os.getpid()}/children") as file:
             return [int(pid) for pid in file.read().split()]
     except OSError:
-        return []  # a kernel without that file
+        return []  # a Linux kernel without that file
 
 
 def _reap(sock: socket.socket, children: set[int]) -> None:
@@ -161,7 +163,7 @@ def _reap(sock: socket.socket, children: set[int]) -> None:
         if pid == 0:
             return
         if pid not in children:
-            continue  # an orphan: nobody asks for it
+            continue  # an orphan: the owner does not know it
         children.remove(pid)
         code = os.waitstatus_to_exitcode(status)
         with suppress(OSError):
@@ -179,7 +181,7 @@ def _serve(sock: socket.socket, children: set[int], owner: int, private: tuple[i
     request = json.loads(packet)
     try:
         with warnings.catch_warnings():
-            # Python 3.12 minds the threads of a preloaded BLAS, which sees to itself in a fork
+            # Python 3.12 warns of threads, but a preloaded BLAS handles the fork of its own.
             warnings.simplefilter("ignore", DeprecationWarning)
             pid = os.fork()
     except OSError as error:
@@ -191,7 +193,7 @@ def _serve(sock: socket.socket, children: set[int], owner: int, private: tuple[i
         answer = {"id": request["id"], "pid": pid}
     for fd in fds:
         os.close(fd)
-    with suppress(OSError):  # the owner is gone: the next look at the socket says so
+    with suppress(OSError):  # the owner is gone: the next read of the socket shows it
         sock.send(json.dumps(answer).encode())
     return True
 
@@ -208,7 +210,7 @@ def _receive(sock: socket.socket) -> tuple[bytes, list[int]]:
 def _become_kernel(
     request: dict[str, Any], fds: list[int], owner: int, private: tuple[int, ...]
 ) -> NoReturn:
-    """The child: shed what is the fork server's, and run the kernel's module."""
+    """The child: close what belongs to the fork server, and run the kernel's module."""
     code, log = 1, 2
     try:
         signal.set_wakeup_fd(-1)
@@ -226,7 +228,7 @@ def _become_kernel(
         gc.freeze()
         threading.Thread(target=_die_with, args=[owner], name="OwnerWatch", daemon=True).start()
         code = _run(request["argv"])
-    except BaseException:  # noqa: BLE001 (nothing may return into the fork server's loop)
+    except BaseException:  # noqa: BLE001 (a child must never return into the fork server's loop)
         with os.fdopen(log, "w") as file:  # kernels redirect standard error
             traceback.print_exc(file=file)
     finally:
@@ -239,7 +241,7 @@ def _become_kernel(
 
 
 def _move(env: dict[str, str], cwd: str | None) -> None:
-    """Take over environment and folder, and what was derived from the fork server's own."""
+    """Set the environment and the directory, and reset what was derived from the old ones."""
     if cwd is not None:
         os.chdir(cwd)
     os.environ.clear()
@@ -250,7 +252,7 @@ def _move(env: dict[str, str], cwd: str | None) -> None:
 
 
 def _die_with(owner: int) -> None:
-    """End this process and its group when the owner dies: the fork server may have died first."""
+    """End this process and its group when the owner dies, also if the fork server died first."""
     poll = select.poll()
     poll.register(owner, select.POLLIN)
     while not poll.poll():
@@ -270,7 +272,7 @@ def _redirect(fds: list[int]) -> None:
 
 
 def _reseed() -> None:
-    """Give the child random numbers of its own; the standard library's reseed themselves."""
+    """Reseed numpy's random numbers in the child; the standard library reseeds its own."""
     for name in ("numpy.random", "torch"):
         module = sys.modules.get(name)
         if module is not None:
@@ -278,7 +280,7 @@ def _reseed() -> None:
 
 
 def _current_folder() -> str:
-    """As ``python -m`` takes it: where it was deleted, the path has an empty entry."""
+    """The current directory as ``python -m`` takes it; empty if it was deleted."""
     try:
         return os.getcwd()
     except FileNotFoundError:

@@ -156,7 +156,7 @@ class SocketTransport:
         self._trouble = NOBODY
         self._doubts = 0
         self._session: str | None = None
-        self._boot: str | None = None
+        self._instance: str | None = None
         self._side: Connection | None = None
         self._line = self._reopen()
         self._timer = place.loop.call_later(TICK_SECONDS, self._tick)
@@ -273,7 +273,7 @@ class SocketTransport:
                 self._give_up("the fleet was stopped")
 
     def _on_welcome(self, header: JsonDict) -> None:
-        if self._boot is not None and header["boot"] != self._boot:
+        if self._instance is not None and header["instance"] != self._instance:
             self._give_up("the controller was restarted, and knows nothing of this client")
             return
         was_up, is_new = self._reach.state == "up", header["session"] != self._session
@@ -281,7 +281,7 @@ class SocketTransport:
             # It had not heard of us for so long that it forgot us: we number anew.
             self._sequence = Sequence()
             self._receiver.away(FORGOTTEN)
-        self._boot, self._session = header["boot"], header["session"]
+        self._instance, self._session = header["instance"], header["session"]
         self._reach.welcomed()
         if is_new or not was_up:
             self._receiver.receive(header, [])

@@ -130,12 +130,12 @@ class Wire(Connection):
     def close(self, linger: float = 0.0) -> None:
         self.closed = True
 
-    def open(self, session: str = "s", ack: int = 0, boot: str = "b") -> None:
+    def open(self, session: str = "s", ack: int = 0, instance: str = "i") -> None:
         """Let it come up, as far as the welcome."""
         for phase in ("connected", "greeted"):
             self.user.line_progressed(self, phase)
         self.user.line_ready(self)
-        self.hear({"type": "welcome", "session": session, "boot": boot, "ack": ack})
+        self.hear({"type": "welcome", "session": session, "instance": instance, "ack": ack})
 
     def hear(self, header: dict[str, Any]) -> None:
         self.user.line_heard(self, {"ack": 0, **header}, [])
@@ -259,19 +259,23 @@ def test_who_was_forgotten_starts_a_session_of_its_own_accord(
     assert session.line.sent[-1] == {"type": "request", "n": 1, "ack": 0}
 
 
-@pytest.mark.parametrize("how", ["another boot", "stopped", "successor"])
+@pytest.mark.parametrize("how", ["another instance", "stopped", "successor"])
 def test_what_will_never_come_back_is_given_up_with_its_cause(session: Session, how: str) -> None:
     session.line.open()
-    if how == "another boot":
+    if how == "another instance":
         session.break_line()
-        session.line.open(boot="another")
+        session.line.open(instance="another")
     elif how == "stopped":
         session.line.hear({"type": "event", "n": 1, "event": "stopped"})
     else:
         session.gone = "it is another's now"
         session.ask()
         session.clock.tick(10)
-    causes = {"another boot": "restarted", "stopped": "was stopped", "successor": "another's now"}
+    causes = {
+        "another instance": "restarted",
+        "stopped": "was stopped",
+        "successor": "another's now",
+    }
     assert causes[how] in session.listener.reasons[-1]
     assert all(line.closed for line in Wire.made)
     made = len(Wire.made)

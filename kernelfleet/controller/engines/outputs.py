@@ -1,10 +1,9 @@
-"""Keeps the outputs of one request as they came, until somebody asks for them.
+"""Collects the outputs of one request as packed messages, until they are asked for.
 
-Nothing is unpacked: what a client makes of them is the client's work
-(``client/results/outputs.py``). But
-what no client would ever see does not pile up: a display that was cleared or updated since is
-dropped, so that a program that redraws one picture for days takes no more room than the picture.
-What was printed stays, cleared or not.
+The client unpacks and combines them (``client/results/outputs.py``). Outputs that no client would
+see any more are dropped: a display that has been cleared or updated since. So a program that
+redraws one picture for days takes no more memory than the picture. Printed text is kept, even if
+it was cleared.
 
 Pure: no sockets, no clock. One ``OutputLog`` per request; the caller sorts messages by request
 and engine.
@@ -23,14 +22,14 @@ from kernelfleet.wire.objects.shared_memory import frame_bytes
 from kernelfleet.wire.operations import message_type
 from kernelfleet.wire.outputs import OWN_FRAME_BYTES, PAGE_BYTES, Pages, as_bytes, record
 
-#: What a message takes here beside its content.
+#: The memory that a message takes beside its content.
 OVERHEAD_BYTES = 100
 
-#: How much output is read before its kernel is told.
+#: How much of a kernel's output is read before that is confirmed to the kernel.
 CONFIRM_BYTES = 128 * 1024
 
-#: The end of the content of a display with an id, in the order in which kernels write it. As the
-#: text stands before the very end of valid JSON, it can only be what it seems.
+#: The end of the packed content of a display with an id, in the order in which kernels write it. At
+#: the very end of valid JSON this text cannot be part of a string.
 _DISPLAY_ID = re.compile(rb'"transient": ?\{"display_id": ?"([^"\\]{1,200})"\}\s*\}\s*\Z')
 _DISPLAY_ID_BYTES = 300
 
@@ -53,7 +52,7 @@ class OutputLog:
     def __init__(self) -> None:
         self.size_bytes = 0
         self._keys = itertools.count()
-        #: In order: many small pieces of text as one, or a message. A dict, as any may be dropped.
+        #: In order: a run of small pieces of text, or a message. A dict, as any may be dropped.
         self._entries: dict[int, bytearray | _Message] = {}
         self._last_text: bytearray | None = None
         #: Where the latest update of each display is.
@@ -114,7 +113,7 @@ class OutputLog:
 
     def _clear(self, content: Any) -> None:
         if len(content) >= OWN_FRAME_BYTES:
-            return  # no kernel says so much here
+            return  # no kernel sends so much here
         try:
             wait = json.loads(as_bytes(content)).get("wait")
         except (ValueError, RecursionError, AttributeError):
@@ -124,7 +123,7 @@ class OutputLog:
             self._clear_if_due()
 
     def _clear_if_due(self) -> None:
-        """Drop what was shown; what was printed stays, and is joined."""
+        """Drop displays; printed text is kept and joined."""
         if not self._clear_before_next:
             return
         self._clear_before_next = False
@@ -140,17 +139,17 @@ class OutputLog:
 
 
 class ReadBytes:
-    """Counts what was read of a kernel's output: ours is told so now and then, and waits for it.
+    """Confirms to kernelfleet's own kernel how much of its output was read: it waits for that.
 
     Args:
-        tell: Sends a message to the kernel; None if it would not understand.
+        tell: Sends a message to the kernel; None for a kernel that does not know this one.
     """
 
     def __init__(self, tell: Callable[[str, str, dict[str, Any]], object] | None) -> None:
         self._tell, self._count = tell, 0
 
     def add(self, size: int) -> None:
-        """So much was read."""
+        """Count bytes that were read."""
         self._count += size
         if self._tell is not None and self._count >= CONFIRM_BYTES:
             self._tell("control", message_type("read"), {"bytes": self._count})

@@ -1,4 +1,4 @@
-"""How many threads BLAS and OpenMP take in each engine: together no more than there are cores."""
+"""How many threads BLAS and OpenMP may use in each engine: in total, no more than cores."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from kernelfleet.wire.platforms import number_of_cores
 
-#: What is read before numpy loads; set to cores // n unless the user has set it.
+#: Variables that are read when numpy is loaded; set to cores // n unless the user has set one.
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -20,6 +20,6 @@ THREAD_VARIABLES = (
 def thread_environment(n_engines: int, environment: Mapping[str, str]) -> dict[str, str]:
     """The thread limits that keep ``n_engines`` engines from oversubscribing the machine."""
     if any(name in environment for name in THREAD_VARIABLES):
-        return {}  # the user has thought about it
+        return {}  # the user has decided
     threads = str(max(1, number_of_cores() // max(1, n_engines)))
     return dict.fromkeys(THREAD_VARIABLES, threads)

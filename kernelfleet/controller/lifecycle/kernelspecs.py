@@ -1,8 +1,8 @@
-"""What a kernel is started with: the command, and how it is to listen.
+"""What a kernel is started with: its command, and the transport it listens on.
 
-Whoever is to read what a kernel says must be kept from it by something: by the directory of its
-Unix sockets, or by encryption. On loopback TCP without encryption every user of the machine can
-subscribe to a kernel and read all code and output, so that is not done unless the user says so.
+Other users must be kept from a kernel, by the private directory of its Unix sockets or by
+encryption. On loopback TCP without encryption every user of the machine can subscribe to a kernel
+and read all code and output, so that transport is used only if the user allows it.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from kernelfleet.errors.tree import StartError
 from kernelfleet.wire.platforms import HERE, Platform
 from kernelfleet.wire.safe_start import is_python, safely
 
-#: More than anybody prints.
+#: Bytes of output beyond what any command prints: no limit.
 UNLIMITED = 2**62
 
 
 class Transport(NamedTuple):
-    """How a kernel is told to listen."""
+    """The transport that a kernel is told to use."""
 
     name: Literal["ipc", "tcp"]
     encrypted: bool
-    #: Nobody knows whether it can; it does not answer if it cannot.
+    #: Whether it is unknown if the kernel supports this transport; if not, it will not answer.
     on_trial: bool = False
 
 
@@ -44,11 +44,11 @@ def own(
     """The kernelspec of kernelfleet's own kernel.
 
     Args:
-        directory: Where it may write.
-        session_id: Names it in its messages.
-        output_bytes: How much a command may put out.
+        directory: A directory that it may write to.
+        session_id: The session of its messages, by which the controller recognizes them.
+        output_bytes: How much output a command may produce; None is no limit.
         provisioner: How it is started, as in a kernel.json.
-        log_output: Whether what it prints is to be in its log as well.
+        log_output: Whether it also writes what user code prints to its log.
         out_bytes: How much IPython may keep in ``Out``; None bounds only their number.
     """
     argv = [
@@ -71,7 +71,7 @@ def own(
 
 
 def find(specs: KernelSpecManager, name: str) -> KernelSpec:
-    """The installed kernelspec of this name, with a command that does as ``safe_start.py`` says.
+    """The installed kernelspec of this name, with its command made safe as in ``safe_start.py``.
 
     Raises:
         StartError: there is none; the message lists the installed ones.
@@ -118,7 +118,7 @@ _WAY_OUT = (
 
 
 def why_not_tcp(name: str) -> str:
-    """What is told of a kernel that could only listen on plain TCP, which nobody has allowed."""
+    """The error about a kernel that could only use plain TCP, which was not allowed."""
     return (
         f"the kernel {name!r} can neither use Unix sockets here nor, as its kernelspec has no "
         "supported_encryption, encrypt: every user of this machine could read its code and output; "
@@ -127,7 +127,7 @@ def why_not_tcp(name: str) -> str:
 
 
 def about_the_trial(name: str) -> str:
-    """What is told of a kernel that does not answer on the Unix sockets it was asked for."""
+    """A hint for a kernel that does not answer on the Unix sockets it was told to use."""
     return (
         f"the kernel {name!r} was told to listen on Unix sockets (transport 'ipc'), which keep "
         f"other users out, and perhaps does not know them; {_WAY_OUT}, where every user can read "
@@ -136,14 +136,14 @@ def about_the_trial(name: str) -> str:
 
 
 def _is_started_here(spec: KernelSpec) -> bool:
-    """Whether its command is for this machine, and not for one where our files are not."""
+    """Whether its command runs on this machine, so that it can use files of this package."""
     provisioner = spec.metadata.get("kernel_provisioner") or {}
     name = provisioner.get("provisioner_name", os.environ.get("JUPYTER_DEFAULT_PROVISIONER_NAME"))
     return name in (None, "local-provisioner", "kernelfleet-fork")
 
 
 def _is_built_on_ipykernel(spec: KernelSpec) -> bool:
-    """Whether it surely understands ipc: everything that is built on ipykernel does."""
+    """Whether it is certain to support ipc, as every kernel based on ipykernel does."""
     return bool(spec.argv) and is_python(spec.argv[0])
 
 

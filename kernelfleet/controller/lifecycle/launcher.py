@@ -1,11 +1,12 @@
-"""How a kernel process comes to be, is watched, and goes: jupyter_client's KernelManager.
+"""Starts, watches and ends kernel processes, through jupyter_client's KernelManager.
 
-One ``Incarnation`` per start of an engine: its own manager, connection file, endpoints and
-routing id. A restart is a new incarnation, because frames queued for a dead kernel would be
-delivered to its successor on the same endpoint, and ``restart_kernel`` keeps the endpoint on ipc
+Each start of an engine is an ``Incarnation`` with its own manager, connection file, endpoints and
+routing id. A restart is a new incarnation, because ZMQ would deliver frames that are queued for a
+dead kernel to its successor on the same endpoint, and ``restart_kernel`` keeps the endpoint on ipc
 even with ``newports=True`` (jupyter_client 8.10).
 
-The manager's own restarter is off: death is seen here, in milliseconds where there are pidfds.
+The manager's own restarter is off: a death is seen here, within milliseconds where there are
+pidfds.
 """
 
 from __future__ import annotations
@@ -52,28 +53,28 @@ from kernelfleet.wire import process_tags
 from kernelfleet.wire.files.private_files import close_to_others
 from kernelfleet.wire.jupyter import make_session
 
-#: Engines that die within so many seconds are dealt with in one look at all processes.
+#: The descendants of engines that die within this time are searched for together.
 GATHER_SECONDS = 0.05
 
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 NO_FOLDER = "the folder that this process works in was deleted: go to another one (os.chdir)"
 
-#: What jupyter_client and the provisioners say. Errors are raised as well, and told by us.
+#: The log of jupyter_client and the provisioners. Errors are raised as well and logged by us.
 _kernels_log = logging.getLogger("kernelfleet.kernels")
 _kernels_log.addFilter(lambda record: record.exc_info is None)
 
 
 class EngineManager(AsyncKernelManager):
-    """A KernelManager without sockets of its own; ``KernelChannels`` serves all engines."""
+    """A KernelManager that opens no sockets, as ``KernelChannels`` serves all engines."""
 
     def _connect_control_socket(self) -> None:
-        """Nothing: the base class opens one socket per kernel (jupyter_client 8.10)."""
+        """Do nothing; the base class opens one socket per kernel (jupyter_client 8.10)."""
 
 
 @dataclass(slots=True)
 class Incarnation:
-    """One life of an engine."""
+    """One process of an engine, from start to end."""
 
     engine_id: int
     manager: EngineManager
@@ -82,14 +83,14 @@ class Incarnation:
     endpoints: Endpoints
     native: bool
     kernel_name: str
-    #: Nobody knows whether this kernel can use the Unix sockets that it was told to use.
+    #: Whether it is unknown if this kernel supports the Unix sockets that it was told to use.
     ipc_on_trial: bool = False
-    #: None where it is no process of this machine.
+    #: None if it is no process of this machine.
     pid: int | None = None
     pidfd: int = -1
-    #: Looks whether it has ended, where no descriptor tells.
+    #: Polls whether it has ended, where there is no pidfd.
     watch: asyncio.Task[None] | None = None
-    #: Its end is our own doing: the death watch is to say nothing.
+    #: It is being ended by us, so its end is not reported as a death.
     leaving: bool = False
     started: float = field(default_factory=time.time)
 
@@ -100,12 +101,12 @@ class Incarnation:
 
     @property
     def provisioner(self) -> Any:
-        """What has started it, and can tell how it is."""
+        """The provisioner that has started it."""
         return self.manager.provisioner
 
     @property
     def transport(self) -> str:
-        """How the controller talks to it: ``ipc``, ``tcp+curve`` or, signed only, ``tcp``."""
+        """How it is connected: ``ipc``, ``tcp+curve`` or ``tcp`` (signed, not encrypted)."""
         if self.manager.transport == "tcp" and self.endpoints.curve_public_key is not None:
             return "tcp+curve"
         return str(self.manager.transport)
@@ -132,7 +133,7 @@ class Launcher:
         self._before_start = before_start
         self._specs = KernelSpecManager()
         self._nanny = Nanny()
-        #: Of engines that died, whose families are still to be ended.
+        #: Tags of engines that died, whose descendants are still to be killed.
         self._orphaned: set[str] = set()
         #: How kernelfleet's own kernels are started; other kernelspecs say so themselves.
         self._provisioner: dict[str, Any] = {
@@ -151,13 +152,13 @@ class Launcher:
         """Launch a kernel process; it does not answer yet.
 
         Args:
-            engine_id: Which engine this is a life of.
+            engine_id: The engine that this process is of.
             kernel_name: A kernelspec, or None for kernelfleet's own kernel.
             environment: The whole environment of the process.
-            cwd: Its working directory; None means ours.
+            cwd: Its working directory; None is that of this process.
 
         Raises:
-            StartError: it could not be started, or others could read what it says.
+            StartError: it could not be started, or other users could read its messages.
         """
         if cwd is None and _folder_is_gone():
             raise StartError(NO_FOLDER)
@@ -200,7 +201,7 @@ class Launcher:
     def _manager(
         self, engine_id: int, kernel_name: str | None, session_id: str
     ) -> tuple[EngineManager, bool]:
-        """What starts the kernel, and whether that may not know the sockets it is told to use."""
+        """A manager for the kernel, and whether its transport is on trial."""
         manager = EngineManager(autorestart=False, log=_kernels_log)
         manager.session = make_session(self._key, session_id)
         manager.connection_file = str(self._directory / f"e{engine_id}-{session_id[:4]}.json")
@@ -214,8 +215,8 @@ class Launcher:
 
     def _not_started(self, engine_id: int, error: Exception) -> str:
         if isinstance(error, FileNotFoundError) and _folder_is_gone():
-            return NO_FOLDER  # jupyter_client 8.10 asks for it even if it is not used
-        # The system does not always say where there is no space.
+            return NO_FOLDER  # jupyter_client 8.10 needs it even where it is not used
+        # The error of a full disk does not always name a file.
         full = isinstance(error, OSError) and error.filename is None and error.errno in FULL
         where = f" in {self._directory}" if full else ""
         return f"engine {engine_id} could not be started: {error}{where}{meaning(str(error))}"
@@ -246,15 +247,15 @@ class Launcher:
         )
 
     def close_to_others(self, incarnation: Incarnation) -> None:
-        """Take the sockets of a kernel that answers from others; the directory does so already."""
+        """Make the sockets of a kernel private, beside the directory that already is."""
         for path in self._files(incarnation):
             close_to_others(path)
 
     def _files(self, incarnation: Incarnation) -> list[Path]:
-        """The connection file of a kernel and its sockets; none if the directory has gone."""
+        """The connection file of a kernel and its sockets; none if the directory was deleted."""
         stem = Path(incarnation.connection_file).stem
         with contextlib.suppress(OSError):
-            # Not a glob: for each pattern it would keep a compiled one.
+            # Not a glob: it would cache a compiled pattern for each process.
             return [path for path in self._directory.iterdir() if path.name.startswith(stem)]
         return []
 
@@ -268,12 +269,12 @@ class Launcher:
         return True
 
     async def reap(self, incarnation: Incarnation) -> int | None:
-        """End what is left of a process that has ended, and clean up after it.
+        """Clean up after a process that has ended, and kill the rest of its process group.
 
         The group is killed before the process is reaped, while its id cannot be reused.
 
         Returns:
-            Its exit code, negative for a signal; None where nobody knows.
+            Its exit code, negative for a signal; None if it is unknown.
         """
         kill_group(incarnation.pid)
         if incarnation.watch is not None:
@@ -287,16 +288,16 @@ class Launcher:
         provisioner = incarnation.provisioner
         exit_code = await remote.exit_code(provisioner)
         if not getattr(getattr(provisioner, "process", None), "exit_code_known", True):
-            exit_code = None  # the fork server, which would have been told, has died as well
+            exit_code = None  # the fork server, the parent, has died as well
         await remote.clean_up(incarnation.manager, is_local=incarnation.pid is not None)
-        for path in self._files(incarnation):  # of a kernel that could not clean up itself
+        for path in self._files(incarnation):  # of a kernel that was killed
             path.unlink(missing_ok=True)
         return exit_code
 
     async def stop(
         self, incarnations: Iterable[Incarnation], request_shutdown: Callable[[Incarnation], None]
     ) -> None:
-        """End kernels, politely at first, for certain in the end, with all they have started.
+        """End kernels with everything they have started: first ask, then signal, then kill.
 
         Bounded whatever the kernels do: ipykernel's own shutdown (7.4) waits up to 28 s for a
         child that ignores SIGTERM, and its closing has been seen to hang for ever under load.
@@ -305,7 +306,7 @@ class Launcher:
         if not alive:
             await process_tree.end_all(self._orphaned)
             return
-        # Before they are asked: who has left is nobody's parent any more.
+        # Before they are asked: once a kernel has ended, it is nobody's parent any more.
         family = descendants({incarnation.pid for incarnation in alive if incarnation.pid})
         for incarnation in alive:
             request_shutdown(incarnation)
@@ -316,13 +317,13 @@ class Launcher:
         await asyncio.gather(*(self.reap(incarnation) for incarnation in alive))
         for process in family:
             with contextlib.suppress(psutil.Error):
-                process.kill()  # psutil compares the start time: never a stranger's
+                process.kill()  # psutil compares start times: a reused pid is safe
         await process_tree.end_all(
             {incarnation.session_id for incarnation in alive} | self._orphaned
         )
 
     async def _stop_here(self, alive: list[Incarnation], family: list[psutil.Process]) -> None:
-        """End processes of this machine, which have been asked to leave; notes descendants."""
+        """End processes of this machine that were asked to; adds new descendants to ``family``."""
         left = await wait_exit(alive, POLITE_SECONDS)
         family += descendants({incarnation.pid for incarnation in left if incarnation.pid})
         for incarnation in left:
@@ -333,7 +334,7 @@ class Launcher:
         await wait_exit(left, POLITE_SECONDS)
 
     async def end_now(self, incarnation: Incarnation) -> None:
-        """End a kernel that has done no work yet, with all it has started."""
+        """Kill a kernel that has done no work yet, with everything it has started."""
         if incarnation.pid is None:
             await remote.end(incarnation.provisioner, politely=False)
         else:
@@ -342,8 +343,8 @@ class Launcher:
         await self.reap(incarnation)
         await process_tree.end_all({incarnation.session_id})
 
-    async def end_family(self, incarnation: Incarnation) -> None:
-        """End what a dead engine has started; in one look for engines that die together."""
+    async def end_descendants(self, incarnation: Incarnation) -> None:
+        """Kill what a dead engine has started; engines that die together share one search."""
         self._orphaned.add(incarnation.session_id)
         await asyncio.sleep(GATHER_SECONDS)
         orphaned = set(self._orphaned)

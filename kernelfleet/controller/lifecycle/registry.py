@@ -1,7 +1,7 @@
-"""The engines of a fleet: starting, readiness, death, restart and the end of all.
+"""The registry of engines: starting, readiness, death, restart, and the end of the fleet.
 
-Knows processes and messages of the life cycle; the work itself is ``engine.py``'s and the
-clients are ``controller.py``'s.
+It knows the processes and the messages of the life cycle. ``engines/engine.py`` does the work, and
+``controller.py`` knows the clients.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from kernelfleet.errors.text import describe_death
 from kernelfleet.errors.tree import StartError
 from kernelfleet.wire.jupyter import KernelMessage
 
-#: Processes started at the same time; more only makes each of them slower.
+#: How many processes are started at the same time; with more, each start only takes longer.
 STARTS_AT_ONCE = 2 * (os.cpu_count() or 1)
 
 
@@ -89,7 +89,7 @@ class EngineRegistry:
 
     @property
     def dead(self) -> dict[int, str]:
-        """How each dead engine died; their ids stay reserved."""
+        """How each dead engine died; its id stays reserved."""
         return {e.id: e.death for e in self.engines.values() if e.state is EngineState.DEAD}
 
     def subscribe(self, listener: Listener) -> None:
@@ -126,13 +126,13 @@ class EngineRegistry:
     async def scale(self, n: int, kernel_name: str | None) -> None:
         """Have ``n`` engines: start some, or end those of the highest ids when they are drained.
 
-        What they have been given is done first; new work does not reach them any more.
+        Those finish what they have been given, and get nothing new.
         """
         while starting := [
             *self._starts,
             *(e.restarting for e in self.engines.values() if e.restarting),
         ]:
-            await asyncio.wait(starting)  # they count, and may be the ones to go
+            await asyncio.wait(starting)  # they count too, and may be among those that leave
         here = [self.engines[engine_id] for engine_id in self.ids]
         if n > len(here):
             await self.add([kernel_name] * (n - len(here)))
@@ -148,7 +148,7 @@ class EngineRegistry:
     async def restart(self, engines: Iterable[Engine]) -> None:
         """End engines that live, and start all of them afresh under their ids.
 
-        One that somebody else is restarting just now is waited for: it is as fresh then.
+        An engine that is already being restarted for somebody else is only waited for.
 
         Raises:
             StartError: one did not come up; it is dead, and its process ended.
@@ -157,7 +157,7 @@ class EngineRegistry:
         ours = [engine for engine in engines if engine.restarting is None]
         for engine in ours:
             engine.restarting = self._loop.create_future()
-            engine.retire()  # at once: nobody else may begin to end it
+            engine.retire()  # at once, so that nobody else begins to end it
         if ours:
             self._spawn(self._restart(ours))
         restarts = [asyncio.shield(e.restarting) for e in engines if e.restarting is not None]
@@ -190,9 +190,9 @@ class EngineRegistry:
     async def _start_all(
         self, engines: Iterable[Engine], *, or_none: bool = False
     ) -> list[BaseException | None]:
-        """Start them side by side; what became of each.
+        """Start engines concurrently; returns None or the error of each.
 
-        With ``or_none`` the first that fails ends the others, which might take a minute to fail.
+        With ``or_none`` the first failure cancels the others, which might take a minute to fail.
         """
         tasks = [self._loop.create_task(self._start(engine)) for engine in engines]
         for task in tasks:
@@ -236,7 +236,7 @@ class EngineRegistry:
         engine.ready()
 
     def _own_channels(self, engine: Engine) -> KernelChannels:
-        """The sockets of a kernel that is not ours, whose output goes to its log on the way."""
+        """Channels for a foreign kernel; in a daemon its output is also written to its log."""
 
         def take(channel: str, message: KernelMessage) -> None:
             if channel == "iopub" and message.msg_type == "stream":
@@ -249,9 +249,9 @@ class EngineRegistry:
         return KernelChannels(self._loop, self._context, self._session, route, self._log)
 
     async def _abandon(self, engine: Engine, incarnation: Incarnation) -> None:
-        """End a process that did not come up."""
+        """End the process of an engine that did not come up."""
         if engine.incarnation is not incarnation:
-            return  # it has ended by itself, and was seen to
+            return  # it has ended by itself, and that was dealt with
         incarnation.leaving = True
         self._by_session.pop(incarnation.session_id, None)
         await self._launcher.end_now(incarnation)
@@ -262,7 +262,7 @@ class EngineRegistry:
     # -- ending ---------------------------------------------------------------------------------
 
     async def remove(self, engines: Iterable[Engine]) -> None:
-        """End engines for good; their ids are free again."""
+        """End engines and free their ids."""
         engines = list(engines)
         await self._end(engines, EngineState.STOPPING, "EngineDied", "it was killed by a client")
         for engine in engines:
@@ -294,10 +294,10 @@ class EngineRegistry:
             engine.channels = None
 
     async def _died(self, engine: Engine, incarnation: Incarnation) -> None:
-        """A process ended unasked: fail its work with the cause, keep its id."""
+        """A process has ended unasked: fail its work with the cause, and keep its id."""
         if engine.incarnation is not incarnation or incarnation.leaving:
             return
-        # Its last replies may still be on their way: a pidfd fires before ZMQ has read them.
+        # The pidfd fires before ZMQ has read the last replies of the process.
         await asyncio.sleep(LAST_MESSAGES_SECONDS)
         if engine.channels is not None:
             await engine.channels.drain()
@@ -308,25 +308,25 @@ class EngineRegistry:
         exit_code = exit_code if signum is None else None
         cause = describe_death(exit_code, signum)
         if tells_a_crash(engine_log(self._logs, engine.id)):
-            # (the directory alone: engines that crash alike are to be told about in one line)
+            # Only the directory: engines that crash in the same way share one line of an error.
             cause += f"; the traceback of the crash is in its log in {self._logs}"
         self._by_session.pop(incarnation.session_id, None)
         self._log.error("engine %d (pid %s) died: %s", engine.id, incarnation.pid, cause)
         channels = engine.channels
         is_wanted = engine.state not in (EngineState.STARTING, EngineState.LEAVING)
-        # The change of the roster is told before the failures, so that whoever gets an
-        # EngineDied no longer finds the engine in get_ids().
+        # Clients learn of the change before the failures, so that get_ids() does not include the
+        # engine any more when a call raises EngineDied.
         engine.move_to(EngineState.DEAD, cause)
         if is_wanted:
             self._changed()
         engine.detach(EngineState.DEAD, "EngineDied", cause, exit_code=exit_code, signal=signum)
         self._release(engine, channels)
-        self._spawn(self._launcher.end_family(incarnation))
+        self._spawn(self._launcher.end_descendants(incarnation))
         if self._options.restart == "on-death" and is_wanted:
             await self._restart_by_policy(engine)
 
     async def _restart_by_policy(self, engine: Engine) -> None:
-        """Start a dead engine again, unless it dies too often or somebody else saw to it."""
+        """Start a dead engine again, unless it dies too often or is started by somebody else."""
         cause = engine.death
         while (pause := engine.restart_policy.pause(self._loop.time())) is not None:
             engine.death = f"{cause}; it is being started again"
@@ -353,7 +353,7 @@ class EngineRegistry:
         for task in starts:
             task.cancel()
         if starts:
-            # One may have a process already that no engine has been given yet.
+            # One of them may have a process already that is not attached to its engine yet.
             await asyncio.wait(starts)
         engines = list(self.engines.values())
         await self._end(engines, EngineState.STOPPING, "FleetStopped", "the fleet was stopped")
@@ -363,7 +363,7 @@ class EngineRegistry:
     # -- messages -------------------------------------------------------------------------------
 
     def _route(self, channel: str, message: KernelMessage) -> None:
-        """A broadcast has one msg_id: only the session tells which engine it is from."""
+        """Hand a message to its engine: the replies to a broadcast differ only in their session."""
         engine = self._by_session.get(message.session)
         if engine is not None:
             engine.take(channel, message)
@@ -373,7 +373,7 @@ class EngineRegistry:
         return self._by_session.get(mark)
 
     def _changed(self) -> None:
-        """Tell engines and clients who is there now."""
+        """Tell engines and clients which engines there are now."""
         count = len(self.ids)
         for engine in self.engines.values():
             if engine.registered:
@@ -391,5 +391,5 @@ class EngineRegistry:
         task.add_done_callback(self._tasks.discard)
 
     async def interrupt(self, engine: Engine, run: InFlight | None) -> None:
-        """Interrupt what the engine ran when it was decided; nothing if that is over."""
+        """Interrupt this request of an engine; does nothing if it has ended meanwhile."""
         await interrupt(engine, run, self._launcher, self._spawn)

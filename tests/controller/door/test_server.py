@@ -38,7 +38,7 @@ class EchoController:
 
     def connect(self, client_id: str, peer: ClientSession) -> dict[str, Any]:
         self.peers[client_id] = peer
-        return {"type": "welcome", "boot": "1"}
+        return {"type": "welcome", "instance": "1"}
 
     def disconnect(self, client_id: str) -> None:
         self.gone.append(client_id.partition("/")[0])
