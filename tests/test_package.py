@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import subprocess
 import sys
 import time
@@ -67,10 +66,10 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 
 def test_importing_the_package_costs_less_than_50_ms() -> None:
     bare, importing = [], []
-    for _ in range(7):  # in turn, so that a busy moment of the machine hits both
+    for _ in range(7):  # the quickest of each, since a busy machine makes any of them slower
         bare.append(seconds_of("pass"))
         importing.append(seconds_of("import kernelfleet"))
-    assert statistics.median(importing) - statistics.median(bare) < 0.05
+    assert min(importing) - min(bare) < 0.05
 
 
 def run_python(code: str) -> str:

@@ -72,10 +72,9 @@ class FullTools:
 class PlainTools:
     """Objects travel by pickle: values, and what can be imported on both sides."""
 
-    def __init__(self, shell: Any, reason: str) -> None:
-        self.reason = reason
+    def __init__(self, shell: Any, reason: str, values: Any = None) -> None:
+        self.reason, self.values = reason, values
         self.namespace = PlainNamespace(shell)
-        self.values: Any = None
         self._added: list[str] = []
 
     def import_as(self, name: str, text: str | None) -> None:
@@ -194,7 +193,15 @@ def tools_of(shell: Any, version: str, sources: Any, provided: Any) -> Any:
             "maps, and functions and classes of a notebook, need modules of kernelfleet that do "
             f"not run in this kernel (Python {platform.python_version()} at {sys.executable}): "
             f"{why}",
+            _values_of(shell, sources),
         )
+
+
+def _values_of(shell: Any, sources: provided.Sources) -> Any:
+    """Run the module that fetches the objects of results: it needs the standard library alone."""
+    module = types.ModuleType("kernelfleet_values")
+    exec(sources["kernelfleet.engine.values"][2], vars(module))
+    return module.Values(shell)
 
 
 # -- requests -----------------------------------------------------------------------------------
@@ -280,8 +287,6 @@ class Server:
         tools = self._tools
         if "made" not in content:
             values = tools.namespace.pull(content["names"])
-        elif tools.values is None:
-            raise Unsupported(f"{tools.reason}; so it cannot tell which command made it")
         else:
             values = [tools.values.get(content["number"], content["made"])]
         return {}, tools.pack(values, content.get("python"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 from collections.abc import Callable, Iterator
@@ -87,8 +88,9 @@ def test_captured_bytes_run_nothing_over_tcp(
         thief.settimeout(20)
         thief.sendall(bytes(proxy.recorded["up"]))
         answer = b""
-        while piece := thief.recv(65536):  # until the daemon closes the connection
-            answer += piece
+        with contextlib.suppress(ConnectionResetError):  # it closes before it has read all
+            while piece := thief.recv(65536):  # until the daemon closes the connection
+                answer += piece
     assert len(answer) < 300  # its greeting, and its part of a handshake that fails
     assert victim.execute("x", timeout=20).values() == [1] * 4
 

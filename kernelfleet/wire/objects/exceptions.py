@@ -177,8 +177,21 @@ def _leaves_it_to_pickle(cls: type) -> bool:
         owner is not None
         and owner.__module__ == "builtins"
         and cls.__reduce_ex__ is object.__dict__["__reduce_ex__"]
-        and cls not in copyreg.dispatch_table
+        and _registered_reducer(cls) is None
     )
+
+
+def _registered_reducer(cls: type[BaseException]) -> Callable[[Any], Any] | None:
+    """What ``copyreg`` was told for this class, by somebody who knows the class.
+
+    ``import distributed`` registers tblib's reducer for every exception class there is. It pickles
+    tracebacks, but does not keep what the built-in classes hold in C (a SyntaxError's line), so it
+    does not count.
+    """
+    reducer = copyreg.dispatch_table.get(cls)
+    if getattr(reducer, "__module__", "").partition(".")[0] == "tblib":
+        return None
+    return reducer
 
 
 def _in_slots(error: BaseException) -> JsonDict:
@@ -191,7 +204,7 @@ def _in_slots(error: BaseException) -> JsonDict:
 
 def _own_way(error: BaseException) -> tuple[Any, tuple[Any, ...], Any] | None:
     """How a class says that it is pickled, where that leaves room for causes."""
-    reducer = copyreg.dispatch_table.get(type(error))
+    reducer = _registered_reducer(type(error))
     reduced = error.__reduce_ex__(5) if reducer is None else reducer(error)
     if not isinstance(reduced, tuple) or any(each is not None for each in reduced[3:]):
         return None

@@ -168,6 +168,23 @@ def test_a_class_that_sees_to_its_pickling_is_left_alone_and_has_its_causes() ->
     assert arrived(Computed(7, "x")).restored
 
 
+def test_a_reducer_that_is_registered_for_all_exceptions_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """``import distributed`` registers tblib's, which forgets what built-in classes hold in C."""
+
+    def pickle_exception(error: BaseException) -> tuple[type, tuple[object, ...]]:
+        return type(error), error.args[:1]
+
+    pickle_exception.__module__ = "tblib.pickling_support"
+    for cls in (SyntaxError, ValueError):
+        monkeypatch.setitem(copyreg.dispatch_table, cls, pickle_exception)
+    assert arrived(SyntaxError("bad", ("f.py", 3, 5, "text"))).lineno == 3
+    error = ValueError("x")
+    error.__cause__ = KeyError("the cause")
+    assert repr(arrived(error).__cause__) == "KeyError('the cause')"
+
+
 def test_built_in_errors_keep_what_they_have() -> None:
     assert arrived(FileNotFoundError(2, "gone", "a", None, "b")).filename2 == "b"
     assert arrived(InTheSystem("a-file")).filename == "a-file"
