@@ -197,7 +197,7 @@ def tools_of(shell: Any, version: str, sources: Any, provided: Any) -> Any:
         )
 
 
-def _values_of(shell: Any, sources: provided.Sources) -> Any:
+def _values_of(shell: Any, sources: Mapping[str, tuple[bool, str, str]]) -> Any:
     """Run the module that fetches the objects of results: it needs the standard library alone."""
     module = types.ModuleType("kernelfleet_values")
     exec(sources["kernelfleet.engine.values"][2], vars(module))
