@@ -1,4 +1,4 @@
-"""The command line, ``kernelfleet`` and ``jupyter kernelfleet``: a file per sub-command.
+"""The command line ``kernelfleet``, also ``jupyter kernelfleet``; each sub-command has a file.
 
 Where things are::
 

@@ -1,5 +1,5 @@
 # PYTHON_ARGCOMPLETE_OK
-"""``python -m kernelfleet.cli``."""
+"""Runs the command line: ``python -m kernelfleet.cli``."""
 
 import sys
 

@@ -1,5 +1,5 @@
 # PYTHON_ARGCOMPLETE_OK
-"""The entry point of the scripts, which imports the rest only when a Ctrl-C is no harm."""
+"""The entry point of the scripts. It imports the rest while Ctrl-C ends the process quietly."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import signal
 def main(argv: list[str] | None = None) -> int:
     """Run the command line.
 
-    The imports take a tenth of a second, in which a Ctrl-C would be a traceback from the middle
-    of somebody's module. There is nothing to clean up yet, so it ends the process as it ends any
-    program that does not care.
+    The imports take a tenth of a second, in which Ctrl-C would print a traceback from the middle of
+    some module. There is nothing to clean up yet, so during the imports SIGINT has its default
+    effect, which ends the process.
 
     Args:
         argv: The arguments after the program's name; ``sys.argv[1:]`` if None.
 
     Returns:
-        The exit code. ``--help`` and ``--version`` raise ``SystemExit`` instead, as everywhere.
+        The exit code. ``--help`` and ``--version`` raise ``SystemExit`` instead, as in argparse.
     """
-    heeded = signal.getsignal(signal.SIGINT)
-    if heeded is signal.default_int_handler:  # else it is ignored (nohup), and stays so
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is signal.default_int_handler:  # (else SIGINT is ignored, as by nohup, and stays so)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from kernelfleet.cli import application
 
-    if heeded is signal.default_int_handler:
-        signal.signal(signal.SIGINT, heeded)
+    if handler is signal.default_int_handler:
+        signal.signal(signal.SIGINT, handler)
     return application.main(argv)

@@ -1,4 +1,4 @@
-"""The application that hands over to a sub-command, and what becomes of errors."""
+"""The application that runs a sub-command, and turns errors into a message and an exit code."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class KernelFleet(Command):
     subcommands = COMMANDS
 
     def work(self) -> int:
-        """Without a sub-command, or with one that does not exist."""
+        """Print the help; there is no sub-command, or one that does not exist."""
         if self.extra_args:
             close = get_close_matches(self.extra_args[0], COMMANDS, n=1)
             hint = f" (did you mean {close[0]}?)" if close else ""
@@ -53,11 +53,11 @@ def main(argv: list[str] | None = None) -> int:
         argv: The arguments after the program's name; ``sys.argv[1:]`` if None.
 
     Returns:
-        The exit code. ``--help`` and ``--version`` raise ``SystemExit`` instead, as everywhere.
+        The exit code. ``--help`` and ``--version`` raise ``SystemExit`` instead, as in argparse.
     """
     try:
         code = _run(argv)
-        sys.stdout.flush()  # or a reader that went away shows only when the interpreter ends
+        sys.stdout.flush()  # (a closed pipe would be noticed only when the interpreter ends)
     except KeyboardInterrupt:
         return EXIT_SIGINT
     except BrokenPipeError:
@@ -90,11 +90,14 @@ def _run(argv: list[str] | None) -> int:
 
 
 def _leaf(app: Command) -> Command:
-    """The sub-command if there is one, else the application."""
+    """The sub-command that was chosen, else the application itself."""
     return app.subapp if isinstance(app.subapp, Command) else app
 
 
 def _stdout_is_gone() -> int:
-    """As in ``kernelfleet list | head -1``: end quietly, also in the flush at exit."""
+    """End quietly when the reader of stdout has gone, as in ``kernelfleet list | head -1``.
+
+    The interpreter flushes stdout once more when it exits; that goes to the null device.
+    """
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return EXIT_FAILED

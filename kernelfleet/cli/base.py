@@ -1,7 +1,7 @@
-"""What every sub-command has in common: options, configuration file, help, errors and exit codes.
+"""What all sub-commands share: options, the configuration file, help, errors and exit codes.
 
-A sub-command is a ``Command`` with traits for its options and a ``work`` that returns an exit
-code. This is not the place for what one sub-command alone needs.
+A sub-command is a ``Command`` with traits for its options and a method ``work`` that returns an
+exit code. What only one sub-command needs stands in the module of that sub-command.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from kernelfleet.cli.parsing import Loader, check_settings, flat, names_of_setti
 
 _COMMANDS = "kernelfleet.cli.commands."
 
-#: Sub-command: (class, what it does in a line). Imported when used.
+#: For each sub-command its class, which is imported when it is used, and what it does.
 COMMANDS: dict[str, tuple[str, str]] = {
     "start": (_COMMANDS + "start.Start", "Start a fleet that outlives notebooks."),
     "stop": (_COMMANDS + "stop.Stop", "Stop a running fleet."),
@@ -71,32 +71,32 @@ class Command(JupyterApp):
 
     exit_code = Integer(EXIT_OK)
 
-    #: Offers what the arguments can be, to a shell that completes; None are files.
+    #: Returns completions of the positional arguments; None completes the names of files.
     completes_arguments: ClassVar[Any] = completion.nothing
 
     def _config_file_name_default(self) -> str:
         return "jupyter_kernelfleet_config"  # one file for all sub-commands
 
     def _raise_config_file_errors_default(self) -> bool:
-        return True  # what was configured and is not in force is worse than an error
+        return True  # (a setting that is silently not in force is worse than an error)
 
     def _log_format_default(self) -> str:
         return "%(asctime)s %(message)s"
 
     def work(self) -> int:
-        """Do what the command is for and return the exit code."""
+        """Run the command, and return its exit code."""
         raise UsageError("which sub-command?")
 
     def options_with_value(self) -> set[str]:
-        """The options that take the next argument as their value, as they are typed."""
+        """The options whose value is the next argument, as they are typed: ``{'-n', ...}``."""
         return {f"-{name}" if len(name) == 1 else f"--{name}" for name in flat(self.aliases)}
 
-    # --- the life of an application, shorter than JupyterApp's: nothing to migrate from IPython 3,
-    # and `kernelfleet foo` does not run whatever `kernelfleet-foo` is on the PATH
+    # --- starting. JupyterApp does more: it migrates files of IPython 3, and for `kernelfleet foo`
+    # it would run a program `kernelfleet-foo` of the PATH. Neither is wanted here.
 
     def initialize(self, argv: Any = None) -> None:
-        """Parse the command line, then read the configuration files; the former wins."""
-        if argv is None:  # what a shell wants completed stands in the environment
+        """Parse the command line and read the configuration files; the command line wins."""
+        if argv is None:  # (a shell that asks for completions sets environment variables)
             argv = self._get_sys_argv(check_argcomplete=True)[1:]
         self.parse_command_line(list(argv))
         if self._dispatching:
@@ -110,13 +110,13 @@ class Command(JupyterApp):
             self.load_config_file(suppress_errors=False)
         except UsageError:
             raise
-        except Exception as error:  # the file is Python: anything can happen
+        except Exception as error:  # (the file is Python code, which may raise anything)
             what = f"{type(error).__name__}: {error}"
             raise UsageError(f"the configuration file does not load: {what}") from error
         self.update_config(from_command_line)
 
     def parse_command_line(self, argv: list[str] | None = None) -> None:
-        """Parse options; ``-n4`` is ``-n 4``, which traitlets does not know."""
+        """Parse options. ``-n4`` means ``-n 4``, which traitlets does not support."""
         split: list[str] = []
         for arg in argv or ():
             attached = re.fullmatch(r"(-\w)(\d+)", arg)
@@ -124,18 +124,18 @@ class Command(JupyterApp):
         super().parse_command_line(split)
 
     def start(self) -> None:
-        """Run the sub-command, or this one."""
-        super().start()  # NoStart if there is a sub-command or a configuration file to write
+        """Run the sub-command, or this command if there is none."""
+        super().start()  # (raises NoStart after a sub-command, or a written configuration file)
         self.exit_code = self.work()
 
     def update_config(self, config: Config) -> None:
-        """Take settings over; a bad one is a usage error, wherever it came from."""
+        """Take over settings; a wrong one is a UsageError, wherever it was set."""
         ours = [each for each in type(self).__mro__ if hasattr(each, "class_traits")]
         options = names_of_settings(self.aliases)
         check_settings(config, [*ours, *self.classes], self, options, self.cli_config)
         try:
             super().update_config(config)
-        except TraitError as error:  # of a setting with a rule of its own
+        except TraitError as error:  # (a setting with a validator of its own)
             raise UsageError(str(error)) from error
 
     def _create_loader(self, argv: Any, aliases: Any, flags: Any, classes: Any) -> Loader:
@@ -147,16 +147,16 @@ class Command(JupyterApp):
         return loader
 
     def write_default_config(self) -> None:
-        """Write the file; where one is, ask, if there is somebody to answer."""
+        """Write the configuration file; if there is one already, ask before it is replaced."""
         there = self.config_file or str(Path(self.config_dir, f"{self.config_file_name}.py"))
         try:
             super().write_default_config()
         except EOFError:
-            print()  # the question stands on a line without an end
+            print()  # (the question has no line end)
             raise UsageError(f"{there} exists, and is kept; -y writes it anew") from None
 
     def generate_config_file(self, classes: Any = None) -> str:
-        """The settings of all sub-commands: they share the file."""
+        """The text of a configuration file with the settings of all sub-commands."""
         if classes is None:
             commands = [import_item(where) for where, _ in COMMANDS.values()]
             classes = [each for command in commands for each in (command, *command.classes)]
@@ -166,7 +166,11 @@ class Command(JupyterApp):
     # --- help
 
     def print_help(self, classes: bool = False) -> None:
-        """Print a page of help; with ``classes``, traitlets' own full account."""
+        """Print a page of help.
+
+        Args:
+            classes: Whether to print every setting, in the form of traitlets.
+        """
         if classes:
             super().print_help(classes)
         else:
@@ -175,16 +179,24 @@ class Command(JupyterApp):
     # --- arguments
 
     def at_most_one_argument(self, what: str) -> str | None:
-        """The positional argument, if there is one."""
+        """The positional argument; None if there is none.
+
+        Args:
+            what: What the argument is, for the error message.
+
+        Raises:
+            UsageError: There are several.
+        """
         if len(self.extra_args) > 1:
             raise UsageError(f"one {what} at most, not {' '.join(self.extra_args)}")
         return self.extra_args[0] if self.extra_args else None
 
 
 def unwind_on_signals() -> None:
-    """Let SIGINT and SIGTERM unwind the stack once, so that a fleet of this process ends.
+    """Have SIGINT and SIGTERM unwind the stack, so that a fleet of this process ends.
 
-    Further ones are ignored: they would cut short the end of the fleet, which takes no second.
+    Further signals are ignored. They would interrupt the end of the fleet, which takes less than a
+    second.
     """
 
     def unwind(signum: int, _: object) -> NoReturn:
@@ -198,6 +210,6 @@ def unwind_on_signals() -> None:
 
 
 def ignore_signals() -> None:
-    """Let neither SIGINT nor SIGTERM cut short what is under way."""
+    """Ignore SIGINT and SIGTERM from now on."""
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)

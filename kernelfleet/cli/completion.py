@@ -1,7 +1,8 @@
-"""What the shell is offered when Tab is pressed: fleets, kernelspecs, choices, options.
+"""Completions for the shell, when Tab is pressed: fleets, kernelspecs, choices, options.
 
-A completer takes keywords (argcomplete's, which nobody needs here) and returns words. Everything
-is imported late: commands name their completers, and are not to be slower for it.
+A completer returns words. argcomplete calls it with keywords, which are not needed here. Commands
+name their completers, so this module is always imported; what it needs is imported only when a
+shell asks.
 """
 
 from __future__ import annotations
@@ -18,26 +19,26 @@ Completer = Callable[..., list[str]]
 
 
 def nothing(**_: Any) -> list[str]:
-    """No words; and no files either, which is what a shell offers by itself."""
+    """No completions. Without a completer the shell would offer names of files."""
     return []
 
 
 def kernelspecs(**_: Any) -> list[str]:
-    """The kernels that are installed."""
+    """The names of the kernelspecs that are installed."""
     from jupyter_client.kernelspec import KernelSpecManager
 
     return sorted(KernelSpecManager().find_kernel_specs())
 
 
 def fleets(**_: Any) -> list[str]:
-    """The fleets that run."""
+    """The names of the running fleets."""
     from kernelfleet.wire.files.connection_file import find_fleets
 
     return [fleet.name for fleet in find_fleets()]
 
 
 def logged_fleets(**_: Any) -> list[str]:
-    """The fleets that have logs: those that run, and those that have ended."""
+    """The names of the fleets that have logs: running ones, and those that have ended."""
     from kernelfleet.wire.files.fleet_paths import DEFAULT_NAME, log_dir
 
     with contextlib.suppress(OSError):
@@ -51,13 +52,13 @@ def complete(
     subcommands: Any,
     arguments: Completer | None,
 ) -> None:
-    """Answer the shell and end.
+    """Answer the shell, and end the process.
 
     Args:
-        parser: Knows the options.
-        classes: Whose settings can be options, as in ``--Limits.queue_length``.
-        subcommands: What can stand first.
-        arguments: Offers what stands without an option; None are files.
+        parser: The parser of the command.
+        classes: The classes whose settings can be options, as in ``--Limits.queue_length``.
+        subcommands: The sub-commands.
+        arguments: Completes positional arguments; None completes the names of files.
     """
     for action in parser._actions:
         completer = completer_of(action, classes, arguments)
@@ -72,10 +73,10 @@ def complete(
 def completer_of(
     action: argparse.Action, classes: list[Any], arguments: Completer | None
 ) -> Completer | None:
-    """Offers the values of one option, or the arguments; None leaves it to the shell: files."""
+    """The completer of an option's value, or of the arguments; None for the names of files."""
     if action.dest == "extra_args":
         return arguments
-    # traitlets (5.16) names the setting of an option, "Start.n", in the option's metavar
+    # traitlets (5.16) has the setting of an option, "Start.n", in the option's metavar.
     owner, _, name = str(action.metavar).rpartition(".")
     for cls in classes:
         trait = cls.class_traits().get(name) if cls.__name__ == owner else None
@@ -88,19 +89,22 @@ def completer_of(
 
 
 def _finder() -> Any:
-    """Traitlets' finder, which by itself offers ``--Application.`` with the first ``--``."""
+    """The object of traitlets that finds completions, with two changes.
+
+    By itself it offers ``--Application.`` and the like as soon as ``--`` is typed.
+    """
     from traitlets.config.argcomplete_config import ExtendedCompletionFinder
 
     class Finder(ExtendedCompletionFinder):  # type: ignore[misc,unused-ignore]
         def match_class_completions(self, cword_prefix: str) -> list[tuple[Any, str]]:
-            """Offer settings only to who has begun the name of a class: ``--L``."""
+            """Offer settings only when the name of a class was begun: ``--L``."""
             if not cword_prefix.lstrip("-")[:1].isupper():
                 return []
             matches: list[tuple[Any, str]] = super().match_class_completions(cword_prefix)
             return matches
 
         def _get_option_completions(self, *args: Any) -> list[str]:
-            """Leave out ``--n``: traitlets takes it, and nobody is told of it."""
+            """Leave out ``--n``, which traitlets accepts for ``-n``."""
             words: list[str] = super()._get_option_completions(*args)
             return [word for word in words if not re.fullmatch("--.", word)]
 

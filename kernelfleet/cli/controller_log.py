@@ -1,7 +1,7 @@
-"""The controller's log: a private file of bounded size, which begins when the fleet is ready.
+"""The controller's log: a private file of bounded size, which is begun when the fleet is ready.
 
-What is logged before is kept in memory: a start that fails says why on stderr, and one that is
-ended early has nothing to say, so that neither leaves files.
+What is logged before that is kept in memory. A start that fails says why on stderr, and one that
+is interrupted has nothing to report, so neither of them leaves a file.
 """
 
 from __future__ import annotations
@@ -23,32 +23,32 @@ _NEVER = logging.CRITICAL + 1
 
 
 class PrivateLog(RotatingFileHandler):
-    """A log that its owner alone can read, whatever the umask."""
+    """A log file that only its owner can read, whatever the umask is."""
 
     def _open(self) -> TextIOWrapper:
         fd = open_private(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         return TextIOWrapper(open(fd, "ab"), encoding="utf-8", errors="backslashreplace")
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
-        """Say nothing: it would be said for each line, in the middle of whatever is on stderr."""
+        """Ignore that a record could not be written; logging would print a traceback for each."""
 
     def close(self) -> None:
-        """Close the file; what could not be written before cannot be now."""
+        """Close the file, and ignore errors: what could not be written is lost."""
         with contextlib.suppress(OSError):
             super().close()
 
 
 class ControllerLog(MemoryHandler):
-    """Keeps records until the fleet is ready, and writes them to its log from then on."""
+    """Keeps records in memory until ``begin``, and writes all to the log file from then on."""
 
     def __init__(self, name: str) -> None:
         super().__init__(capacity=10_000, flushLevel=_NEVER, flushOnClose=False)
         self._directory = fleet_paths.make_log_dir(
             name
-        )  # a daemon has nowhere else to say anything
+        )  # (a daemon has no other place for messages)
 
     def begin(self) -> None:
-        """Write what was kept, and everything else at once."""
+        """Write what was kept to the file, and from now on each record at once."""
         path = self._directory / "controller.log"
         log = PrivateLog(path, maxBytes=LOG_FILE_BYTES, backupCount=1, delay=True)
         log.setFormatter(self.formatter)
@@ -57,23 +57,23 @@ class ControllerLog(MemoryHandler):
         self.flush()
 
     def close(self) -> None:
-        """Close the file; what was never written is forgotten."""
+        """Close the file; records that were only kept are dropped."""
         target = self.target
         super().close()
         if target is not None:
             target.close()
         with contextlib.suppress(OSError):
-            self._directory.rmdir()  # if the start has come to nothing, and there is nothing in it
+            self._directory.rmdir()  # (empty, if the start has failed)
 
 
 @contextlib.contextmanager
 def logging_to_file(
     log: logging.Logger, name: str, level: Any, *, to_stderr: bool
 ) -> Iterator[ControllerLog]:
-    """Send what is logged to the fleet's file, and if wanted what matters to stderr.
+    """Have the records of kernelfleet's logger written to the fleet's log file.
 
     Raises:
-        OSError: there can be no log; the message names the directory.
+        OSError: The log cannot be written; the message names the directory.
     """
     file = ControllerLog(name)
     handlers: list[logging.Handler] = [file]

@@ -1,4 +1,4 @@
-"""How a command ends: its exit code, and the one line on stderr that says what went wrong."""
+"""The exit codes of commands, and the line on stderr that says what went wrong."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ EXIT_SIGINT = 130
 
 
 class UsageError(Exception):
-    """The command line or the configuration file asks for what is not there."""
+    """The command line or the configuration file is wrong."""
 
 
 def complain(message: str, command: str = "kernelfleet") -> None:
-    """Say on stderr, in one line, what went wrong."""
+    """Print a message to stderr, as one line."""
     print(f"{command}: {' '.join(message.split())}", file=sys.stderr)
 
 
 def exit_code_of(error: BaseException) -> int:
-    """The exit code that tells a script what went wrong."""
+    """The exit code for an error, which tells a script what went wrong."""
     if isinstance(error, errors.FleetExists):
         return EXIT_ALREADY_RUNNING
     if isinstance(error, errors.SeveralFleets):

@@ -1,6 +1,6 @@
-"""What ``kernelfleet run`` is to run: a script, a module, standard input, or code; and how.
+"""What ``kernelfleet run`` runs: a script, a module, standard input or code.
 
-Everything that can be wrong with it here is found before a fleet is started.
+All mistakes that can be found on this side are found before a fleet is started.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from kernelfleet.client.client import MultiEngineClient
     from kernelfleet.client.results.pending import PendingResult
 
-#: The name of a script that comes from standard input, in its tracebacks.
+#: In tracebacks, a script that was read from standard input has this name.
 STDIN = "<stdin>"
 
-#: What code given with -c, and modules, need of a Python kernel.
+#: Run first, so that code of ``-c`` and modules behave as with ``python``.
 _AS_PYTHON = """
 import sys, warnings
 exit = quit = sys.exit  # these would end the kernel instead of the code
@@ -57,7 +57,7 @@ except SystemExit as status:
         raise
 """.strip()
 
-#: Frames of a traceback in which one of these stands are ours, not the user's.
+#: A frame of a traceback that has one of these texts is kernelfleet's, not the user's.
 OUR_FRAMES = ("exec(__kernelfleet_code__)", "__kernelfleet_script__(", "__kernelfleet_find__(")
 
 
@@ -66,10 +66,10 @@ class Job:
     """What to run.
 
     Attributes:
-        argv: What it finds in ``sys.argv``; the first is a script's path, ``-`` for standard
-            input, ``-c`` or ``-m``.
-        code: What followed ``-c``.
-        module: What followed ``-m``.
+        argv: The ``sys.argv`` of the code. The first element is the path of a script, ``-`` for
+            standard input, ``-c`` or ``-m``.
+        code: The code after ``-c``; None if there is none.
+        module: The name of the module after ``-m``; None if there is none.
     """
 
     argv: tuple[str, ...]
@@ -78,11 +78,17 @@ class Job:
 
 
 def split_argv(argv: list[str], with_value: set[str]) -> tuple[list[str], Job | None]:
-    """Cut the command line behind our own options.
+    """Split the command line into kernelfleet's own options and the job.
 
     Args:
-        argv: What follows ``run``.
-        with_value: Our options that take the next argument as their value, as in ``-n 4``.
+        argv: The arguments after ``run``.
+        with_value: The options whose value is the next argument, as in ``-n 4``.
+
+    Returns:
+        The options, and the job; None if there is no job on the command line.
+
+    Raises:
+        UsageError: ``-c`` or ``-m`` stands last.
     """
     i = 0
     while i < len(argv):
@@ -101,7 +107,7 @@ def split_argv(argv: list[str], with_value: set[str]) -> tuple[list[str], Job | 
 
 
 def _sets_trait(option: str) -> bool:
-    """``--Run.n 4``, but not ``--Run.n=4``."""
+    """Whether an option sets a setting with the next argument: ``--Run.n 4``."""
     return "." in option and "=" not in option
 
 
@@ -109,14 +115,18 @@ Start = Callable[["MultiEngineClient", Callable[..., None]], "PendingResult[Any]
 
 
 def prepare(job: Job, *, python: bool) -> Start:
-    """What starts the job on all engines, called with a client and ``on_output``.
+    """A function that starts a job on all engines.
 
     Args:
         job: What to run.
-        python: Whether the engines speak Python.
+        python: Whether the engines run Python.
+
+    Returns:
+        A function of a client and ``on_output``, which returns the PendingResult of the job.
 
     Raises:
-        UsageError: it cannot be read, is no code, or other languages have no such thing.
+        UsageError: The script cannot be read or does not compile, or the engines' language has no
+            modules that could be run.
     """
     if job.module is not None:
         if not python:
@@ -155,7 +165,7 @@ def _script(job: Job, *, python: bool) -> Start:
 
 def _code(job: Job, *, python: bool) -> Start:
     def start(mec: MultiEngineClient, on_output: Callable[..., None]) -> Any:
-        if python:  # a cell of its own, so that the lines of CODE count from 1
+        if python:  # (a cell of its own, so that the lines of the code are counted from 1)
             mec.execute(_AS_PYTHON.format(argv=list(job.argv)))
         return mec.execute(job.code or "", block=False, on_output=on_output)
 

@@ -1,4 +1,4 @@
-"""How a command line says which fleet it is about: by a word, or by ``--name``."""
+"""Which fleet a command is about: it is named by an argument, or by ``--name``."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from kernelfleet.cli.base import Command
 from kernelfleet.cli.exits import UsageError
 from kernelfleet.wire.files import connection_file, fleet_paths
 
-#: What the option that names a fleet says about itself.
+#: The help of the option that names a fleet.
 NAME_HELP = "The fleet's name, as the argument NAME (`default`, else the only one running)."
 
 
 class NamedCommand(Command):
     """A command about one fleet: ``stop sweep`` and ``stop --name sweep`` are the same.
 
-    A subclass has ``"name": "Stop.fleet_name"`` among its aliases (with its own name, since
-    traitlets lets a setting of the subclass win over one of this class).
+    A subclass has ``"name": "Stop.fleet_name"`` among its aliases, with the name of the subclass,
+    because for traitlets a setting of a subclass wins over one of this class.
     """
 
     fleet_name = Unicode(None, allow_none=True, help=NAME_HELP).tag(
@@ -29,13 +29,16 @@ class NamedCommand(Command):
     completes_arguments: ClassVar[Any] = completion.fleets
 
     def given_name(self, words: list[str] | None = None) -> str | None:
-        """The fleet's name: the argument, else ``--name``, else what the configuration says.
+        """The name of the fleet: the argument, else ``--name``, else that of the configuration.
 
         Args:
-            words: The arguments that may be the name, if some of them are something else.
+            words: The arguments that may be the name; None means all of them.
+
+        Returns:
+            The name; None if none is given.
 
         Raises:
-            UsageError: there are several, or it cannot name a fleet.
+            UsageError: Several names are given, or a fleet cannot have this name.
         """
         words = self.extra_args if words is None else words
         if len(words) > 1:
@@ -54,12 +57,13 @@ def find_fleet(name: str | None, *, may_start: bool = True) -> connection_file.F
     """The running fleet called ``name``; without a name `default`, else the only one running.
 
     Args:
-        name: Which.
-        may_start: Whether starting a fleet would help the user, who may have wanted to stop one.
+        name: The name of the fleet; may be None.
+        may_start: Whether to advise the user to start a fleet, if there is none. That is no help to
+            somebody who wants to stop one.
 
     Raises:
-        FleetNotFound: there is none.
-        SeveralFleets: there are several to choose from.
+        FleetNotFound: There is no such fleet.
+        SeveralFleets: No name is given, and several fleets are running.
     """
     running = connection_file.find_fleets()
     if name is None:

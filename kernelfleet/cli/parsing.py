@@ -1,7 +1,7 @@
-"""Reading a command line with traitlets' parser, and refusing in our own words what is wrong.
+"""Reads a command line with traitlets' parser, and refuses mistakes in words that users know.
 
-traitlets only warns of options that do not exist, and speaks of "traits" and "instances" where a
-value does not fit; the user has typed an option and wants to know what it takes.
+traitlets only warns of options that do not exist. If a value does not fit, it speaks of "traits"
+and "instances", but the user has typed an option and wants to know which values it takes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NEEDS_A_VALUE = re.compile(r"argument ([^/:]+)[^:]*: expected .*argument")
 
 
 class Loader(KVArgParseConfigLoader):
-    """traitlets' command-line parser, refusing what it only warns of."""
+    """traitlets' command-line parser; it refuses what the original only warns of."""
 
     #: Answers a shell that asks for completions: called with the parser, the classes that have
     #: settings, and the sub-commands.
@@ -41,9 +41,9 @@ class Loader(KVArgParseConfigLoader):
         raise UsageError(message)
 
     def _as_typed(self, name: str) -> str:
-        """An option by that of its names which the user has typed; traitlets tells the setting."""
+        """The name of an option that the user has typed, of all the names that it has."""
         settings = {
-            each: str(target)  # (the texts for the help are gone here)
+            each: str(target)  # (here an alias has no text for the help any more)
             for names, target in self.aliases.items()
             for each in option_names(names).split(", ")
         }
@@ -56,7 +56,7 @@ class Loader(KVArgParseConfigLoader):
             self.answer_shell(self.parser, classes, subcommands)
 
     def _check_options(self) -> None:
-        """Refuse unknown options; traitlets would take any for a setting that has no effect."""
+        """Refuse unknown options, which traitlets would take for settings without effect."""
         known = {*flat(self.aliases), *flat(self.flags)}
         for arg in takewhile(lambda arg: arg != "--", self.argv):
             name = arg.lstrip("-").partition("=")[0]
@@ -66,10 +66,10 @@ class Loader(KVArgParseConfigLoader):
                 raise UsageError(f"there is no option {arg.partition('=')[0]}{hint}")
 
     def load_config(self, *args: Any, **kwargs: Any) -> Config:
-        """Parse; see traitlets.
+        """Parse the command line; see traitlets.
 
         Raises:
-            UsageError: the command line cannot be read.
+            UsageError: The command line is wrong.
         """
         if "_ARGCOMPLETE" not in os.environ:
             self._check_options()
@@ -82,12 +82,12 @@ class Loader(KVArgParseConfigLoader):
 
 
 def listed(text: str) -> list[str]:
-    """What stands between commas: ``numpy, pandas``."""
+    """The names in a text such as ``numpy, pandas``."""
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def flat(options: Mapping[Any, Any]) -> Iterator[str]:
-    """Every name in a table of aliases or flags."""
+    """All names in a table of aliases or flags."""
     for names in options:
         yield from (names,) if isinstance(names, str) else names
 
@@ -99,9 +99,10 @@ def option_names(names: Any) -> str:
 
 
 def names_of_settings(aliases: Mapping[Any, Any]) -> dict[str, str]:
-    """Setting -> the option that sets it: ``{"n": "-n"}``.
+    """For each setting the option that sets it: ``{"n": "-n"}``.
 
-    Without the class: an option may name a class that the command inherits from.
+    Settings are named without their class, because an option may name a class from which the
+    command inherits.
     """
     return {
         (target[0] if isinstance(target, tuple) else target).rpartition(".")[2]: option_names(
@@ -157,7 +158,7 @@ def _no_setting(setting: str, name: str, known: Iterable[str]) -> str:
 
 def _fits(trait: TraitType[Any, Any], holder: Any, value: Any) -> bool:
     if not isinstance(trait, Bool | Enum | Float | Int):
-        return True  # text; or more than a line can explain, and then traitlets does
+        return True  # (a text, or a kind of value that is better explained by traitlets)
     if value is None and trait.allow_none:
         return True
     try:
@@ -183,7 +184,7 @@ def wanted(trait: TraitType[Any, Any]) -> str:
 
 
 def choices(trait: TraitType[Any, Any]) -> list[str]:
-    """The words that a setting can be, where they can be listed."""
+    """The values that a setting can have; empty if they cannot be listed."""
     values = trait.values if isinstance(trait, Enum) else None
     return [value for value in values or () if isinstance(value, str)]
 

@@ -1,4 +1,4 @@
-"""How far a long start is, on stderr: a line that redraws itself, or now and then a line."""
+"""Shows on stderr how far a start is that takes long."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import sys
 import time
 from typing import TextIO
 
-#: How often a file, where lines stay, gets one.
+#: If stderr is a file, a line is written at most so often.
 LINE_SECONDS = 5.0
 
 
 class StartProgress:
-    """Shows how many engines answer already; a start that is quick is not talked about.
+    """Shows how many engines answer already. Of a quick start nothing is shown.
+
+    A terminal has one line, which is redrawn. A file has a line now and then.
 
     Args:
-        stream: Where; stderr if None.
-        to_files: Whether a stream that is no terminal gets lines, which stay there.
+        stream: Where it is shown; None means stderr.
+        to_files: Whether lines are written if the stream is no terminal.
     """
 
     def __init__(self, stream: TextIO | None = None, *, to_files: bool = True) -> None:
@@ -26,7 +28,7 @@ class StartProgress:
         self._next_line = 0.0
 
     def show(self, ready: int, n: int) -> None:
-        """Tell that ``ready`` of ``n`` engines answer."""
+        """Show that ``ready`` of ``n`` engines answer."""
         text = f"starting: {ready} of {n} engine{'' if n == 1 else 's'} answer"
         if self._redraws:
             self._stream.write(f"\r{text}\x1b[K")
@@ -37,7 +39,7 @@ class StartProgress:
         self._stream.flush()
 
     def close(self) -> None:
-        """Take the line away: what comes next says how it ended."""
+        """Erase the line; other output says how the start has ended."""
         if self._drawn:
             self._stream.write("\r\x1b[K")
             self._stream.flush()

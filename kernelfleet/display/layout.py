@@ -334,5 +334,5 @@ def _gap(what: str) -> str:
 
 
 def printable(line: str) -> str:
-    """A line without control characters, which would move the cursor of a terminal."""
+    """A line without colour codes and control characters, which would move the cursor."""
     return without_colours(line).replace("\t", "    ").translate(_CONTROLS)

@@ -1,1 +1,1 @@
-"""The sub-commands of ``kernelfleet``, a module each."""
+"""The sub-commands of ``kernelfleet``; each has a module."""

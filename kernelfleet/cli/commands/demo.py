@@ -1,9 +1,9 @@
-"""``kernelfleet demo``: a session on real input, typed out as it runs, in about ten seconds.
+"""``kernelfleet demo``: a session on real input, shown as it runs, in about ten seconds.
 
-Parses sources of the standard library with ``map`` and, where numpy is installed, compares the
-eigenvalue spacings of random matrices with Wigner's surmise; both on all engines, and then the same
-on one of them. Both sides have one thread of BLAS per engine, and as much work as one engine does
-in a few seconds, which is measured first: so the comparison is fair, and the work dominates.
+It parses sources of the standard library with ``map`` and, if numpy is installed, compares the
+eigenvalue spacings of random matrices with Wigner's surmise. Both are done on all engines, and then
+on one of them. The comparison is fair: each engine has one BLAS thread in both cases, and it is
+measured first how much work takes one engine a few seconds, so that the work dominates.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from kernelfleet.cli.base import Command, unwind_on_signals
 from kernelfleet.cli.exits import EXIT_OK, UsageError
 from kernelfleet.wire.platforms import number_of_cores
 
-#: More engines than this take longer to start than they have to show.
+#: More engines would take longer to start than the demonstration lasts.
 MAX_ENGINES = 64
 
 #: (BLAS takes its threads from the first of its variables; one for all kinds of it is this.)
@@ -110,7 +110,7 @@ class Demo(Command):
         return min(MAX_ENGINES, number_of_cores())
 
     def work(self) -> int:
-        """Type the session out; the fleet is gone when this returns or raises."""
+        """Show the session; its fleet has ended when this returns or raises."""
         if self.extra_args:
             raise UsageError(f"demo takes no argument {self.extra_args[0]!r}")
         unwind_on_signals()
@@ -132,7 +132,7 @@ class Demo(Command):
 
 
 def count_syntax(session: Session, n: int, seconds: float, *, busy: bool) -> None:
-    """Map a function over files on all engines; then the same on one of them."""
+    """Map a function over files on all engines, and then on one of them."""
     print("# What the standard library's sources are made of: a map, balanced over the engines\n")
     session.enter(FILES)
     session.enter(COUNT)
@@ -148,7 +148,7 @@ def count_syntax(session: Session, n: int, seconds: float, *, busy: bool) -> Non
 
 
 def eigenvalue_spacings(session: Session, n: int, seconds: float, *, busy: bool) -> None:
-    """Let every engine diagonalise its share of random matrices; then one of them all of it."""
+    """Diagonalise random matrices on all engines, and then as many on one of them."""
     print("# Distances between eigenvalues of random matrices: measured, and Wigner's surmise\n")
     session.enter(SPACINGS)
     session.enter("mec.push_function({'spacings': spacings});")
@@ -172,20 +172,20 @@ def timed(call: Callable[[], object]) -> float:
 
 
 def as_many_as_take(seconds: float, each: float, at_most: int = 10**6) -> int:
-    """How much work fills so many seconds, if a piece of it takes ``each``."""
+    """How many pieces of work take so many seconds, if one of them takes ``each`` seconds."""
     return max(1, min(at_most, round(seconds / max(each, 1e-6))))
 
 
 def others_are_at_work() -> bool:
-    """Whether something else keeps half of the cores or more busy: then no time means much."""
+    """Whether other programs keep half of the cores busy, so that the times mean little."""
     try:
         return os.getloadavg()[0] > number_of_cores() / 2
-    except (AttributeError, OSError):  # Windows, and where /proc is hidden
+    except (AttributeError, OSError):  # (Windows, or a system that hides /proc)
         return False
 
 
 def verdict(engines: float, alone: float, n: int, cores: int, *, busy: bool = False) -> str:
-    """How the two times compare, and what could be expected here."""
+    """A sentence that compares the two times, and says what this machine can do."""
     times = f"{alone / engines:.1f} times as fast"
     here = f"on {cores} core{'' if cores == 1 else 's'}"
     if cores == 1:
@@ -199,7 +199,7 @@ def verdict(engines: float, alone: float, n: int, cores: int, *, busy: bool = Fa
 
 
 class Session:
-    """An interpreter whose input is typed out before it runs, in IPython's manner."""
+    """An interpreter that shows its input before it runs it, as IPython does."""
 
     def __init__(self, say: Callable[[str], None] | None = None) -> None:
         self.namespace: dict[str, Any] = {"__name__": "__main__"}
@@ -207,7 +207,7 @@ class Session:
         self._say = say or (lambda text: print(text, flush=True))
 
     def enter(self, source: str) -> float:
-        """Show the code, run it, show what it is worth; returns the seconds that it took."""
+        """Show code, run it and show its value; returns the seconds that it took."""
         source = dedent(source).strip()
         self.number += 1
         self._say(show_input(source, self.number))
@@ -222,15 +222,16 @@ class Session:
 
 
 def show_input(source: str, number: int) -> str:
-    """The code as it stands in a terminal session."""
+    """Code as a terminal session shows it."""
     prompt = f"In [{number}]: "
     return prompt + source.replace("\n", "\n" + "...: ".rjust(len(prompt)))
 
 
 def evaluate(source: str, namespace: dict[str, Any]) -> Any:
-    """Run the code; returns the value of its last expression, None if it ends otherwise.
+    """Run code, and return the value of its last expression.
 
-    As in IPython, a semicolon keeps the value to itself.
+    Returns:
+        The value; None if the code ends with a statement, or with a semicolon as in IPython.
     """
     module = ast.parse(source)
     silent = source.partition("#")[0].rstrip().endswith(";")

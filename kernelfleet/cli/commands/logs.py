@@ -1,4 +1,4 @@
-"""``kernelfleet logs``: what the controller or an engine of a fleet wrote, also after its end."""
+"""``kernelfleet logs``: the log of a controller or an engine, also after its fleet has ended."""
 
 from __future__ import annotations
 
@@ -51,10 +51,14 @@ class Logs(NamedCommand):
 
 
 def log_file(name: str | None, engine: int | None) -> Path:
-    """The log that is meant.
+    """The path of a log.
+
+    Args:
+        name: The name of the fleet; None takes the running one, else the default name.
+        engine: The id of the engine; None means the controller.
 
     Raises:
-        FleetNotFound: no fleet of this name has logged anything.
+        FleetNotFound: No fleet of this name has a log.
     """
     if name is None:
         try:
@@ -62,7 +66,8 @@ def log_file(name: str | None, engine: int | None) -> Path:
         except errors.SeveralFleets:
             raise
         except errors.FleetNotFound:
-            name = fleet_paths.DEFAULT_NAME  # the last one to have this name, perhaps
+            # A fleet of the default name that has ended may have left a log.
+            name = fleet_paths.DEFAULT_NAME
     directory = fleet_paths.log_dir(name)
     path = directory / ("controller.log" if engine is None else f"engine-{engine}.log")
     if path.exists():
@@ -75,7 +80,7 @@ def log_file(name: str | None, engine: int | None) -> Path:
 
 
 def follow(path: Path, poll: float = POLL_SECONDS) -> Iterator[bytes]:
-    """Yield what is in the file and then what comes, also when it is rotated or written anew."""
+    """Yield the content of a file, and then what is appended, also after it was rotated."""
     while True:
         with os.fdopen(open_any(path), "rb") as file:
             inode = os.fstat(file.fileno()).st_ino
@@ -83,16 +88,16 @@ def follow(path: Path, poll: float = POLL_SECONDS) -> Iterator[bytes]:
                 if text := file.read():
                     yield text
                 elif _replaced(path, inode, file.tell()):
-                    yield file.read()  # what came between the two looks
+                    yield file.read()  # (what was appended between the two checks)
                     break
                 else:
                     time.sleep(poll)
 
 
 def _replaced(path: Path, inode: int, position: int) -> bool:
-    """Whether the path now names another file, or the file has been cut short."""
+    """Whether the path now names another file, or the file was truncated."""
     try:
         now = path.stat()
     except FileNotFoundError:
-        return False  # between two names: the new file is about to come
+        return False  # (during a rotation; the new file will be there soon)
     return now.st_ino != inode or now.st_size < position

@@ -1,4 +1,4 @@
-"""``kernelfleet restart``: start engines of a running fleet afresh, dead ones too."""
+"""``kernelfleet restart``: start engines of a running fleet afresh, also dead ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from traitlets import Float
 from kernelfleet.cli.exits import EXIT_OK, UsageError
 from kernelfleet.cli.naming import NamedCommand, find_fleet
 
-#: What says which engines: ``all``, ``2``, ``0,2``, ``1:4``, ``-1:``.
+#: An argument that names engines: ``all``, ``2``, ``0,2``, ``1:4``, ``-1:``.
 TARGETS = re.compile(r"all|[-0-9:,]+")
 
 
@@ -37,7 +37,7 @@ class Restart(NamedCommand):
     aliases = {"name": "Restart.fleet_name", "timeout": "Restart.timeout", **NamedCommand.aliases}
 
     def work(self) -> int:
-        """Restart the engines; they answer when this returns."""
+        """Restart the engines; when this returns, they answer."""
         names, targets_given = split_words(self.extra_args)
         if len(targets_given) > 1:
             raise UsageError(f"TARGETS is one word, {','.join(targets_given)}, without blanks")
@@ -63,9 +63,9 @@ class Restart(NamedCommand):
 
 
 def split_words(words: list[str]) -> tuple[list[str], list[str]]:
-    """The arguments that name a fleet, and those that say which engines.
+    """Split the arguments into those that name a fleet, and those that name engines.
 
-    A fleet whose name reads like engines (``2``, ``all``) is to be named by ``--name``.
+    A fleet whose name could also name engines (``2``, ``all``) has to be named with ``--name``.
     """
     targets = [word for word in words if TARGETS.fullmatch(word)]
     return [word for word in words if word not in targets], targets

@@ -1,7 +1,7 @@
-"""``kernelfleet run``: a script, a module or code on every engine of a fleet that lives as long.
+"""``kernelfleet run``: run a script, a module or code on every engine of a new fleet.
 
-SPMD: the script finds ``engine_id``, ``n_engines`` and ``sys.argv``. Its output appears line by
-line behind the engine's id, as it comes.
+All engines run the same program, which finds ``engine_id``, ``n_engines`` and ``sys.argv``. Its
+output is printed line by line as it comes, each line after the engine's id. The fleet ends with it.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
     from kernelfleet.errors.composite import Failure
 
 
-#: How long scripts may take to clean up after a Ctrl-C; another one ends them at once.
+#: How long scripts may take to clean up after Ctrl-C. A second Ctrl-C ends them at once.
 WIND_DOWN_SECONDS = 10.0
 
 
 class Output(NamedTuple):
-    """A piece of what an engine printed, of any length."""
+    """A piece of an engine's output, of any length; it need not end with a line end."""
 
     engine_id: int
     stream: str  # stdout or stderr
@@ -94,18 +94,20 @@ class Run(Command):
         return number_of_cores()
 
     def parse_command_line(self, argv: list[str] | None = None) -> None:
-        """Parse our own options; what comes after the script belongs to it, ``--help`` too."""
+        """Parse kernelfleet's own options; what follows the script is the script's."""
         own, job = split_argv(list(argv or ()), self.options_with_value())
         self.job = job
         super().parse_command_line(own)
 
     def work(self) -> int:
-        """Run the job, and leave no fleet behind whatever happens."""
+        """Run the job; its fleet has ended when this returns or raises."""
         if self.job is None:
             raise UsageError("run what? Name a script, or a module with -m, or give code with -c")
         start = prepare(self.job, python=speaks_python(self.kernel))
         unwind_on_signals()
-        logging.getLogger("kernelfleet").setLevel(logging.CRITICAL)  # deaths are in the report
+        logging.getLogger("kernelfleet").setLevel(
+            logging.CRITICAL
+        )  # (the report names engines that have died)
         from kernelfleet.client.fleet import Fleet
 
         printer = LinePrinter(len(str(self.n - 1)))
@@ -122,7 +124,7 @@ class Run(Command):
 
 
 def speaks_python(kernel: str | None) -> bool:
-    """Whether the engines of a kernelspec are Python's; one that is not there is told later."""
+    """Whether the engines of a kernelspec run Python; True also if there is no such kernelspec."""
     if kernel is None:
         return True
     from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
@@ -137,10 +139,10 @@ def speaks_python(kernel: str | None) -> bool:
 def run_everywhere(
     mec: MultiEngineClient, start: Start
 ) -> Generator[Output, None, CompositeError | None]:
-    """Run a job on all engines, yielding what they print as it comes; the one source of output.
+    """Run a job on all engines, and yield their output as it comes.
 
     Returns:
-        The error of the call, None if all is well (as the value of the generator).
+        The error of the call, as the value of the generator; None if the job has succeeded.
     """
     coming: SimpleQueue[Output | None] = SimpleQueue()
 
@@ -151,7 +153,7 @@ def run_everywhere(
 
     try:
         pending = start(mec, note)
-    except CompositeError as unprepared:  # there is no such module
+    except CompositeError as unprepared:  # (there is no such module on the engines)
         return unprepared
     pending.add_done_callback(lambda _: coming.put(None))
     try:
@@ -169,7 +171,7 @@ def run_everywhere(
 def wind_down(
     mec: MultiEngineClient, coming: SimpleQueue[Output | None]
 ) -> Generator[Output, None, None]:
-    """After Ctrl-C: let the scripts end in their own way, for a while or until the next Ctrl-C."""
+    """After Ctrl-C, give the scripts time to clean up, until the next Ctrl-C."""
     unwind_on_signals()
     deadline = time.monotonic() + WIND_DOWN_SECONDS
     try:
@@ -178,21 +180,21 @@ def wind_down(
             while output := coming.get(timeout=max(0.0, deadline - time.monotonic())):
                 yield output
     finally:
-        ignore_signals()  # the end of the fleet takes no second
+        ignore_signals()  # (the fleet ends in less than a second)
 
 
 def output_of(engine_id: int, msg_type: str, content: Mapping[str, Any]) -> Output | None:
-    """What a Jupyter output message has to show on a terminal; None if nothing."""
+    """The text that a Jupyter output message shows on a terminal; None if there is none."""
     if msg_type == "stream":
         return Output(engine_id, content["name"], content["text"])
     if msg_type in {"execute_result", "display_data"}:
         text = content["data"].get("text/plain")
         return Output(engine_id, "stdout", f"{text}\n") if text else None
-    return None  # errors come with the result
+    return None  # (an error comes with the result)
 
 
 class LinePrinter:
-    """Puts the engine's id before each line; an unfinished line waits for its end."""
+    """Prints lines with the engine's id in front; a line is printed when it is complete."""
 
     def __init__(
         self, width: int, stdout: TextIO | None = None, stderr: TextIO | None = None
@@ -204,12 +206,12 @@ class LinePrinter:
     def print_all(
         self, outputs: Generator[Output, None, CompositeError | None]
     ) -> CompositeError | None:
-        """Print everything as it comes; returns what the generator returns."""
+        """Print all output as it comes, and return the value of the generator."""
         try:
             while True:
                 try:
                     self.add(next(outputs))
-                except KeyboardInterrupt as interrupt:  # it may have come while we printed
+                except KeyboardInterrupt as interrupt:  # (Ctrl-C may come while a line is printed)
                     self.add(outputs.throw(interrupt))
         except StopIteration as end:
             error: CompositeError | None = end.value
@@ -218,7 +220,7 @@ class LinePrinter:
             self.finish()
 
     def add(self, output: Output) -> None:
-        """Print the lines that this piece completes."""
+        """Print the lines that a piece of output completes."""
         key = (output.engine_id, output.stream)
         *lines, rest = (self._unfinished.pop(key, "") + output.text).split("\n")
         if rest:
@@ -226,7 +228,7 @@ class LinePrinter:
         self._print(key, lines)
 
     def finish(self) -> None:
-        """Print what never got its newline."""
+        """Print the lines that have no line end."""
         for key, rest in sorted(self._unfinished.items()):
             self._print(key, [rest])
         self._unfinished.clear()
@@ -234,14 +236,14 @@ class LinePrinter:
     def _print(self, key: tuple[int, str], lines: Iterable[str]) -> None:
         engine_id, stream = key
         for line in lines:
-            # a progress bar redraws its line with carriage returns: its last state counts
+            # A progress bar redraws its line after a carriage return; its last state is printed.
             shown = line.rstrip("\r").rpartition("\r")[2]
             self._streams[stream].write(f"[{engine_id:>{self._width}}] {shown}\n")
         self._streams[stream].flush()
 
 
 def report(error: CompositeError, stderr: TextIO | None = None) -> int:
-    """Show what failed, engines that failed alike together, and return the exit code."""
+    """Print the errors, once for all engines that failed alike, and return the exit code."""
     out = stderr or sys.stderr
     alike: dict[str, list[int]] = {}
     failures = [failure for failure in error.failures if not _exited_well(failure)]
@@ -260,7 +262,7 @@ def report(error: CompositeError, stderr: TextIO | None = None) -> int:
 
 
 def failure_text(failure: Failure) -> str:
-    """The traceback without our own frame; how a script ended that called ``sys.exit``."""
+    """A traceback without kernelfleet's own frame, or how ``sys.exit`` has ended a script."""
     exception = failure.exception
     if isinstance(exception, RemoteError) and exception.ename == "SystemExit":
         status = exception.evalue
@@ -270,7 +272,10 @@ def failure_text(failure: Failure) -> str:
 
 
 def _exited_well(failure: Failure) -> bool:
-    """Code (a script's is caught in its cell) that said ``sys.exit()`` or ``sys.exit(0)``."""
+    """Whether code has ended with ``sys.exit()`` or ``sys.exit(0)``, which is success.
+
+    For a script this is handled in the cell that runs it.
+    """
     exception = failure.exception
     return (
         isinstance(exception, RemoteError)
@@ -280,5 +285,5 @@ def _exited_well(failure: Failure) -> bool:
 
 
 def _is_ours(frame: str) -> bool:
-    """Whether this part of a traceback is the cell around the script, or IPython's dashes."""
+    """Whether a part of a traceback is the cell around the script, or a line of dashes."""
     return any(each in frame for each in OUR_FRAMES) or not frame.strip("-")

@@ -1,8 +1,8 @@
 """``kernelfleet start``: this process becomes the controller of a fleet.
 
-The only place outside ``controller/`` (and the embedded fleet) that imports the controller. With
-``--daemonize`` the same command line runs again in a process of its own, which reports through
-a pipe.
+Besides this module only the embedded fleet, in ``client/fleet.py``, imports ``controller/``. With
+``--daemonize`` the same command line is run again in a process of its own, which reports its
+progress through a pipe.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from kernelfleet.wire.files import connection_file, fleet_paths
 from kernelfleet.wire.files.private_files import open_private
 from kernelfleet.wire.platforms import HERE, number_of_cores
 
-#: Tells the detached controller which descriptor to report on.
+#: The environment variable with the file descriptor on which a detached controller reports.
 READY_FD = "KERNELFLEET_READY_FD"
 
 
@@ -132,7 +132,7 @@ class Start(NamedCommand):
             raise TraitError(str(error)) from None
 
     def work(self) -> int:
-        """Become the controller, or start a process that does."""
+        """Become the controller, or start a process that becomes it."""
         name = self.given_name() or fleet_paths.DEFAULT_NAME
         ready_fd = os.environ.pop(READY_FD, None)
         if ready_fd is not None:
@@ -146,19 +146,19 @@ class Start(NamedCommand):
 
 
 def _limits(start: Start) -> dict[str, int | None]:
-    """What the configuration says about limits."""
+    """The limits that were set on the command line or in the configuration."""
     limits = Limits(config=start.config)
     return {name: getattr(limits, name) for name in start.config.Limits}
 
 
 class Teller(Protocol):
-    """Hears how a start goes on."""
+    """Reports how far a start is."""
 
     def progress(self, ready: int, n: int) -> None:
-        """``ready`` of ``n`` engines answer."""
+        """Report that ``ready`` of ``n`` engines answer."""
 
     def ready(self, text: str) -> None:
-        """The fleet is there."""
+        """Report that the fleet is ready; the text says how it is used."""
 
 
 def _serve(start: Start, name: str, say: Teller, *, to_stderr: bool) -> int:
@@ -191,18 +191,18 @@ def _serve(start: Start, name: str, say: Teller, *, to_stderr: bool) -> int:
         _hang_up_is_sigterm()
         signum = run_daemon(options, on_ready)
         log.info("stopped fleet %r", name)
-    # A fleet that ran and was ended in order is no failure, however it was ended.
+    # The fleet has run and has ended in order, so this is success, whoever has ended it.
     return EXIT_OK if signum is None else 128 + signum
 
 
 def _hang_up_is_sigterm() -> None:
-    """End in order when the terminal goes away, unless ``nohup`` says that it does not matter."""
+    """Have SIGHUP end the fleet in order, unless it is ignored, as after ``nohup``."""
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
 
 
 def announcement(fleet: connection_file.FleetFile, n: int) -> str:
-    """What was started, where its connection file is, how to connect and how to stop it."""
+    """The text that names a new fleet and its connection file, and how to connect and stop it."""
     default = fleet.name == fleet_paths.DEFAULT_NAME
     rows = [
         ("connect", f"MultiEngineClient({'' if default else repr(fleet.name)})"),
@@ -215,12 +215,12 @@ def announcement(fleet: connection_file.FleetFile, n: int) -> str:
 
 
 def engines(n: int) -> str:
-    """``1 engine``, ``4 engines``."""
+    """A number of engines as text: ``1 engine``, ``4 engines``."""
     return "1 engine" if n == 1 else f"{n} engines"
 
 
 class Terminal:
-    """Tells the user, who waits in front of this very process."""
+    """Reports to the terminal of this process."""
 
     def __init__(self) -> None:
         self._progress = StartProgress()
@@ -228,17 +228,21 @@ class Terminal:
         self.close = self._progress.close
 
     def ready(self, text: str) -> None:
-        """Print what there is to know."""
+        """Print the text."""
         self.close()
         print(text, flush=True)
 
 
-# --- detached: the parent waits for lines of JSON, {"progress": [3, 64]}, and in the end for
+# --- detached: the parent reads lines of JSON: any number of {"progress": [3, 64]}, and at the end
 # {"ready": text} or {"error": text, "code": n}
 
 
 def _start_detached(argv: list[str]) -> int:
-    """Run the same command line in a session of its own; return when it is ready or has failed."""
+    """Run the same command line in a session of its own; return when it is ready or has failed.
+
+    Returns:
+        The exit code.
+    """
     read_fd, write_fd = os.pipe()
     with tempfile.TemporaryFile() as output, open(read_fd, "rb") as reports:
         with ctrl_c.held() as hold:
@@ -259,7 +263,7 @@ def _start_detached(argv: list[str]) -> int:
                 raise KeyboardInterrupt
         if "ready" in message:
             print(message["ready"])
-            process.returncode = 0  # not ours any more: let Popen forget it
+            process.returncode = 0  # (Popen would warn of a child that it has not waited for)
             return EXIT_OK
         process.wait()
         if "error" in message:
@@ -272,7 +276,7 @@ def _start_detached(argv: list[str]) -> int:
 
 
 def _hear(reports: Iterable[bytes]) -> dict[str, Any]:
-    """Show how far the start is; returns the report that ends it, nothing if none came."""
+    """Show the progress that is reported; returns the last report, an empty one if none came."""
     with contextlib.closing(StartProgress()) as shown:
         for line in reports:
             message: dict[str, Any] = json.loads(line)
@@ -283,20 +287,20 @@ def _hear(reports: Iterable[bytes]) -> dict[str, Any]:
 
 
 class Pipe:
-    """Tells the process that waits at the other end of a pipe."""
+    """Reports to the process at the other end of a pipe."""
 
     def __init__(self, fd: int, name: str) -> None:
-        os.set_inheritable(fd, False)  # an engine that held it open would keep the parent waiting
+        os.set_inheritable(fd, False)  # (an engine that inherits it would keep the parent waiting)
         self._fd = fd
         self._name = name
         self.over = False
 
     def progress(self, ready: int, n: int) -> None:
-        """Tell how far it is."""
+        """Report that ``ready`` of ``n`` engines answer."""
         self._report({"progress": [ready, n]})
 
     def ready(self, text: str) -> None:
-        """Tell that it is there; what Python itself has to say goes to a file from now on."""
+        """Report that the fleet is ready. From now on stdout and stderr go to a file."""
         with contextlib.suppress(OSError):
             path = fleet_paths.make_log_dir(self._name) / "start.log"
             fd = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
@@ -306,18 +310,18 @@ class Pipe:
         self.end({"ready": text})
 
     def end(self, message: dict[str, Any]) -> None:
-        """Give the last report."""
+        """Send the last report, and close the pipe."""
         self._report(message)
         self.over = True
         os.close(self._fd)
 
     def _report(self, message: dict[str, Any]) -> None:
-        with contextlib.suppress(BrokenPipeError):  # nobody waits any more
+        with contextlib.suppress(BrokenPipeError):  # (the parent has ended)
             os.write(self._fd, (json.dumps(message) + "\n").encode())
 
 
 def _serve_detached(start: Start, name: str, fd: int) -> int:
-    """Be the detached controller: whoever waits at the other end of ``fd`` hears how it goes."""
+    """Run as the detached controller, which reports on the file descriptor ``fd``."""
     pipe = Pipe(fd, name)
     try:
         return _serve(start, name, pipe, to_stderr=False)

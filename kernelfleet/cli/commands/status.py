@@ -1,6 +1,6 @@
-"""``kernelfleet status`` and ``kernelfleet list``: what runs, as a table or as JSON.
+"""``kernelfleet status`` and ``kernelfleet list``: engines and fleets, as a table or as JSON.
 
-The JSON has a ``version`` that changes when a key goes or changes its meaning.
+The JSON has a ``version``, which changes when a key is removed or changes its meaning.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ASK_SECONDS = 30.0
 
 
 class Report(NamedCommand):
-    """A command that prints a table, or JSON when asked to."""
+    """A command that prints a table, or with ``--json`` the same as JSON."""
 
     json = Bool(False, help="Print JSON for programs.").tag(config=True)
     flags = {
@@ -46,7 +46,7 @@ class Status(Report):
     """
 
     def work(self) -> int:
-        """Ask the controller and print."""
+        """Ask the controller, and print its answer."""
         fleet = find_fleet(self.given_name())
         from kernelfleet.client import access
         from kernelfleet.client.client import MultiEngineClient
@@ -75,7 +75,7 @@ class ListFleets(Report):
     description = "List the running fleets of this user, or the one called NAME."
 
     def work(self) -> int:
-        """Read the connection files and print."""
+        """Read the connection files, and print the fleets."""
         name = self.given_name()
         running = connection_file.find_fleets() if name is None else [find_fleet(name)]
         fleets = [
@@ -93,7 +93,7 @@ class ListFleets(Report):
 
 
 def fleet_facts(fleet: connection_file.FleetFile) -> dict[str, Any]:
-    """What can be told about a fleet without asking it; no secrets."""
+    """What a connection file says about a fleet, without its key."""
     return {
         "name": fleet.name,
         "pid": fleet.pid,
@@ -105,7 +105,7 @@ def fleet_facts(fleet: connection_file.FleetFile) -> dict[str, Any]:
 
 
 def fleet_cells(facts: dict[str, Any]) -> tuple[str, ...]:
-    """A row of ``list``."""
+    """The cells of one fleet in the table of ``list``."""
     up = tables.since(facts["started"])
     engines = "no answer" if facts["engines"] is None else str(facts["engines"])
     if facts["dead"]:
@@ -121,9 +121,9 @@ def fleet_cells(facts: dict[str, Any]) -> tuple[str, ...]:
 
 
 def count_engines(fleets: Sequence[connection_file.FleetFile]) -> list[dict[str, int | None]]:
-    """How many engines live in each fleet, and how many are dead; None where nobody answers.
+    """The numbers of living and of dead engines of each fleet; None if it does not answer.
 
-    All are asked at the same time: one that is stopped must not hold up what the others say.
+    All fleets are asked at the same time, so that one that does not answer delays no other.
     """
     if not fleets:
         return []
@@ -133,7 +133,7 @@ def count_engines(fleets: Sequence[connection_file.FleetFile]) -> list[dict[str,
         try:
             with MultiEngineClient(fleet.name) as mec:
                 dead = [engine.state == "dead" for engine in mec.engines()]
-        except (errors.FleetError, OSError, ValueError):  # or it says what makes no sense
+        except (errors.FleetError, OSError, ValueError):  # (or its answer makes no sense)
             return {"engines": None, "dead": None}
         return {"engines": len(dead) - sum(dead), "dead": sum(dead)}
 
@@ -142,14 +142,14 @@ def count_engines(fleets: Sequence[connection_file.FleetFile]) -> list[dict[str,
 
 
 def refusals(counts: dict[str, int]) -> str:
-    """What strangers have tried, in words."""
+    """In words, how many unauthenticated connections and messages were refused."""
     said = [f"{n} {kind if n != 1 else kind[:-1]}" for kind, n in counts.items() if n]
     return f"Refused so far: {', '.join(said)} without the keys of this fleet."
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table, neat on a terminal and easy to cut in a pipe."""
-    from rich import box  # imported late: --help need not wait for it
+    """Print a table that is easy to read, and easy to cut into its columns in a pipe."""
+    from rich import box  # (imported late, because --help does not need it)
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -159,7 +159,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         table.add_column(column, no_wrap=True)
     for row in rows:
         table.add_row(*map(Text, row))
-    # lines are as long as they need to be: a path is there to be copied
+    # Lines are not wrapped, so that a path can be copied.
     Console(highlight=False, width=1000).print(table)
 
 

@@ -1,9 +1,9 @@
-"""``kernelfleet stop``: tell a controller to end, and wait until its fleet is gone.
+"""``kernelfleet stop``: have a controller end its fleet, and wait until it has ended.
 
-By signal, not by message: SIGTERM is an orderly stop, and it also reaches a controller that
-answers nobody. On Windows, where that would be a sudden end, by message; likewise where the
-connection file comes from another host (a home directory that several share), as the pid in it is
-somebody else's here.
+The controller is sent SIGTERM, on which it ends in order. A signal also reaches a controller that
+answers no message. A message is sent instead on Windows, where SIGTERM would end the process at
+once, and if the connection file is from another host (of a shared home directory), where its pid
+means another process.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Stop(NamedCommand):
     }
 
     def work(self) -> int:
-        """Stop the fleet; nothing of it is left when this returns."""
+        """Stop the fleet; it has ended when this returns."""
         fleet = find_fleet(self.given_name(), may_start=False)
         if not _end(fleet, _ask_to_end, self.timeout):
             if not _is_here(fleet):
@@ -64,7 +64,7 @@ class Stop(NamedCommand):
 
 
 def _is_here(fleet: FleetFile) -> bool:
-    """Whether the pid in a connection file is one of this host."""
+    """Whether the process that a connection file names is one of this host."""
     return fleet.host in ("", platform.node())
 
 
@@ -90,8 +90,8 @@ def _end(
     tell: Callable[[FleetFile], None],
     timeout: float,
 ) -> bool:
-    """Tell the controller and wait until it has let go of the fleet's lock."""
-    with contextlib.suppress(ProcessLookupError, errors.FleetError):  # it was just ending
+    """Have the controller end, and wait until it has released the fleet's lock."""
+    with contextlib.suppress(ProcessLookupError, errors.FleetError):  # (it was ending already)
         tell(fleet)
     deadline = time.monotonic() + timeout
     while fleet_paths.is_running(fleet.name):
