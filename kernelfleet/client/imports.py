@@ -113,7 +113,7 @@ def _path(folder: str) -> tuple[list[str], list[str]]:
 
 def _modules() -> dict[str, list[Any]]:
     """By name: file, mtime_ns, size and digest of each local module as it was loaded."""
-    loads.settle()
+    loads.withdraw_failed()
     modules: dict[str, list[Any]] = {}
     for name, module in list(sys.modules.items()):
         file = local_file(name, module)

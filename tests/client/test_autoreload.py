@@ -73,7 +73,7 @@ def test_an_edit_that_fails_is_not_noted(shell: Any, tmp_path: Path) -> None:
     before = Loads.seen["kf_auto"]
     edit(tmp_path, "def f(: return 100\n", 10)
     shell.run_cell("kf_auto.f()")
-    loads.settle()
+    loads.withdraw_failed()
     assert Loads.seen["kf_auto"].mtime_ns == before.mtime_ns
 
 

@@ -1,11 +1,11 @@
-"""Which of this engine's modules are older than the client's, and in which order to renew them.
+"""Which modules of this engine are older than the client's, and in which order to reload them.
 
-A module is older when its text differs from the client's and it was written before; or when the
-text that the client has is the one that a load would give now. So two clients of different
-versions do not make an engine go back and forth: the newer one stays.
+A module is older if its source differs from the client's and was written earlier, or if the file on
+the engine now has the client's source. So two clients with different versions do not make an engine
+reload back and forth: the newer version stays.
 
-What imports *from* a module that is renewed has its old constants, so it is renewed too, though
-its own file is as it was.
+A module that imports *from* a reloaded module still has the old values of those names. So it is
+reloaded, too, although its own source is unchanged.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from kernelfleet.wire.objects import loads
 from kernelfleet.wire.objects.loads import Loads, Version, digest
 
 
-class Told(NamedTuple):
-    """What the client's module was when it loaded it."""
+class ClientModule(NamedTuple):
+    """The file of a module as the client has loaded it."""
 
     file: str
     mtime_ns: int
@@ -35,7 +35,7 @@ class Told(NamedTuple):
 
 
 class Text(NamedTuple):
-    """The source of a module as it was loaded here."""
+    """The source of a module as this engine has loaded it."""
 
     version: Version
     data: bytes
@@ -43,15 +43,15 @@ class Text(NamedTuple):
 
 
 class _Kept:
-    """What this engine remembers of local modules."""
+    """What this engine remembers about local modules."""
 
     texts: ClassVar[dict[str, Text]] = {}
-    #: Versions that could not be executed: that has been told.
-    failed: ClassVar[dict[str, Told]] = {}
+    #: Versions that raised when they were executed. The error was raised once and is not repeated.
+    failed: ClassVar[dict[str, ClientModule]] = {}
 
 
 def keep_text(name: str, version: Version) -> None:
-    """Keep the source of a local module that is being loaded: an edit is seen against it."""
+    """Keep the source of a local module when it is loaded, to compare it with edits."""
     if not loads.is_local(version.file):
         return
     data = loads.read(version)
@@ -63,16 +63,16 @@ Loads.listener = keep_text
 
 
 class _Stale(NamedTuple):
-    """A module to renew: what its source is to be, and of which version."""
+    """A module to reload, with its new source and the version of that."""
 
     data: bytes
     version: Version
-    #: Where the source has come from, if the client has sent it.
+    #: The files that the client has sent, if the source is from them.
     files: Files | None = None
 
 
-def reload_what_is_older(modules: Mapping[str, Told], files: Files) -> None:
-    """Execute again, in place, what is older than the client's, what others import first."""
+def reload_what_is_older(modules: Mapping[str, ClientModule], files: Files) -> None:
+    """Reload in place what is older than the client's, imported modules before their importers."""
     stale = {}
     for name, told in modules.items():
         found = _newer(name, told, files)
@@ -95,8 +95,8 @@ def reload_what_is_older(modules: Mapping[str, Told], files: Files) -> None:
         visit(name)
 
 
-def _newer(name: str, told: Told, files: Files) -> _Stale | None:
-    """What a module of this engine is to become; None if it is not older than the client's."""
+def _newer(name: str, told: ClientModule, files: Files) -> _Stale | None:
+    """Return the source that a module is to have; None if it is not older than the client's."""
     module = sys.modules.get(name)
     spec = getattr(module, "__spec__", None)
     if module is None or spec is None or getattr(spec, "_initializing", False):
@@ -124,7 +124,7 @@ def _newer(name: str, told: Told, files: Files) -> _Stale | None:
 
 
 def _text(name: str, seen: Version) -> Text | None:
-    """The source as it was loaded; None if that is not known any more."""
+    """Return the source as it was loaded; None if it is no longer known."""
     kept = _Kept.texts.get(name)
     if kept is None or kept.version != seen:
         loader = getattr(sys.modules[name].__spec__, "loader", None)
@@ -136,7 +136,7 @@ def _text(name: str, seen: Version) -> Text | None:
     return kept if kept is not None and kept.version == seen else None
 
 
-def _renew(name: str, stale: _Stale, told: Told) -> None:
+def _renew(name: str, stale: _Stale, told: ClientModule) -> None:
     module = sys.modules[name]
     seen = Loads.seen[name]
     text = _text(name, seen)
@@ -162,8 +162,10 @@ def _renew(name: str, stale: _Stale, told: Told) -> None:
 # -- who imports whom ---------------------------------------------------------------------------
 
 
-def _dependents(stale: Mapping[str, _Stale], modules: Mapping[str, Told]) -> dict[str, _Stale]:
-    """The loaded local modules that import from stale ones, and from those that do."""
+def _dependents(
+    stale: Mapping[str, _Stale], modules: Mapping[str, ClientModule]
+) -> dict[str, _Stale]:
+    """Return the loaded local modules that import from stale ones, directly or not."""
     found: dict[str, _Stale] = {}
     texts = {
         name: _Kept.texts[name]
@@ -184,7 +186,7 @@ def _dependents(stale: Mapping[str, _Stale], modules: Mapping[str, Told]) -> dic
 
 
 def _imports_from(name: str, data: bytes, among: Mapping[str, object]) -> list[str]:
-    """Which of the modules a module's source imports, anywhere in it."""
+    """Return which of the modules are imported anywhere in a module's source."""
     if not any(other.rpartition(".")[2].encode() in data for other in among):
         return []
     try:

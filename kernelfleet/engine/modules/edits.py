@@ -1,11 +1,12 @@
-"""What of a module an edit makes it necessary to execute again.
+"""Which statements of a module must be executed again after an edit.
 
 A module that is executed as a whole loses its state: ``CACHE = {}`` is empty again, ``MISSING =
-object()`` another object, a connection another connection. So only those top-level statements are
-chosen that the edit has changed, that import something which has been renewed, or that read, while
-they are executed, a name that has changed.
+object()`` is another object, a connection is opened again. Therefore only those top-level
+statements are executed that the edit has changed, that import something that has been reloaded, or
+that read a changed name while they are executed.
 
-Pure, but for ``from m import x``, which is looked up to see whether it gives something else.
+The functions here are pure, except that ``from m import x`` is executed in a scratch namespace to
+find out whether it imports another object now.
 """
 
 from __future__ import annotations
@@ -16,25 +17,25 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 _DEFS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-#: Statements of which it can be said what they bind and read. Others are executed with all the
-#: module.
+#: Statements whose bindings can be told from the source. If another one is concerned, the whole
+#: module is executed.
 _SIMPLE = (*_DEFS, ast.Assign, ast.AnnAssign, ast.Import, ast.ImportFrom)
 
 
 class Part(NamedTuple):
-    """What to execute, and the names that are gone."""
+    """The statements to execute, and the names that the edit has removed."""
 
     tree: ast.Module
     gone: set[str]
 
 
 def what_changed(before: bytes, after: bytes, module: types.ModuleType) -> Part | None:
-    """The part of a module's new source to execute; None for all of it.
+    """Return the part of a module's new source to execute; None means all of it.
 
     Args:
-        before: The source that was executed.
-        after: The one that is to be.
-        module: The module, as it is now.
+        before: The source that was executed last.
+        after: The new source.
+        module: The module as it is now.
     """
     old, new = ast.parse(before).body, ast.parse(after).body
     known, now = set(map(ast.dump, old)), set(map(ast.dump, new))
@@ -54,10 +55,10 @@ def what_changed(before: bytes, after: bytes, module: types.ModuleType) -> Part 
 def _with_readers(
     new: list[ast.stmt], changed: list[ast.stmt], lost: list[ast.stmt]
 ) -> set[int] | None:
-    """The ids of the changed statements and of what must follow them; None: of all."""
+    """Return the ids of changed statements and of those that depend on them; None means all."""
     chosen = set(map(id, changed))
     rebound = _names(changed) | _names(lost)
-    #: Also what only does something else when it is called.
+    #: The names of ``rebound``, and of functions that behave differently when called.
     dirty = set(rebound)
     grown = True
     while grown:
@@ -79,14 +80,14 @@ def _with_readers(
 
 
 def _does_something_else(statement: ast.stmt, dirty: set[str]) -> bool:
-    """Whether a function or class that need not be made again is not known to have changed yet."""
+    """Tell whether a function or class, not marked yet, uses a changed name when it is called."""
     if not isinstance(statement, _DEFS) or statement.name in dirty:
         return False
     return bool(_read(statement, in_bodies=True) & dirty)
 
 
 def _gives_anew(statement: ast.stmt, module: types.ModuleType) -> bool:
-    """Whether a ``from m import x`` now gives another object than the module has."""
+    """Tell whether a ``from m import x`` imports another object now than the module has."""
     if not isinstance(statement, ast.ImportFrom) or _is_future(statement):
         return False
     has = vars(module)
@@ -97,7 +98,7 @@ def _gives_anew(statement: ast.stmt, module: types.ModuleType) -> bool:
     try:
         code = compile(ast.Module([statement], []), "<import>", "exec", dont_inherit=True)
         exec(code, scratch)
-    except Exception:  # noqa: BLE001 - executing it in earnest will say so
+    except Exception:  # noqa: BLE001 - executing the module will raise it again
         return True
     given = {name: scratch[name] for name in scratch.keys() - kept - {"__builtins__"}}
     return any(has.get(name, has) is not value for name, value in given.items())
@@ -108,7 +109,7 @@ def _is_future(statement: ast.stmt) -> bool:
 
 
 def _is_text(statement: ast.stmt) -> bool:
-    """Whether it is a docstring, or does as little."""
+    """Tell whether a statement is a docstring or another constant, which has no effect."""
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
@@ -117,7 +118,7 @@ def _names(statements: list[ast.stmt]) -> set[str]:
 
 
 def _bound(statement: ast.stmt) -> set[str]:
-    """The names a statement binds."""
+    """Return the names that a statement binds."""
     if isinstance(statement, _DEFS):
         return {statement.name}
     if isinstance(statement, ast.Import | ast.ImportFrom):
@@ -130,7 +131,7 @@ def _bound(statement: ast.stmt) -> set[str]:
 
 
 def _read(statement: ast.stmt, *, in_bodies: bool) -> set[str]:
-    """The names a statement reads when it is executed; with ``in_bodies`` also in functions."""
+    """Return the names that a statement reads when executed; ``in_bodies`` adds function bodies."""
     return set(_reads(statement, in_bodies=in_bodies))
 
 
@@ -152,5 +153,5 @@ def _reads(statement: ast.AST, *, in_bodies: bool) -> Iterator[str]:
 
 
 def docstring(source: bytes) -> str | None:
-    """What the module says of itself."""
+    """Return the docstring of a module's source."""
     return ast.get_docstring(ast.parse(source), clean=False)

@@ -1,7 +1,7 @@
-"""Giving old functions and classes the contents of new ones, so that they stay who they are.
+"""Giving old functions and classes the contents of new ones, so that they keep their identity.
 
-Whoever holds a function, a class or an instance from before a reload then holds what the new
-source says: ``from m import f``, subclasses, registries, ``isinstance``, ``except m.Error``.
+Whoever holds a function, a class or an instance from before a reload gets the behaviour of the new
+source: ``from m import f``, subclasses, registries, ``isinstance``, ``except m.Error``.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from collections.abc import Iterator
 from typing import Any
 
 _MAX_WRAPPERS = 10
-#: What belongs to one class object and cannot be another's. Of ``_abc_impl``, what was registered
-#: with the class stays.
+#: Attributes that belong to one class object and are not taken from another. ``_abc_impl`` holds
+#: what was registered with the class, which stays.
 _OF_ONE_CLASS = ("__dict__", "__weakref__", "_abc_impl")
 
 
 def graft(was: Any, now: Any) -> bool:
-    """Give an old function the new one's contents; False if that cannot be."""
+    """Give an old function the contents of a new one. Return False if that is impossible."""
     if type(was) is functools._lru_cache_wrapper and type(now) is type(was):
         if was.cache_parameters() != now.cache_parameters():
             return False
@@ -42,17 +42,17 @@ def graft(was: Any, now: Any) -> bool:
     was.__dict__.clear()
     was.__dict__.update(now.__dict__)
     for old, new in zip(mine, theirs, strict=True):
-        with contextlib.suppress(ValueError):  # an empty one
+        with contextlib.suppress(ValueError):  # an empty cell
             old.cell_contents = new.cell_contents
     return True
 
 
 def as_before(built: type, variables: dict[str, Any]) -> type:
-    """The class of this name as the object it was, with what was built; or what was built.
+    """Return the old class of this name with the new contents; if they do not fit, the new class.
 
     Args:
-        built: By a class statement that is executed again.
-        variables: The module's, from before.
+        built: The class that a class statement has made again.
+        variables: The variables of the module before it was executed again.
     """
     was: Any = variables.get(built.__qualname__.partition(".")[0])
     for part in built.__qualname__.split(".")[1:]:
@@ -65,7 +65,7 @@ def as_before(built: type, variables: dict[str, Any]) -> type:
 
 
 def _fits(was: type, built: type) -> bool:
-    """Whether instances of the one can be instances of the other."""
+    """Tell whether instances of the old class can be instances of the new one."""
     if was is built or was.__module__ != built.__module__ or was.__qualname__ != built.__qualname__:
         return False
     if type(was) is not type(built) or was.__bases__ != built.__bases__:
@@ -80,7 +80,7 @@ def _members(kind: Any) -> dict[str, Any]:
 
 
 def _point_cells_to(was: type, built: type) -> None:
-    """Let ``super()`` and ``__class__`` in the new methods mean the old class."""
+    """Make ``super()`` and ``__class__`` in the new methods refer to the old class."""
     for value in vars(built).values():
         function = getattr(value, "__func__", getattr(value, "fget", value))
         for cell in getattr(function, "__closure__", None) or ():
@@ -104,14 +104,16 @@ def _take_members(was: type, built: type) -> None:
                 setattr(was, name, value)
 
 
-def settle(variables: dict[str, Any], before: dict[str, Any], module: str) -> None:
+def keep_identities(variables: dict[str, Any], before: dict[str, Any], module: str) -> None:
     """Put the old functions and classes back under their names, with the new contents.
 
-    A name that stands for something else now (``hook = start`` became ``hook = stop``) must not
-    make one function another: what is under its own name comes first, and each is taken once.
+    A variable that refers to another function now (``hook = start`` became ``hook = stop``) must
+    not turn ``start`` into ``stop``. Therefore variables named like their function or class come
+    first, and each old object is used once.
     """
     old = {id(value) for value in before.values()}
-    #: By id of what was made anew: itself, so that the id stays its own, and what it has become.
+    #: By id of a new object: the object, which keeps its id from being reused, and what stands for
+    #: it now.
     became: dict[int, tuple[Any, Any]] = {}
     taken: set[int] = set()
     for name in sorted(variables, key=lambda name: _own_name(variables[name]) != name):
@@ -119,7 +121,7 @@ def settle(variables: dict[str, Any], before: dict[str, Any], module: str) -> No
         if id(now) in became:
             variables[name] = became[id(now)][1]
         elif was is not now and id(now) not in old and id(was) not in taken:
-            is_now = _settled(was, now, before, module)
+            is_now = _kept_or_new(was, now, before, module)
             variables[name] = is_now
             became[id(now)] = now, is_now
             taken.add(id(is_now))
@@ -129,12 +131,12 @@ def _own_name(value: Any) -> Any:
     return getattr(value, "__qualname__", None)
 
 
-def _settled(was: Any, now: Any, before: dict[str, Any], module: str) -> Any:
-    """What a name is to stand for: what it did, if that could be given the new contents."""
+def _kept_or_new(was: Any, now: Any, before: dict[str, Any], module: str) -> Any:
+    """Return the old object if it could take the new contents, else the new object."""
     if graft(was, now):
         return was
     if _is_of(was, module) and _is_of(now, module) and was.__qualname__ == now.__qualname__:
-        # A decorator has made another class of it, as dataclass does for slots.
+        # A decorator has replaced the class, as dataclass does for slots.
         if as_before(now, before) is was:
             _move_instances(now, was)
             return was
@@ -147,7 +149,7 @@ def _is_of(value: Any, module: str) -> bool:
 
 
 def _move_instances(of: type, to: type) -> None:
-    """Make the instances of one class instances of another, where their layouts agree."""
+    """Make the instances of one class instances of another, if their layouts agree."""
     for each in gc.get_referrers(of):
         if type(each) is of:
             with contextlib.suppress(AttributeError, TypeError):
@@ -155,7 +157,7 @@ def _move_instances(of: type, to: type) -> None:
 
 
 def renew_lines(code: types.CodeType, module: types.ModuleType) -> None:
-    """Give functions that were not executed again their place in the new text."""
+    """Give functions that were not defined again their line numbers in the new source."""
     codes = {each.co_qualname: each for each in _nested(code)}
     for value in list(vars(module).values()):
         members = list(vars(value).values()) if _is_of(value, module.__name__) else [value]
@@ -183,7 +185,7 @@ def _renew_lines(value: Any, codes: dict[str, types.CodeType], module: types.Mod
 
 
 def _is_alike(fresh: types.CodeType, old: types.CodeType) -> bool:
-    """Whether the two are one function at two places."""
+    """Tell whether two code objects differ in their line numbers only."""
     return (
         fresh.co_freevars == old.co_freevars
         and fresh.co_code == old.co_code

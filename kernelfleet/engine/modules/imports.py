@@ -1,9 +1,9 @@
-"""What the client can import, this engine can: its path, its local modules, and those current.
+"""Making importable on this engine what the client of a call can import, in the same version.
 
-A client tells what it can import as a text with a name (``client/imports.py``). Calls carry the
-name; a text that this engine has not had, or no longer has, is asked for. Before a call that
-carries another name than the last one, or after modules were loaded here, what differs is put
-right: folders on ``sys.path``, and modules older than the client's.
+A client describes what it can import in a text that has a name (``client/imports.py``). Calls carry
+the name only; the engine asks for a text that it does not have. Before a call that carries another
+name than the last call, or after modules were loaded here, the engine adjusts ``sys.path`` and
+reloads modules that are older than the client's.
 """
 
 from __future__ import annotations
@@ -22,53 +22,55 @@ from kernelfleet.engine.running.interrupts import run_interruptible
 from kernelfleet.wire.objects import loads, references
 from kernelfleet.wire.objects.loads import Loads
 
-#: Texts of clients that are kept; each has some ten bytes for a module's name and file.
+#: How many texts of clients are kept.
 MAX_TEXTS = 16
 
 
 @dataclass
 class Client:
-    """What one text says."""
+    """What the text of a client says."""
 
     before: list[str]
     after: list[str]
     packages: dict[str, str]
-    modules: dict[str, current.Told]
+    modules: dict[str, current.ClientModule]
     files: shipped.Files = field(repr=False)
-    #: How many loads there had been here when its modules were last found to be current.
+    #: The number of loads on this engine when the client's modules were last found current.
     counter: int = -1
 
 
-class _Here:
-    """What this engine has been told."""
+class _Known:
+    """The texts that this engine has, and the client that it is adjusted to."""
 
     texts: ClassVar[OrderedDict[str, Client]] = OrderedDict()
-    #: The client whose call was last, or is now.
+    #: The client of the call that is running or was the last.
     name = ""
     client: Client | None = None
-    #: The folders that were put on ``sys.path`` for it.
+    #: The folders that were put on ``sys.path`` for this client.
     added: ClassVar[list[str]] = []
 
 
 def learn(name: str, text: str | None) -> bool:
-    """Keep a client's text; False if there is none of that name, and it must be sent."""
-    if text is not None and name not in _Here.texts:
-        _Here.texts[name] = _parse(json.loads(text))
-        while len(_Here.texts) > MAX_TEXTS:
-            _Here.texts.popitem(last=False)
-    return name in _Here.texts
+    """Keep the text of a client. Return False if this engine has none, and it must be sent."""
+    if text is not None and name not in _Known.texts:
+        _Known.texts[name] = _parse(json.loads(text))
+        while len(_Known.texts) > MAX_TEXTS:
+            _Known.texts.popitem(last=False)
+    return name in _Known.texts
 
 
 def _parse(said: dict[str, Any]) -> Client:
     before, after = said["before"], said["after"]
-    if said["python"] != list(sys.version_info[:2]):  # what is installed is for its Python
+    if said["python"] != list(
+        sys.version_info[:2]
+    ):  # packages are installed for one Python version
         before = [entry for entry in before if not _is_installed(entry)]
         after = [entry for entry in after if not _is_installed(entry)]
     return Client(
         before,
         after,
         said["packages"],
-        {name: current.Told(*entry) for name, entry in said["modules"].items()},
+        {name: current.ClientModule(*entry) for name, entry in said["modules"].items()},
         shipped.Files(said.get("files", {}), said.get("archive", "")),
     )
 
@@ -78,34 +80,36 @@ def _is_installed(entry: str) -> bool:
 
 
 def is_current(name: str) -> bool:
-    """Whether there is nothing to do before a call of the client that says this."""
-    return name == _Here.name and _Here.client is not None and _Here.client.counter == Loads.counter
+    """Tell whether nothing needs to be adjusted before a call that carries this name."""
+    return (
+        name == _Known.name and _Known.client is not None and _Known.client.counter == Loads.counter
+    )
 
 
 def make_current(name: str) -> None:
     """Make importable what the client can import, and bring up to date what is older here.
 
     Raises:
-        Exception: whatever a module raises that is executed again; told once for each version.
+        Exception: What a module raises that is executed again. It is raised once per version.
     """
-    client = _Here.texts[name]
-    _Here.texts.move_to_end(name)
-    if name != _Here.name:
-        _Here.name, _Here.client = name, client
+    client = _Known.texts[name]
+    _Known.texts.move_to_end(name)
+    if name != _Known.name:
+        _Known.name, _Known.client = name, client
         _set_path(client.before, client.after)
         shipped.ClientsModules.serve(client.modules, client.packages, client.files)
         references.Shared.can_import = can_import
     if client.counter != Loads.counter:
-        loads.settle()
+        loads.withdraw_failed()
         current.reload_what_is_older(client.modules, client.files)
         client.counter = Loads.counter
 
 
 def are_ready(content: dict[str, Any]) -> bool:
-    """Be able to import what a request's client can; False if this engine was not told how.
+    """Prepare imports for a request. Return False if the client must send its text first.
 
     Raises:
-        Exception: as ``make_current``.
+        Exception: As ``make_current``.
     """
     name = content.get("imports")
     if name is None or is_current(name):
@@ -117,8 +121,8 @@ def are_ready(content: dict[str, Any]) -> bool:
 
 
 def _set_path(before: list[str], after: list[str]) -> None:
-    """Put the client's folders where the client has them; take away those of the one before."""
-    for entry in _Here.added:
+    """Put the client's folders on ``sys.path``, and remove those of the client before."""
+    for entry in _Known.added:
         if entry in sys.path:
             sys.path.remove(entry)
     entries: list[Any] = list(sys.path)
@@ -127,9 +131,9 @@ def _set_path(before: list[str], after: list[str]) -> None:
     later = [entry for entry in after if _is_new(entry, have)]
     sys.path[_first_own() : _first_own()] = fresh
     sys.path.extend(later)
-    if fresh + later != _Here.added:
+    if fresh + later != _Known.added:
         importlib.invalidate_caches()
-    _Here.added = fresh + later
+    _Known.added = fresh + later
 
 
 def _is_new(entry: str, have: set[str]) -> bool:
@@ -137,7 +141,7 @@ def _is_new(entry: str, have: set[str]) -> bool:
 
 
 def _first_own() -> int:
-    """Where on the path this Python's own folders begin."""
+    """Return the index on ``sys.path`` at which this Python's own folders begin."""
     entries: list[Any] = list(sys.path)
     for index, entry in enumerate(entries):
         if isinstance(entry, str) and os.path.realpath(entry) in loads.OWN_FOLDERS:
@@ -146,8 +150,8 @@ def _first_own() -> int:
 
 
 def can_import(name: str, module: types.ModuleType) -> bool:
-    """Whether the client whose call this is can import a module that is loaded here."""
-    client = _Here.client
+    """Tell whether the client of the current call can import a module that is loaded here."""
+    client = _Known.client
     file = loads.local_file(name, module)
     if client is None or file is None or name in client.modules:
         return True

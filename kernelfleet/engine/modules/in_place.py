@@ -1,7 +1,7 @@
 """Executing a module again without replacing it.
 
-The module, its functions and its classes stay the objects they are; what its source says now is
-put into them (``grafts.py``), and state that the edit has not touched is kept (``edits.py``).
+The module, its functions and its classes keep their identity and get the contents of the new source
+(``grafts.py``). State that the edit does not concern is kept (``edits.py``).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from kernelfleet.engine.modules import edits, grafts
 
-#: What a module has from its import.
+#: The variables that a module has from its import.
 _MACHINERY = (
     "__name__", "__loader__", "__spec__", "__file__", "__path__", "__package__", "__cached__",
     "__builtins__",
@@ -26,13 +26,13 @@ def reload_in_place(module: types.ModuleType, source: bytes, before: bytes | Non
     """Execute a module's new source in its own dict.
 
     Args:
-        module: Loaded.
-        source: The new source. It is compiled here: a ``.pyc`` of the same second and size would
-            be taken for it.
-        before: The source that was executed last; None if that is not known.
+        module: A module that is loaded.
+        source: The new source. It is compiled here, because importlib would accept a ``.pyc`` file
+            that was made in the same second from a source of the same size.
+        before: The source that was executed last; None if it is not known.
 
     Raises:
-        Exception: what the source raises; the module's variables are then as they were.
+        Exception: What the source raises. The module's variables are then as they were before.
     """
     file = getattr(module, "__file__", None) or f"<{module.__name__}>"
     code = compile(source, file, "exec", dont_inherit=True)
@@ -55,16 +55,16 @@ def reload_in_place(module: types.ModuleType, source: bytes, before: bytes | Non
         raise
     if part is not None:
         grafts.renew_lines(code, module)
-    grafts.settle(variables, old, module.__name__)
+    grafts.keep_identities(variables, old, module.__name__)
     _put_submodules_back(module, old)
 
 
 @contextmanager
 def _classes_as_before(variables: dict[str, Any], old: dict[str, Any]) -> Iterator[None]:
-    """Let class statements of this module give the class that there was, with its new contents.
+    """Make class statements of this module return the old class with the new contents.
 
-    So decorators, registries and instances made while the module is executed have the old class.
-    Class statements of other modules, in other threads, are not touched.
+    So decorators, registries and instances made while the module is executed see the old class.
+    Class statements of other modules are not affected, even if another thread executes one.
     """
     usual = builtins.__build_class__
 
@@ -82,7 +82,7 @@ def _classes_as_before(variables: dict[str, Any], old: dict[str, Any]) -> Iterat
 
 
 def _put_submodules_back(module: types.ModuleType, old: dict[str, Any]) -> None:
-    """Submodules are attributes of their package, which no statement of it need bind."""
+    """Restore submodules, which importing them has made attributes of their package."""
     for name, was in old.items():
         if name in vars(module) or not isinstance(was, types.ModuleType):
             continue

@@ -1,9 +1,9 @@
-"""Modules of a client that the path does not give: by the file it has, or by the file's content.
+"""Importing modules of a client that are not on this engine's path.
 
-``ClientsModules`` is the last finder: what any other finds is found as ever. Where the client's
-file is on this host too (an editable install, a file loaded by hand) it is loaded from there.
-Where it is not, the client has sent it, with all of its package: submodules, data files and
-resources are read from what was sent, and nothing is written to a disk.
+``ClientsModules`` is the last finder, so what another finder finds is not affected. If the client's
+file exists on this host, too (an editable install, a file loaded by hand), it is loaded from there.
+If not, the client has sent it with all of its package. Then submodules, data files and resources
+are read from what was sent, and nothing is written to a disk.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from kernelfleet.wire.objects.loads import Loads, Version
 
 
 class Files:
-    """The files that a client has sent, by where the client has them."""
+    """The files that a client has sent, by their paths on the client."""
 
     def __init__(self, where: Mapping[str, str], archive: str) -> None:
         self._where = where
@@ -36,24 +36,24 @@ class Files:
         return path in self._where
 
     def read(self, path: str) -> bytes:
-        """The content of one.
+        """Return the content of a file.
 
         Raises:
-            OSError: there is none.
+            OSError: The client has not sent it.
         """
         if self._archive is None or path not in self._where:
             raise FileNotFoundError(path)
         return self._archive.read(self._where[path])
 
     def below(self, folder: str) -> list[str]:
-        """The names in a folder, of files and of folders."""
+        """Return the names of files and folders in a folder."""
         start = folder + os.sep
         inside = (path[len(start) :] for path in self._where if path.startswith(start))
         return sorted({path.partition(os.sep)[0] for path in inside})
 
 
 class ClientsModules:
-    """The last finder: what the client has under a name that nothing else finds."""
+    """Finds modules of the client that no other finder finds."""
 
     _modules: ClassVar[Mapping[str, Any]] = {}
     _packages: ClassVar[Mapping[str, str]] = {}
@@ -61,14 +61,14 @@ class ClientsModules:
 
     @classmethod
     def serve(cls, modules: Mapping[str, Any], packages: Mapping[str, str], files: Files) -> None:
-        """Find what this client has."""
+        """From now on find the modules of this client."""
         cls._modules, cls._packages, cls._files = modules, packages, files
         if cls not in sys.meta_path:
             sys.meta_path.append(cls)
 
     @classmethod
     def find_spec(cls, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        """A spec for a module, as ``importlib`` asks for it."""
+        """Find a module, as ``importlib`` asks for it."""
         del target
         told = cls._modules.get(name)
         if told is not None:
@@ -82,7 +82,7 @@ class ClientsModules:
 
     @classmethod
     def _stems(cls, name: str, path: Any) -> Iterator[str]:
-        """Where a module that the client has not loaded may be, without a suffix."""
+        """Yield the paths, without suffix, where a module not loaded by the client may be."""
         if path is None:
             if name in cls._packages:
                 yield os.path.splitext(cls._packages[name])[0]
@@ -108,7 +108,7 @@ class ClientsModules:
 
     @classmethod
     def _namespace(cls, name: str) -> ModuleSpec | None:
-        """A package without a file of its own, if the client has something in it."""
+        """Return the spec of a namespace package in which the client has modules."""
         folders: dict[str, None] = {}
         for inside, told in cls._modules.items():
             if inside.startswith(name + "."):
@@ -132,33 +132,33 @@ class ShippedLoader(importlib.abc.SourceLoader):
         self.name, self.path, self.files, self._mtime_ns = name, path, files, mtime_ns
 
     def renew(self, files: Files, mtime_ns: int) -> None:
-        """The client has sent newer files."""
+        """Use newer files of the client."""
         self.files, self._mtime_ns = files, mtime_ns
 
     def get_filename(self, fullname: str) -> str:
-        """Where the client has it."""
+        """Return the path on the client."""
         del fullname
         return self.path
 
     def get_data(self, path: str | bytes) -> bytes:
-        """The content of the module's file, or of another one of its package."""
+        """Return the content of the module's file, or of another file of its package."""
         return self.files.read(os.fsdecode(path))
 
     def exec_module(self, module: Any) -> None:
-        """Execute it; its lines are there for tracebacks."""
+        """Execute the module, and keep its lines for tracebacks."""
         data = self.files.read(self.path)
         Loads.note(self.name, Version(self.path, self._mtime_ns, len(data)))
         show_lines(self.path, importlib.util.decode_source(data))
         super().exec_module(module)
 
     def get_resource_reader(self, fullname: str) -> TraversableResources:
-        """For ``importlib.resources``."""
+        """Return the reader that ``importlib.resources`` asks for."""
         del fullname
         return _Resources(self)
 
 
 def show_lines(file: str, text: str) -> None:
-    """Let tracebacks show the lines of a file that is not here."""
+    """Let tracebacks show the lines of a file that is not on this host."""
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
 
 

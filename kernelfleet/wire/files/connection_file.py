@@ -24,7 +24,7 @@ DEFAULT_PORT = 10105
 
 @dataclass
 class FleetFile:
-    """What ``fleet.json`` says."""
+    """The content of a connection file (``fleet.json``)."""
 
     name: str
     pid: int
@@ -43,7 +43,7 @@ class FleetFile:
 
     @property
     def path(self) -> Path:
-        """The connection file."""
+        """The path of the connection file."""
         return fleet_dir(self.name) / "fleet.json"
 
 
@@ -57,12 +57,14 @@ def read(name_or_path: str | os.PathLike[str]) -> FleetFile:
         name_or_path: A fleet's name, or the path of a connection file.
 
     Raises:
-        FleetNotFound: there is none, or it is not readable.
+        FleetNotFound: There is no such file, it cannot be read, or another user may have written
+            it.
     """
     by_path = os.sep in (text := os.fspath(name_or_path)) or text.endswith(".json")
     path = Path(text) if by_path else fleet_dir(text) / "fleet.json"
     try:
-        # By name, it must be ours: its controller sends us pickles. A path is the caller's word.
+        # By name, only this user may have written it, because its controller sends pickles. A path
+        # is the caller's decision.
         data: dict[str, Any] = json.loads(read_any(path) if by_path else read_own(path, above=2))
         known = {key: data[key] for key in FleetFile.__dataclass_fields__ if key in data}
         if lacking := [name for name in _REQUIRED if name not in known]:
@@ -75,7 +77,7 @@ def read(name_or_path: str | os.PathLike[str]) -> FleetFile:
 
 
 def successor(source: str | os.PathLike[str], fleet: FleetFile) -> str | None:
-    """Why the controller of ``fleet`` will not come back: its file is another's now. Or None."""
+    """Say that another fleet has replaced ``fleet``, which has ended; None if it has not."""
     try:
         now = read(source)
     except FleetNotFound:
@@ -98,7 +100,7 @@ def _not_found_message(name: str, by_path: bool) -> str:
 
 
 def find_fleets() -> list[FleetFile]:
-    """The running fleets of this user that others can connect to, by name."""
+    """Return the running fleets of this user to which clients can connect, sorted by name."""
     found = []
     with contextlib.suppress(OSError):
         for path in sorted(fleets_dir().iterdir()):
@@ -109,10 +111,11 @@ def find_fleets() -> list[FleetFile]:
 
 
 def find_default() -> FleetFile:
-    """The fleet named ``default``, else the only one running.
+    """Return the fleet named ``default``, or else the only one that is running.
 
     Raises:
-        FleetNotFound: none runs; or several do (SeveralFleets), which the message lists.
+        FleetNotFound: None is running.
+        SeveralFleets: Several are running; the message lists them.
     """
     fleets = find_fleets()
     for fleet in fleets:
@@ -130,10 +133,10 @@ def find_default() -> FleetFile:
 
 
 def find_by_address(host: str, port: int) -> FleetFile:
-    """The fleet of this user that listens at a TCP address.
+    """Return the fleet of this user that listens at a TCP address.
 
     Raises:
-        FleetNotFound: no connection file names the address, so there is no key to use.
+        FleetNotFound: No connection file has the address, so there is no key to use.
     """
     wanted = {f"tcp://{host}:{port}"}
     if host in ("localhost", "127.0.0.1"):

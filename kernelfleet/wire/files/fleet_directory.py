@@ -35,10 +35,13 @@ from kernelfleet.wire.platforms import HERE
 MAX_SOCKET_PATH_BYTES = HERE.max_socket_path_bytes
 #: Bytes to reserve for the longest name of a socket below ``sockets_dir``: ``e9999-9999-ipc-5``.
 SOCKET_NAME_BYTES = 24
+#: How often taking a directory is tried while other processes keep removing it, and after how many
+#: refusals its lock counts as held.
+_ATTEMPTS, _REFUSALS = 100, 5
 
 
 class FleetDirectory:
-    """The runtime directory of a fleet we run: taken at creation, gone after ``remove``."""
+    """The runtime directory of a fleet of this process, locked from creation to ``remove``."""
 
     def __init__(self, name: str) -> None:
         self.name = check_name(name)
@@ -48,12 +51,12 @@ class FleetDirectory:
         self.path, self._lock = _take(name)
         self._sockets: Path | None = None
         self._info: FleetFile | None = None
-        #: Called when the directory had to be made again: sockets are to be bound once more.
+        #: Functions to call after the directory was made again, which bind the sockets again.
         self.when_restored: list[Callable[[], object]] = []
 
     @property
     def sockets(self) -> Path:
-        """A private directory in which socket paths stay short enough."""
+        """A private directory in which the paths of sockets are short enough."""
         if self._sockets is None:
             longest = len(os.fsencode(self.path)) + SOCKET_NAME_BYTES
             if longest <= MAX_SOCKET_PATH_BYTES:
@@ -65,25 +68,25 @@ class FleetDirectory:
         return self._sockets
 
     def write(self, info: FleetFile) -> Path:
-        """Put the connection file in place, complete or not at all."""
+        """Write the connection file: readers see it complete or not at all."""
         self._info = info
         target, temporary = self.path / "fleet.json", self.path / ".fleet.json"
         fd = open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, above=2)
         try:
             with os.fdopen(fd, "w") as file:
                 json.dump(asdict(info), file, indent=1)
-        except OSError as error:  # which does not say where there is no space
+        except OSError as error:  # add the path: a full disk is reported without it
             temporary.unlink()
             raise OSError(error.errno, error.strerror, str(target)) from error
         temporary.replace(target)
         return target
 
     def restore(self) -> bool:
-        """Make the directory again if somebody has deleted it; whether that was necessary.
+        """Make the directory again if somebody has deleted it. Return whether that was necessary.
 
         Raises:
-            FleetExists: another fleet has taken the name meanwhile.
-            OSError: it cannot be made.
+            FleetExists: Another fleet has taken the name meanwhile.
+            OSError: The directory cannot be made.
         """
         if self._lock < 0 or self._is_whole():
             return False
@@ -106,10 +109,10 @@ class FleetDirectory:
         return written and sockets and _is_still(self.path / "lock", self._lock)
 
     def remove(self) -> None:
-        """Remove everything and let the name go. Safe to call twice."""
+        """Remove everything and release the name. A second call does nothing."""
         if self._lock < 0:
             return
-        if _is_still(self.path / "lock", self._lock):  # else it is a successor's, or nobody's
+        if _is_still(self.path / "lock", self._lock):  # otherwise it is a successor's, or gone
             _remove_tree(self.path)
         if self._sockets is not None and self._sockets != self.path:
             shutil.rmtree(self._sockets, ignore_errors=True)
@@ -118,21 +121,21 @@ class FleetDirectory:
 
 
 def _take(name: str) -> tuple[Path, int]:
-    """Create the directory of ``name`` and hold its lock, removing what a crash left."""
+    """Make the directory of ``name``, lock it, and remove what a crashed fleet has left in it."""
     path = fleet_dir(name)
     refused = 0
-    for _ in range(100):
+    for _ in range(_ATTEMPTS):
         private_dir(path)
         try:
             lock = open_private(path / "lock", os.O_RDWR | os.O_CREAT, above=2)
-        except FileNotFoundError:  # somebody is cleaning up
+        except FileNotFoundError:  # another process is removing it
             continue
         if not try_lock(lock):
             os.close(lock)
             refused += 1
-            if refused == 5:
+            if refused == _REFUSALS:
                 raise FleetExists(_exists_message(name))
-            time.sleep(0.01)  # whoever asks whether the fleet runs holds the lock for an instant
+            time.sleep(0.01)  # is_running of another process holds the lock for an instant
             continue
         if _is_still(path / "lock", lock):
             for left in path.iterdir():
@@ -157,7 +160,7 @@ def _exists_message(name: str) -> str:
 
 
 def _is_still(path: Path, fd: int) -> bool:
-    """Whether the open file is the one at ``path``, not one just removed."""
+    """Tell whether the open file is the one at ``path``, not one that was removed."""
     try:
         return path.stat().st_ino == os.fstat(fd).st_ino
     except FileNotFoundError:
@@ -173,7 +176,7 @@ def _remove(path: Path) -> None:
 
 
 def _remove_short_dir(note: Path) -> None:
-    """Remove the short socket directory that ``note`` names, if it is one of ours."""
+    """Remove the short socket directory that ``note`` names, if this user has made it."""
     with contextlib.suppress(OSError):
         short = Path(read_own(note, above=2))
         info = short.lstat()
@@ -189,7 +192,7 @@ def _remove_tree(path: Path) -> None:
 
 
 def remove_stale() -> list[str]:
-    """Remove what crashed fleets left behind; returns their names."""
+    """Remove what crashed fleets have left, and return their names."""
     removed = []
     with contextlib.suppress(OSError):
         for path in fleets_dir().iterdir():

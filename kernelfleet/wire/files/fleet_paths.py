@@ -41,15 +41,15 @@ def fleet_dir(name: str) -> Path:
 
 
 def log_dir(name: str) -> Path:
-    """Where the controller and the engines of a fleet write their logs."""
+    """The directory of the logs of a fleet's controller and engines."""
     return Path(jupyter_data_dir()) / "kernelfleet" / "logs" / name
 
 
 def make_log_dir(name: str) -> Path:
-    """Make the directory for the logs of a fleet, private: they hold what users print.
+    """Make the directory for the logs of a fleet. It is private: logs hold what users print.
 
     Raises:
-        PermissionError: it is a symlink, or belongs to somebody else.
+        PermissionError: It is a symbolic link, or belongs to another user.
     """
     path = log_dir(name)
     with telling_what_to_set(path):
@@ -59,10 +59,10 @@ def make_log_dir(name: str) -> Path:
 
 
 def check_name(name: str) -> str:
-    """Give ``name`` back if it can be a fleet's name.
+    """Return ``name`` if it can be the name of a fleet.
 
     Raises:
-        ValueError: it cannot.
+        ValueError: It cannot.
     """
     if not _NAME.fullmatch(name):
         raise ValueError(
@@ -73,7 +73,7 @@ def check_name(name: str) -> str:
 
 
 def is_running(name: str) -> bool:
-    """Whether a controller holds the lock of this fleet."""
+    """Tell whether a controller holds the lock of this fleet."""
     try:
         lock = open_private(fleet_dir(name) / "lock", os.O_RDWR, above=2)
     except OSError:

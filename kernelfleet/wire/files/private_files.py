@@ -1,10 +1,10 @@
-"""Directories and files that nobody else can look into, replace, or lead us away from.
+"""Directories and files that no other user can read, replace, or redirect by a link.
 
-A directory of ours has 0700 and a file 0600 whatever the umask; a symbolic link in their place,
-or another owner, is refused. So is a fifo, which would block whoever opens it, and all else that is
-no file. What has been opened is looked at first, and only then changed: permissions and contents
-of a file that we were led to stay as they are. On Windows a user's own folders are private by
-themselves.
+A directory has the mode 0700 and a file 0600, whatever the umask. A symbolic link in their place is
+refused, and so are another owner, a fifo, which would block who opens it, and everything else that
+is no regular file. A file is opened, then examined, and only then changed, so that the permissions
+and the contents of a file that a link leads to stay as they are. On Windows the user's own folders
+are private already.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from pathlib import Path
 
 from jupyter_core.paths import jupyter_data_dir
 
-#: Where links are followed by the system itself (Windows), the folders are the user's own.
+#: Windows has no such flag; there the folders are private to the user.
 _NOFOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
 #: Without it, opening a fifo waits until somebody opens its other end.
 _NONBLOCK: int = getattr(os, "O_NONBLOCK", 0)
 _CLOEXEC: int = getattr(os, "O_CLOEXEC", 0)
-#: A directory that is only passed through need not be readable (Linux).
+#: On Linux, a directory can be passed through without the permission to read it.
 _PASS: int = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | _CLOEXEC
 
 
 def private_dir(path: Path) -> Path:
-    """Make ``path`` a directory of ours that nobody else can look into.
+    """Make ``path`` a directory of this user that nobody else can read.
 
-    Directories above it that are missing are made as private.
+    Missing directories above it are made with the same mode.
 
     Raises:
-        PermissionError: it is a symlink, or belongs to somebody else.
+        PermissionError: It is a symbolic link, or belongs to another user.
     """
     missing = [path]
     while not missing[-1].parent.exists():
@@ -61,10 +61,10 @@ def _refusal(path: Path) -> str:
 
 @contextmanager
 def telling_what_to_set(path: Path) -> Iterator[None]:
-    """Say what to do where a directory of Jupyter's cannot be made: HOME may be read-only.
+    """Say what to set if a directory of Jupyter's cannot be made, as when HOME is read-only.
 
     Args:
-        path: The directory that is to be made.
+        path: The directory to be made.
     """
     try:
         yield
@@ -81,10 +81,10 @@ def telling_what_to_set(path: Path) -> Iterator[None]:
 
 
 def refuse_shared(path: Path) -> None:
-    """Refuse a directory in which others could put something in the place of what is ours.
+    """Refuse a directory in which other users could replace this user's files.
 
     Raises:
-        PermissionError: it belongs to another user, or others may write to it.
+        PermissionError: It belongs to another user, or others may write to it.
     """
     try:
         info = path.stat()
@@ -95,7 +95,7 @@ def refuse_shared(path: Path) -> None:
             f"{path} belongs to another user (uid {info.st_uid}), who could replace what a fleet "
             "keeps there: set JUPYTER_RUNTIME_DIR to a directory of your own"
         )
-    # Where the sticky bit is set (/tmp), a file can be replaced by its owner alone.
+    # With the sticky bit (/tmp), only its owner can replace a file.
     if os.name == "posix" and info.st_mode & 0o022 and not info.st_mode & stat.S_ISVTX:
         raise PermissionError(
             f"other users may write to {path} and so replace what a fleet keeps there: "
@@ -104,15 +104,16 @@ def refuse_shared(path: Path) -> None:
 
 
 def open_private(path: Path | str, flags: int, above: int = 1) -> int:
-    """Open a file of ours, made if ``flags`` say so; returns the descriptor.
+    """Open a file of this user, and return the descriptor.
 
     Args:
         path: The file.
-        flags: As for ``os.open``. Only with ``O_CREAT`` are others' permissions taken away.
-        above: How many of the directories above it must be ours alone as well.
+        flags: As for ``os.open``. With ``O_CREAT``, other users' permissions are removed.
+        above: How many of the directories above it must also belong to this user alone.
 
     Raises:
-        OSError: it is a link, a fifo or no file at all, is not there, or belongs to somebody else.
+        OSError: It is a link, a fifo or another special file, does not exist, or belongs to another
+            user.
     """
     truncate = flags & os.O_TRUNC
     fd = _open(Path(path), (flags & ~truncate) | _NOFOLLOW, above)
@@ -131,7 +132,7 @@ def open_private(path: Path | str, flags: int, above: int = 1) -> int:
 
 
 def _open(path: Path, flags: int, above: int) -> int:
-    """Open a file below directories that are ours, without waiting for a fifo's other end."""
+    """Open a file below directories of this user, without waiting for a fifo's other end."""
     flags |= _NONBLOCK | _CLOEXEC
     if above == 0 or os.open not in os.supports_dir_fd:
         return os.open(path, flags, 0o600)
@@ -153,7 +154,7 @@ def _open(path: Path, flags: int, above: int) -> int:
 
 
 def _step(path: Path, outer: int) -> int:
-    """Enter a directory that must be ours, and writable for nobody else."""
+    """Open a directory that must belong to this user and be writable for nobody else."""
     try:
         fd = os.open(path.name, _PASS | _NOFOLLOW, dir_fd=outer)
     except FileNotFoundError:
@@ -169,27 +170,28 @@ def _step(path: Path, outer: int) -> int:
 
 
 def _look(fd: int, path: Path | str) -> os.stat_result:
-    """What has been opened; it must be a file."""
+    """Return the status of what has been opened; it must be a regular file."""
     info = os.fstat(fd)
     if not stat.S_ISREG(info.st_mode):
         raise PermissionError(f"{path} is no file; remove it")
     if _NONBLOCK:
-        os.set_blocking(fd, True)  # whoever inherits it expects that
+        os.set_blocking(fd, True)  # users of the descriptor expect that
     return info
 
 
 def write_private(path: Path, text: str, above: int = 1) -> None:
-    """Write a file that is new, or ours; ``above`` is as for ``open_private``."""
+    """Write a new file, or replace one of this user; ``above`` is as for ``open_private``."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     with os.fdopen(open_private(path, flags, above), "w") as file:
         file.write(text)
 
 
 def read_own(path: Path, above: int = 1) -> str:
-    """Read a file that we have written ourselves; ``above`` is as for ``open_private``.
+    """Read a file that only this user can have written; ``above`` is as for ``open_private``.
 
     Raises:
-        OSError: it is a link, no file, is not there, or somebody else has or could have written it.
+        OSError: It is a link or no regular file, does not exist, or another user has written it or
+            could have.
     """
     with os.fdopen(open_private(path, os.O_RDONLY, above)) as file:
         if os.name == "posix" and os.fstat(file.fileno()).st_mode & 0o022:
@@ -198,10 +200,10 @@ def read_own(path: Path, above: int = 1) -> str:
 
 
 def open_any(path: Path) -> int:
-    """Open a file that somebody has named, to read it; links are followed, fifos are refused.
+    """Open a file that the user has named, for reading. Links are followed, fifos are refused.
 
     Raises:
-        OSError: it is not there, or no file.
+        OSError: It does not exist, or is no regular file.
     """
     fd = _open(path, os.O_RDONLY, 0)
     try:
@@ -213,13 +215,13 @@ def open_any(path: Path) -> int:
 
 
 def read_any(path: Path) -> str:
-    """Read a file that somebody has named; raises as ``open_any``."""
+    """Read a file that the user has named; raises as ``open_any``."""
     with os.fdopen(open_any(path)) as file:
         return file.read()
 
 
 def close_to_others(path: Path) -> None:
-    """Take a socket's permissions from everybody else; ZMQ makes sockets by the umask."""
+    """Remove other users' permissions on a socket: ZMQ makes sockets by the umask."""
     try:
         path.chmod(0o600)
     except FileNotFoundError:
@@ -227,18 +229,18 @@ def close_to_others(path: Path) -> None:
 
 
 def is_ours(info: os.stat_result) -> bool:
-    """Whether a file belongs to this user."""
+    """Tell whether a file belongs to this user."""
     return not hasattr(os, "getuid") or info.st_uid == os.getuid()
 
 
 def _make_try_lock() -> Callable[[int], bool]:
-    """Both kinds of lock end with the process that holds them, however it ends."""
+    """Choose the kind of lock that the system has. Either ends with the process that holds it."""
     try:
         import fcntl
     except ImportError:
         import msvcrt
 
-        # (the type checker looks at one platform at a time, and this is another one's)
+        # (by getattr, because the type checker sees the names of one platform only)
         locking, mode = (getattr(msvcrt, name) for name in ("locking", "LK_NBLCK"))
         return lambda fd: _succeeds(lambda: locking(fd, mode, 1))
     return lambda fd: _succeeds(lambda: fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB))
@@ -252,5 +254,5 @@ def _succeeds(call: Callable[[], object]) -> bool:
     return True
 
 
-#: Lock an open file unless another process has; it is let go with the descriptor.
+#: Lock an open file unless another process has locked it. Closing the descriptor unlocks it.
 try_lock = _make_try_lock()

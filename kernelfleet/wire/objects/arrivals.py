@@ -1,12 +1,11 @@
 """Functions and classes as they arrive: what a pickle calls when it is loaded.
 
-On an engine a function of ``__main__`` gets the engine's namespace as its globals: it sees
-variables pushed there, and what it brought along is placed there by the *namespace provider*,
-which the engine registers. A function made inside an importable module gets that module's own
-globals. A process without a provider (the client) gives every load of ``__main__`` globals of its
-own, as cloudpickle does.
+On an engine, a function of ``__main__`` has the engine's namespace as its globals. It sees the
+variables there, and the *namespace provider*, which the engine registers, places there what the
+function has brought along. A function made inside an importable module has that module's globals.
+A process without a provider (the client) makes new globals for each load, as cloudpickle does.
 
-A class returns home as itself: the process that defined it never sees it redefined by a copy.
+A class that returns to the process that has defined it is the class itself, never a copy.
 
 This module needs the standard library and cloudpickle only.
 """
@@ -25,38 +24,39 @@ from typing import Any, ClassVar, Protocol
 from kernelfleet.wire.objects import cloudpickling as cp
 from kernelfleet.wire.objects import recursion, sources
 
-#: Parts of a function's state that are ours: its lines, and the names by which it calls itself.
+#: Keys that kernelfleet adds to a function's state: its source, and the names under which it
+#: refers to itself.
 SOURCE, ITSELF = "_kernelfleet_source", "_kernelfleet_itself"
 
 
 class NamespaceProvider(Protocol):
-    """The engine's side: where functions of ``__main__`` live and how names come in."""
+    """The namespace of functions of ``__main__``, which an engine provides."""
 
     def namespace(self) -> dict[str, Any]:
         """Return the namespace that is the globals of functions of ``__main__``."""
 
     def bring(self, names: dict[str, Any]) -> None:
-        """Place what a function brought along, leaving alone what the user put there."""
+        """Place what a function has brought along, but replace no variable of the user's."""
 
     def hide(self, names: dict[str, Any]) -> None:
-        """Place what nobody is to see."""
+        """Place names that no listing shows."""
 
 
 class _State:
-    """What this process knows."""
+    """The state of this process."""
 
     provider: NamespaceProvider | None = None
-    #: Classes that came from elsewhere; all others are at home here and never overwritten.
+    #: Classes made from a pickle. All others are defined here and are never overwritten.
     foreign: ClassVar[weakref.WeakSet[type]] = weakref.WeakSet()
 
 
 def set_namespace_provider(provider: NamespaceProvider | None) -> None:
-    """Make this process an engine: functions of ``__main__`` land in the provider's namespace."""
+    """Make this process an engine: functions of ``__main__`` get the provider's namespace."""
     _State.provider = provider
 
 
 def is_foreign_class(cls: type) -> bool:
-    """Tell whether the class was built here from a pickle, so that nobody here can name it."""
+    """Tell whether the class was made from a pickle, so that no name here leads to it."""
     return cls in _State.foreign
 
 
@@ -64,7 +64,7 @@ def load(data: Any, buffers: Iterable[Any] = ()) -> Any:
     """Unpickle what ``FleetPickler`` wrote.
 
     Raises:
-        ModuleNotFoundError: with a note that says who cannot import what.
+        ModuleNotFoundError: A module is missing; a note says who cannot import it, and what to do.
     """
     try:
         return pickle.loads(data, buffers=buffers)
@@ -82,7 +82,7 @@ def load(data: Any, buffers: Iterable[Any] = ()) -> Any:
 
 
 class _FallbackGlobals(dict[str, Any]):
-    """Globals of a module's function whose code also uses names of the engine's namespace."""
+    """Globals of a module's function that also uses variables of the engine."""
 
     module: ClassVar[dict[str, Any]] = {}
 
@@ -96,7 +96,7 @@ class _FallbackGlobals(dict[str, Any]):
 
 
 def make_globals(name: str, info: dict[str, Any], falls_back: bool) -> dict[str, Any]:
-    """Give the globals for one module's functions of one load."""
+    """Return the globals for the functions of one module in one load."""
     provider = _State.provider
     if provider is not None and name == "__main__":
         return provider.namespace()
@@ -106,9 +106,9 @@ def make_globals(name: str, info: dict[str, Any], falls_back: bool) -> dict[str,
 
 
 def module_globals(name: str, falls_back: bool) -> dict[str, Any]:
-    """Give the globals of a function made inside an importable module: the module's own.
+    """Return the globals of a function made inside an importable module: the module's own.
 
-    With ``falls_back`` a view of them, which also has the names of the engine's namespace.
+    With ``falls_back`` it is a view of them in which the engine's variables are found, too.
     """
     __import__(name)
     module = vars(sys.modules[name])
@@ -122,13 +122,13 @@ def module_globals(name: str, falls_back: bool) -> dict[str, Any]:
 def make_function(
     code: types.CodeType, namespace: dict[str, Any], n_cells: int
 ) -> types.FunctionType:
-    """Build a function without its state, which may refer to the function itself."""
+    """Make a function without its state, because the state may refer to the function."""
     closure = None if n_cells < 0 else tuple(types.CellType() for _ in range(n_cells))
     return types.FunctionType(code, namespace, None, None, closure)
 
 
 def set_function_state(func: types.FunctionType, state: tuple[dict[str, Any], Any]) -> None:
-    """Fill closure and attributes in, and place what the function brought along."""
+    """Fill in closure and attributes, and place what the function has brought along."""
     attributes, slots = state
     func.__dict__.update(attributes)
     brought = slots.pop("__globals__")
@@ -160,20 +160,20 @@ def set_function_state(func: types.FunctionType, state: tuple[dict[str, Any], An
 
 
 def make_cached(func: Callable[..., Any], parameters: dict[str, Any]) -> Callable[..., Any]:
-    """Build what ``functools.lru_cache`` gives; the cached values stay at home."""
+    """Make what ``functools.lru_cache`` returns. Cached values do not travel."""
     cached: Callable[..., Any] = functools.lru_cache(**parameters)(func)
     return cached
 
 
 def make_cached_property(func: Any, name: str | None, doc: str | None) -> Any:
-    """Build a ``functools.cached_property``: Python 3.11's holds a lock."""
+    """Make a ``functools.cached_property``, whose lock in Python 3.11 cannot be pickled."""
     made: Any = functools.cached_property(func)
     made.attrname, made.__doc__ = name, doc
     return made
 
 
 def make_weak(kind: type, items: dict[Any, Any]) -> Any:
-    """Build a weak dictionary, as ``functools.singledispatch`` keeps one."""
+    """Make a weak dictionary, such as ``functools.singledispatch`` has."""
     return kind(items)
 
 
@@ -189,7 +189,7 @@ def make_class(
     tracker_id: str,
     extra: Any,
 ) -> type:
-    """Find the class at home, or else build it without its members."""
+    """Return the class if this process has it, else make it without its members."""
     known = _known_class(tracker_id, type_kwargs.get("__module__"), qualname)
     if known is not None:
         return known
@@ -209,7 +209,7 @@ def make_enum(
     tracker_id: str,
     extra: Any,
 ) -> type:
-    """Find the enumeration at home, or else build it."""
+    """Return the enumeration if this process has it, else make it."""
     known = _known_class(tracker_id, module, qualname)
     if known is not None:
         return known
@@ -219,13 +219,13 @@ def make_enum(
 
 
 def set_class_state(cls: type, state: Any) -> None:
-    """Give a class from elsewhere its members; a class at home keeps its own."""
+    """Give a class from elsewhere its members. A class that is defined here keeps its own."""
     if cls in _State.foreign:
         cp.set_class_state(cls, state)
 
 
 def _known_class(tracker_id: str, module: str | None, qualname: str) -> type | None:
-    """The class that has travelled before, or, on a client, the one of the same name."""
+    """Return the class that has travelled before or, on a client, the one of the same name."""
     known = cp.classes_by_id.get(tracker_id)
     if known is not None or _State.provider is not None or module is None:
         return known

@@ -2,9 +2,8 @@
 
 cloudpickle promises only ``dump`` and ``load``. Rules of our own for functions and classes need
 more of it, so each private part is taken here under a name of ours, says what it is taken for, and
-has a test of its own in ``tests/wire/objects/test_cloudpickling.py``: when a release changes one,
-that test
-names it. Held for cloudpickle 3.1.0 to 3.1.3.
+has a test of its own in ``tests/wire/objects/test_cloudpickling.py``, which fails when a release
+changes it. Tested with cloudpickle 3.1.0 to 3.1.3.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ Reduced = tuple[Any, ...]
 
 
 def part(name: str) -> Any:
-    """One of cloudpickle's own parts.
+    """Return one of cloudpickle's private parts.
 
     Raises:
-        ImportError: This release has none of that name.
+        ImportError: This release has no part of that name.
     """
     try:
         return getattr(_cp, name)
@@ -51,7 +50,7 @@ global_names: Callable[[types.CodeType], MutableMapping[str, None]] = part("_ext
 #: A class by value: ``(maker, arguments, state, None, None, setter)``.
 reduce_class_by_value: Callable[[type], Reduced] = part("_dynamic_class_reduce")
 
-#: A class by cloudpickle's own rule; we ask it only for the types of builtins (``type(None)``).
+#: A class by cloudpickle's own rule; used only for types of builtins (``type(None)``).
 reduce_class: Callable[[type], Reduced] = part("_class_reduce")
 
 #: The types that ``types`` has names for and builtins has not (``types.CodeType``).

@@ -1,7 +1,7 @@
-"""What cannot travel, by the name it hangs on: "the global 'LOCK' of the function 'work'".
+"""Naming the part of an object that cannot be pickled: "the global 'LOCK' of the function 'work'".
 
-pickle's error names a type at most. Here the pieces of an object are tried one by one, from the
-outside in, until the piece is found that fails by itself. This runs after a failure only.
+pickle's error names a type at most. Here the pieces of an object are pickled one by one, from the
+outside in, until the piece is found that fails by itself. This runs only after a failure.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from typing import Any
 
 from kernelfleet.wire.objects import cloudpickling, references
 
-#: Pieces within pieces that are looked into, and pieces of one object that are tried.
+#: How deep pieces of pieces are examined, and how many pieces of one object.
 MAX_DEPTH = 8
 MAX_PIECES = 2000
 
-#: What an object is made of: how a piece is called, and the piece.
+#: The pieces of an object: what each is called in an error message, and the piece.
 Pieces = Iterable[tuple[str, Any]]
 
 
 def pieces_of_call(
     function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> Iterator[tuple[str, Any]]:
-    """A call's pieces as its caller knows them."""
+    """Yield the function and the arguments of a call, named as the caller knows them."""
     yield called(function), function
     for index, value in enumerate(args):
         yield f"argument {index}", value
@@ -34,7 +34,7 @@ def pieces_of_call(
 
 
 def called(function: Any) -> str:
-    """A function by its name."""
+    """Return what a function is called in an error message."""
     name = getattr(function, "__qualname__", None) or type(function).__name__
     return f"the function {name!r}"
 
@@ -48,10 +48,10 @@ def explain(
     """Say what cannot be pickled, and why.
 
     Args:
-        obj: What was to be pickled.
-        error: What was raised.
-        fails: Whether an object cannot be pickled by itself.
-        pieces: What ``obj`` is made of, in its caller's words; None to take it apart as it is.
+        obj: The object that could not be pickled.
+        error: The error that pickling it has raised.
+        fails: Tells whether pickling an object alone fails.
+        pieces: The pieces of ``obj`` as the caller names them; None means to take it apart.
     """
     trail: list[str] = []
     holders: list[Any] = [obj]
@@ -86,7 +86,7 @@ def _first_that_fails(
 
 
 def _why_by_value(holders: list[Any]) -> str:
-    """Why a function or class on the way did not go by its name, if it might have."""
+    """Say why a function or class on the way did not travel by its name, if that is a surprise."""
     for holder in holders:
         module = sys.modules.get(getattr(holder, "__module__", None) or "")
         if module is None or not isinstance(holder, type | types.FunctionType):

@@ -1,15 +1,15 @@
-"""Exceptions on their way: as themselves, with attributes, notes, and what caused them.
+"""Pickling exceptions with their attributes, their notes, and their causes.
 
-Pickle rebuilds an exception as ``type(error)(*error.args)``. Where a class has an ``__init__`` of
-its own, ``args`` are what it gave to ``super().__init__``, not what it takes, so that the call
-fails, or makes another error than the one that was raised. So an exception is *taken apart* here,
-and *made* again from the built-in class underneath, without a call of its ``__init__``; then its
-attributes are *restored*. A class that says itself how it is pickled (``__reduce__`` and the like)
-is left alone.
+pickle makes an exception again as ``type(error)(*error.args)``. If a class has an ``__init__`` of
+its own, ``args`` are what that passed to ``super().__init__``, not what it takes, so the call fails
+or makes another error than the one that was raised. Therefore an exception is taken apart here,
+made again by the built-in class underneath without calling its ``__init__``, and given its
+attributes. Classes that define themselves how they are pickled (``__reduce__`` and the like) are
+left alone.
 
-Pickle also leaves behind what caused an exception. Each cause comes along, *frozen*: pickled by
-itself, so that one that cannot travel, or has no class where it arrives, is stood in for by a
-``RemoteError`` and spoils nothing else.
+pickle also drops the causes of an exception. Here each cause travels *frozen*, which means pickled
+by itself. If it cannot be pickled, or its class is missing at the receiver, a ``RemoteError`` takes
+its place, and the rest still arrives.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from kernelfleet.wire.messages import JsonDict
 
 Dump = Callable[[Any], bytes]
 
-#: An exception as it travels: what stands in for it, and its pickle if it has one.
+#: A frozen exception: the RemoteError that can take its place, and its pickle, if it has one.
 FrozenError = tuple[RemoteError, bytes | None]
 
-#: Causes of causes that travel; nobody reads a longer chain.
+#: How many causes of an exception travel.
 MAX_CAUSES = 20
-#: Attributes of these kinds travel for certain: nobody need try.
+#: Attributes of these types can be pickled for certain.
 _PLAIN = (str, int, float, bool, bytes, type(None))
 
 
 def reduce_exception(error: BaseException, dump: Dump, *, with_causes: bool = True) -> Any:
-    """What a pickler's ``reducer_override`` returns for an exception.
+    """Return what a pickler's ``reducer_override`` returns for an exception.
 
     Args:
         error: The exception.
-        dump: Pickles a value by itself, as that pickler would, and without causes.
-        with_causes: Whether its causes come along.
+        dump: Pickles a value by itself, as that pickler does, and without causes.
+        with_causes: Whether its causes travel with it.
     """
     parts = _taken_apart(error, dump)
     causes = _causes_of(error) if with_causes else []
@@ -59,7 +59,7 @@ def reduce_exception(error: BaseException, dump: Dump, *, with_causes: bool = Tr
 
 
 def _restore(error: BaseException, parts: tuple[bool, Any, list[FrozenError]]) -> None:
-    """Give an exception that was made its attributes and its causes."""
+    """Give an exception that has been made its attributes and its causes."""
     ours, state, frozen = parts
     if ours:
         _set_attributes(error, state)
@@ -71,7 +71,7 @@ def _restore(error: BaseException, parts: tuple[bool, Any, list[FrozenError]]) -
 
 
 def _causes_of(error: BaseException) -> list[BaseException]:
-    """The explicit causes (``raise ... from``), nearest first; a circle is cut."""
+    """Return the explicit causes (``raise ... from``), nearest first; a circle is cut."""
     causes: list[BaseException] = []
     known = {id(error)}
     cause = error.__cause__
@@ -86,13 +86,11 @@ def _causes_of(error: BaseException) -> list[BaseException]:
 
 
 def freeze_error(error: BaseException, dump: Dump | None = None) -> FrozenError:
-    """Pickle an exception by itself, so that one that cannot travel spoils nothing else.
-
-    The RemoteError beside it takes its place where it does not load.
+    """Pickle an exception by itself, with a RemoteError that can take its place.
 
     Args:
         error: The exception.
-        dump: How to pickle it; None is cloudpickle's way.
+        dump: Pickles it; None means with cloudpickle.
     """
     if isinstance(error, RemoteError):
         return error, None
@@ -105,7 +103,7 @@ def freeze_error(error: BaseException, dump: Dump | None = None) -> FrozenError:
 
 
 def thaw_error(frozen: FrozenError) -> Exception:
-    """Undo ``freeze_error``; where the class is missing or does not load: a RemoteError."""
+    """Undo ``freeze_error``. If the class is missing or does not load, return the RemoteError."""
     substitute, blob = frozen
     with contextlib.suppress(Exception):
         error = pickle.loads(blob) if blob else None
@@ -134,10 +132,10 @@ def _cloudpickled(value: Any) -> bytes:
 
 
 def _taken_apart(error: BaseException, dump: Dump) -> tuple[tuple[Any, ...], JsonDict] | None:
-    """An exception's ``args`` and its attributes; None where its class sees to its pickling itself.
+    """Return an exception's ``args`` and attributes; None if its class defines its pickling.
 
-    An attribute that cannot be pickled is left behind, and a note says so: it must not keep the
-    error itself from arriving.
+    An attribute that cannot be pickled is left out, and a note says so, because it must not keep
+    the error itself from arriving.
     """
     if not _leaves_it_to_pickle(type(error)):
         return None
@@ -146,9 +144,9 @@ def _taken_apart(error: BaseException, dump: Dump) -> tuple[tuple[Any, ...], Jso
     kept = reduced[2] if len(reduced) > 2 else None
     attributes = {**(kept or {}), **_in_slots(error)}
     if isinstance(error, NameError | AttributeError) and isinstance(error.name, str):
-        attributes["name"] = error.name  # in no dict, and forgotten by pickle (Python 3.11)
+        attributes["name"] = error.name  # not in __dict__; pickle drops it (Python 3.11)
     if isinstance(error, AttributeError):
-        attributes.pop("obj", None)  # whatever the attribute was asked of (Python 3.12)
+        attributes.pop("obj", None)  # may be anything; Python 3.12 pickles it
     if _is_http_error(error):
         _close_response(attributes)
     lost = [name for name, value in attributes.items() if not _travels(value, dump)]
@@ -171,7 +169,7 @@ def _travels(value: Any, dump: Dump) -> bool:
 
 
 def _leaves_it_to_pickle(cls: type) -> bool:
-    """Whether a class says nothing of how its instances are pickled."""
+    """Tell whether a class does not define how its instances are pickled."""
     owner = getattr(cls.__reduce__, "__objclass__", None)
     return (
         owner is not None
@@ -182,11 +180,10 @@ def _leaves_it_to_pickle(cls: type) -> bool:
 
 
 def _registered_reducer(cls: type[BaseException]) -> Callable[[Any], Any] | None:
-    """What ``copyreg`` was told for this class, by somebody who knows the class.
+    """Return the reducer that is registered with ``copyreg`` for this class, but not tblib's.
 
-    ``import distributed`` registers tblib's reducer for every exception class there is. It pickles
-    tracebacks, but does not keep what the built-in classes hold in C (a SyntaxError's line), so it
-    does not count.
+    ``import distributed`` registers tblib's reducer for every exception class that exists. It
+    pickles tracebacks, but loses what the built-in classes keep in C, such as a SyntaxError's line.
     """
     reducer = copyreg.dispatch_table.get(cls)
     if getattr(reducer, "__module__", "").partition(".")[0] == "tblib":
@@ -195,7 +192,7 @@ def _registered_reducer(cls: type[BaseException]) -> Callable[[Any], Any] | None
 
 
 def _in_slots(error: BaseException) -> JsonDict:
-    """What a class keeps in ``__slots__``, which an exception's pickle leaves out."""
+    """Return the attributes in ``__slots__``, which pickling an exception drops."""
     if not any("__slots__" in vars(each) for each in type(error).__mro__):
         return {}
     names: list[str] = copyreg._slotnames(type(error))  # type: ignore[attr-defined]
@@ -203,7 +200,7 @@ def _in_slots(error: BaseException) -> JsonDict:
 
 
 def _own_way(error: BaseException) -> tuple[Any, tuple[Any, ...], Any] | None:
-    """How a class says that it is pickled, where that leaves room for causes."""
+    """Return what a class defines for its pickling, if causes can be added to that."""
     reducer = _registered_reducer(type(error))
     reduced = error.__reduce_ex__(5) if reducer is None else reducer(error)
     if not isinstance(reduced, tuple) or any(each is not None for each in reduced[3:]):
@@ -212,12 +209,12 @@ def _own_way(error: BaseException) -> tuple[Any, tuple[Any, ...], Any] | None:
 
 
 def _make(cls: type[BaseException], args: tuple[Any, ...]) -> BaseException:
-    """An exception of this class with these ``args`` and no attributes yet."""
+    """Make an exception of this class with these ``args`` and no attributes yet."""
     base: Any = next(each for each in cls.__mro__ if each.__module__ == "builtins")
     try:
         error: BaseException = base.__new__(cls, *args)
-        base.__init__(error, *args)  # sets what the built-in class keeps in C: errno, lineno, ...
-    except TypeError:  # an extension's class, with a memory layout of its own
+        base.__init__(error, *args)  # sets fields in C: errno, lineno, ...
+    except TypeError:  # a class of an extension, with its own memory layout
         error = cls(*args)
     return error
 
@@ -230,9 +227,9 @@ def _set_attributes(error: BaseException, attributes: JsonDict) -> None:
         return
     for name, value in attributes.items():
         try:
-            # Not the class's own __setattr__, which may forbid it (a frozen dataclass).
+            # The class's own __setattr__ may refuse (a frozen dataclass).
             BaseException.__setattr__(error, name, value)
-        except AttributeError:  # what is a property by now
+        except AttributeError:  # the class has a property of that name
             error.__dict__[name] = value
 
 
@@ -242,13 +239,13 @@ def _is_http_error(error: BaseException) -> bool:
 
 
 def _close_response(attributes: JsonDict) -> None:
-    """Keep what an HTTPError knows, without the connection: it is the response's file as well.
+    """Drop the connection of an HTTPError, which is also the file of its response.
 
-    A body that has been read into memory comes along, under ``fp``.
+    A body that has been read into memory travels as ``fp``.
     """
     body = attributes.pop("fp", None)
     for name, value in list(attributes.items()):
-        # The rest of a tempfile's wrapper, and the methods that it caches when they are used.
+        # Attributes of the tempfile wrapper under an HTTPError, and methods that it has cached.
         if name in ("file", "name", "delete", "_closer") or hasattr(value, "_closer"):
             del attributes[name]
     if isinstance(body, io.BytesIO) and not body.closed:
@@ -259,7 +256,7 @@ def _close_response(attributes: JsonDict) -> None:
 
 
 def _open_response(error: Any, attributes: JsonDict) -> None:
-    """Give an HTTPError its file again: the body, or a closed one, whose reading says so."""
+    """Give an HTTPError a file: the body, or a closed file, which reading says."""
     from urllib.error import HTTPError
 
     content = attributes.pop("fp", None)

@@ -1,8 +1,8 @@
-"""Functions and classes on their way: what travels by value, and what travels with it.
+"""Pickling functions and classes: which of them travel by value, and what travels with them.
 
-What can be imported by its name goes by reference (``references.py``). All else goes by value:
-functions with closure, defaults, annotations, file name, lines and what they refer to; classes
-with their members. How they are built where they arrive is in ``arrivals.py``.
+What can be imported by its name goes by reference (``references.py``). Everything else goes by
+value: functions with closure, defaults, annotations, file name, source lines and the globals that
+they refer to; classes with their members. ``arrivals.py`` has what makes them at the other end.
 
 This module needs the standard library and cloudpickle only.
 """
@@ -34,7 +34,7 @@ from kernelfleet.wire.objects.references import (
     is_importable,
 )
 
-#: What IPython puts into a namespace: every process has its own.
+#: Names that IPython puts into a namespace. Every IPython process has its own.
 _OF_IPYTHON = frozenset(("get_ipython", "exit", "quit", "open", "display"))
 _HISTORIES = frozenset(("In", "Out", "_ih", "_oh", "_dh"))
 #: Attributes of a module that its functions need for relative imports.
@@ -44,9 +44,9 @@ _OF_A_MODULE = ("__package__", "__name__", "__path__", "__file__")
 class FleetPickler(cp.Pickler):  # type: ignore[misc]
     """cloudpickle's pickler with kernelfleet's rules for functions, classes and exceptions."""
 
-    #: Whether exceptions take along what caused them.
+    #: Whether exceptions travel with their causes.
     with_causes = True
-    #: Who will load this and runs another Python: nothing that holds code can go there.
+    #: Receivers that run another Python, to which nothing with compiled code can be sent.
     other_pythons: pythons.OtherPythons = pythons.NONE
 
     def __init__(
@@ -59,7 +59,7 @@ class FleetPickler(cp.Pickler):  # type: ignore[misc]
         self._cells: dict[str, sources.Source] = {}
 
     def reducer_override(self, obj: Any) -> Any:
-        """Reduce functions and classes; everything else goes cloudpickle's way."""
+        """Reduce functions, classes and exceptions. Everything else is left to cloudpickle."""
         kind = type(obj)
         if kind is types.FunctionType:
             return NotImplemented if home_of(obj) is not None else self._reduce_function(obj)
@@ -77,7 +77,7 @@ class FleetPickler(cp.Pickler):  # type: ignore[misc]
         return NotImplemented if reduce is None else reduce(obj)
 
     def _dumped(self, value: object) -> bytes:
-        """A value pickled by itself, for what must not spoil the rest if it fails."""
+        """Pickle a value by itself, so that the rest can be pickled even if this fails."""
         stream = io.BytesIO()
         pickler = type(self)(stream)
         pickler.with_causes, pickler.other_pythons = False, self.other_pythons
@@ -113,7 +113,7 @@ class FleetPickler(cp.Pickler):  # type: ignore[misc]
 
 
 class _Globals:
-    """Stands in a pickle for the globals of one module's functions; one per module and load."""
+    """Stands in a pickle for the globals of a module's functions; one per module and load."""
 
     def __init__(self, func: types.FunctionType, falls_back: bool, needs_module: bool) -> None:
         namespace = func.__globals__
@@ -128,7 +128,7 @@ class _Globals:
         )
         self._info = {key: namespace[key] for key in _OF_A_MODULE if key in namespace}
         self._falls_back = falls_back
-        # keeps the dict alive: its id is the pickler's key
+        # Keeps the dict alive, because the pickler uses its id as a key.
         self._namespace = namespace
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -140,24 +140,26 @@ class _Globals:
 
 
 def _of_module(namespace: dict[str, Any]) -> dict[str, Any]:
-    """The globals themselves, or those behind a view that was made where they arrived."""
+    """Return the module's globals, also if the function has arrived with a view of them."""
     return getattr(namespace, "module", None) or namespace
 
 
 def _is_local(name: str, value: object, func: types.FunctionType) -> bool:
-    """Names that every IPython process has for itself: they are not brought along."""
+    """Tell whether a name is IPython's, which every process has and no function brings along."""
     if name in _OF_IPYTHON:
-        home = getattr(value, "__globals__", {}).get("__name__")  # IPython's open says "io"
+        home = getattr(value, "__globals__", {}).get(
+            "__name__"
+        )  # the module of IPython's open is "io"
         owners = (home, getattr(value, "__module__", None), type(value).__module__)
         return any(str(owner).startswith(("IPython", "ipykernel")) for owner in owners)
     return name in _HISTORIES and "get_ipython" in func.__globals__
 
 
 def _falls_back(func: types.FunctionType) -> bool:
-    """Whether a function made inside a module is to see the engine's variables too.
+    """Tell whether a function made inside a module shall see the engine's variables, too.
 
-    It is if its code has names that are nowhere in the module. Not if it assigns to globals: they
-    are the module's.
+    It does if its code uses names that the module lacks, unless it assigns to globals, because
+    those are the module's.
     """
     namespace = _of_module(func.__globals__)
     if namespace.get("__name__") in MAIN:
@@ -169,9 +171,9 @@ def _falls_back(func: types.FunctionType) -> bool:
 
 
 def _needs_module(func: types.FunctionType) -> bool:
-    """Whether a function made inside a module refers to anything of the module.
+    """Tell whether a function made inside a module refers to anything in the module.
 
-    If not, an engine need not be able to import the module.
+    If it does not, the engine need not be able to import the module.
     """
     namespace = _of_module(func.__globals__)
     names = cp.global_names(func.__code__)
@@ -179,7 +181,7 @@ def _needs_module(func: types.FunctionType) -> bool:
 
 
 def _reduce_method(method: types.MethodType) -> Any:
-    """By its name where its object has it: cloudpickle takes a classmethod's function apart."""
+    """Reduce a method to its object and its name; cloudpickle pickles its function by value."""
     owner = method.__self__ if isinstance(method.__self__, type) else type(method.__self__)
     name = method.__name__
     if home_of(owner) is None or getattr(method.__self__, name, None) != method:
@@ -188,7 +190,7 @@ def _reduce_method(method: types.MethodType) -> Any:
 
 
 def _reduce_cached(function: Any) -> Any:
-    """What ``functools.lru_cache`` has wrapped."""
+    """Reduce what ``functools.lru_cache`` returns, without the cached values."""
     if home_of(function) is not None:
         return NotImplemented
     return arrivals.make_cached, (function.__wrapped__, function.cache_parameters())
@@ -203,17 +205,17 @@ def _reduce_weak(items: Any) -> Any:
 
 
 def _reduce_module(module: types.ModuleType) -> Any:
-    """A module that cannot be imported elsewhere, with its variables."""
+    """Reduce a module that cannot be imported elsewhere to its variables."""
     if module.__name__ in MAIN or is_importable(module):
         return NotImplemented
     variables = {k: v for k, v in vars(module).items() if k not in _MACHINERY}
     return cp.make_module, (module.__name__, variables)
 
 
-#: What a module has from its import, and a copy of it has not.
+#: Variables that a module has from its import, and that a copy does not get.
 _MACHINERY = frozenset(("__builtins__", "__loader__", "__spec__", "__cached__"))
 
-#: What neither pickle nor cloudpickle does as we want it.
+#: Reducers for types that pickle and cloudpickle cannot pickle, or pickle by value needlessly.
 _REDUCERS: dict[Any, Callable[[Any], Any]] = {
     types.MethodType: _reduce_method,
     types.ModuleType: _reduce_module,
@@ -225,12 +227,12 @@ _REDUCERS: dict[Any, Callable[[Any], Any]] = {
 
 
 def _reduce_class(cls: type) -> tuple[Any, ...]:
-    """By value, built by our own functions, so that a class at home stays as it is."""
+    """Reduce a class by value, with makers that leave a class alone where it is defined."""
     maker, args, state, _, _, setter = cp.reduce_class_by_value(cls)
     if maker not in (cp.make_class, cp.make_enum):
         return (maker, args, state, None, None, setter)
     members, slots = state
-    members.pop("__slotnames__", None)  # copyreg's, for this very class
+    members.pop("__slotnames__", None)  # what copyreg has cached for this class
     if "__slots__" in members and maker is cp.make_class:
         args, members = _with_slots(args, members)
     ours = arrivals.make_enum if issubclass(cls, Enum) else arrivals.make_class
@@ -239,7 +241,7 @@ def _reduce_class(cls: type) -> tuple[Any, ...]:
 
 
 def _with_slots(args: tuple[Any, ...], members: dict[str, Any]) -> tuple[Any, Any]:
-    """Let the class be made with its slots: cloudpickle 3.1 sets them when it is too late."""
+    """Have the class made with its slots: cloudpickle 3.1 sets them after it is made."""
     begins_with = {**args[cp.TYPE_KWARGS], "__slots__": members["__slots__"]}
     args = (*args[: cp.TYPE_KWARGS], begins_with, *args[cp.TYPE_KWARGS + 1 :])
     kept = {

@@ -1,9 +1,9 @@
-"""What the file of a module was when the module was loaded; and which modules are local.
+"""The version of each module's file at the time when it was loaded, and which modules are local.
 
-A client says what its local modules were, and an engine finds out whether its own are older. Both
-must know what was *loaded*, not what the file is now. So each load of a source file is noted, from
-the time this module is imported: ``SourceFileLoader`` asks for a file's status once for each load,
-before it reads the source.
+A client sends the versions of its local modules, and an engine finds out whether its own are older.
+Both need the version that was *loaded*, not that of the file now. Therefore each load of a source
+file is noted, once this module has been imported. ``SourceFileLoader`` asks for a file's status
+once per load, before it reads the source.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from importlib.machinery import SourceFileLoader
 from typing import Any, ClassVar, NamedTuple
 
 _OWN_PACKAGE = __name__.partition(".")[0]
-#: Folders of these names hold what is installed, in whichever environment.
+#: The names of folders with installed packages, in any environment.
 INSTALLED = ("site-packages", "dist-packages")
 _SOURCES = (".py", ".pyw")
 
 
 class Version(NamedTuple):
-    """A file as it was loaded."""
+    """The version of a file: path, modification time and size."""
 
     file: str
     mtime_ns: int
@@ -33,31 +33,31 @@ class Version(NamedTuple):
 
 
 class Loads:
-    """The loads of this process."""
+    """The loads of source files in this process."""
 
-    #: Grows with each, so that whoever compares it knows whether there were any.
+    #: The number of loads, by which others find out whether there were any since.
     counter = 0
     seen: ClassVar[dict[str, Version]] = {}
-    #: Of modules that were loaded again: what they were before, until it is known that they could
-    #: be. (The status is asked for before the source is compiled.)
+    #: The previous versions of modules that are being loaded again, until it is known that their
+    #: new source compiles: the status is asked for before that.
     unproven: ClassVar[dict[str, Version]] = {}
-    #: Told of each.
+    #: Called with each load.
     listener: ClassVar[Callable[[str, Version], None] | None] = None
 
     @classmethod
     def note(cls, name: str, version: Version) -> None:
-        """A module has been loaded, or brought up to date, from a file."""
+        """Note that a module was loaded, or reloaded in place, from a file."""
         cls.counter += 1
         if name in cls.seen and name in sys.modules:
             cls.unproven.setdefault(name, cls.seen[name])
         cls.seen[name] = version
-        linecache.checkcache(version.file)  # else tracebacks show the lines of before
+        linecache.checkcache(version.file)  # or tracebacks would show the old lines
         if cls.listener is not None:
             cls.listener(name, version)
 
 
-def settle() -> None:
-    """Take back what was noted of modules whose new source does not compile: they are as before."""
+def withdraw_failed() -> None:
+    """Withdraw the notes of modules whose new source does not compile: their reload has failed."""
     while Loads.unproven:
         name, before = Loads.unproven.popitem()
         now = Loads.seen.get(name)
@@ -69,7 +69,7 @@ def settle() -> None:
 
 
 def status(file: str) -> Version | None:
-    """What a file is now; None if it is not there."""
+    """Return the version of a file now; None if it does not exist."""
     try:
         found = os.stat(file)
     except (OSError, TypeError, ValueError):
@@ -78,9 +78,9 @@ def status(file: str) -> Version | None:
 
 
 def _path_stats(self: Any, path: str) -> dict[str, Any]:
-    """Stand in for ``SourceFileLoader.path_stats``, which gives the same."""
+    """Take the place of ``SourceFileLoader.path_stats``, with the same result."""
     found = os.stat(path)
-    # get_code <- exec_module: runpy, inspect and pkgutil ask for the code and load nothing
+    # Only a call by exec_module is a load: runpy, inspect and pkgutil ask for the code alone.
     caller = sys._getframe(1).f_back
     if caller is not None and caller.f_code.co_name == "exec_module":
         Loads.note(self.name, Version(path, found.st_mtime_ns, found.st_size))
@@ -88,7 +88,7 @@ def _path_stats(self: Any, path: str) -> dict[str, Any]:
 
 
 def watch() -> None:
-    """Note the loads from now on."""
+    """Note loads from now on."""
     if SourceFileLoader.path_stats is not _path_stats:
         SourceFileLoader.path_stats = _path_stats  # type: ignore[method-assign]
 
@@ -100,7 +100,7 @@ watch()
 
 
 def _own_folders() -> frozenset[str]:
-    """Where this Python has its standard library, and what is installed for it."""
+    """Return the folders of this Python's standard library and of packages installed for it."""
     names = ("stdlib", "platstdlib", "purelib", "platlib")
     folders = [sysconfig.get_path(name) for name in names]
     folders += getattr(site, "getsitepackages", list)()
@@ -113,12 +113,12 @@ def _own_folders() -> frozenset[str]:
 
 OWN_FOLDERS = _own_folders()
 _PREFIXES = tuple(folder + os.sep for folder in OWN_FOLDERS)
-#: By module name: the spec that was looked at, and the file.
+#: By module name: the spec that was examined, and the result.
 _local: dict[str, tuple[Any, str | None]] = {}
 
 
 def local_file(name: str, module: Any) -> str | None:
-    """The source file of a module outside of site-packages and the standard library; or None."""
+    """Return a module's source file; None if it is installed or of the standard library."""
     spec = getattr(module, "__spec__", None)
     known = _local.get(name)
     if known is None or known[0] is not spec:
@@ -134,7 +134,7 @@ def _find_local(name: str, file: Any) -> str | None:
 
 
 def is_local(file: str) -> bool:
-    """Whether a file lies outside of what is installed."""
+    """Tell whether a file is neither in an environment nor in the standard library."""
     path = os.path.realpath(file)
     return not path.startswith(_PREFIXES) and not any(
         part in INSTALLED for part in path.split(os.sep)
@@ -142,7 +142,7 @@ def is_local(file: str) -> bool:
 
 
 def version_of(name: str, file: str) -> Version | None:
-    """What the file was when the module was loaded; of one loaded before us, what it is now."""
+    """Return the version that was loaded; for a load that was not noted, the version now."""
     seen = Loads.seen.get(name)
     if seen is None or os.path.abspath(seen.file) != file:
         seen = status(file)
@@ -155,7 +155,7 @@ _digests: dict[Version, str] = {}
 
 
 def digest_of(version: Version) -> str:
-    """Names the content of a file, as long as it is what it was; else empty."""
+    """Return the digest of a file's content; empty if the file has changed since."""
     known = _digests.get(version)
     if known is None:
         data = read(version)
@@ -164,7 +164,7 @@ def digest_of(version: Version) -> str:
 
 
 def read(version: Version) -> bytes | None:
-    """The content of a file, if it still is what it was."""
+    """Return the content of a file; None if the file has changed since."""
     try:
         with open(version.file, "rb") as stream:
             found = os.fstat(stream.fileno())
@@ -176,5 +176,5 @@ def read(version: Version) -> bytes | None:
 
 
 def digest(data: bytes) -> str:
-    """Names a text."""
+    """Return a short digest of the content."""
     return hashlib.sha256(data).hexdigest()[:16]

@@ -1,10 +1,10 @@
-"""Byte code is of one Python: which one a process runs, and what is refused where they differ.
+"""Which Python a process runs, and refusing compiled code of another version.
 
-A code object is read by the interpreter as it is, without a check, and its form changes with
-Python's minor version: in another one it ends the process by SIGSEGV. So each code object carries
-the version that made it and is refused where that is another one. Whoever knows beforehand that the
-other side runs another version refuses before anything is sent. Values, and functions that
-travel by their names, are of no version.
+The interpreter executes a code object without checking it, and its form changes with Python's minor
+version: code of another version ends the process by SIGSEGV. Therefore each code object carries the
+version that has compiled it, and a receiver with another version refuses it. A sender that knows
+that the receiver runs another version refuses to send it. Values, and functions that travel by
+their names, do not depend on the version.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 from kernelfleet.errors.tree import UnsupportedOperation
 
-#: Who runs another Python than this process, and which: ``{"engine 2": "3.12.1"}``.
+#: Processes that run another Python than this one, and its version: ``{"engine 2": "3.12.1"}``.
 OtherPythons = Mapping[str, str]
 
 NONE: OtherPythons = {}
@@ -29,31 +29,31 @@ def _version() -> str:
     return platform.python_version() if name == "CPython" else f"{name} {platform.python_version()}"
 
 
-#: This process's: ``3.11.7``, or ``PyPy 3.11.9``.
+#: The version of this process: ``3.11.7``, or ``PyPy 3.11.9``.
 VERSION = _version()
 
 
 def series(version: str) -> str:
-    """What must agree for code to run: ``3.11`` of ``3.11.7``."""
+    """Return the part of a version on which compiled code depends: ``3.11`` of ``3.11.7``."""
     return ".".join(version.split(".")[:2])
 
 
 def differs(version: str | None) -> bool:
-    """Whether code of this process cannot run in that Python; unknown ones are given a try."""
+    """Tell whether a Python cannot run code of this process. An unknown version counts as equal."""
     return bool(version) and series(str(version)) != series(VERSION)
 
 
 def asker(version: str | None) -> OtherPythons:
-    """What an engine's ``pack`` is to know of the client that gets its reply."""
+    """Return the ``other_pythons`` for a reply to a client with this version."""
     return {"the client": version} if version is not None and differs(version) else NONE
 
 
 def refusal(what: str, others: OtherPythons) -> UnsupportedOperation:
-    """The error of code that is to go where another Python runs.
+    """Return the error for code that cannot go to a receiver with another Python.
 
     Args:
-        what: What holds the code.
-        others: Who runs which other Python.
+        what: What holds the code, for the error message.
+        others: The receivers with another Python, and their versions.
     """
     here = series(VERSION)
     versions = sorted({series(version) for version in others.values()})
@@ -71,9 +71,10 @@ _CURE = (
 
 
 def by_public_name(cls: type) -> tuple[Any, ...] | None:
-    """How a class of the standard library is pickled for another Python; None is the usual way.
+    """Reduce a class of the standard library to its public name, or return None.
 
-    Where it lies is each version's own affair: ``Path`` is ``pathlib._local.PosixPath`` in 3.13.
+    The private module that defines a class differs between versions: ``PosixPath`` is in
+    ``pathlib._local`` in Python 3.13 only.
     """
     public, private, _ = cls.__module__.partition("._")
     if not private or public.partition(".")[0] not in sys.stdlib_module_names:
@@ -83,15 +84,15 @@ def by_public_name(cls: type) -> tuple[Any, ...] | None:
 
 
 def named(module: str, name: str) -> Any:
-    """What a module has under a name."""
+    """Return what a module has under a name; called when a pickle is loaded."""
     return getattr(import_module(module), name)
 
 
 def make_code(made_by: str, *parts: Any) -> types.CodeType:
-    """What a pickled code object is made by, where it arrives.
+    """Make a code object that has arrived.
 
     Raises:
-        UnsupportedOperation: it comes from another Python.
+        UnsupportedOperation: Another version of Python has compiled it.
     """
     here = series(VERSION)
     if made_by != here:

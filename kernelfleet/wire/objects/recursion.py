@@ -1,8 +1,8 @@
-"""A function that calls itself by its name means itself, whatever an engine has under that name.
+"""Functions that call themselves by name, on an engine that has something else under that name.
 
-Functions of ``__main__`` share the engine's namespace as their globals, where the user's names
-win. So the code of a function that refers to itself gets another name for itself on an engine,
-which the namespace holds where nobody looks.
+Functions of ``__main__`` have the engine's namespace as their globals, and there the user's
+variables have precedence. Therefore, in the code of a function that refers to itself, that name is
+replaced on the engine by a hidden name, under which the namespace has the function.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-#: Wrappers of wrappers that are looked through, as ``functools.wraps`` leaves them.
+#: How many wrappers, as ``functools.wraps`` marks them, are looked through.
 MAX_WRAPPERS = 10
-#: A name's index that one byte of an instruction can hold; LOAD_GLOBAL uses a bit for itself.
+#: The indices of names that fit into one byte of an instruction; LOAD_GLOBAL uses one bit.
 _MAX_NAMES = 128
-#: The version of marshal's format in which equal codes are equal bytes.
+#: The version of marshal's format in which equal code is equal bytes.
 _MARSHAL = 2
 
 
 def is_itself(value: Any, func: types.FunctionType) -> bool:
-    """Whether a global of the function is the function itself, or what wraps it."""
+    """Tell whether a global of the function is the function itself, or a wrapper of it."""
     for _ in range(MAX_WRAPPERS):
         if value is func:
             return True
@@ -40,13 +40,13 @@ def bind(
     namespace: dict[str, Any],
     hide: Callable[[dict[str, Any]], None],
 ) -> None:
-    """Let the names by which a function refers to itself mean itself.
+    """Make the names by which a function refers to itself refer to it, and not to a variable.
 
     Args:
-        func: As it has arrived, its globals the engine's namespace.
-        itself: The names, and what they stand for: the function, or what wraps it.
-        namespace: The engine's.
-        hide: Puts names into the namespace that nobody is to see.
+        func: The function as it has arrived; its globals are the engine's namespace.
+        itself: The names, and what they refer to: the function, or a wrapper of it.
+        namespace: The engine's namespace.
+        hide: Puts names into the namespace that no listing shows.
     """
     digest = hashlib.sha256(marshal.dumps(func.__code__, _MARSHAL)).hexdigest()[:12]
     for name, value in itself.items():
@@ -58,7 +58,7 @@ def bind(
 
 
 def _free_name(name: str, func: types.FunctionType, namespace: dict[str, Any]) -> str:
-    """A name that no other function of the same code, but of other defaults, has."""
+    """Return a name that no function with the same code but other defaults has."""
     turn = 1
     candidate = name
     while candidate in namespace and not _alike(namespace[candidate], func):
@@ -80,11 +80,10 @@ def _alike(value: Any, func: types.FunctionType) -> bool:
 
 @functools.lru_cache(maxsize=256)
 def _renamed(code: types.CodeType, name: str, hidden: str) -> types.CodeType | None:
-    """The code with another name for a global; None where that cannot be done.
+    """Return the code with another name for a global, or None if that is impossible.
 
-    ``hidden`` holds the code's digest: equal code of another file is another key.
-
-    The new name gets an index of its own, as the old one may be an attribute's too.
+    The new name gets an index of its own, because attributes may have the old name, too. ``hidden``
+    contains the digest of the code, so that the cache tells equal code of two files apart.
     """
     names, raw = code.co_names, bytearray(code.co_code)
     if name in names:
@@ -117,13 +116,13 @@ def _is_global(instruction: dis.Instruction, name: str) -> bool:
 
 
 def _is_wide(instruction: dis.Instruction) -> bool:
-    """Whether the argument needs more than the byte beside the instruction."""
+    """Tell whether the argument needs more than the byte beside the instruction."""
     return instruction.arg is not None and instruction.arg > 0xFF
 
 
 @functools.lru_cache(maxsize=256)
 def assigns_globals(code: types.CodeType) -> bool:
-    """Whether code, nested code included, assigns to global variables."""
+    """Tell whether code, including nested code, assigns to global variables."""
     for each in dis.get_instructions(code):
         if each.opname in ("STORE_GLOBAL", "DELETE_GLOBAL"):
             return True

@@ -1,12 +1,12 @@
-"""What travels as its name: whatever another process can import under that name.
+"""What travels as its name, because the receiver can import it under that name.
 
-As in pickle: a function or class goes by reference when its module can be imported and has this
-very object under its qualified name. Where the module's file lies does not matter. By value go
-``__main__``, what was made at run time, and modules that the user has named
+As with pickle, a function or class goes by reference if its module can be imported and has the same
+object under its qualified name. It does not matter where the module's file is. By value go what is
+in ``__main__``, what was made at run time, and modules that the user has registered
 (``mec.register_by_value``).
 
-An engine knows more: which of its modules the client could import. What the client could not
-goes to it by value (``shared``).
+An engine also knows which of its modules the client can import. Others go to the client by value
+(``Shared``).
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _SUFFIXES = tuple(importlib.machinery.all_suffixes())
 
 
 class Shared:
-    """Whether the receiver of what this process packs can import a module; None: it can."""
+    """Asks whether the receiver of what this process packs can import a module; None means yes."""
 
     can_import: ClassVar[Callable[[str, types.ModuleType], bool] | None] = None
 
 
 class _Known:
-    """By module name: the spec that was looked at, and why the module cannot be imported."""
+    """By module name: the spec that was examined, and why the module cannot be imported."""
 
     why: ClassVar[dict[str, tuple[Any, str]]] = {}
 
@@ -45,8 +45,8 @@ def register_by_value(module: types.ModuleType | str) -> None:
     """Let functions and classes of a module, and of its submodules, travel by value.
 
     Raises:
-        TypeError: it is no module.
-        ImportError: there is no module of that name.
+        TypeError: It is no module.
+        ImportError: There is no module of that name.
     """
     if isinstance(module, str):
         module = import_module(module)
@@ -56,7 +56,7 @@ def register_by_value(module: types.ModuleType | str) -> None:
 
 
 def is_importable(module: types.ModuleType | None) -> bool:
-    """Whether another process can be expected to import the module by its name."""
+    """Tell whether another process can be expected to import the module by its name."""
     name = getattr(module, "__name__", None)
     if module is None or not isinstance(name, str) or modules.get(name) is not module:
         return False
@@ -74,7 +74,7 @@ def is_importable(module: types.ModuleType | None) -> bool:
 
 
 def why_not_importable(module: types.ModuleType) -> str:
-    """Why a module that was imported here cannot be imported elsewhere; empty where it can."""
+    """Say why a module that was imported here cannot be imported elsewhere; empty if it can."""
     known = _Known.why.get(module.__name__)
     return known[1] if known is not None and known[0] is module.__spec__ else ""
 
@@ -94,7 +94,7 @@ def _why_not(spec: Any) -> str:
 
 
 def home_of(obj: Any) -> types.ModuleType | None:
-    """The importable module that has a function or class under its own name; or None."""
+    """Return the importable module that has an object under its qualified name, or None."""
     path, name = getattr(obj, "__qualname__", None), getattr(obj, "__module__", None)
     if not isinstance(path, str) or not isinstance(name, str) or "<" in path:
         return None

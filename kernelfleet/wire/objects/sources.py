@@ -1,11 +1,11 @@
 """The source lines of code that travels by value, so that tracebacks show them where it runs.
 
-A code object keeps its file name and its line numbers on the way (cloudpickle 3.1.3 takes the name
-away), and its text comes along: all of a notebook's cell, or of a file just the function's own
-lines. Where they arrive they are kept in ``linecache``, from which tracebacks, warnings,
-``inspect.getsource`` and pdb read. One name never stands for two texts: where the receiver has
-other lines under the name (an edited file, another session's ``<python-input-0>``), the code gets a
-name of its own.
+A code object travels with its file name and line numbers (cloudpickle 3.1.3 replaces the name by
+``<dynamic-code>``) and with its source: the whole text of a notebook's cell, or the function's own
+lines of a file. The receiver keeps them in ``linecache``, from which tracebacks, warnings,
+``inspect.getsource`` and pdb read. One file name never stands for two texts: if the receiver has
+other lines under it (an edited file, another session's ``<python-input-0>``), the code gets another
+file name.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from typing import Any
 
 from kernelfleet.wire.objects import pythons
 
-#: Longer source texts stay at home; tracebacks then show no lines.
+#: Longer source texts do not travel; tracebacks then show no lines.
 LIMIT_BYTES = 64 * 1024
-#: Names whose lines this process keeps for code that came from elsewhere.
+#: For how many file names this process keeps the lines of code that has arrived.
 MAX_KEPT = 2000
 
-#: What a function's lines are: the number of the first one, and the text.
+#: A function's source: the number of its first line, and the text.
 Source = tuple[int, str]
 
 _BLANK = "\n"
-#: The names in ``linecache`` that are ours, the longest unused first.
+#: The file names in ``linecache`` that this module has set, the least recently set first.
 _kept: dict[str, None] = {}
 
 
 def reduce_code(code: types.CodeType) -> tuple[Any, ...]:
-    """How a code object is pickled: with its file name, as its nested code is, for this Python."""
+    """Reduce a code object, with its file name and the version of this Python."""
     return pythons.make_code, (
         pythons.series(pythons.VERSION),
         code.co_argcount,
@@ -56,12 +56,12 @@ def reduce_code(code: types.CodeType) -> tuple[Any, ...]:
 
 
 def source_of(code: types.CodeType, of_cells: dict[str, Source]) -> Source | None:
-    """What travels as the source of a function.
+    """Return the source that travels with a function.
 
     Args:
-        code: The function's.
-        of_cells: What this call has given for whole cells; one object each, so that it is pickled
-            once.
+        code: The code of the function.
+        of_cells: The sources of whole cells that this call has returned before. Each is one
+            object, so that it is pickled once.
     """
     name = code.co_filename
     lines = linecache.getlines(name)
@@ -85,7 +85,7 @@ def _last_line(code: types.CodeType) -> int:
 
 
 def with_source(code: types.CodeType, source: Source) -> types.CodeType:
-    """Keep the lines of code that has arrived; the code, under another name if that is taken."""
+    """Keep the source of code that has arrived; return the code, renamed if necessary."""
     first, text = source
     lines = text.splitlines(keepends=True)
     name = code.co_filename
@@ -93,12 +93,12 @@ def with_source(code: types.CodeType, source: Source) -> types.CodeType:
         return code
     own = f"{name} ({hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:8]})"
     if not _place(own, first, lines):
-        return code  # somebody has put other lines there: it was not us
+        return code  # other code has put other lines there
     return _renamed(code, name, own)
 
 
 def _place(name: str, first: int, lines: list[str]) -> bool:
-    """Have the lines at their place under the name; False if other ones are there."""
+    """Put the lines at their place under a file name. Return False if others are there."""
     place = slice(first - 1, first - 1 + len(lines))
     there = linecache.getlines(name)
     if _same(there[place], lines):
@@ -124,7 +124,7 @@ def _place(name: str, first: int, lines: list[str]) -> bool:
 
 
 def _same(present: list[str], lines: list[str]) -> bool:
-    """Whether the lines are there; only the last one may lack its newline."""
+    """Tell whether the lines are equal; the last one may lack its newline."""
     if len(present) != len(lines) or present[:-1] != lines[:-1]:
         return False
     return not lines or present[-1].rstrip("\n") == lines[-1].rstrip("\n")

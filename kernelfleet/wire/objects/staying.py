@@ -1,7 +1,7 @@
-"""What cannot travel to an engine, as it belongs to this process: said in its own words.
+"""Objects that belong to this process, such as clients, and refuse clearly to be pickled.
 
-A function that is sent takes along what it refers to, and a client is easily among that. Pickle
-would name a lock deep inside.
+A function that is sent takes along what it refers to, which may be a client by mistake. Without
+this class, pickle's error would name a lock deep inside the client.
 """
 
 from __future__ import annotations

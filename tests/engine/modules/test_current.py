@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from kernelfleet.engine.modules import current
-from kernelfleet.engine.modules.current import Told
+from kernelfleet.engine.modules.current import ClientModule
 from kernelfleet.engine.modules.shipped import ClientsModules, Files
 from kernelfleet.wire.objects.loads import Loads, digest
 from tests.engine.modules.test_shipped import sent
@@ -25,9 +25,9 @@ class Modules:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.told: dict[str, Told] = {}
+        self.told: dict[str, ClientModule] = {}
 
-    def write(self, name: str, text: str, seconds: int) -> Told:
+    def write(self, name: str, text: str, seconds: int) -> ClientModule:
         """Edit a file, and load it in the client."""
         file = self.folder.joinpath(*name.split(".")).with_suffix(".py")
         if name.endswith("_pkg"):
@@ -36,7 +36,7 @@ class Modules:
         file.write_text(text)
         os.utime(file, (seconds, seconds))
         data = text.encode()
-        told = Told(str(file), seconds * 10**9, len(data), digest(data))
+        told = ClientModule(str(file), seconds * 10**9, len(data), digest(data))
         self.told[name] = told
         return told
 
@@ -172,9 +172,9 @@ def test_a_version_that_fails_is_told_once_and_the_older_one_stays(modules: Modu
 
 
 def test_a_shipped_module_is_renewed_from_what_was_sent() -> None:
-    def client(text: str, seconds: int) -> tuple[dict[str, Told], Files]:
+    def client(text: str, seconds: int) -> tuple[dict[str, ClientModule], Files]:
         data = text.encode()
-        told = Told("/client/kf_sent.py", seconds, len(data), digest(data))
+        told = ClientModule("/client/kf_sent.py", seconds, len(data), digest(data))
         files = sent({"/client/kf_sent.py": text})
         ClientsModules.serve({"kf_sent": told}, {}, files)
         return {"kf_sent": told}, files

@@ -142,7 +142,7 @@ def test_settling_puts_each_old_object_under_one_name_only() -> None:
     )
     before = dict(namespace)
     defined("@deco\ndef f(): return 'f2'\n@deco\ndef h(): return 'h2'\ncb = h\n", namespace)
-    grafts.settle(namespace, before, "kf_grafted")
+    grafts.keep_identities(namespace, before, "kf_grafted")
     assert (before["f"](), before["h"]()) == ("f2", "h2")
     assert namespace["f"] is before["f"]
     assert namespace["cb"] is namespace["h"] is before["h"]

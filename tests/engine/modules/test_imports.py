@@ -25,10 +25,10 @@ def an_engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A process that has been told nothing yet; afterwards as it was."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
-    monkeypatch.setattr(imports._Here, "texts", type(imports._Here.texts)())
-    monkeypatch.setattr(imports._Here, "name", "")
-    monkeypatch.setattr(imports._Here, "client", None)
-    monkeypatch.setattr(imports._Here, "added", [])
+    monkeypatch.setattr(imports._Known, "texts", type(imports._Known.texts)())
+    monkeypatch.setattr(imports._Known, "name", "")
+    monkeypatch.setattr(imports._Known, "client", None)
+    monkeypatch.setattr(imports._Known, "added", [])
     monkeypatch.setattr(references.Shared, "can_import", None)
     before = set(sys.modules)
     yield

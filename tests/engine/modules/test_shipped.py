@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from kernelfleet.engine.modules.current import Told
+from kernelfleet.engine.modules.current import ClientModule
 from kernelfleet.engine.modules.shipped import ClientsModules, Files
 from kernelfleet.wire.objects.loads import Loads
 
@@ -68,7 +68,7 @@ def shipped() -> None:
         "kf_pkg.lazy": "/client/kf_pkg/lazy.py",
         "kf_space.inside": "/client/kf_space/inside.py",
     }
-    modules = {name: Told(file, 5, 5, "") for name, file in loaded.items()}
+    modules = {name: ClientModule(file, 5, 5, "") for name, file in loaded.items()}
     ClientsModules.serve(modules, {}, sent(SHIPPED))
 
 
@@ -123,7 +123,7 @@ class TestWithoutTheFile:
 
 def test_where_the_file_is_here_it_is_loaded_from_there(tmp_path: Path) -> None:
     (tmp_path / "odd-name.py").write_text("def f(): return 1\n")
-    told = Told(str(tmp_path / "odd-name.py"), 1, 1, "")
+    told = ClientModule(str(tmp_path / "odd-name.py"), 1, 1, "")
     ClientsModules.serve({"kf_by_hand": told}, {}, Files({}, ""))
     assert load("kf_by_hand").f() == 1
     assert load("kf_by_hand").__file__ == told.file
@@ -143,7 +143,7 @@ def test_packages_that_an_editable_install_finds_are_found(tmp_path: Path) -> No
 
 
 def test_what_another_finder_finds_is_found_there(tmp_path: Path) -> None:
-    ClientsModules.serve({"json": Told("/client/json.py", 1, 1, "")}, {}, Files({}, ""))
+    ClientsModules.serve({"json": ClientModule("/client/json.py", 1, 1, "")}, {}, Files({}, ""))
     assert load("json").__file__ == os.path.abspath(str(sys.modules["json"].__file__))
 
 

@@ -74,11 +74,11 @@ def test_a_reload_that_does_not_compile_is_taken_back(folder: Path) -> None:
     write(folder / "kf_bad.py", "a = (\n", 2000)
     with pytest.raises(SyntaxError):
         importlib.reload(module)
-    loads.settle()
+    loads.withdraw_failed()
     assert Loads.seen["kf_bad"] == version
     good = write(folder / "kf_bad.py", "a = 3\n", 3000)
     importlib.reload(module)
-    loads.settle()
+    loads.withdraw_failed()
     assert Loads.seen["kf_bad"] == good
 
 
