@@ -61,9 +61,7 @@ def learn(name: str, text: str | None) -> bool:
 
 def _parse(said: dict[str, Any]) -> Client:
     before, after = said["before"], said["after"]
-    if said["python"] != list(
-        sys.version_info[:2]
-    ):  # packages are installed for one Python version
+    if said["python"] != list(sys.version_info[:2]):  # packages are for one version
         before = [entry for entry in before if not _is_installed(entry)]
         after = [entry for entry in after if not _is_installed(entry)]
     return Client(

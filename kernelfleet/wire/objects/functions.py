@@ -147,9 +147,7 @@ def _of_module(namespace: dict[str, Any]) -> dict[str, Any]:
 def _is_local(name: str, value: object, func: types.FunctionType) -> bool:
     """Tell whether a name is IPython's, which every process has and no function brings along."""
     if name in _OF_IPYTHON:
-        home = getattr(value, "__globals__", {}).get(
-            "__name__"
-        )  # the module of IPython's open is "io"
+        home = getattr(value, "__globals__", {}).get("__name__")  # that of IPython's open: "io"
         owners = (home, getattr(value, "__module__", None), type(value).__module__)
         return any(str(owner).startswith(("IPython", "ipykernel")) for owner in owners)
     return name in _HISTORIES and "get_ipython" in func.__globals__
