@@ -9,7 +9,7 @@ all of them.
 from __future__ import annotations
 
 # Whether a client is there. An idle client pings every ``IDLE_PING_SECONDS`` (5.0,
-# session/reachability.py). The controller looks as often, and forgets a client that has been
+# session/timing.py). The controller looks as often, and forgets a client that has been
 # silent for several pings. One that has no connection either is forgotten after ``GONE_CHECKS``
 # looks: its process has ended, or what waited there has failed by then; if it comes back, it
 # starts a new session.
@@ -18,10 +18,10 @@ GONE_CHECKS = 2
 CLIENT_TIMEOUT = 30.0
 #: After this libzmq closes a connection whose other end has vanished. The host of a client answers
 #: keepalives also for a stopped process, so this may be as long as ``CLIENT_TIMEOUT`` allows. The
-#: client's own is shorter (10, session/connection.py), as it has a controller to find again.
+#: client's own is shorter (10, session/timing.py), as it has a controller to find again.
 DEAD_LINK_SECONDS = 30
 #: A connection's handshake takes milliseconds; a client gives up its first after
-#: ``FIRST_HANDSHAKE_TIMEOUT`` (4.0, session/reachability.py), so a longer one is nobody's.
+#: ``FIRST_HANDSHAKE_TIMEOUT`` (4.0, session/timing.py), so a longer one is nobody's.
 HANDSHAKE_SECONDS = 10.0
 
 # How an engine starts. It includes the start of a fork server with what it preloads
@@ -43,7 +43,7 @@ ANSWER_SECONDS = 5.0
 # kernel gets the signal when it has begun the request, at the latest after ``BEGIN_SECONDS``, and
 # a second one after ``SECOND_SIGNAL_SECONDS``. ``interrupt()`` waits ``RESPONSE_SECONDS`` for the
 # end of what it interrupted; a client waits for the answer a little longer (``SETTLE_SECONDS``
-# 1.5, client/results/pending.py).
+# 1.5, client/results/call.py).
 NAMED_INTERRUPT_SECONDS = 0.3
 SECOND_SIGNAL_SECONDS = 0.5
 RESPONSE_SECONDS = 1.0

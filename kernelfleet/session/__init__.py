@@ -1,1 +1,1 @@
-"""The reliable connection to a controller: each message arrives once, or why not is told."""
+"""The session with a controller: each message arrives once, or an error says why not."""

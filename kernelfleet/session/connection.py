@@ -1,8 +1,10 @@
-"""One connection of a client: a DEALER, its handshake, and what its monitor tells. It breaks once.
+"""One physical connection (a ZMQ DEALER) from a client to the controller, with its handshake.
 
-ZMQ would reconnect by itself, but what had been queued for the broken connection would then be sent
-beside what the protocol sends again, and keys are made for one connection. So each has a socket
-of its own. Runs on the loop thread.
+It is never reused: when it breaks, the transport opens another.
+
+ZMQ would reconnect by itself, but it would then send what was queued for the broken connection
+beside what the protocol sends again; and keys are made for one connection. So each connection has a
+socket of its own. Runs on the loop thread.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import Any, Protocol
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
-from kernelfleet.session.reachability import Phase
+from kernelfleet.session.timing import DEAD_LINK_SECONDS, Phase
 from kernelfleet.wire.chunks import (
     OVERHEAD_BYTES,
     Incoming,
@@ -28,15 +30,13 @@ from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.pump import SocketPump
 from kernelfleet.wire.versions import HERE
 
-#: Milliseconds until ZMQ would connect again by itself.
+#: Milliseconds until ZMQ would connect again by itself: long enough that it never does.
 NEVER = 10**9
-#: Seconds until the system gives up bytes that the controller's host does not take.
-DEAD_LINK_SECONDS = 10
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a controller is, and who asks."""
+    """Where a controller listens, and as which client it is asked."""
 
     loop: asyncio.AbstractEventLoop
     context: zmq.Context[Any]
@@ -46,62 +46,64 @@ class Endpoint:
 
 
 class ConnectionUser(Protocol):
-    """Who is told what happens on a line; nothing more once it has closed it."""
+    """Who is called with what happens on a connection, until it closes the connection."""
 
-    def line_progressed(self, line: Connection, phase: Phase) -> None:
-        """It is ``connected``, or ``greeted``."""
+    def connection_progressed(self, connection: Connection, phase: Phase) -> None:
+        """The connection is ``connected``, or ``greeted``."""
 
-    def line_ready(self, line: Connection) -> None:
-        """It has its keys: it can be opened."""
+    def connection_ready(self, connection: Connection) -> None:
+        """The connection has its keys: the session can be opened on it."""
 
-    def line_heard(self, line: Connection, header: JsonDict, buffers: list[Any]) -> None:
-        """A message that was signed for this line."""
+    def connection_received(
+        self, connection: Connection, header: JsonDict, buffers: list[Any]
+    ) -> None:
+        """A message that was signed for this connection has come."""
 
-    def line_alive(self, line: Connection) -> None:
-        """A part of a message has come, or word that one has arrived."""
+    def connection_alive(self, connection: Connection) -> None:
+        """A part of a message has come, or the confirmation that a part of ours has arrived."""
 
-    def line_doubted(self, line: Connection, reason: str) -> None:
-        """What is there may be no controller of ours, or the network is bad."""
+    def connection_doubted(self, connection: Connection, reason: str) -> None:
+        """Whoever listens may be no controller of this fleet, or the network is bad."""
 
-    def line_refused(self, line: Connection, reason: str) -> None:
-        """The controller, or whatever is there, does not want us."""
+    def connection_refused(self, connection: Connection, reason: str) -> None:
+        """Whoever listens refuses this client."""
 
-    def line_broken(self, line: Connection) -> None:
+    def connection_broken(self, connection: Connection) -> None:
         """The connection has ended, or never came to be."""
 
 
 class Connection:
-    """A connection that is being made; ``user`` hears how it goes."""
+    """A connection to a controller, made at once; ``user`` is called with what happens."""
 
-    def __init__(self, place: Endpoint, user: ConnectionUser) -> None:
-        self._place, self._user = place, user
-        self._key = bytes.fromhex(place.fleet.key)
+    def __init__(self, endpoint: Endpoint, user: ConnectionUser) -> None:
+        self._endpoint, self._user = endpoint, user
+        self._key = bytes.fromhex(endpoint.fleet.key)
         self._nonce = new_nonce()
-        #: Of the fleet until the challenge has come, then of this line.
+        #: They use the fleet's key until the challenge has come, then keys of this connection.
         self._outgoing = self._incoming = Codec(self._key)
         self._sender: Outgoing | None = None
         self._joiner = Incoming()
         #: Whether it has its keys.
         self.is_ready = False
-        socket = _socket(place)
+        socket = _socket(endpoint)
         monitor = socket.get_monitor_socket()
-        self._monitor = SocketPump(place.loop, monitor, self._on_monitor, copy=True)
-        self._pump = SocketPump(place.loop, socket, self._on_frames)
-        socket.connect(place.url)
+        self._monitor = SocketPump(endpoint.loop, monitor, self._on_monitor, copy=True)
+        self._pump = SocketPump(endpoint.loop, socket, self._on_frames)
+        socket.connect(endpoint.url)
         hello = {"type": "hello", "version": HERE.protocol, "kernelfleet": HERE.kernelfleet}
-        self.send({**hello, "client": place.client_id, "nonce": self._nonce}, [])
+        self.send({**hello, "client": endpoint.client_id, "nonce": self._nonce}, [])
 
     def send(self, header: JsonDict, frames: list[Any]) -> None:
-        """Send a message; what follows a large one waits for it if it has to do with it."""
+        """Send a message; those that belong behind a large one wait until it has gone out."""
         if self._sender is None:
             self._pump.send(self._outgoing.encode(header, frames))
-        elif header["type"] in _PLACELESS:
+        elif header["type"] in _OUT_OF_BAND:
             self._sender.pass_by(header)
         else:
             self._sender.send(header, frames)
 
     def close(self, linger: float = 0.0) -> None:
-        """End it; the user hears nothing any more. Safe to call twice."""
+        """End the connection; the user is not called any more. Safe to call twice."""
         if self._pump.is_closed:
             return
         self._pump.socket.disable_monitor()
@@ -116,55 +118,55 @@ class Connection:
                 return
         except BadMessage as error:
             reason = f"what answers there is signed with another key ({error})"
-            self._user.line_doubted(self, reason)
+            self._user.connection_doubted(self, reason)
             return
         if self.is_ready:
-            self._user.line_heard(self, header, buffers)
+            self._user.connection_received(self, header, buffers)
         elif header["type"] == "refused":
-            self._user.line_refused(self, str(header.get("reason")))
+            self._user.connection_refused(self, str(header.get("reason")))
         elif header["type"] == "challenge" and header.get("nonce") == self._nonce:
             codecs = line_codecs(
-                self._key, self._place.client_id, self._nonce, str(header.get("challenge"))
+                self._key, self._endpoint.client_id, self._nonce, str(header.get("challenge"))
             )
             self._outgoing, self._incoming = codecs.to_controller, codecs.to_client
-            limit = frame_limit(self._place.url)
+            limit = frame_limit(self._endpoint.url)
             self._sender = Outgoing(codecs.to_controller, self._pump.send, limit)
             self.is_ready = True
-            self._user.line_ready(self)
+            self._user.connection_ready(self)
 
     def _on_part(self, sender: Outgoing, header: JsonDict, pieces: list[Any]) -> None:
         if header["type"] == "more":
             sender.confirmed(header)
-            self._user.line_alive(self)
+            self._user.connection_alive(self)
             return
         whole = self._joiner.take(header, pieces)
         sender.pass_by(self._joiner.confirmation)
         if whole is None:
-            self._user.line_alive(self)
+            self._user.connection_alive(self)
         else:
-            self._user.line_heard(self, *self._incoming.decode(whole))
+            self._user.connection_received(self, *self._incoming.decode(whole))
 
     def _on_monitor(self, frames: list[Any]) -> None:
         event = parse_monitor_message(frames)["event"]
         if event == zmq.EVENT_CONNECTED:
-            self._user.line_progressed(self, "connected")
+            self._user.connection_progressed(self, "connected")
         elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-            self._user.line_progressed(self, "greeted")
+            self._user.connection_progressed(self, "greeted")
         elif event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
-            self._user.line_doubted(self, _CLOSED_IN_HANDSHAKE)
-            self._user.line_broken(self)
+            self._user.connection_doubted(self, _CLOSED_IN_HANDSHAKE)
+            self._user.connection_broken(self)
         elif event in _REFUSALS:
-            self._user.line_refused(self, _REFUSALS[event])
+            self._user.connection_refused(self, _REFUSALS[event])
         elif event in (zmq.EVENT_DISCONNECTED, zmq.EVENT_CLOSED):
-            self._pump.drain()  # what came before the end
+            self._pump.drain()  # deliver what arrived before the end
             if not self._pump.is_closed:
-                self._user.line_broken(self)
+                self._user.connection_broken(self)
 
 
-#: What is said of messages that have come, or of the end of it all, waits for nothing. Pings keep
-#: their place: their answer tells what has come of all that was sent before them.
-_PLACELESS = frozenset({"ack", "resend", "bye"})
-#: A connection that is cut during its handshake looks the same, so it takes more than one.
+#: Messages about other messages, and the goodbye, do not wait behind a large message. Pings do: the
+#: answer to a ping says which of the messages sent before it have arrived.
+_OUT_OF_BAND = frozenset({"ack", "resend", "bye"})
+#: A connection that is cut during its handshake looks the same, so one alone is no proof.
 _CLOSED_IN_HANDSHAKE = (
     "it has another server key, or is no kernelfleet controller: is the connection "
     "file that of this fleet?"
@@ -183,14 +185,14 @@ def _encrypts(url: str) -> bool:
     return url.startswith("tcp:")
 
 
-def _socket(place: Endpoint) -> zmq.Socket[Any]:
-    socket: zmq.Socket[Any] = place.context.socket(zmq.DEALER)
+def _socket(endpoint: Endpoint) -> zmq.Socket[Any]:
+    socket: zmq.Socket[Any] = endpoint.context.socket(zmq.DEALER)
     socket.linger = 0
     socket.sndhwm = socket.rcvhwm = 0
     # Not -1: ZMQ (4.3.5) would then drop what had arrived before the end and was not read yet.
     socket.setsockopt(zmq.RECONNECT_IVL, NEVER)
     # Whoever listens there may be an impostor: libzmq holds a whole frame before it looks at keys.
-    socket.setsockopt(zmq.MAXMSGSIZE, frame_limit(place.url) + OVERHEAD_BYTES)
+    socket.setsockopt(zmq.MAXMSGSIZE, frame_limit(endpoint.url) + OVERHEAD_BYTES)
     # The system's keepalive, which a stopped or busy controller answers too. Not ZMQ's heartbeat:
     # its answer waits behind a large message, which a slow network could then never deliver.
     socket.setsockopt(zmq.TCP_MAXRT, DEAD_LINK_SECONDS * 1000)
@@ -198,8 +200,8 @@ def _socket(place: Endpoint) -> zmq.Socket[Any]:
     socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, DEAD_LINK_SECONDS // 2)
     socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 2)
     socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, 3)
-    fleet = place.fleet
-    if _encrypts(place.url):
+    fleet = endpoint.fleet
+    if _encrypts(endpoint.url):
         assert fleet.server_public_key is not None
         assert fleet.client_public_key is not None
         assert fleet.client_secret_key is not None

@@ -1,11 +1,13 @@
-"""Ctrl-C is not lost while a call is waited for, and breaks off no start and no end half-way.
+"""Ctrl-C is not lost while a call is waited for, and does not interrupt a start or an end half-way.
 
-Python raises KeyboardInterrupt wherever the main thread is just then. In a destructor (which a
-long garbage collection ends with, so this is not rare while output pours in) it cannot go on: it
-is shown as "Exception ignored in" and forgotten, and the engines work on. ``kept`` raises it again.
+Python raises KeyboardInterrupt wherever the main thread is at that moment. An exception in a
+destructor cannot propagate: Python shows it as "Exception ignored in" and forgets it, and the
+engines would work on. (A long garbage collection ends with destructors, so this is not rare while
+much output arrives.) ``kept`` raises such a KeyboardInterrupt again.
 
-And in the middle of a start or a stop, or of what cleans up after an earlier Ctrl-C, it would leave
-a thread, descriptors, and a directory with a key. ``held`` takes note of it, and raises it behind.
+In the middle of a start or a stop, or while an earlier Ctrl-C is cleaned up after, it would leave a
+thread, descriptors, and a directory with a key behind. ``held`` notes the Ctrl-C, and raises
+KeyboardInterrupt when the block has ended.
 """
 
 from __future__ import annotations
@@ -20,11 +22,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-#: Seconds until the main thread is back in its wait. It lets us run just when it is about to enter
-#: the system call, behind its last look for signals: one that came now would be seen after it.
+#: Delay before SIGINT is sent again. Python checks for signals just before it blocks in a system
+#: call; a signal in that gap would be noticed only when the wait ends.
 _BACK_SECONDS = 0.02
 
-#: How long after the first Ctrl-C another one breaks off what does not end.
+#: Seconds after the first Ctrl-C from which on another one interrupts what does not end.
 PATIENCE_SECONDS = 10.0
 
 
@@ -38,7 +40,7 @@ def _interrupt() -> None:
 
 @contextmanager
 def kept() -> Iterator[None]:
-    """Raise a KeyboardInterrupt once more that a destructor has swallowed within."""
+    """Within the block: raise a KeyboardInterrupt again that a destructor has swallowed."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -46,7 +48,7 @@ def kept() -> Iterator[None]:
 
     def again(unraisable: sys.UnraisableHookArgs) -> None:
         if unraisable.exc_type is KeyboardInterrupt:
-            # from another thread: here it would be raised in this very function, and lost as well
+            # From another thread: here it would be raised in this very function, and be lost too.
             _thread.start_new_thread(_interrupt, ())
         else:
             before(unraisable)
@@ -60,11 +62,11 @@ def kept() -> Iterator[None]:
 
 
 class Hold:
-    """Stands in for Python's handler of SIGINT, and takes note."""
+    """A handler of SIGINT that notes Ctrl-C in place of raising KeyboardInterrupt."""
 
     def __init__(self) -> None:
         self._first: float | None = None
-        #: What is to be given up, innermost last.
+        #: Called at the first Ctrl-C; the innermost block's function is last.
         self._give_up: list[Callable[[], object]] = []
 
     @property
@@ -73,7 +75,7 @@ class Hold:
         return self._first is not None
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
-        """Ctrl-C: the first gives up what goes on; one much later is raised where we are."""
+        """Handle Ctrl-C: the first cancels what is running; one much later is raised at once."""
         now = time.monotonic()
         if self._first is None:
             self._first = now
@@ -84,7 +86,7 @@ class Hold:
 
     @contextmanager
     def giving_up(self, give_up: Callable[[], object] | None) -> Iterator[None]:
-        """Call it when Ctrl-C comes within, or at once if it has come already."""
+        """Within the block: call ``give_up`` at Ctrl-C, or now if it has been pressed already."""
         if give_up is None:
             yield
             return
@@ -99,12 +101,12 @@ class Hold:
 
 @contextmanager
 def held(give_up: Callable[[], object] | None = None) -> Iterator[Hold]:
-    """Raise a KeyboardInterrupt that comes within when all is done, or has been given up.
+    """Delay Ctrl-C: KeyboardInterrupt is raised when the block has ended, or has been given up.
 
-    Whoever has a handler of his own for SIGINT keeps it, and answers for what it raises.
+    A program with a SIGINT handler of its own keeps that handler, and nothing is delayed.
 
     Args:
-        give_up: Called when it comes, between any two steps of the main thread.
+        give_up: Called at Ctrl-C, between any two steps of the main thread.
     """
     if threading.current_thread() is not threading.main_thread():
         yield Hold()

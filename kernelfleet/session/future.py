@@ -1,11 +1,12 @@
 """``concurrent.futures.Future`` for a thread that Ctrl-C may interrupt at any moment.
 
-The standard one takes and gives back its lock in Python code (``threading.Condition``, CPython
-3.11 to 3.14). A KeyboardInterrupt in between leaves the lock taken, and kernelfleet's own thread
-then waits for it for ever, and with it every call of the process: 1 in some hundred interrupts of
-a loop of short calls. Here only C code takes the lock.
+The standard one takes and releases its lock in Python code (``threading.Condition``, CPython 3.11
+to 3.14). A KeyboardInterrupt in between leaves the lock taken. Then kernelfleet's own thread, and
+with it every call of the process, waits for the lock for ever; that happened to one in some hundred
+interrupts of a loop of short calls. Here only C code takes the lock, so that no interrupt can come
+between taking it and releasing it.
 
-It is not a future of another kind: what the standard library does with futures works.
+It is a subclass: everything that the standard library does with futures works with these.
 """
 
 from __future__ import annotations

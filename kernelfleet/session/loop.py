@@ -1,7 +1,7 @@
 """The one background thread of the process: its loop serves all clients and embedded fleets.
 
-The user's threads never run an event loop for us: they put work on this one and wait, which
-works alike in scripts, in IPython and in a notebook cell, where a loop is running already.
+The user's threads never run an event loop for kernelfleet: they put work on this one and wait. That
+works in scripts, in IPython and in a notebook cell, where a loop is running already.
 
 The thread starts with the first client and ends with the last.
 """
@@ -26,7 +26,7 @@ T = TypeVar("T")
 #: ZMQ's default of 1023 sockets per context is too few for hundreds of engines.
 MAX_SOCKETS = 8192
 
-#: How long a coroutine that was given up may take to clean up after itself.
+#: Seconds that a cancelled coroutine may take to clean up after itself.
 CLEAN_UP_SECONDS = 10.0
 
 
@@ -35,7 +35,7 @@ class LoopThread:
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        # add_reader, which every socket of ours needs, is not for the loop Windows starts with
+        # Every socket here needs add_reader, which the default loop of Windows does not have.
         self.loop = asyncio.SelectorEventLoop()
         self.context: zmq.Context[Any] = zmq.Context()
         self.context.set(zmq.MAX_SOCKETS, MAX_SOCKETS)
@@ -49,12 +49,12 @@ class LoopThread:
         finally:
             self.loop.run_until_complete(self._end())
             self.loop.close()
-            # Here, where no signal comes: pyzmq (27.3) takes a context that a signal has kept from
-            # ending for one that has ended.
+            # On this thread, which gets no signals: pyzmq (27.3) takes a context whose end a signal
+            # has interrupted for one that has ended.
             self.context.destroy(linger=0)
 
     async def _end(self) -> None:
-        """Nothing is left half done, whatever has made us end."""
+        """Cancel what still runs, and wait until it has cleaned up."""
         left = asyncio.all_tasks() - {asyncio.current_task()}
         for task in left:
             task.cancel()
@@ -76,7 +76,7 @@ class LoopThread:
             )
 
     def call(self, function: Callable[..., object], *args: object) -> None:
-        """Have the loop call a function soon; calls keep their order."""
+        """Have the loop call a function soon; the order of calls is kept."""
         self.check_process()
         try:
             self.loop.call_soon_threadsafe(function, *args)
@@ -119,8 +119,8 @@ class LoopThread:
                 try:
                     return outcome.result(timeout)
                 except BaseException:
-                    # The timeout, or a handler's of the user's own: the coroutine cleans up, and
-                    # is waited for.
+                    # The timeout, or an exception of the user's own signal handler: the coroutine
+                    # is cancelled, and its clean-up is awaited.
                     if not outcome.done():
                         if not finish:
                             give_up()
@@ -153,7 +153,7 @@ class LoopThread:
 
 def _cancel(tasks: list[asyncio.Task[T]]) -> None:
     for task in tasks:
-        if not task.cancelling():  # twice would break off what it does to clean up
+        if not task.cancelling():  # a second cancel would interrupt its clean-up
             task.cancel()
 
 
@@ -163,7 +163,7 @@ _users = 0
 
 
 def _renew_lock() -> None:
-    """In a forked child: another thread, which is not there, may have held it."""
+    """In a forked child: a thread that the child does not have may have held the lock."""
     global _lock  # noqa: PLW0603
     _lock = threading.Lock()
 
@@ -183,7 +183,7 @@ def acquire() -> LoopThread:
 
 
 def release(thread: LoopThread) -> None:
-    """Done with it; the last one ends the thread."""
+    """Give the thread back; it ends when every ``acquire`` has had its ``release``."""
     global _shared, _users  # noqa: PLW0603
     with _lock:
         if thread is not _shared or thread.pid != os.getpid():

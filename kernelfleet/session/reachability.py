@@ -1,53 +1,52 @@
-"""When a client asks, reconnects, tells its callers that nobody is there, and tries again.
+"""Liveness state machine of a client's session: when to ping, reconnect, report, and retry.
 
-::
+The *state* is that of the session, and the *phase* that of its present connection.
 
-    connecting --welcome--> up --silence--> away --welcome--> up
-         |                   |                |
-         +---silence, refused+--stopped, another controller----> lost
+====================  ==================  ========================================================
+state                 becomes             when
+====================  ==================  ========================================================
+``connecting``        ``up``              the controller's welcome has come
+``connecting``        ``lost``            silence for ``RECONNECT_TIMEOUT``, or a refusal
+``up``                ``away``            silence for ``RECONNECT_TIMEOUT``: ControllerUnreachable
+``away``              ``up``              a welcome has come
+``up``, ``away``      ``lost``            the fleet was stopped, or another controller is there
+====================  ==================  ========================================================
 
-A *line* is one connection: it is being ``made``, ``connected`` (somebody listens), ``greeted``
-(who speaks our protocol and holds the server's key), and ``open`` with the welcome. It may break
-and be made again without anybody noticing; silence longer than ``RECONNECT_TIMEOUT`` is told to
-whoever waits.
+A connection is ``made``, then ``connected`` (somebody listens), ``greeted`` (whoever listens speaks
+our protocol and holds the server's key) and, with the welcome, ``open``. When it has ended the
+phase is ``none`` until another is made. A connection may end and be replaced without anybody
+noticing.
 
-Silence on the line alone is no proof that the controller is gone: a large message on a slow
-network keeps all others waiting behind it. A second line *aside* then asks whether the controller
-is alive. If it is, the first one has as long as its bytes may need, and is made anew after that.
+Silence on the connection alone is no proof that the controller is gone: a large message on a slow
+network keeps all others waiting behind it. A *probe connection* then asks out of band whether the
+controller is alive. If it is, the first connection has as long as its bytes may need, and is
+replaced after that.
 
-Time is counted in ticks of the loop: a stalled loop (a stopped process, a GIL that is held)
-declares nobody dead.
-
-Pure: no sockets, no clock.
+Pure: no sockets, no clock; time is counted in ticks. The times are in ``timing.py``.
 """
 
 from __future__ import annotations
 
 from typing import Literal
 
-State = Literal["connecting", "up", "away", "lost"]
-Phase = Literal["none", "made", "connected", "greeted", "open"]
-Action = Literal["reopen", "ping", "ping aside", "leave side", "away", "give up"]
+from kernelfleet.session.timing import (
+    FIRST_HANDSHAKE_TIMEOUT,
+    IDLE_PING_SECONDS,
+    PATIENCE,
+    PROBE_AFTER_SECONDS,
+    RECONNECT_TIMEOUT,
+    RENEW_AFTER_SECONDS,
+    RETRY_SECONDS,
+    SLOWEST_BYTES_PER_SECOND,
+    TICK_SECONDS,
+    Phase,
+)
 
-TICK_SECONDS = 0.25
-#: Silence of a controller that has been asked something, until it counts as unreachable.
-RECONNECT_TIMEOUT = 2.5
-#: The same while it may still be shaking hands with a client that connects for the first time.
-FIRST_HANDSHAKE_TIMEOUT = 4.0
-#: How long a line may take from one phase to the next before another is tried.
-PATIENCE: dict[Phase, float] = {"made": 2.0, "connected": 4.0, "greeted": 3.0}
-#: How often a client that asks nothing makes sure that the controller is there.
-IDLE_PING_SECONDS = 5.0
-#: Silence on the line after which the controller is asked aside, and after which the line is made
-#: anew although the controller is alive.
-ASIDE_SECONDS = 0.75
-LINE_SECONDS = 5.0
-#: The slowest network on which large messages arrive without starting over.
-BYTES_PER_SECOND = 1024 * 1024
-#: Lines in a row that may break as soon as they stand and be replaced at once.
-SHORT_LIVED_LINES = 5
-#: The longest time between two attempts.
-RETRY_SECONDS = 1.0
+State = Literal["connecting", "up", "away", "lost"]
+Action = Literal["reopen", "ping", "probe", "close probe", "away", "give up"]
+
+#: Connections in a row that may end within a tick of their welcome and are replaced at once.
+SHORT_LIVED_CONNECTIONS = 5
 
 
 def _ticks(seconds: float) -> int:
@@ -55,31 +54,31 @@ def _ticks(seconds: float) -> int:
 
 
 class Reachability:
-    """The state of one client's way to its controller; told what happens, it says what to do."""
+    """The state of one session. The transport reports what happens, and asks what to do."""
 
     def __init__(self) -> None:
         self.state: State = "connecting"
         self.phase: Phase = "none"
-        self._in_phase = 0  # ticks
-        self._until_retry = 0
-        self._failures = 0
-        self._short_lived = 0  # lines in a row that broke within a tick
-        self._idle = 0
-        self._unanswered = 0  # pings
-        self._silence = 0  # ticks the controller was asked in vain
-        self._line_silence = 0  # the same of this line
-        self._renewals = 0  # of the line in a row, in vain
-        self._aside = False
-        self._without_need = 0  # ticks since the line aside was of use
+        self._in_phase = 0  # ticks since the phase began
+        self._until_retry = 0  # ticks
+        self._failures = 0  # attempts in a row that did not become open
+        self._short_lived = 0  # connections in a row that ended within a tick
+        self._idle = 0  # ticks in which no answer was awaited
+        self._unanswered = 0  # pings since the last message
+        self._silence = 0  # ticks without a sign of the controller, though asked
+        self._connection_silence = 0  # the same on this connection alone
+        self._renewals = 0  # replacements of silent connections in a row
+        self._is_probing = False
+        self._ticks_without_need = 0  # ticks since the probe connection was needed
 
     # -- what happens ---------------------------------------------------------------------------
 
     def made(self) -> None:
-        """A line has been made."""
+        """A connection is being made."""
         self._enter("made")
 
     def progressed(self, phase: Phase) -> None:
-        """The line has come to another phase."""
+        """The connection has come to another phase."""
         self._enter(phase)
         if phase == "greeted":
             self._silence = 0
@@ -88,58 +87,63 @@ class Reachability:
         self.phase, self._in_phase = phase, 0
 
     def welcomed(self) -> None:
-        """The controller has answered the line's opening."""
+        """The controller has answered the opening of the connection."""
         self._enter("open")
         self.state = "up"
         self._failures = 0
-        self._silence = self._line_silence = self._unanswered = 0
+        self._silence = self._connection_silence = self._unanswered = 0
 
     def heard(self) -> None:
-        """Something came over the open line."""
-        self._silence = self._line_silence = self._unanswered = self._renewals = 0
+        """A message, or a part of one, came over the open connection."""
+        self._silence = self._connection_silence = self._unanswered = self._renewals = 0
 
-    def heard_aside(self) -> None:
-        """The controller is alive, whatever the line is busy with."""
+    def heard_on_probe(self) -> None:
+        """The probe was answered: the controller is alive, though the connection is silent."""
         self._silence = 0
 
     def broken(self) -> bool:
-        """The line has ended; whether to make another at once."""
+        """The connection has ended. Returns whether another is to be made at once."""
         if self.phase == "open":
             self._failures, self._short_lived = 0, 0 if self._in_phase else self._short_lived + 1
-            at_once = self._short_lived <= SHORT_LIVED_LINES
+            at_once = self._short_lived <= SHORT_LIVED_CONNECTIONS
         else:
             self._failures, at_once = self._failures + 1, False
         self._until_retry = 0 if at_once else self._pause()
         self._enter("none")
-        self._line_silence = 0
+        self._connection_silence = 0
         return at_once and self.state != "lost"
 
     def _pause(self) -> int:
-        """Ticks until the next attempt: twice as many each time, up to a second."""
+        """Ticks until the next attempt: exponential backoff, up to ``RETRY_SECONDS``."""
         most = _ticks(RETRY_SECONDS) if self.state == "away" else 1
         return int(min(2 ** max(0, min(self._failures - 1, 10)), most))
 
     def lost(self) -> None:
-        """For good."""
+        """The session has ended for good."""
         self.state = "lost"
 
     # -- what to do -----------------------------------------------------------------------------
 
-    def tick(self, *, asked: bool, under_way_bytes: int) -> list[Action]:
+    def tick(self, *, asked: bool, in_flight_bytes: int) -> list[Action]:
         """What to do now, in this order.
 
         Args:
-            asked: An answer is awaited.
-            under_way_bytes: Sent in either direction and not acknowledged.
+            asked: Whether an answer is awaited.
+            in_flight_bytes: How much was sent, in either direction, and not acknowledged.
+
+        Returns:
+            ``reopen``: replace the connection; ``ping``: ping over it; ``probe``: ping over the
+            probe connection; ``close probe``; ``away``: report that nobody answers; ``give up``:
+            end the session.
         """
         if self.state == "lost":
             return []
         self._in_phase += 1
         if self.phase == "open":
-            return self._leave_side() + self._tick_on_line(asked, under_way_bytes)
-        return self._tick_without_line()
+            return self._close_probe() + self._tick_open(asked, in_flight_bytes)
+        return self._tick_not_open()
 
-    def _tick_without_line(self) -> list[Action]:
+    def _tick_not_open(self) -> list[Action]:
         actions: list[Action] = []
         self._silence += 1
         if self.state != "away" and self._silence >= self._limit():
@@ -160,38 +164,38 @@ class Reachability:
         shaking_hands = self.state == "connecting" and self.phase == "connected"
         return _ticks(FIRST_HANDSHAKE_TIMEOUT if shaking_hands else RECONNECT_TIMEOUT)
 
-    def _tick_on_line(self, asked: bool, under_way_bytes: int) -> list[Action]:
+    def _tick_open(self, asked: bool, in_flight_bytes: int) -> list[Action]:
         if not asked and self._unanswered < 2:
             self._idle += 1
             if self._idle % _ticks(IDLE_PING_SECONDS):
                 return []
         self._silence += 1
-        self._line_silence += 1
+        self._connection_silence += 1
         if self._silence >= _ticks(RECONNECT_TIMEOUT):
             return [*self._go_away(), "reopen"]
-        if self._line_silence < _ticks(ASIDE_SECONDS):
+        if self._connection_silence < _ticks(PROBE_AFTER_SECONDS):
             self._unanswered += 1
             return ["ping"]
-        seconds = LINE_SECONDS + under_way_bytes / BYTES_PER_SECOND
-        if self._line_silence >= _ticks(seconds) * 2**self._renewals:
+        seconds = RENEW_AFTER_SECONDS + in_flight_bytes / SLOWEST_BYTES_PER_SECOND
+        if self._connection_silence >= _ticks(seconds) * 2**self._renewals:
             self._renewals += 1
-            self._line_silence = 0
+            self._connection_silence = 0
             return ["reopen"]
-        self._aside, self._without_need = True, 0
-        return ["ping aside"]
+        self._is_probing, self._ticks_without_need = True, 0
+        return ["probe"]
 
     def _go_away(self) -> list[Action]:
         self.state = "away"
-        self._line_silence = self._unanswered = 0
-        if self._aside:
-            self._aside = False
-            return ["leave side", "away"]
+        self._connection_silence = self._unanswered = 0
+        if self._is_probing:
+            self._is_probing = False
+            return ["close probe", "away"]
         return ["away"]
 
-    def _leave_side(self) -> list[Action]:
-        """The line aside is closed when the line has been lively for some time."""
-        self._without_need += 1
-        if self._aside and self._without_need > _ticks(IDLE_PING_SECONDS):
-            self._aside = False
-            return ["leave side"]
+    def _close_probe(self) -> list[Action]:
+        """Close the probe connection when it has not been needed for some time."""
+        self._ticks_without_need += 1
+        if self._is_probing and self._ticks_without_need > _ticks(IDLE_PING_SECONDS):
+            self._is_probing = False
+            return ["close probe"]
         return []

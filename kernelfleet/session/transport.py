@@ -1,7 +1,7 @@
 """How a client's messages reach a controller: in memory, or over a socket.
 
-A transport has ``send`` and ``close`` and calls back with what arrives; the connection above it
-cannot tell which one it has. All of it runs on the loop thread.
+A transport numbers, sends and closes, and calls its receiver with what arrives; the receiver cannot
+tell which kind of transport it has. All of it runs on the loop thread.
 """
 
 from __future__ import annotations
@@ -11,13 +11,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from kernelfleet.session.connection import Connection, Endpoint
-from kernelfleet.session.reachability import (
-    RECONNECT_TIMEOUT,
-    TICK_SECONDS,
-    Action,
-    Phase,
-    Reachability,
-)
+from kernelfleet.session.reachability import Action, Reachability
+from kernelfleet.session.timing import RECONNECT_TIMEOUT, TICK_SECONDS, Phase
 from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.objects.shared_memory import (
     LostSharedBuffer,
@@ -28,30 +23,30 @@ from kernelfleet.wire.objects.shared_memory import (
 )
 from kernelfleet.wire.sequence import Sequence
 
-#: Why nobody answers.
+#: What is reported when nobody answers.
 NOBODY = "nobody listens there"
 SILENT = "who listens there does not answer: it is stopped, or the key is wrong"
 CLOSED = "the connection was closed"
 FORGOTTEN = "the controller had not heard of this client for so long that it forgot it"
 
-#: Lines that may end in doubt about who is there until a client that connects gives up.
+#: Failed or suspicious handshakes in a row after which a client gives up its first connect.
 MAX_DOUBTS = 3
-#: Messages received without sending any, and bytes of live output, after which we acknowledge;
-#: answers with data at once.
+#: What has been received is acknowledged with the next message that is sent; without one after so
+#: many messages, or so many bytes of live output. Replies with data are acknowledged at once.
 ACKNOWLEDGE_EVERY = 64
 ACKNOWLEDGE_BYTES = 256 * 1024
 
 
 class Receiver(Protocol):
-    """Who gets what arrives."""
+    """Who gets the messages that arrive."""
 
     def receive(self, header: JsonDict, buffers: list[Any]) -> None:
         """One message, in order, once."""
 
     def away(self, reason: str) -> None:
-        """Nobody answers, or we were forgotten: what was asked stays unanswered.
+        """The controller does not answer, or has forgotten this client.
 
-        A welcome tells that there is somebody again.
+        What was asked stays unanswered. The next message that arrives then is a welcome.
         """
 
     def lost(self, reason: str) -> None:
@@ -66,13 +61,13 @@ class LocalController(Protocol):
     """A controller in this process."""
 
     def connect(self, client_id: str, peer: EmbeddedTransport) -> JsonDict:
-        """A client has come; returns its welcome."""
+        """Take a new client; returns its welcome."""
 
     def handle(self, client_id: str, header: JsonDict, buffers: list[Any]) -> None:
-        """A message of a client."""
+        """Take a message of a client."""
 
     def disconnect(self, client_id: str) -> None:
-        """A client has left."""
+        """Forget a client."""
 
 
 class Transport(Protocol):
@@ -92,9 +87,9 @@ class Transport(Protocol):
 
 
 class EmbeddedTransport:
-    """Hands the same messages over in memory: client and controller share the loop thread."""
+    """Hands messages over in memory: client and controller share the loop thread."""
 
-    #: What is delivered has been read.
+    #: To the controller this client is never slow: what is delivered has been read.
     has_room, is_behind = True, False
 
     def __init__(self, controller: LocalController, client_id: str, receiver: Receiver) -> None:
@@ -117,7 +112,7 @@ class EmbeddedTransport:
             self._controller.handle(self._client_id, numbered, buffers)
 
     def deliver(self, header: JsonDict, buffers: list[Any]) -> None:
-        """What the controller calls."""
+        """Take a message; the controller calls this."""
         if not self._closed:
             self._receiver.receive(header, buffers)
 
@@ -129,37 +124,39 @@ class EmbeddedTransport:
 
 
 class SocketTransport:
-    """A session with a daemon over its Unix socket or TCP: numbers, resending, one line at a time.
+    """A session with a daemon over its Unix socket or TCP: messages have numbers, and are resent.
+
+    It has one connection at a time, and replaces it when it breaks or falls silent.
 
     Args:
-        place: Where the daemon is, and who we are.
-        receiver: Who gets what arrives.
-        successor: Asked now and then while nobody answers: why this controller will never come
-            back, or None.
+        endpoint: Where the daemon listens, and as which client it is asked.
+        receiver: Who gets the messages that arrive.
+        successor: Called now and then while nobody answers; returns why this controller will
+            never come back, or None while it may.
     """
 
     def __init__(
         self,
-        place: Endpoint,
+        endpoint: Endpoint,
         receiver: Receiver,
         successor: Callable[[], str | None] = lambda: None,
     ) -> None:
-        self._place, self._receiver, self._successor = place, receiver, successor
+        self._endpoint, self._receiver, self._successor = endpoint, receiver, successor
         self._sequence = Sequence()
         self._reach = Reachability()
-        self._probe = Probe()
+        self._memory_probe = Probe()
         self._closed = False
         self._not_acknowledged = self._unacknowledged_bytes = 0
-        self._under_way_bytes = 0  # towards us, as the controller last said
-        #: The number of the message sent last before each ping that has no answer yet.
+        self._incoming_bytes = 0  # on their way to this client, as the controller last said
+        #: For each ping without an answer, the number of the last message sent before it.
         self._pinged: deque[int] = deque()
         self._trouble = NOBODY
         self._doubts = 0
         self._session: str | None = None
         self._instance: str | None = None
-        self._side: Connection | None = None
-        self._line = self._reopen()
-        self._timer = place.loop.call_later(TICK_SECONDS, self._tick)
+        self._probe_connection: Connection | None = None
+        self._connection = self._reopen()
+        self._timer = endpoint.loop.call_later(TICK_SECONDS, self._tick)
 
     def number(self, header: JsonDict, buffers: list[Any]) -> JsonDict:
         """Give a message its number and keep it, to be sent again should the connection break."""
@@ -172,56 +169,58 @@ class SocketTransport:
 
     def _send(self, header: JsonDict, buffers: list[Any]) -> None:
         self._not_acknowledged = self._unacknowledged_bytes = 0
-        frames = to_frames(buffers, shared=True)  # there are blocks only if the probe succeeded
-        self._line.send({**header, "ack": self._sequence.received}, frames)
+        frames = to_frames(
+            buffers, shared=True
+        )  # only if the memory probe succeeded are there shared buffers
+        self._connection.send({**header, "ack": self._sequence.received}, frames)
 
-    # -- lines ----------------------------------------------------------------------------------
+    # -- connections ----------------------------------------------------------------------------
 
     def _reopen(self) -> Connection:
-        self._line = Connection(self._place, self)
+        self._connection = Connection(self._endpoint, self)
         self._pinged.clear()
         self._reach.made()
-        return self._line
+        return self._connection
 
-    def line_progressed(self, line: Connection, phase: Phase) -> None:
-        """Somebody listens, or speaks our protocol."""
-        if line is self._line:
+    def connection_progressed(self, connection: Connection, phase: Phase) -> None:
+        """Note that somebody listens, or speaks our protocol."""
+        if connection is self._connection:
             self._reach.progressed(phase)
             self._trouble = SILENT
 
-    def line_ready(self, line: Connection) -> None:
-        """Open it, for the session we have, or for a new one."""
+    def connection_ready(self, connection: Connection) -> None:
+        """Open the session on it: the one there is, or a new one."""
         opening = {"type": "open", "session": self._session, "ack": self._sequence.received}
-        if line is self._side:
-            line.send({**opening, "side": True}, [])
+        if connection is self._probe_connection:
+            connection.send({**opening, "side": True}, [])
         else:
-            line.send({**opening, **self._probe.fields()}, [])
+            connection.send({**opening, **self._memory_probe.fields()}, [])
 
-    def line_alive(self, line: Connection) -> None:
-        """The controller sends or takes a large message: it is there."""
-        if line is self._line and self._reach.phase == "open":
+    def connection_alive(self, connection: Connection) -> None:
+        """Note that the controller sends or takes parts of a large message."""
+        if connection is self._connection and self._reach.phase == "open":
             self._reach.heard()
 
-    def line_doubted(self, line: Connection, reason: str) -> None:
-        """Note it, for when we give up; soon, if it goes on like that from the beginning."""
-        del line
+    def connection_doubted(self, connection: Connection, reason: str) -> None:
+        """Note the reason for when the session is given up: soon, if no connect ever succeeded."""
+        del connection
         self._trouble = reason
         self._doubts += 1
 
-    def line_refused(self, line: Connection, reason: str) -> None:
-        """Give up if it is the first time we come; later it may be the network's doing."""
+    def connection_refused(self, connection: Connection, reason: str) -> None:
+        """Give up a first connect; later a refusal may be the network's doing, and is retried."""
         self._trouble = reason
         if self._reach.state == "connecting":
             self._give_up(reason)
         else:
-            self.line_broken(line)
+            self.connection_broken(connection)
 
-    def line_broken(self, line: Connection) -> None:
-        """Make another, now or in a while."""
-        line.close()
-        if line is self._side:
-            self._side = None
-        elif line is self._line and self._reach.phase != "none":
+    def connection_broken(self, connection: Connection) -> None:
+        """Replace the connection, now or after a pause."""
+        connection.close()
+        if connection is self._probe_connection:
+            self._probe_connection = None
+        elif connection is self._connection and self._reach.phase != "none":
             if self._reach.phase in ("open", "made"):
                 self._trouble = CLOSED if self._reach.phase == "open" else NOBODY
             if self._reach.broken():
@@ -229,24 +228,26 @@ class SocketTransport:
             elif self._doubts >= MAX_DOUBTS and self._reach.state == "connecting":
                 self._give_up(self._trouble)
 
-    def line_heard(self, line: Connection, header: JsonDict, buffers: list[Any]) -> None:
-        """A message of our controller."""
+    def connection_received(
+        self, connection: Connection, header: JsonDict, buffers: list[Any]
+    ) -> None:
+        """Deal with a message of the controller."""
         kind = header["type"]
         if kind == "forgotten":
             self._trouble = FORGOTTEN
             self._renew()
             return
-        if line is self._side:
-            self._reach.heard_aside()
-            self._under_way_bytes = header.get("bytes", 0)
+        if connection is self._probe_connection:
+            self._reach.heard_on_probe()
+            self._incoming_bytes = header.get("bytes", 0)
             return
         if kind == "welcome":
             self._on_welcome(header)
             return
         self._reach.heard()
         if kind == "pong":
-            self._under_way_bytes = header.get("bytes", 0)
-            # What was sent after the ping is on its way.
+            self._incoming_bytes = header.get("bytes", 0)
+            # What was sent after the ping may still be on its way, and is not sent again.
             self._resend(header["ack"], self._pinged.popleft() if self._pinged else 0)
         else:
             self._on_message(header, buffers)
@@ -278,7 +279,7 @@ class SocketTransport:
             return
         was_up, is_new = self._reach.state == "up", header["session"] != self._session
         if is_new and self._session is not None:
-            # It had not heard of us for so long that it forgot us: we number anew.
+            # The controller has forgotten this client, so numbering starts again.
             self._sequence = Sequence()
             self._receiver.away(FORGOTTEN)
         self._instance, self._session = header["instance"], header["session"]
@@ -288,7 +289,7 @@ class SocketTransport:
         self._resend(header["ack"], self._sequence.last_sent)
 
     def _resend(self, received: int, upto: int) -> None:
-        """Send again what the controller has not got of the messages up to a number."""
+        """Send again the messages up to a number that the controller has not received."""
         self._sequence.acknowledge(received)
         for sent in list(self._sequence.unacknowledged):
             if sent.n <= upto:
@@ -299,10 +300,10 @@ class SocketTransport:
     def _tick(self) -> None:
         if self._closed:
             return
-        self._timer = self._place.loop.call_later(TICK_SECONDS, self._tick)
+        self._timer = self._endpoint.loop.call_later(TICK_SECONDS, self._tick)
         asked = self._receiver.is_waiting or bool(self._sequence.unacknowledged)
-        under_way = self._sequence.unacknowledged_bytes + self._under_way_bytes
-        for action in self._reach.tick(asked=asked, under_way_bytes=under_way):
+        in_flight = self._sequence.unacknowledged_bytes + self._incoming_bytes
+        for action in self._reach.tick(asked=asked, in_flight_bytes=in_flight):
             self._do(action)
 
     def _do(self, action: Action) -> None:
@@ -311,10 +312,10 @@ class SocketTransport:
         if action == "ping":
             self._pinged.append(self._sequence.last_sent)
             self._send({"type": "ping"}, [])
-        elif action == "ping aside":
-            self._ping_aside()
-        elif action == "leave side":
-            self._leave_side()
+        elif action == "probe":
+            self._ping_over_probe()
+        elif action == "close probe":
+            self._close_probe()
         elif action == "give up":
             self._give_up(self._trouble)
         elif action == "away":
@@ -322,29 +323,29 @@ class SocketTransport:
         elif (reason := self._why_never()) is not None:
             self._give_up(reason)
         else:
-            self._line.close()
+            self._connection.close()
             self._reopen()
 
     def _renew(self) -> None:
-        self._leave_side()
-        self._line.close()
+        self._close_probe()
+        self._connection.close()
         self._reopen()
 
-    def _ping_aside(self) -> None:
-        if self._side is None:
-            self._side = Connection(self._place, self)
-        elif self._side.is_ready:
-            self._side.send({"type": "ping", "ack": self._sequence.received}, [])
+    def _ping_over_probe(self) -> None:
+        if self._probe_connection is None:
+            self._probe_connection = Connection(self._endpoint, self)
+        elif self._probe_connection.is_ready:
+            self._probe_connection.send({"type": "ping", "ack": self._sequence.received}, [])
 
-    def _leave_side(self) -> None:
-        if self._side is not None:
-            self._side.close()
-            self._side = None
+    def _close_probe(self) -> None:
+        if self._probe_connection is not None:
+            self._probe_connection.close()
+            self._probe_connection = None
 
     def _go_away(self) -> None:
-        """What waits is told, and taken back; the rest is tried again and again."""
-        open_line = self._reach.phase == "open"
-        reason = f"no answer for {RECONNECT_TIMEOUT} s" if open_line else self._trouble
+        """Report that nobody answers, and take back what was sent; connecting goes on."""
+        is_open = self._reach.phase == "open"
+        reason = f"no answer for {RECONNECT_TIMEOUT} s" if is_open else self._trouble
         self._sequence.take_back()
         self._receiver.away(reason)
 
@@ -355,7 +356,7 @@ class SocketTransport:
 
     def _give_up(self, reason: str) -> None:
         if not self._closed:
-            self._close_lines()
+            self._close_connections()
             self._receiver.lost(reason)
 
     def close(self) -> None:
@@ -363,21 +364,21 @@ class SocketTransport:
         if not self._closed:
             if self._reach.phase == "open":
                 self._send({"type": "bye"}, [])
-            self._close_lines(linger=0.2)
+            self._close_connections(linger=0.2)
 
-    def _close_lines(self, linger: float = 0.0) -> None:
+    def _close_connections(self, linger: float = 0.0) -> None:
         self._closed = True
         self._reach.lost()
         self._timer.cancel()
-        self._leave_side()
-        self._line.close(linger)
+        self._close_probe()
+        self._connection.close(linger)
         # The client may live on in a variable; its descriptors must not.
-        self._probe.buffer = None
+        self._memory_probe.buffer = None
         self._sequence = Sequence()
 
 
 def _opened(header: JsonDict, buffers: list[Any]) -> tuple[JsonDict, list[Any]]:
-    """A message with its blocks opened, before its receipt lets the controller drop them."""
+    """A message with its shared buffers opened: once it is acknowledged, they may be dropped."""
     try:
         return header, from_frames(buffers)
     except LostSharedBuffer as error:

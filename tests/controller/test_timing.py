@@ -5,18 +5,19 @@ from __future__ import annotations
 from kernelfleet.client.results import call
 from kernelfleet.controller import timing
 from kernelfleet.provisioners import forkserver
-from kernelfleet.session import connection, ctrl_c, reachability
+from kernelfleet.session import ctrl_c
+from kernelfleet.session import timing as session_timing
 
 
 def test_a_client_that_pings_is_never_forgotten() -> None:
-    assert timing.CHECK_SECONDS >= reachability.IDLE_PING_SECONDS
-    assert timing.CLIENT_TIMEOUT > 3 * reachability.IDLE_PING_SECONDS
+    assert timing.CHECK_SECONDS >= session_timing.IDLE_PING_SECONDS
+    assert timing.CLIENT_TIMEOUT > 3 * session_timing.IDLE_PING_SECONDS
     assert timing.GONE_CHECKS * timing.CHECK_SECONDS < timing.CLIENT_TIMEOUT
-    assert timing.CLIENT_TIMEOUT >= timing.DEAD_LINK_SECONDS > connection.DEAD_LINK_SECONDS
+    assert timing.CLIENT_TIMEOUT >= timing.DEAD_LINK_SECONDS > session_timing.DEAD_LINK_SECONDS
 
 
 def test_a_client_shorter_of_patience_than_the_door_gives_up_its_handshake_itself() -> None:
-    assert timing.HANDSHAKE_SECONDS > reachability.FIRST_HANDSHAKE_TIMEOUT
+    assert timing.HANDSHAKE_SECONDS > session_timing.FIRST_HANDSHAKE_TIMEOUT
 
 
 def test_a_start_outlasts_the_start_of_its_fork_server() -> None:

@@ -16,7 +16,7 @@ from zmq.auth.thread import ThreadAuthenticator
 from kernelfleet.session import loop
 from kernelfleet.session.connection import Connection, Endpoint
 from kernelfleet.session.loop import LoopThread
-from kernelfleet.session.reachability import Phase
+from kernelfleet.session.timing import Phase
 from kernelfleet.wire.codec import Codec
 from kernelfleet.wire.files.connection_file import FleetFile
 from kernelfleet.wire.handshake import PLAIN_USERNAME, line_codecs, plain_password
@@ -32,26 +32,28 @@ class User:
     def __init__(self) -> None:
         self.told: SimpleQueue[tuple[Any, ...]] = SimpleQueue()
 
-    def line_progressed(self, line: Connection, phase: Phase) -> None:
+    def connection_progressed(self, connection: Connection, phase: Phase) -> None:
         self.told.put((phase,))
 
-    def line_ready(self, line: Connection) -> None:
+    def connection_ready(self, connection: Connection) -> None:
         self.told.put(("ready",))
-        line.send({"type": "open"}, [])
+        connection.send({"type": "open"}, [])
 
-    def line_heard(self, line: Connection, header: dict[str, Any], buffers: list[Any]) -> None:
+    def connection_received(
+        self, connection: Connection, header: dict[str, Any], buffers: list[Any]
+    ) -> None:
         self.told.put(("heard", header))
 
-    def line_alive(self, line: Connection) -> None:
+    def connection_alive(self, connection: Connection) -> None:
         self.told.put(("alive",))
 
-    def line_doubted(self, line: Connection, reason: str) -> None:
+    def connection_doubted(self, connection: Connection, reason: str) -> None:
         self.told.put(("doubted", reason))
 
-    def line_refused(self, line: Connection, reason: str) -> None:
+    def connection_refused(self, connection: Connection, reason: str) -> None:
         self.told.put(("refused", reason))
 
-    def line_broken(self, line: Connection) -> None:
+    def connection_broken(self, connection: Connection) -> None:
         self.told.put(("broken",))
 
 
@@ -106,8 +108,8 @@ Make = Callable[[], tuple[Connection, User]]
 
 @pytest.fixture
 def make(thread: LoopThread, url: str) -> Iterator[Make]:
-    """Open lines on the loop thread."""
-    lines: list[Connection] = []
+    """Open connections on the loop thread."""
+    connections: list[Connection] = []
 
     def on_loop(function: Callable[[], Any]) -> Any:
         done: Future[Any] = Future()
@@ -117,18 +119,18 @@ def make(thread: LoopThread, url: str) -> Iterator[Make]:
     def make() -> tuple[Connection, User]:
         user = User()
         fleet = FleetFile("x", 1, "here", 0.0, key=KEY.hex())
-        place = Endpoint(thread.loop, thread.context, fleet, url, "me")
-        lines.append(on_loop(lambda: Connection(place, user)))
-        return lines[-1], user
+        endpoint = Endpoint(thread.loop, thread.context, fleet, url, "me")
+        connections.append(on_loop(lambda: Connection(endpoint, user)))
+        return connections[-1], user
 
     yield make
-    for line in lines:
-        on_loop(line.close)
-        on_loop(line.close)
+    for connection in connections:
+        on_loop(connection.close)
+        on_loop(connection.close)
 
 
 def test_hello_challenge_and_then_the_keys_of_the_line(door: Door, make: Make) -> None:
-    line, user = make()
+    connection, user = make()
     identity, hello = door.receive(Codec(KEY))
     assert (hello["type"], hello["version"], hello["client"]) == ("hello", PROTOCOL_VERSION, "me")
     answer = {"type": "challenge", "nonce": hello["nonce"], "challenge": "c"}
@@ -136,7 +138,7 @@ def test_hello_challenge_and_then_the_keys_of_the_line(door: Door, make: Make) -
     door.send(identity, Codec(KEY), answer)
     codecs = line_codecs(KEY, "me", hello["nonce"], "c")
     assert door.receive(codecs.to_controller)[1] == {"type": "open"}
-    assert line.is_ready
+    assert connection.is_ready
     door.send(identity, Codec(KEY), {"type": "welcome"})
     door.send(identity, codecs.to_client, {"type": "welcome"})
     told = [user.told.get(timeout=10) for _ in range(5)]
@@ -171,13 +173,13 @@ def test_what_was_said_before_the_end_is_heard_before_it(door: Door, make: Make)
 
 def test_nobody_there_is_told_once_and_lines_leave_no_descriptor(make: Make) -> None:
     for _ in range(3):  # what the context and the loop make for the first ones
-        line, user = make()
+        connection, user = make()
         assert user.told.get(timeout=10) == ("broken",)
-        line._place.loop.call_soon_threadsafe(line.close)
+        connection._endpoint.loop.call_soon_threadsafe(connection.close)
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(20):
-        line, user = make()
+        connection, user = make()
         assert user.told.get(timeout=10) == ("broken",)
-        line._place.loop.call_soon_threadsafe(line.close)
+        connection._endpoint.loop.call_soon_threadsafe(connection.close)
     eventually(lambda: len(os.listdir("/proc/self/fd")) <= before)
     assert user.told.empty()

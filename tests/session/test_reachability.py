@@ -6,12 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from kernelfleet.session.reachability import (
-    RECONNECT_TIMEOUT,
-    TICK_SECONDS,
-    Action,
-    Reachability,
-)
+from kernelfleet.session.reachability import Action, Reachability
+from kernelfleet.session.timing import RECONNECT_TIMEOUT, TICK_SECONDS
 
 PROMISED_TICKS = round(RECONNECT_TIMEOUT / TICK_SECONDS)
 
@@ -23,13 +19,13 @@ def connecting() -> Reachability:
 
 
 def up(ticks: int = 1) -> Reachability:
-    """A welcomed client whose line has stood for some ticks."""
+    """A welcomed client whose connection has been open for some ticks."""
     reach = connecting()
     reach.progressed("connected")
     reach.progressed("greeted")
     reach.welcomed()
     for _ in range(ticks):
-        reach.tick(asked=False, under_way_bytes=0)
+        reach.tick(asked=False, in_flight_bytes=0)
     return reach
 
 
@@ -46,14 +42,14 @@ def ticks(
     count: int,
     *,
     asked: bool = True,
-    under_way_bytes: int = 0,
+    in_flight_bytes: int = 0,
     meanwhile: Callable[[], object] = lambda: None,
 ) -> list[list[Action]]:
     """What is to be done in so many ticks, each preceded by ``meanwhile``."""
     done = []
     for _ in range(count):
         meanwhile()
-        done.append(reach.tick(asked=asked, under_way_bytes=under_way_bytes))
+        done.append(reach.tick(asked=asked, in_flight_bytes=in_flight_bytes))
     return done
 
 
@@ -77,7 +73,7 @@ def test_one_who_does_not_listen_yet_is_tried_at_every_tick() -> None:
     reach = connecting()
     for _ in range(PROMISED_TICKS - 1):
         assert not reach.broken()
-        assert reach.tick(asked=False, under_way_bytes=0) == ["reopen"]
+        assert reach.tick(asked=False, in_flight_bytes=0) == ["reopen"]
         reach.made()
 
 
@@ -91,7 +87,7 @@ def test_a_slow_handshake_may_take_longer_and_its_success_starts_the_silence_ane
     assert reach.state == "up"
 
 
-# -- a line that stands -----------------------------------------------------------------------
+# -- a connection that is open -----------------------------------------------------------------
 
 
 def test_while_nothing_is_awaited_the_controller_is_asked_every_five_seconds() -> None:
@@ -109,7 +105,7 @@ def test_while_an_answer_is_awaited_it_is_asked_at_every_tick() -> None:
 def test_silence_is_told_within_the_promise_and_other_lines_are_tried() -> None:
     reach = up()
     done = ticks(reach, PROMISED_TICKS)
-    assert done[-1] == ["leave side", "away", "reopen"]
+    assert done[-1] == ["close probe", "away", "reopen"]
     assert "away" not in flat(done[:-1])
     assert reach.state == "away"
 
@@ -128,7 +124,7 @@ def test_a_stalled_loop_declares_nobody_dead() -> None:
     assert "away" not in flat(ticks(reach, PROMISED_TICKS - 1))
 
 
-# -- a line that breaks -----------------------------------------------------------------------
+# -- a connection that breaks ------------------------------------------------------------------
 
 
 def test_a_line_that_stood_is_replaced_at_once_and_nobody_is_told() -> None:
@@ -137,7 +133,7 @@ def test_a_line_that_stood_is_replaced_at_once_and_nobody_is_told() -> None:
         assert reach.broken()
         reach.made()
         reach.welcomed()
-        assert set(reach.tick(asked=False, under_way_bytes=0)) <= {"ping"}
+        assert set(reach.tick(asked=False, in_flight_bytes=0)) <= {"ping"}
     assert reach.state == "up"
 
 
@@ -146,11 +142,11 @@ def test_lines_that_break_as_soon_as_they_stand_make_no_busy_loop() -> None:
     for _ in range(8):
         at_once.append(reach.broken())
         if not at_once[-1]:
-            assert reach.tick(asked=True, under_way_bytes=0) == ["reopen"]
+            assert reach.tick(asked=True, in_flight_bytes=0) == ["reopen"]
         reach.made()
         reach.welcomed()
     assert at_once == [True] * 5 + [False] * 3
-    reach.tick(asked=True, under_way_bytes=0)
+    reach.tick(asked=True, in_flight_bytes=0)
     assert reach.broken()
 
 
@@ -177,7 +173,7 @@ def test_attempts_come_after_a_quarter_half_and_whole_second_while_nobody_is_the
     for _ in range(6):
         assert not reach.broken()
         pause = 1
-        while not reach.tick(asked=True, under_way_bytes=0):
+        while not reach.tick(asked=True, in_flight_bytes=0):
             pause += 1
         pauses.append(pause)
         reach.made()
@@ -197,17 +193,19 @@ def test_a_welcome_heals() -> None:
 # -- a large message on a slow network --------------------------------------------------------
 
 
-def test_a_silent_line_is_asked_aside_and_a_controller_that_lives_is_not_given_up() -> None:
+def test_over_a_silent_connection_a_probe_is_sent_and_a_live_controller_is_not_given_up() -> None:
     reach = up()
-    done = ticks(reach, 100, under_way_bytes=100 * 1024 * 1024, meanwhile=reach.heard_aside)
+    done = ticks(reach, 100, in_flight_bytes=100 * 1024 * 1024, meanwhile=reach.heard_on_probe)
     assert done[:2] == [["ping"], ["ping"]]
-    assert set(flat(done[2:])) == {"ping aside"}
+    assert set(flat(done[2:])) == {"probe"}
     assert reach.state == "up"
 
 
-def test_a_silent_line_with_nothing_under_way_is_made_anew_though_the_controller_lives() -> None:
+def test_a_silent_connection_with_nothing_in_flight_is_replaced_though_the_controller_lives() -> (
+    None
+):
     reach = up()
-    done = ticks(reach, 20, meanwhile=reach.heard_aside)
+    done = ticks(reach, 20, meanwhile=reach.heard_on_probe)
     assert done[-1] == ["reopen"]
     assert reach.state == "up"
 
@@ -216,8 +214,8 @@ def test_a_network_slower_than_expected_has_twice_as_long_each_time() -> None:
     reach, lengths = up(), []
     for _ in range(4):
         length = 1
-        while reach.tick(asked=True, under_way_bytes=0) != ["reopen"]:
-            reach.heard_aside()
+        while reach.tick(asked=True, in_flight_bytes=0) != ["reopen"]:
+            reach.heard_on_probe()
             length += 1
         lengths.append(length)
         reach.made()
@@ -227,17 +225,17 @@ def test_a_network_slower_than_expected_has_twice_as_long_each_time() -> None:
     assert lengths == [20, 40, 80, 160]
 
 
-def test_the_line_aside_is_left_when_the_first_has_been_lively_for_some_time() -> None:
+def test_the_probe_connection_is_closed_when_the_first_has_been_lively_for_some_time() -> None:
     reach = up()
-    ticks(reach, 5, meanwhile=reach.heard_aside)
+    ticks(reach, 5, meanwhile=reach.heard_on_probe)
     done = ticks(reach, 30, asked=False, meanwhile=reach.heard)
-    assert flat(done).count("leave side") == 1
+    assert flat(done).count("close probe") == 1
 
 
-def test_a_controller_that_is_silent_aside_too_is_away_within_the_promise() -> None:
+def test_a_controller_that_does_not_answer_the_probe_either_is_away_within_the_promise() -> None:
     reach = up()
-    ticks(reach, 40, under_way_bytes=10**9, meanwhile=reach.heard_aside)
-    done = ticks(reach, PROMISED_TICKS, under_way_bytes=10**9)
+    ticks(reach, 40, in_flight_bytes=10**9, meanwhile=reach.heard_on_probe)
+    done = ticks(reach, PROMISED_TICKS, in_flight_bytes=10**9)
     assert "away" in flat(done)
 
 

@@ -1,4 +1,4 @@
-"""transport.py: in memory, and the life of a session over lines that break.
+"""transport.py: in memory, and the life of a session over connections that break.
 
 Sockets with a controller behind them are in tests/conformance, over all transports.
 """
@@ -109,15 +109,15 @@ def test_a_socket_gives_up_on_a_controller_that_is_not_there_or_does_not_answer(
     assert listener.received == []
 
 
-# -- a session and its lines, without a socket ------------------------------------------------
+# -- a session and its connections, without a socket ------------------------------------------
 
 
 class Wire(Connection):
-    """A line whose controller is the test."""
+    """A connection whose controller is the test."""
 
     made: ClassVar[list[Wire]] = []
 
-    def __init__(self, place: Endpoint, user: Any) -> None:
+    def __init__(self, endpoint: Endpoint, user: Any) -> None:
         self.user, self.closed = user, False
         self.sent: list[dict[str, Any]] = []
         self.is_ready = True
@@ -133,12 +133,12 @@ class Wire(Connection):
     def open(self, session: str = "s", ack: int = 0, instance: str = "i") -> None:
         """Let it come up, as far as the welcome."""
         for phase in ("connected", "greeted"):
-            self.user.line_progressed(self, phase)
-        self.user.line_ready(self)
+            self.user.connection_progressed(self, phase)
+        self.user.connection_ready(self)
         self.hear({"type": "welcome", "session": session, "instance": instance, "ack": ack})
 
     def hear(self, header: dict[str, Any]) -> None:
-        self.user.line_heard(self, {"ack": 0, **header}, [])
+        self.user.connection_received(self, {"ack": 0, **header}, [])
 
     @property
     def numbers(self) -> list[int]:
@@ -165,25 +165,25 @@ class Clock:
 
 
 class Session:
-    """A transport, what it tells, and the line it has now."""
+    """A transport, what it tells, and the connection it has now."""
 
     def __init__(self) -> None:
         Wire.made.clear()
         self.clock, self.listener, self.gone = Clock(), Listener(), ""
         fleet = FleetFile("x", 1, "here", 0.0, key="00" * 32)
-        place = Endpoint(cast(Any, self.clock), cast(Any, None), fleet, "ipc://x", "me")
-        self.transport = SocketTransport(place, self.listener, lambda: self.gone or None)
+        endpoint = Endpoint(cast(Any, self.clock), cast(Any, None), fleet, "ipc://x", "me")
+        self.transport = SocketTransport(endpoint, self.listener, lambda: self.gone or None)
 
     @property
-    def line(self) -> Wire:
+    def connection(self) -> Wire:
         return Wire.made[-1]
 
     def ask(self, count: int = 1) -> None:
         for _ in range(count):
             self.transport.send(self.transport.number({"type": "request"}, []), [])
 
-    def break_line(self) -> None:
-        self.line.user.line_broken(self.line)
+    def break_connection(self) -> None:
+        self.connection.user.connection_broken(self.connection)
 
     def go_away(self) -> None:
         self.clock.tick(10)
@@ -198,30 +198,30 @@ def session(monkeypatch: pytest.MonkeyPatch) -> Session:
 
 def test_what_is_asked_before_the_welcome_is_sent_after_it(session: Session) -> None:
     session.ask(2)
-    assert not session.line.numbers
-    session.line.open()
-    assert session.line.numbers == [1, 2]
+    assert not session.connection.numbers
+    session.connection.open()
+    assert session.connection.numbers == [1, 2]
     assert session.listener.received[0][0]["type"] == "welcome"
 
 
 def test_over_the_next_line_goes_what_the_controller_lacks_and_no_second_welcome(
     session: Session,
 ) -> None:
-    session.line.open()
+    session.connection.open()
     session.ask(3)
-    session.line.hear({"type": "reply", "n": 1, "to": 1, "ack": 1})
-    first = session.line
-    session.break_line()
+    session.connection.hear({"type": "reply", "n": 1, "to": 1, "ack": 1})
+    first = session.connection
+    session.break_connection()
     assert first.closed
-    assert session.line is not first
+    assert session.connection is not first
     session.ask()
-    assert not session.line.numbers
-    session.line.open(ack=2)
-    assert session.line.sent[0]["session"] == "s"
-    assert session.line.sent[0]["ack"] == 1
-    assert session.line.numbers == [3, 4]
-    session.line.hear({"type": "reply", "n": 1, "to": 1})  # again
-    session.line.hear({"type": "reply", "n": 2, "to": 2})
+    assert not session.connection.numbers
+    session.connection.open(ack=2)
+    assert session.connection.sent[0]["session"] == "s"
+    assert session.connection.sent[0]["ack"] == 1
+    assert session.connection.numbers == [3, 4]
+    session.connection.hear({"type": "reply", "n": 1, "to": 1})  # again
+    session.connection.hear({"type": "reply", "n": 2, "to": 2})
     assert [header.get("to") for header, _ in session.listener.received] == [None, 1, 2]
     assert not session.listener.reasons
 
@@ -229,44 +229,46 @@ def test_over_the_next_line_goes_what_the_controller_lacks_and_no_second_welcome
 def test_after_an_outage_what_was_under_way_is_taken_back_and_numbers_go_on(
     session: Session,
 ) -> None:
-    session.line.open()
+    session.connection.open()
     session.ask(2)
     session.go_away()
-    session.line.open(ack=1)
-    assert [(header["type"], header["n"]) for header in session.line.sent[1:]] == [("void", 2)]
+    session.connection.open(ack=1)
+    assert [(header["type"], header["n"]) for header in session.connection.sent[1:]] == [
+        ("void", 2)
+    ]
     assert session.listener.received[-1][0]["type"] == "welcome"
     session.ask()
-    assert session.line.sent[-1] == {"type": "request", "n": 3, "ack": 0}
+    assert session.connection.sent[-1] == {"type": "request", "n": 3, "ack": 0}
 
 
-@pytest.mark.parametrize("aside", [False, True])
+@pytest.mark.parametrize("probe", [False, True])
 def test_who_was_forgotten_starts_a_session_of_its_own_accord(
-    session: Session, aside: bool
+    session: Session, probe: bool
 ) -> None:
-    session.line.open()
+    session.connection.open()
     session.ask(2)
-    session.line.hear({"type": "event", "n": 1, "event": "x", "ack": 2})
-    if aside:
+    session.connection.hear({"type": "event", "n": 1, "event": "x", "ack": 2})
+    if probe:
         session.listener.is_waiting = True
         session.clock.tick(4)
-    session.line.hear({"type": "forgotten"})
-    assert all(line.closed for line in Wire.made[:-1])
-    session.line.open(session="another")
+    session.connection.hear({"type": "forgotten"})
+    assert all(connection.closed for connection in Wire.made[:-1])
+    session.connection.open(session="another")
     assert session.listener.reasons == [transport.FORGOTTEN]
     assert session.listener.received[-1][0]["session"] == "another"
-    assert not session.line.numbers
+    assert not session.connection.numbers
     session.ask()
-    assert session.line.sent[-1] == {"type": "request", "n": 1, "ack": 0}
+    assert session.connection.sent[-1] == {"type": "request", "n": 1, "ack": 0}
 
 
 @pytest.mark.parametrize("how", ["another instance", "stopped", "successor"])
 def test_what_will_never_come_back_is_given_up_with_its_cause(session: Session, how: str) -> None:
-    session.line.open()
+    session.connection.open()
     if how == "another instance":
-        session.break_line()
-        session.line.open(instance="another")
+        session.break_connection()
+        session.connection.open(instance="another")
     elif how == "stopped":
-        session.line.hear({"type": "event", "n": 1, "event": "stopped"})
+        session.connection.hear({"type": "event", "n": 1, "event": "stopped"})
     else:
         session.gone = "it is another's now"
         session.ask()
@@ -277,65 +279,67 @@ def test_what_will_never_come_back_is_given_up_with_its_cause(session: Session, 
         "successor": "another's now",
     }
     assert causes[how] in session.listener.reasons[-1]
-    assert all(line.closed for line in Wire.made)
+    assert all(connection.closed for connection in Wire.made)
     made = len(Wire.made)
     session.clock.tick(50)
     session.ask()
     assert len(Wire.made) == made
 
 
-def test_a_silent_line_is_asked_aside_over_a_second_one_for_the_same_session(
+def test_over_a_silent_connection_the_controller_is_asked_by_a_probe_for_the_same_session(
     session: Session,
 ) -> None:
-    session.line.open()
+    session.connection.open()
     session.ask()
-    main = session.line
+    main = session.connection
     session.clock.tick(3)
-    aside = session.line
-    assert aside is not main
-    aside.user.line_ready(aside)
-    assert aside.sent == [{"type": "open", "session": "s", "ack": 0, "side": True}]
+    probe = session.connection
+    assert probe is not main
+    probe.user.connection_ready(probe)
+    assert probe.sent == [{"type": "open", "session": "s", "ack": 0, "side": True}]
     for _ in range(15):
         session.clock.tick()
-        aside.hear({"type": "pong", "bytes": 10**9})
+        probe.hear({"type": "pong", "bytes": 10**9})
     assert not session.listener.reasons
     assert not main.closed
-    aside.user.line_broken(aside)
+    probe.user.connection_broken(probe)
     session.clock.tick()
-    assert session.line not in (main, aside)
+    assert session.connection not in (main, probe)
     assert not main.closed
 
 
-def test_a_refusal_ends_the_first_attempt_and_is_a_broken_line_later(session: Session) -> None:
-    session.line.open()
-    session.break_line()
-    session.line.user.line_progressed(session.line, "connected")
-    session.line.user.line_refused(session.line, "another server key")
+def test_a_refusal_ends_the_first_attempt_and_is_a_broken_connection_later(
+    session: Session,
+) -> None:
+    session.connection.open()
+    session.break_connection()
+    session.connection.user.connection_progressed(session.connection, "connected")
+    session.connection.user.connection_refused(session.connection, "another server key")
     session.clock.tick(12)
     assert session.listener.reasons == ["another server key"]
-    session.line.open()
+    session.connection.open()
     assert session.listener.received[-1][0]["type"] == "welcome"
     first = Session()
-    first.line.user.line_refused(first.line, "another server key")
+    first.connection.user.connection_refused(first.connection, "another server key")
     assert first.listener.reasons == ["another server key"]
-    assert first.line.closed
+    assert first.connection.closed
 
 
 def test_doubts_about_who_is_there_end_the_first_attempt_at_the_third(session: Session) -> None:
     for _ in range(3):
         assert not session.listener.reasons
         session.clock.tick()
-        session.line.user.line_progressed(session.line, "connected")
-        session.line.user.line_doubted(session.line, "another server key?")
-        session.break_line()
+        session.connection.user.connection_progressed(session.connection, "connected")
+        session.connection.user.connection_doubted(session.connection, "another server key?")
+        session.break_connection()
     assert session.listener.reasons == ["another server key?"]
 
 
 def test_who_leaves_says_goodbye_if_there_is_somebody(session: Session) -> None:
-    session.line.open()
+    session.connection.open()
     session.transport.close()
-    assert session.line.sent[-1]["type"] == "bye"
+    assert session.connection.sent[-1]["type"] == "bye"
     lonely = Session()
     lonely.transport.close()
     lonely.transport.close()
-    assert not lonely.line.sent
+    assert not lonely.connection.sent
