@@ -259,7 +259,7 @@ class ControllerProxy:
         """
         if not self.is_open:
             raise self._gone()
-        if header.get("operation") in NEEDING_IMPORTS:
+        if str(header.get("operation")) in NEEDING_IMPORTS:
             told = imports.told(with_files=not self.shares_memory)
             header["imports"], header["imports_text"] = told.id, told.text
         _check_size(header, buffers, self.fleet.get("message_bytes"))
