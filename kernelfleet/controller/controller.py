@@ -93,7 +93,7 @@ class Controller:
     # -- clients --------------------------------------------------------------------------------
 
     def connect(self, client_id: str, peer: Peer) -> JsonDict:
-        """A client has come (back); returns the welcome it is to be sent."""
+        """A client has connected, perhaps again; returns the welcome that it is sent."""
         self.clients.add(client_id, peer)
         return {
             "type": "welcome",
@@ -140,7 +140,7 @@ class Controller:
     # -- requests -------------------------------------------------------------------------------
 
     def handle(self, client_id: str, header: JsonDict, buffers: list[Any]) -> None:
-        """A numbered message of a client; never raises, and answers whatever it is."""
+        """Take a numbered request of a client. Every request is answered; this never raises."""
         seq = header["n"]
         try:
             operation = check(header, len(buffers))
@@ -256,7 +256,7 @@ class Controller:
         self.clients.deliver(client_id, reply, frames)
 
     def reattach(self, client_id: str, seq: int, result_id: str, *, stream: bool) -> None:
-        """Send an earlier client's result, now or when it is there.
+        """Send the result of an earlier request, at once or when it has ended.
 
         With ``stream`` the outputs of what still runs are sent as well: what it has shown so far,
         and then what it shows from now on.
@@ -285,7 +285,7 @@ class Controller:
         self._waiting_for.setdefault(result_id, []).append((client_id, seq))
 
     def outputs_so_far(self, request: Request) -> list[tuple[int, list[Any]]]:
-        """Engine id and pages of each target that has begun."""
+        """The engine id and the pages of output of each target that has begun."""
         runs = [engine.run for engine in self.registry.engines.values() if engine.run is not None]
         return [
             *request.outputs,
@@ -346,7 +346,7 @@ class Controller:
                 self.answer(client_id, seq, *answer)
 
     def spawn(self, coroutine: Any) -> asyncio.Task[Any]:
-        """Run something beside the messages; ended with the controller."""
+        """Run a coroutine in the background; it is cancelled when the controller stops."""
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -366,7 +366,7 @@ class Controller:
             engine.properties.clear()
 
     def engine_restarted(self, engine: Engine) -> None:
-        """A new life: what belonged to the old one is forgotten."""
+        """An engine was started afresh: forget its history and its properties."""
         self.history(engine.id).clear()
         engine.properties.clear()
 
@@ -378,7 +378,7 @@ class Controller:
         return self.commands[engine_id]
 
     async def stop(self) -> None:
-        """Tell the clients, end the engines; nothing of them is left afterwards."""
+        """Notify the clients, and end the engines with everything they have started."""
         for task in list(self._tasks):
             task.cancel()
         self.clients.tell_all({"type": "event", "event": "stopping"})

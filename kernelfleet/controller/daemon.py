@@ -22,9 +22,7 @@ from kernelfleet.controller.host import FleetHost
 from kernelfleet.controller.options import FleetOptions
 from kernelfleet.wire.files.connection_file import FleetFile
 from kernelfleet.wire.platforms import HERE
-
-#: ZMQ's default of 1023 sockets per context is too small for hundreds of engines.
-MAX_SOCKETS = 8192
+from kernelfleet.wire.pump import MAX_SOCKETS
 
 
 def run_daemon(

@@ -200,7 +200,7 @@ def attach(controller: Controller, client: str, header: JsonDict) -> None:
 @answers
 def locate(controller: Controller, _client: str, header: messages.LocateRequest) -> Answer:
     """The engine whose process tag (``wire/process_tags``) this is, and its pid if known."""
-    engine = controller.registry.marked(header["mark"])
+    engine = controller.registry.find_by_tag(header["mark"])
     if engine is None or engine.incarnation is None:
         return {"value": {"engine": None, "pid": None}}, []
     return {"value": {"engine": engine.id, "pid": engine.incarnation.pid}}, []

@@ -60,7 +60,8 @@ class Request:
     assign: list[int]
     on_done: Callable[[Request], None]
     on_output: OnOutput | None = None
-    #: All who are told of outputs, once somebody listens beside whoever made the request (None).
+    #: Receivers of outputs by client id, once there are several; None stands for the client that
+    #: has sent the request.
     listeners: dict[str | None, OnOutput] = field(default_factory=dict)
     #: Told the engine's id when a job is sent to its kernel.
     on_start: Callable[[int], object] = lambda _: None
@@ -96,7 +97,7 @@ class Request:
             jobs.append(Job(self, index, engine_id, turn))
         return jobs
 
-    def settle(
+    def resolve(
         self, index: int, result: JsonDict, buffers: Sequence[Any], outputs: Sequence[Any] = ()
     ) -> None:
         """Record how one target ended; the last one reports the request as done."""
@@ -114,10 +115,10 @@ class Request:
         return None if self.operation.ends_with_client else self.result_id
 
     def listen(self, client: str, listener: OnOutput) -> None:
-        """Also tell ``listener`` of outputs, from now on.
+        """Send outputs to ``listener`` as well, from now on.
 
-        Each client has one listener, beside whoever made the request: one that stopped following
-        and begins again is not told twice.
+        Each client has one listener, beside that of the client that has sent the request. A client
+        that stops following and begins again therefore gets nothing twice.
         """
         if not self.listeners and self.on_output is not None:
             self.listeners[None] = self.on_output
@@ -177,15 +178,17 @@ class Job:
         return payloads[self.request.assign[self.index]] if payloads else []
 
     def is_worth_another_try(self) -> bool:
-        """Count that the kernel has dropped it unrun; False if it does nothing else."""
+        """Count that the kernel dropped the job unrun; False after too many times."""
         self.aborted += 1
         return self.aborted <= MAX_ABORTED
 
-    def settle(self, result: JsonDict, buffers: Sequence[Any], outputs: Sequence[Any] = ()) -> None:
+    def resolve(
+        self, result: JsonDict, buffers: Sequence[Any], outputs: Sequence[Any] = ()
+    ) -> None:
         """Record the outcome with the request; ``outputs`` are pages."""
-        self.request.settle(self.index, {"id": self.engine_id, **result}, buffers, outputs)
+        self.request.resolve(self.index, {"id": self.engine_id, **result}, buffers, outputs)
 
     def fail(self, ename: str, evalue: str, outputs: Sequence[Any] = (), **details: Any) -> None:
         """Record an error that did not come from the user's code on the engine."""
         error = {"ename": ename, "evalue": evalue, "kind": "engine", **details}
-        self.settle({"ok": False, "error": error}, [], outputs)
+        self.resolve({"ok": False, "error": error}, [], outputs)

@@ -59,7 +59,7 @@ class TimeLimits:
         await asyncio.sleep(OVERDUE_SECONDS)
         if engine.run is run:
             text = (
-                f"the task did not end within {seconds:g} s and does not heed an interrupt: "
+                f"the task did not end within {seconds:g} s and does not respond to an interrupt: "
                 f"engine {engine.id} is busy with it still"
             )
             run.job.fail("TimeoutError", text)

@@ -20,11 +20,9 @@ import zmq
 from kernelfleet.errors.tree import FleetError
 from kernelfleet.session import ctrl_c
 from kernelfleet.session.future import Future
+from kernelfleet.wire.pump import MAX_SOCKETS
 
 T = TypeVar("T")
-
-#: ZMQ's default of 1023 sockets per context is too few for hundreds of engines.
-MAX_SOCKETS = 8192
 
 #: Seconds that a cancelled coroutine may take to clean up after itself.
 CLEAN_UP_SECONDS = 10.0

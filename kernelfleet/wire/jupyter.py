@@ -60,7 +60,7 @@ class KernelMessage:
         self._content: JsonDict | None = None
         self._problem = ""
         if problem:
-            self.spoil(problem)
+            self.mark_malformed(problem)
 
     @property
     def content(self) -> JsonDict:
@@ -77,7 +77,7 @@ class KernelMessage:
             self._take_content()
         return self._problem
 
-    def spoil(self, problem: str) -> None:
+    def mark_malformed(self, problem: str) -> None:
         """Note that the content cannot be used; it says so as an error then."""
         self._problem = problem
         self._content = {"status": "error", "ename": "EngineError", "evalue": problem}
@@ -87,12 +87,12 @@ class KernelMessage:
         try:
             content = self._unpack(packed)
         except (ValueError, RecursionError) as error:
-            self.spoil(f"its content is no JSON we can take: {error}")
+            self.mark_malformed(f"its content is no JSON we can take: {error}")
             return
         if not isinstance(content, dict):
-            self.spoil("its content is no object")
+            self.mark_malformed("its content is no object")
         elif nested_too_deep(packed, content):
-            self.spoil(f"its content is nested deeper than {MAX_DEPTH} levels")
+            self.mark_malformed(f"its content is nested deeper than {MAX_DEPTH} levels")
         else:
             self._content = content
 

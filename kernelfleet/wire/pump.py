@@ -15,6 +15,9 @@ from typing import Any
 
 import zmq
 
+#: Sockets per ZMQ context; the default of 1023 is too few for hundreds of engines.
+MAX_SOCKETS = 8192
+
 #: Messages read in one go before other work on the loop gets its turn; and how long that may take.
 BATCH = 64
 TURN_SECONDS = 0.005

@@ -31,7 +31,7 @@ def test_in_whatever_order_targets_end_results_are_in_target_order(
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     for job in shuffled:
         assert not done
-        job.settle({"ok": True, "value": job.index}, [b"%d" % job.index])
+        job.resolve({"ok": True, "value": job.index}, [b"%d" % job.index])
     assert done == [asked]
     results = [result for result in asked.results if result is not None]
     assert [(each["id"], each["value"]) for each in results] == list(
@@ -45,10 +45,10 @@ def test_a_target_ends_once_and_the_first_word_counts() -> None:
     asked = request([0, 1], done)
     first, second = asked.jobs()
     first.fail("EngineDied", "gone", signal=9)
-    first.settle({"ok": True}, [b"late"])
+    first.resolve({"ok": True}, [b"late"])
     first.fail("QueueCleared", "later still")
     assert not done
-    second.settle({"ok": True}, [])
+    second.resolve({"ok": True}, [])
     assert done == [asked]
     assert asked.results[0] == {
         "id": 0, "ok": False, "outputs": 0, "buffers": 0,
@@ -61,7 +61,7 @@ def test_outputs_follow_the_data_of_their_target() -> None:
     asked = request([0, 1], [])
     first, second = asked.jobs()
     second.fail("EngineDied", "gone", [b"page"])
-    first.settle({"ok": True}, [b"data"], [b"page 1", b"page 2"])
+    first.resolve({"ok": True}, [b"data"], [b"page 1", b"page 2"])
     counts = [(each["buffers"], each["outputs"]) for each in asked.results if each is not None]
     assert counts == [(1, 2), (0, 1)]
     assert asked.payload_frames == [b"data", b"page 1", b"page 2", b"page"]

@@ -83,7 +83,7 @@ def test_a_task_that_does_not_heed_its_interrupt_fails_and_is_left_alone(own_fle
 
     with mec.executor() as pool:
         late = pool.submit(stubborn, 6.0, timeout=0.2)
-        with pytest.raises(TimeoutError, match="does not heed an interrupt"):
+        with pytest.raises(TimeoutError, match="does not respond to an interrupt"):
             late.result(30)
         others = [pool.submit(abs, -i) for i in range(20)]
         assert [future.result(2) for future in others] == list(range(20))

@@ -10,7 +10,8 @@ The Unix socket lies in a private directory (0700); TCP requires the client key 
 file (CURVE, checked by ZAP). On both, every message is signed: the first one with the fleet's key,
 all others with a key of their connection (``wire/handshake.py``), so a message that was captured on
 one connection is refused on any other. Whoever does not have these keys gets no answer, not even
-an error.
+an error. The keys of connections serve users who forward the Unix socket to another machine (``ssh
+-L``, ``socat``), where others may record what travels unencrypted: it cannot be sent again.
 
 The memory for a client that does not read is bounded: what it has not acknowledged is kept once and
 sent up to its credit, and beyond a limit its new requests are refused.

@@ -4,7 +4,7 @@
 
     put(job) -> EngineQueue -> InFlight --shell--> kernel
                                   ^                   |
-            job.settle(result) <--+-- reply, iopub ---+
+            job.resolve(result) <-+-- reply, iopub ---+
 
 Everything happens on the controller's loop. The rules of the queue are in ``queue.py``, what the
 messages mean in ``in_flight.py``, processes in ``lifecycle/launcher.py``.
@@ -60,7 +60,7 @@ class Engine:
         self.kernel_name = kernel_name
         self.native = kernel_name is None
         self.language = "python"
-        #: Whether it can open our blocks of shared memory, and makes some itself.
+        #: Whether engine and controller can open each other's shared memory.
         self.shares_memory = False
         self.session = session
         #: Changed by ``move_to`` only.
@@ -72,7 +72,7 @@ class Engine:
         self.run_since = 0.0
         self._last_msg_id = ""
         self._read = ReadBytes(self.tell if self.native else None)
-        #: Names of what clients can import that this incarnation has been told.
+        #: Names of the lists of importable modules that this process has received.
         self._told_imports: set[str] = set()
         self.incarnation: Incarnation | None = None
         self.channels: KernelChannels | None = None
@@ -83,12 +83,12 @@ class Engine:
         #: Replies that are awaited beside the queue.
         self.awaited = AwaitedReplies()
         self.welcome: asyncio.Future[None] | None = None
-        #: Set once the present incarnation's iopub messages reach us.
+        #: Set once iopub messages of the present process have reached us.
         self.heard = asyncio.Event()
-        #: While it is being started afresh: done when that is.
+        #: Only during a restart: done when the restart has ended.
         self.restarting: asyncio.Future[None] | None = None
         self._drain = Drain()
-        #: Ends the wait for output that a reply has announced.
+        #: The timer that ends the wait for output that a reply has announced.
         self._lag: asyncio.TimerHandle | None = None
         self._log = log
         self._on_finished = on_finished
@@ -98,12 +98,12 @@ class Engine:
 
     @property
     def registered(self) -> bool:
-        """Whether 'all' includes it."""
+        """Whether it takes work: targets='all' includes it."""
         return self.state is EngineState.UP
 
     @property
     def python(self) -> str | None:
-        """The Python it runs; None where it does not answer yet, or is of another language."""
+        """The version of its Python; None before it answers, or for another language."""
         version = self.info.get("python")
         return version if isinstance(version, str) else None
 
@@ -117,7 +117,7 @@ class Engine:
         self.state, self.death = state, death
 
     def attach(self, incarnation: Incarnation, channels: KernelChannels) -> None:
-        """Take a new incarnation; it is not ready for work yet."""
+        """Take a new process, which is not ready for work yet."""
         self.incarnation, self.channels = incarnation, channels
         self.move_to(EngineState.STARTING)
         self.info, self.executed = {}, 0
@@ -127,20 +127,20 @@ class Engine:
         channels.connect(incarnation.identity, incarnation.endpoints)
 
     def ready(self) -> None:
-        """Let the queue run."""
+        """The engine has started up: begin with what waits in the queue."""
         self.move_to(EngineState.UP)
         self.queue.release(NOT_READY)
         self.start_next()
 
     def retire(self) -> None:
-        """Its end has begun: take nothing more, and start nothing of what waits."""
+        """Its end has begun: accept nothing more, and start nothing that waits."""
         if self.registered:
             self.move_to(EngineState.STOPPING)
         if NOT_READY not in self.queue.holds:
             self.queue.hold(NOT_READY)
 
     def restarted(self, outcome: BaseException | None) -> None:
-        """Tell those who wait for the restart how it went."""
+        """End the restart for those who wait for it, with its error if there was one."""
         restarting, self.restarting = self.restarting, None
         if restarting is None or restarting.done():
             return
@@ -150,10 +150,10 @@ class Engine:
             restarting.cancel()
         else:
             restarting.set_exception(outcome)
-            restarting.exception()  # whoever waits gets it
+            restarting.exception()  # mark it as retrieved: perhaps nobody waits
 
     def detach(self, state: EngineState, ename: str, cause: str, **details: Any) -> None:
-        """The incarnation is gone: fail what ran and what waited, and hold the queue."""
+        """The process is gone: fail what ran and what waited, and hold the queue."""
         self.move_to(state, cause)
         lost = self.queue.fail_all()
         if NOT_READY not in self.queue.holds:
@@ -220,7 +220,7 @@ class Engine:
             await self._drain.wait()
 
     def take(self, channel: str, message: KernelMessage) -> None:
-        """A message of the present incarnation, which runs the user's code and may be broken."""
+        """Handle a message of the kernel, which runs user code and may send anything."""
         handlers = _MESSAGE_HANDLERS
         handler = handlers.get((channel, message.msg_type)) or handlers[channel, ANY_TYPE]
         try:
@@ -282,7 +282,7 @@ class Engine:
             self.run.job.request.on_output(self.id, message.msg_type, message.packed)
 
     def _why_unexpected(self, message: KernelMessage) -> str:
-        """What is wrong with a reply to nothing that was asked; empty if it may just be late."""
+        """What is wrong with a reply that answers no open request; empty if it is only late."""
         if message.problem:
             return message.problem
         if self.run is None or not self.native or message.parent_id == self._last_msg_id:
@@ -293,28 +293,29 @@ class Engine:
     def _mark_malformed(self, problem: str) -> None:
         """The kernel has broken the protocol: what runs ends with an error that says so."""
         if self.run is not None:
-            self.run.spoil(problem)
+            self.run.mark_malformed(problem)
             self.finish_if_complete()
 
     def _clear_behind(self, *, failed: bool) -> None:
-        """What ran has ended; an error takes with it what the same client had queued behind."""
+        """Tell the queue that a request has ended; fail the jobs that its error has cleared."""
         for job in self.queue.finish(failed=failed):
             job.fail(
                 "QueueCleared", f"cleared by an error of an earlier command on engine {self.id}"
             )
 
     def finish_if_complete(self) -> None:
-        """End what runs if all that belongs to it has come, and go on with the next."""
+        """End the request in flight if its messages are complete, and start the next one."""
         run = self.run
         if run is None or not run.complete or self._is_leaving(run):
             return
         self.run, self._last_msg_id = None, run.msg_id
-        if self._lag is not None:  # it would keep the run, and all its output, for seconds
+        if self._lag is not None:  # its timer would keep the output in memory for seconds
             self._lag.cancel()
             self._lag = None
         if run.aborted and run.job.is_worth_another_try():
-            # Another frontend's failing cell made the kernel drop what it had queued; it never ran.
-            # Or it has let go what it was told of the client's imports: it is told again.
+            # The kernel did not run it: another frontend's failing cell cleared the kernel's own
+            # queue, or the kernel no longer has the client's list of importable modules. Send it
+            # again, with that list.
             self._told_imports.clear()
             self.queue.put_front(run.job)
             self.start_next()
@@ -324,7 +325,7 @@ class Engine:
             self.executed += 1
         self._clear_behind(failed=not outcome.result["ok"])
         self._on_finished(self, run, outcome)
-        run.job.settle(outcome.result, outcome.buffers, outcome.outputs)
+        run.job.resolve(outcome.result, outcome.buffers, outcome.outputs)
         self.start_next()
 
     def _is_leaving(self, run: InFlight) -> bool:
@@ -343,7 +344,7 @@ class Engine:
         return True
 
     def _expect_the_rest(self, run: InFlight) -> None:
-        """Stop waiting for announced output in the end, should it have been lost."""
+        """Wait for announced output only for some seconds, in case it was lost."""
 
         def give_up() -> None:
             if self.run is run and isinstance(run, NativeInFlight):
@@ -369,7 +370,7 @@ class Engine:
         return future
 
     def tell(self, channel: str, msg_type: str, content: JsonDict) -> None:
-        """Send a message nobody waits an answer for."""
+        """Send a message whose answer nobody waits for."""
         if self.incarnation is not None and self.channels is not None:
             _, frames = encode(self.session, msg_type, content)
             self.channels.send(channel, self.incarnation.identity, frames)

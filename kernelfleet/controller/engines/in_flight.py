@@ -89,7 +89,7 @@ class InFlight(ABC):
     @abstractmethod
     def _complete(self) -> bool: ...
 
-    def spoil(self, problem: str) -> None:
+    def mark_malformed(self, problem: str) -> None:
         """The kernel has answered something that cannot be used: the job ends with an error."""
         self.problem = problem
 
@@ -106,7 +106,7 @@ class InFlight(ABC):
     def take_reply(self, message: KernelMessage) -> None:
         """A reply on shell that names this request."""
         if message.problem:
-            self.spoil(message.problem)
+            self.mark_malformed(message.problem)
         self.reply = message
 
     def take_iopub(self, message: KernelMessage) -> bool:
@@ -157,14 +157,14 @@ class NativeInFlight(InFlight):
     def take_reply(self, message: KernelMessage) -> None:
         """A reply; its blocks are opened at once, before the engine lets them go."""
         if len(message.packed) > MAX_REPLY_BYTES:
-            message.spoil(f"it has {len(message.packed)} bytes beside its data")
+            message.mark_malformed(f"it has {len(message.packed)} bytes beside its data")
         if not message.problem and (name := unsound_field(message.content)) is not None:
-            message.spoil(f"its {name!r} makes no sense")
+            message.mark_malformed(f"its {name!r} makes no sense")
         if not message.problem:
             try:
                 message.buffers = from_frames(message.buffers)
             except LostSharedBuffer as error:
-                message.spoil(str(error))
+                message.mark_malformed(str(error))
         if message.problem:
             message.buffers = []
         super().take_reply(message)

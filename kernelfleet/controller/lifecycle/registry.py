@@ -44,16 +44,16 @@ PLAIN_TCP = (
 
 
 class Listener(Protocol):
-    """Who is told what becomes of engines."""
+    """Is notified of what happens to engines."""
 
     def engines_changed(self) -> None:
-        """An engine has come, died or gone."""
+        """An engine was started, has died, or was removed."""
 
     def engine_restarted(self, engine: Engine) -> None:
         """An engine was started afresh: its namespace is empty."""
 
     def engine_finished(self, engine: Engine, run: InFlight, outcome: Outcome) -> None:
-        """An engine has ended a request; the request itself is told right afterwards."""
+        """An engine has ended a request; called just before the request gets its result."""
 
 
 class EngineRegistry:
@@ -93,7 +93,7 @@ class EngineRegistry:
         return {e.id: e.death for e in self.engines.values() if e.state is EngineState.DEAD}
 
     def subscribe(self, listener: Listener) -> None:
-        """Tell a listener what becomes of engines, from now on."""
+        """Notify a listener of what happens to engines, from now on."""
         self._listeners.append(listener)
 
     def find(self, engine_id: int) -> Engine | None:
@@ -368,9 +368,9 @@ class EngineRegistry:
         if engine is not None:
             engine.take(channel, message)
 
-    def marked(self, mark: str) -> Engine | None:
-        """The engine whose present process carries this mark, which is its session."""
-        return self._by_session.get(mark)
+    def find_by_tag(self, tag: str) -> Engine | None:
+        """The engine whose present process has this process tag, which is also its session."""
+        return self._by_session.get(tag)
 
     def _changed(self) -> None:
         """Tell engines and clients which engines there are now."""

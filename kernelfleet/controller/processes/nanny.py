@@ -7,8 +7,10 @@ knows their process groups and kills them when the controller is gone::
 
     controller --"+4711" "-4711"--> stdin of the nanny --SIGKILL, if we are gone--> groups
 
-It runs as long as there is a group to watch. The file is run as a script, on a Python without
-``site``, so it imports nothing of the package.
+It serves users whose controller is killed, by the system for lack of memory or by ``kill -9``:
+without it, foreign kernels would keep their memory and GPUs. It runs as long as there is a group to
+watch. The file is run as a script, on a Python without ``site``, so it imports nothing of the
+package.
 """
 
 from __future__ import annotations

@@ -188,8 +188,8 @@ def test_a_process_that_is_ended_on_purpose_is_no_death(simulate: Callable[..., 
         sim.launcher._deaths[old]()  # word of the old process comes late
         await asyncio.sleep(0.05)
         assert sim.registry.ids == [0, 1]
-        assert sim.registry.marked(old) is None
-        assert sim.registry.marked(sim.launcher.lives[0].session_id) is sim.registry.engines[0]
+        assert sim.registry.find_by_tag(old) is None
+        assert sim.registry.find_by_tag(sim.launcher.lives[0].session_id) is sim.registry.engines[0]
 
     simulate(test)
 
