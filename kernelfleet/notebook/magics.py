@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from kernelfleet.client.client import MultiEngineClient
     from kernelfleet.client.results.pending import PendingResult
 
-#: The magics that there are once per suffix, and their kinds.
+#: The names of the magics, to which a suffix is appended, and their kinds.
 NAMES = {
     "px": "line_cell", "result": "line", "autopx": "line", "pxpeek": "line", "pxdebug": "line",
 }  # fmt: skip
@@ -45,7 +45,7 @@ def say(text: str) -> None:
 
 
 class ParallelMagics:
-    """The magics of one suffix; each serves the client that was activated with it."""
+    """The magics of one suffix. They serve the client that was activated with this suffix."""
 
     def __init__(self, state: ShellState, suffix: str) -> None:
         self._state, self._suffix = state, suffix
@@ -90,8 +90,9 @@ class ParallelMagics:
             self._check_line(line)
             say(f"Parallel execution on engines: {as_text(client.targets)}")
             return self.run_shown_by_result(line)
-        # IPython expands what a magic does not ask it to leave alone; the code is to be left
-        # alone, so the options are expanded here, in the frame that has called run_cell_magic.
+        # IPython would expand {name} and $name in the code as well, so the magic is registered
+        # with no_var_expand, and the options are expanded here. depth=2 means the variables of the
+        # frame that has called run_cell_magic.
         try:
             options = cell_options(self._shell.var_expand(line, depth=2))
         except HelpAsked as help_asked:
@@ -104,7 +105,7 @@ class ParallelMagics:
         if not line.strip():
             raise UsageError("%px needs code to run; %%px takes a cell")
         first = line.split(maxsplit=1)[0]
-        # ``%px -x`` is code if ``-x`` is; ``-t 0`` never is.
+        # A line that begins with an option may be code: ``-x`` is an expression, ``-t 0`` is not.
         if is_option(first) and not autopx.is_python(line.strip()):
             raise UsageError(
                 f"%px takes code and no options ({first}): `%%px {first} ...` has options, above "
@@ -112,7 +113,7 @@ class ParallelMagics:
             )
 
     def run_shown_by_result(self, code: str) -> Any:
-        """Run code and return what ``execute`` returns, shown here if the shell does not do so."""
+        """Run code and return its result; the result is also shown here if it is discarded."""
         value = self._run_line(code)
         if value_is_discarded():
             show(self._shell, value)
@@ -178,7 +179,7 @@ class ParallelMagics:
     def _start_detached(
         self, client: MultiEngineClient, code: str, ids: list[int], *, collapse: bool
     ) -> PendingResult[Any]:
-        """Start what is not waited for: in a notebook its output comes under this cell."""
+        """Start a call that is not waited for; a notebook shows its output below this cell."""
         if not (is_notebook(self._shell) and self._state.settings.live):
             pending: PendingResult[Any] = client.execute(code, targets=ids, block=False)
             return pending
@@ -202,7 +203,7 @@ class ParallelMagics:
         return options.collapse
 
     def _shows_live(self) -> bool:
-        """Whether there is somebody to see in a notebook what is shown only for a while."""
+        """Whether a notebook shows outputs while they come, because a person watches."""
         return bool(self._state.settings.live) and self._takes_input()
 
     def _takes_input(self) -> bool:
@@ -233,8 +234,8 @@ class ParallelMagics:
     def result(self, line: str) -> Any:
         """Show command number ``i`` of each engine, or its latest one: ``%result [i]``.
 
-        A shortcut to ``mec.get_result``; a failed command is shown, not raised. What still runs is
-        told, with the id by which ``%fleet attach`` shows its output on.
+        A shortcut to ``mec.get_result``; a failed command is shown and not raised. Calls that are
+        still running are named, with the id for ``%fleet attach``, which shows their output.
         """
         client = self._client()
         try:
@@ -253,7 +254,7 @@ class ParallelMagics:
             raise
 
     def autopx(self, line: str) -> None:
-        """Send every cell to the engines, until ``%autopx`` is said again."""
+        """Send every cell to the engines, until ``%autopx`` is called again."""
         if line.strip():
             raise UsageError("%autopx takes no argument; it switches on and off")
         if self._state.autopx is not None:
@@ -265,9 +266,9 @@ class ParallelMagics:
             say(f"Auto Parallel Enabled\nType %autopx{self._suffix} to disable")
 
     def pxpeek(self, line: str) -> Any:
-        """Look at variables of engines that are busy: ``%pxpeek NAME [NAME ...]``.
+        """Read variables of engines, also of busy ones: ``%pxpeek NAME [NAME ...]``.
 
-        Returns a dict of engine id and value (of several names, a list of values).
+        Returns a dict of the value by engine id; for several names the value is a list.
         """
         client = self._client()
         names = line.replace(",", " ").split()
@@ -277,9 +278,10 @@ class ParallelMagics:
         return dict(zip(ids, client.peek(names, targets=ids, block=True), strict=True))
 
     def pxdebug(self, line: str) -> None:
-        """Debug the last error of an engine, in that engine: ``%pxdebug [engine]``.
+        """Debug the last error of an engine with ipdb: ``%pxdebug [engine]``.
 
-        It is post-mortem ipdb; without an engine, that of the first that has failed.
+        The debugger runs on the engine, where the error was raised. If no engine is named, it is
+        the first whose latest command has failed.
         """
         client = self._client()
         try:
@@ -312,7 +314,7 @@ class ParallelMagics:
 
 
 def register(state: ShellState, suffix: str) -> None:
-    """Give a shell the magics of a suffix."""
+    """Register the magics of a suffix in a shell."""
     magics = ParallelMagics(state, suffix)
     for name, kind in NAMES.items():
         function = getattr(magics, name)

@@ -1,12 +1,12 @@
-"""A command of a magic while it runs: its live view, its questions, its end.
+"""Shows a call while it runs: its live view, the questions of its code, and its final form.
 
 ::
 
     kernelfleet's thread --feed--> queue --follow, ten times a second--> Transcripts --> Screen
 
-``follow`` runs in the thread that waits, so that what it shows belongs to the cell; for calls that
-nobody waits for, in a thread of their own. The final form is made from the result, in which
-nothing is missing, whatever the live view could show.
+``follow`` runs in the thread that waits, so that what it shows is below the right cell. For calls
+that nobody waits for it runs in a thread of its own. The final form is made from the result, which
+is complete, while the live view keeps only the last lines.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ if TYPE_CHECKING:
     from kernelfleet.client.results.pending import PendingResult
 
 
-#: A call that ends sooner shows its final form only.
+#: A call that ends earlier shows only its final form.
 LIVE_AFTER_SECONDS = 0.5
-#: How often the live view changes, at most.
+#: The live view is changed at most so often.
 REFRESH_SECONDS = 0.1
-#: When it says how many engines are done, and how often that is asked.
+#: How often the controller is asked how many engines are done, and when for the first time.
 STATUS_SECONDS = 1.0
-#: How long the controller may take to pass on what was typed.
+#: How long the controller may take to pass on what the user has typed.
 ANSWER_SECONDS = 5.0
 
 
@@ -56,10 +56,10 @@ class View:
     """The live view of one call.
 
     Args:
-        client: For progress and for what is typed.
-        screen: Where it is shown.
-        status: Whether to say how many engines are done.
-        collapse: Whether what is identical is shown once in the end.
+        client: The client that makes the call.
+        screen: Where the call is shown.
+        status: Whether to show how many engines are done.
+        collapse: Whether the final form shows identical outputs of several engines once.
     """
 
     def __init__(self, client: BaseClient, screen: Screen, *, status: bool, collapse: bool) -> None:
@@ -76,12 +76,12 @@ class View:
         self._dirty = False
         self._is_finished = False
         self._unit = "engines"
-        #: Whether something was asked: then what came before stands above the question for good.
+        #: Whether code has asked for input. Then all earlier lines stay above the question.
         self._talking = False
 
     def feed(self, engine_id: int, msg_type: str, content: JsonDict) -> None:
-        """Take an output message; called on kernelfleet's own thread."""
-        if self._is_finished:  # whoever followed it does so no more, and it goes on
+        """Take an output message. This is called on kernelfleet's own thread."""
+        if self._is_finished:  # (the call goes on, but is no longer followed)
             return
         self._news.append((engine_id, msg_type, content))
         if msg_type == "input_request":
@@ -94,7 +94,7 @@ class View:
     # -- in the thread that waits ---------------------------------------------------------------
 
     def follow(self, pending: PendingResult[Any], timeout: float | None) -> None:
-        """Show the call until it ends, or ``timeout`` seconds have passed."""
+        """Show the call until it has ended or ``timeout`` seconds have passed."""
         with ctrl_c.kept():
             self._follow(pending, timeout)
 
@@ -125,7 +125,7 @@ class View:
         return max(0.0, min(REFRESH_SECONDS, deadline - time.monotonic()))
 
     def follow_alone(self, pending: PendingResult[Any]) -> None:
-        """Show a call that nobody waits for, from a thread of its own."""
+        """Show a call that nobody waits for, from a thread that this method starts."""
         self._begun = True
 
         def work() -> None:
@@ -135,11 +135,11 @@ class View:
         threading.Thread(target=work, name="kernelfleet-view", daemon=True).start()
 
     def finish(self, pending: PendingResult[Any], *, show: bool = True) -> None:
-        """Put the final form in the place of the live view.
+        """Replace the live view by the final form.
 
         Args:
-            pending: The call; where it has not ended, what has come so far stays.
-            show: Whether its outputs are to be seen here; False if its result shows them.
+            pending: The call. If it has not ended, the lines that have come so far are kept.
+            show: Whether its outputs are shown here; False if its result shows them.
         """
         self._is_finished = True
         self._drain()
@@ -154,9 +154,9 @@ class View:
         self._screen.finish(blocks, self._summary(pending))
 
     def _summary(self, pending: PendingResult[Any]) -> str:
-        """What is left of a view that has no final form."""
+        """The line that replaces a live view if there is no final form."""
         if not self._begun and not self._talking:
-            return ""  # nothing was shown that would have to be replaced
+            return ""  # (no live view was shown)
         elapsed = time.monotonic() - self._started
         return summary(pending.method, *pending.progress, self._unit, elapsed)
 
@@ -191,7 +191,7 @@ class View:
             self._screen.live([*lines, self._status] if self._status else lines)
 
     def _tail(self, height: int) -> list[str]:
-        """The last lines of each engine, as many as fit."""
+        """The last lines of each engine, ``height`` of them together."""
         shown = []
         each = max(1, height // max(1, len(self._transcripts)))
         for engine_id, transcript in sorted(self._transcripts.items()):
@@ -203,7 +203,7 @@ class View:
         return shown
 
     def _held_lines(self, height: int) -> list[str]:
-        """The last lines of engines that clear what they show: not for good before the end."""
+        """The last lines of engines that clear their output, whose lines may still disappear."""
         shown = []
         for engine_id, transcript in sorted(self._transcripts.items()):
             if transcript.clears and height > 0:
@@ -219,7 +219,7 @@ class View:
         return lines
 
     def _settle_lines(self) -> None:
-        """Show for good what has come so far; the live view starts anew below it."""
+        """Make the lines that have come so far permanent; a new live view starts below them."""
         if self._screen.permanent:
             self._screen.say(self._finished_lines(last=True))
             self._begun = True
@@ -231,7 +231,7 @@ class View:
     # -- input() on engines ---------------------------------------------------------------------
 
     def _answer(self, pending: PendingResult[Any]) -> None:
-        """Ask the user what engines ask, one engine at a time."""
+        """Ask the user for the input that engines wait for, one engine after the other."""
         while self._questions and not self._over:
             engine_id, content = self._questions.popleft()
             self._settle_lines()
@@ -240,13 +240,13 @@ class View:
             try:
                 value = ask(prompt)
             except EOFError:
-                value = "\x04"  # what ipykernel takes for the end of the input
+                value = "\x04"  # (ipykernel turns it into an EOFError)
             access.answer_input(self._client, pending, engine_id, value, ANSWER_SECONDS)
             self._drain()
 
 
 def _status(method: str, progress: JsonDict, elapsed: float) -> str:
-    """How far a call is: its engines, or a bar where it has items."""
+    """A line that says how far a call is: of how many engines, or a bar for items."""
     if progress.get("unit", "engines") != "engines":
         return bar_line(method, progress, elapsed)
     said = [text for text in (laggards(progress), waiting_behind(progress)) if text]
@@ -263,7 +263,7 @@ def _prefixed(engine_id: int, lines: Sequence[Line]) -> list[str]:
 
 
 def _as_parts(line: Line) -> list[str]:
-    """The lines of a printed line or of a display; a value is told from what was printed."""
+    """The lines of a printed line or a display; those of a value begin with ``Out[n]:``."""
     first, *rest = line.text.split("\n")
     if line.stream != "value":
         return [first, *rest]
