@@ -12,6 +12,9 @@ from typing import Any
 from kernelfleet.wire.objects.loads import Loads, Version, status
 
 _MODULE = "IPython.extensions.deduperreload.deduperreload"
+#: IPython keeps when a file was written as a float, and a float of today's seconds is exact to a
+#: quarter of a microsecond; of one time in four ``st_mtime_ns / 1e9`` is the float beside it.
+_FLOAT_ERROR = 1e-6
 
 
 class _Watched:
@@ -51,9 +54,10 @@ def _take_what_was_patched() -> None:
     reloader = getattr(registry.get("AutoreloadMagics"), "_reloader", None)
     for name, mtime in dict(getattr(reloader, "modules_mtimes", {})).items():
         seen = Loads.seen.get(name)
-        if seen is None or seen.mtime_ns / 1e9 >= mtime:
+        if seen is None or seen.mtime_ns / 1e9 > mtime - _FLOAT_ERROR:
             continue
         now = status(seen.file)
         failed = getattr(reloader, "failed", {}).get(seen.file) == mtime
-        if now is not None and now.mtime_ns / 1e9 == mtime and not failed:
+        same = now is not None and abs(now.mtime_ns / 1e9 - mtime) < _FLOAT_ERROR
+        if now is not None and same and not failed:
             Loads.note(name, Version(seen.file, now.mtime_ns, now.size))

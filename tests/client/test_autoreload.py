@@ -42,12 +42,12 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     Loads.unproven.clear()
 
 
-def edit(folder: Path, text: str, seconds: int) -> int:
+def edit(folder: Path, text: str, seconds: int, nanoseconds: int = 0) -> int:
     file = folder / "kf_auto.py"
-    now = file.stat().st_mtime_ns // 10**9 + seconds
+    now = (file.stat().st_mtime_ns // 10**9 + seconds) * 10**9 + nanoseconds
     file.write_text(text)
-    os.utime(file, (now, now))
-    return now * 10**9
+    os.utime(file, ns=(now, now))
+    return now
 
 
 def test_an_edit_that_is_patched_in_is_noted(shell: Any, tmp_path: Path) -> None:
@@ -57,11 +57,15 @@ def test_an_edit_that_is_patched_in_is_noted(shell: Any, tmp_path: Path) -> None
     assert Loads.seen["kf_auto"].mtime_ns == mtime
 
 
-def test_what_was_patched_in_before_is_noted_too(shell: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("nanoseconds", [0, *range(314_190_336, 314_190_336 + 4000, 500)])
+def test_what_was_patched_in_before_is_noted_too(
+    shell: Any, tmp_path: Path, nanoseconds: int
+) -> None:
+    """Also where the float that IPython compares is not the nanoseconds divided by 1e9."""
     edit(tmp_path, "def f(): return 10\n", 10)
     assert shell.run_cell("kf_auto.f()").result == 10  # the first edit is loaded
     before = Loads.seen["kf_auto"]
-    mtime = edit(tmp_path, "def f(): return 100\n", 20)
+    mtime = edit(tmp_path, "def f(): return 100\n", 20, nanoseconds)
     assert shell.run_cell("kf_auto.f()").result == 100
     assert Loads.seen["kf_auto"] == before
     autoreload.watch()
