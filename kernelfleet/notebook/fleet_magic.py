@@ -161,6 +161,11 @@ class FleetMagic:
         if not name.isidentifier():
             raise UsageError(f"%fleet: --as {name}: that cannot name a variable")
         if name in self._state.shell.user_ns and name not in self._state.given_names:
+            if isinstance(self._state.shell.user_ns[name], MultiEngineClient):
+                raise UsageError(
+                    f"%fleet: `{name}` is a client of yours: `{name}.activate()` has the magics "
+                    f"use it; for another fleet add --as NAME, or `del {name}` first"
+                )
             raise UsageError(
                 f"%fleet: `{name}` is a variable of yours: choose another name with --as NAME, "
                 f"or `del {name}` first"

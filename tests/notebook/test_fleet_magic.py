@@ -48,6 +48,16 @@ def test_a_variable_of_the_users_own_is_not_overwritten(loaded: Shell) -> None:
     assert "cannot name a variable" in loaded.run("%fleet start --as 1x")
 
 
+def test_a_client_of_the_users_own_is_not_overwritten_and_can_be_activated(
+    loaded: Shell, fleets: SharedFleets
+) -> None:
+    loaded.ip.push({"mec": fleets.client("unix")})
+    out = loaded.run("%fleet start -n 1")
+    assert "`mec` is a client of yours: `mec.activate()` has the magics use it" in out
+    loaded.run("mec.activate()")
+    assert "[0] Out[" in loaded.run("%%px --targets 0\n7")
+
+
 def test_a_running_fleet_is_found_by_its_name(loaded: Shell, fleets: SharedFleets) -> None:
     fleets.client("unix").close()
     out = loaded.run(f"%fleet connect {NAME}")

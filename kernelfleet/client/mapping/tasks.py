@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import threading
+import types
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -230,7 +231,10 @@ def options_among(function: Callable[..., Any], kwargs: Mapping[str, Any]) -> li
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):
-        return []  # a builtin that does not say what it takes
+        # A class such as dict may take any keyword. A builtin function without a signature (of
+        # CPython up to 3.12 ``time.sleep``) says in its documentation which ones it takes.
+        text = function.__doc__ if isinstance(function, types.BuiltinFunctionType) else None
+        return [name for name in names if name not in text] if text else []
     if any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
         return []
     return [name for name in names if name not in parameters]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -36,6 +37,8 @@ def plain(x: int, retries: int = 0) -> None:
         (functools.partial(plain, 1), ["timeout"]),
         (print, ["retries", "timeout"]),
         (dict, []),
+        (time.sleep, ["retries", "timeout"]),
+        (threading.Lock().acquire, ["retries"]),
     ],
 )
 def test_options_are_the_keywords_that_the_function_cannot_take(
