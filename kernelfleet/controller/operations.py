@@ -18,8 +18,8 @@ from kernelfleet.controller.requests import CallError
 from kernelfleet.controller.rows import engine_row
 from kernelfleet.errors.text import format_ids
 from kernelfleet.errors.tree import StartError
-from kernelfleet.wire import messages
-from kernelfleet.wire.messages import JsonDict, TargetResult
+from kernelfleet.wire.messages import JsonDict, requests
+from kernelfleet.wire.messages.replies import TargetResult
 from kernelfleet.wire.operations import OPERATIONS, message_type
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _each(engines: list[Engine], value: Callable[[Engine], Any]) -> Answer:
 
 
 @answers
-def ping(controller: Controller, _client: str, _header: messages.RequestFields) -> Answer:
+def ping(controller: Controller, _client: str, _header: requests.RequestFields) -> Answer:
     """Facts about the controller."""
     refused = controller.count_refused()
     facts = {"name": controller.name, "started": controller.started, "refused": refused}
@@ -69,14 +69,14 @@ def ping(controller: Controller, _client: str, _header: messages.RequestFields) 
 
 
 @answers
-def engines(controller: Controller, _client: str, _header: messages.RequestFields) -> Answer:
+def engines(controller: Controller, _client: str, _header: requests.RequestFields) -> Answer:
     """A row per engine, dead ones too."""
     rows = [engine_row(engine) for _, engine in sorted(controller.registry.engines.items())]
     return {"value": rows}, []
 
 
 @answers
-def queue_status(controller: Controller, _client: str, header: messages.TargetsRequest) -> Answer:
+def queue_status(controller: Controller, _client: str, header: requests.TargetsRequest) -> Answer:
     """What runs and what waits, as labels, and the ids under which each can be asked for."""
 
     def ids(engine: Engine) -> JsonDict:
@@ -91,7 +91,7 @@ def queue_status(controller: Controller, _client: str, header: messages.TargetsR
 
 
 @answers
-def clear_queue(controller: Controller, _client: str, header: messages.TargetsRequest) -> Answer:
+def clear_queue(controller: Controller, _client: str, header: requests.TargetsRequest) -> Answer:
     """Drop what waits, whoever queued it; what runs goes on."""
 
     def clear(engine: Engine) -> None:
@@ -102,7 +102,7 @@ def clear_queue(controller: Controller, _client: str, header: messages.TargetsRe
 
 
 @answers
-def get_result(controller: Controller, _client: str, header: messages.GetResultRequest) -> Answer:
+def get_result(controller: Controller, _client: str, header: requests.GetResultRequest) -> Answer:
     """Finished commands from the history."""
     results, frames = [], []
     for engine in controller.find_engines(header["targets"]):
@@ -120,7 +120,7 @@ def get_result(controller: Controller, _client: str, header: messages.GetResultR
 
 @answers
 def cancel(
-    controller: Controller, _client: str, header: messages.CancelRequest
+    controller: Controller, _client: str, header: requests.CancelRequest
 ) -> Awaitable[Answer]:
     """Drop a request's waiting jobs, and interrupt its running ones if asked to."""
     return controller.cancel(header["result_id"], interrupt=header.get("interrupt", False))
@@ -128,7 +128,7 @@ def cancel(
 
 @answers
 async def interrupt(
-    controller: Controller, _client: str, header: messages.TargetsRequest
+    controller: Controller, _client: str, header: requests.TargetsRequest
 ) -> Answer:
     """Interrupt what the engines run, and answer when it is over: its error clears the queue."""
     found = controller.find_engines(header["targets"])
@@ -139,7 +139,7 @@ async def interrupt(
 
 
 @answers
-async def restart(controller: Controller, client: str, header: messages.TargetsRequest) -> Answer:
+async def restart(controller: Controller, client: str, header: requests.TargetsRequest) -> Answer:
     """Start engines afresh under their ids; dead ones too."""
     found = []
     for engine_id in header["targets"]:
@@ -162,7 +162,7 @@ async def restart(controller: Controller, client: str, header: messages.TargetsR
 
 
 @answers
-async def kill(controller: Controller, client: str, header: messages.TargetsRequest) -> Answer:
+async def kill(controller: Controller, client: str, header: requests.TargetsRequest) -> Answer:
     """End engines for good."""
     found = controller.find_engines(header["targets"])
     answer = _each(found, lambda _: None)
@@ -175,7 +175,7 @@ async def kill(controller: Controller, client: str, header: messages.TargetsRequ
 
 
 @answers
-async def scale(controller: Controller, client: str, header: messages.ScaleRequest) -> Answer:
+async def scale(controller: Controller, client: str, header: requests.ScaleRequest) -> Answer:
     """Add engines, or end those of the highest ids when their work is done."""
     n = header["engines"]
     if isinstance(n, bool) or not isinstance(n, int) or not 0 < n <= MAX_ENGINES:
@@ -198,7 +198,7 @@ def attach(controller: Controller, client: str, header: JsonDict) -> None:
 
 
 @answers
-def locate(controller: Controller, _client: str, header: messages.LocateRequest) -> Answer:
+def locate(controller: Controller, _client: str, header: requests.LocateRequest) -> Answer:
     """The engine whose process tag (``wire/process_tags``) this is, and its pid if known."""
     engine = controller.registry.find_by_tag(header["mark"])
     if engine is None or engine.incarnation is None:
@@ -207,7 +207,7 @@ def locate(controller: Controller, _client: str, header: messages.LocateRequest)
 
 
 @answers
-async def peek(controller: Controller, _client: str, header: messages.PeekRequest) -> Answer:
+async def peek(controller: Controller, _client: str, header: requests.PeekRequest) -> Answer:
     """Read variables at once, from busy engines too."""
     found = controller.find_engines(header["targets"])
     for engine in found:
@@ -220,7 +220,7 @@ async def peek(controller: Controller, _client: str, header: messages.PeekReques
 
 
 @answers
-async def names(controller: Controller, _client: str, header: messages.TargetsRequest) -> Answer:
+async def names(controller: Controller, _client: str, header: requests.TargetsRequest) -> Answer:
     """The names of the user's variables, at once and from busy engines too.
 
     For whoever completes what is being typed: an engine that does not answer soon is left out.
@@ -263,7 +263,7 @@ async def _peek_one(engine: Engine, request: JsonDict) -> Answer:
 
 @answers
 async def complete(
-    controller: Controller, _client: str, header: messages.CompleteRequest
+    controller: Controller, _client: str, header: requests.CompleteRequest
 ) -> Answer:
     """Completions by an idle engine, as in ``complete_reply``; None from a busy one."""
     content = {"code": header["code"], "cursor_pos": header["cursor_pos"]}
@@ -271,7 +271,7 @@ async def complete(
 
 
 @answers
-async def inspect(controller: Controller, _client: str, header: messages.InspectRequest) -> Answer:
+async def inspect(controller: Controller, _client: str, header: requests.InspectRequest) -> Answer:
     """What an idle engine knows of the name at the cursor, as in ``inspect_reply``; or None."""
     content: JsonDict = {"detail_level": header.get("detail_level", 0)}
     content.update(code=header["code"], cursor_pos=header["cursor_pos"])
@@ -292,7 +292,7 @@ async def _ask_idle(
 
 
 @answers
-def input_reply(controller: Controller, _client: str, header: messages.InputReplyRequest) -> Answer:
+def input_reply(controller: Controller, _client: str, header: requests.InputReplyRequest) -> Answer:
     """What the user typed, for the ``input()`` that a running request waits in."""
     (engine,) = controller.find_engines([header["engine"]])
     asked = engine.run is not None and engine.run.job.request.result_id == header["result_id"]
@@ -303,7 +303,7 @@ def input_reply(controller: Controller, _client: str, header: messages.InputRepl
 
 @answers
 def set_properties(
-    controller: Controller, _client: str, header: messages.SetPropertiesRequest
+    controller: Controller, _client: str, header: requests.SetPropertiesRequest
 ) -> Answer:
     """Label engines with JSON values."""
     values = header["values"]
@@ -312,7 +312,7 @@ def set_properties(
 
 @answers
 def get_properties(
-    controller: Controller, _client: str, header: messages.GetPropertiesRequest
+    controller: Controller, _client: str, header: requests.GetPropertiesRequest
 ) -> Answer:
     """The labels of engines; a missing key is an error of that engine."""
     keys = header.get("keys")
@@ -332,7 +332,7 @@ def get_properties(
 
 @answers
 def has_properties(
-    controller: Controller, _client: str, header: messages.PropertyKeysRequest
+    controller: Controller, _client: str, header: requests.PropertyKeysRequest
 ) -> Answer:
     """Which labels engines have."""
     found = controller.find_engines(header["targets"])
@@ -341,10 +341,10 @@ def has_properties(
 
 @answers
 def del_properties(
-    controller: Controller, _client: str, header: messages.PropertyKeysRequest
+    controller: Controller, _client: str, header: requests.PropertyKeysRequest
 ) -> Answer:
     """Remove labels; one that is missing fails that engine's call and removes nothing there."""
-    asked: messages.GetPropertiesRequest = {"targets": header["targets"], "keys": header["keys"]}
+    asked: requests.GetPropertiesRequest = {"targets": header["targets"], "keys": header["keys"]}
     answer, _ = get_properties(controller, _client, asked)
     for result, engine in zip(
         answer["results"], controller.find_engines(header["targets"]), strict=True
@@ -358,14 +358,14 @@ def del_properties(
 
 @answers
 def clear_properties(
-    controller: Controller, _client: str, header: messages.TargetsRequest
+    controller: Controller, _client: str, header: requests.TargetsRequest
 ) -> Answer:
     """Remove all labels."""
     return _each(controller.find_engines(header["targets"]), lambda e: e.properties.clear())
 
 
 @answers
-def shutdown(controller: Controller, client: str, _header: messages.RequestFields) -> Answer:
+def shutdown(controller: Controller, client: str, _header: requests.RequestFields) -> Answer:
     """End the fleet; the reply goes out first."""
     controller.log.info("stop requested by client %s", client[:8])
     controller.request_stop()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kernelfleet.wire.messages import JsonDict, ProgressRequest
+from kernelfleet.wire.messages import JsonDict
+from kernelfleet.wire.messages.requests import ProgressRequest
 
 if TYPE_CHECKING:
     from kernelfleet.controller.controller import Controller

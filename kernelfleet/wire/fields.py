@@ -1,6 +1,6 @@
 """What a field of a message may hold: for the type checker, for the machine, and in words.
 
-A message is declared once, as a ``TypedDict`` (``messages.py``). Its annotations are what mypy
+A message is declared once, as a ``TypedDict`` (``messages/``). Its annotations are what mypy
 reads; ``fields_of`` makes of the same annotations the checks that a message from elsewhere has to
 pass and the words of the error and of ``docs/protocol.md``. Where a type says too little, as
 ``int`` of a size, the annotation carries a ``Check`` of its own.
@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, NotRequired, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NotRequired, get_args, get_origin, get_type_hints, is_typeddict
 
 #: A request naming more targets than this is a mistake.
 MAX_TARGETS = 100_000
@@ -74,6 +74,11 @@ _PLAIN: Mapping[Any, Check] = {
     int: Check("an integer", is_int),
     float: Check("a number", lambda value: is_int(value) or isinstance(value, float)),
     list[str]: Check("a list of texts", _are_texts),
+    list[int]: Check("a list of integers", lambda v: isinstance(v, list) and all(map(is_int, v))),
+    dict[str, str]: Check(
+        "an object of texts",
+        lambda value: isinstance(value, dict) and _are_texts(list(value.values())),
+    ),
     dict[str, Any]: Check("an object", lambda value: isinstance(value, dict)),
     Any: Check("anything", lambda _: True),
 }
@@ -85,6 +90,16 @@ def _check_of(annotation: Any) -> Check:
         return found[0]
     if annotation in _PLAIN:
         return _PLAIN[annotation]
+    if is_typeddict(annotation):
+        return Check(f"a {annotation.__name__}", lambda value: has_fields(annotation, value))
+    if get_origin(annotation) is list:
+        item = get_args(annotation)[0]
+        each = _check_of(item)
+        words = item.__name__ if is_typeddict(item) else each.words
+        return Check(
+            f"a list, each {words}",
+            lambda value: isinstance(value, list) and all(map(each.fits, value)),
+        )
     wanted = [each for each in get_args(annotation) if each is not type(None)]
     if len(wanted) != 1 or len(get_args(annotation)) != 2:
         raise TypeError(f"no check is known for {annotation}: annotate it with one")
@@ -106,3 +121,11 @@ def fields_of(message: type) -> Mapping[str, Field]:
         inner = get_args(annotation)[0] if optional else annotation
         found[name] = Field(_check_of(inner), required=not optional)
     return found
+
+
+def has_fields(message: type, value: Any) -> bool:
+    """Whether a value is an object that has the fields of a message; it may have others."""
+    return isinstance(value, dict) and all(
+        field.check.fits(value[name]) if name in value else not field.required
+        for name, field in fields_of(message).items()
+    )

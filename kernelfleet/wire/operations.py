@@ -6,7 +6,7 @@ One table each. Validation (``controller/door/validation.py``), the rules of the
 ``docs/protocol.md`` read them.
 
 To add an operation, add its row here and, if it has fields of its own, its request in
-``messages.py``; then write its two ends: the client's method, and a function in
+``messages/``; then write its two ends: the client's method, and a function in
 ``controller/operations.py``, or, where a kernel is asked, a handler in ``engine/kernel.py`` and in
 ``engine/portable.py``. Tests say which end is missing. A word that is in no table is refused by
 name wherever it arrives, and never does anything else.
@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from kernelfleet.wire import messages
+from kernelfleet.wire.messages import kernel, requests
 
 #: Which kernels can do it: only an engine of this package ("own"); any Python kernel where our
 #: modules run ("functions"), any Python kernel ("python"), any Jupyter kernel ("any"); "none" is
@@ -51,11 +51,11 @@ class Operation:
 
     name: str
     summary: str
-    request: type = messages.RequestFields
+    request: type = requests.RequestFields
     kernels: Kernels = "none"
     passes: Passes = "none"
     asks: str = ""
-    content: type = messages.KernelContent
+    content: type = kernel.KernelContent
     clears_queue: bool = False
     independent: bool = False
     ends_with_client: bool = False
@@ -73,60 +73,60 @@ def _queued(
     kernels: Kernels,
     *,
     asks: str = "",
-    content: type = messages.KernelContent,
+    content: type = kernel.KernelContent,
     clears_queue: bool = False,
     part_of_a_map: bool = False,
     needs_imports: bool = True,
 ) -> Operation:
     return Operation(
-        name, summary, messages.QueuedRequest, kernels, "engines", asks or name, content,
+        name, summary, requests.QueuedRequest, kernels, "engines", asks or name, content,
         clears_queue, independent=part_of_a_map, ends_with_client=part_of_a_map,
         needs_imports=needs_imports,
     )  # fmt: skip
 
 
-_TARGETS = messages.TargetsRequest
+_TARGETS = requests.TargetsRequest
 
 _OPERATIONS = (
     _queued(
         "execute", "Run a cell or a script.", "any",
-        content=messages.ExecuteContent, clears_queue=True,
+        content=kernel.ExecuteContent, clears_queue=True,
     ),
     _queued("push", "Set variables; a dict in the payload.", "python"),
-    _queued("pull", "Get variables, or a command's value.", "python", content=messages.PullContent),
-    _queued("apply", "Call a function; its result.", "python", content=messages.ApplyContent),
+    _queued("pull", "Get variables, or a command's value.", "python", content=kernel.PullContent),
+    _queued("apply", "Call a function; its result.", "python", content=kernel.ApplyContent),
     _queued("keys", "The names of the user's variables.", "python", needs_imports=False),
     _queued("reset", "Empty the namespace, and drop what waits.", "python", needs_imports=False),
     _queued(
         "map", "Call a function on a batch of items.", "functions",
-        asks="apply", content=messages.ApplyContent, part_of_a_map=True,
+        asks="apply", content=kernel.ApplyContent, part_of_a_map=True,
     ),
     _queued(
         "task", "Call a function for an executor.", "functions",
-        asks="apply", content=messages.ApplyContent, part_of_a_map=True,
+        asks="apply", content=kernel.ApplyContent, part_of_a_map=True,
     ),
     Operation("ping", "Facts about the controller.", passes="all"),
     Operation("engines", "A row for each engine, dead ones too.", passes="all"),
     Operation("queue_status", "What runs and what waits.", _TARGETS, passes="all"),
     Operation("clear_queue", "Drop what waits, whoever queued it.", _TARGETS),
-    Operation("get_result", "Finished commands of the history.", messages.GetResultRequest),
-    Operation("cancel", "Drop what of a request waits.", messages.CancelRequest),
+    Operation("get_result", "Finished commands of the history.", requests.GetResultRequest),
+    Operation("cancel", "Drop what of a request waits.", requests.CancelRequest),
     Operation("interrupt", "Interrupt what runs.", _TARGETS, "any", "engines"),
     Operation("restart", "Start engines afresh under their ids.", _TARGETS),
     Operation("kill", "End engines for good.", _TARGETS),
-    Operation("scale", "Have so many engines.", messages.ScaleRequest),
-    Operation("attach", "An earlier result, now or when it is there.", messages.AttachRequest),
-    Operation("progress", "How far a request is.", messages.ProgressRequest, passes="all"),
-    Operation("locate", "The engine that has a process tag.", messages.LocateRequest),
-    Operation("peek", "Read variables of busy engines.", messages.PeekRequest, "own", "all"),
+    Operation("scale", "Have so many engines.", requests.ScaleRequest),
+    Operation("attach", "An earlier result, now or when it is there.", requests.AttachRequest),
+    Operation("progress", "How far a request is.", requests.ProgressRequest, passes="all"),
+    Operation("locate", "The engine that has a process tag.", requests.LocateRequest),
+    Operation("peek", "Read variables of busy engines.", requests.PeekRequest, "own", "all"),
     Operation("names", "Names of variables, of engines that answer soon.", _TARGETS, "own"),
-    Operation("complete", "Completions.", messages.CompleteRequest, "any", "all"),
-    Operation("inspect", "What the name at the cursor is.", messages.InspectRequest, "any", "all"),
-    Operation("input_reply", "What the user typed.", messages.InputReplyRequest, "any", "all"),
-    Operation("set_properties", "Label engines.", messages.SetPropertiesRequest),
-    Operation("get_properties", "The labels of engines.", messages.GetPropertiesRequest),
-    Operation("has_properties", "Which labels engines have.", messages.PropertyKeysRequest),
-    Operation("del_properties", "Remove labels.", messages.PropertyKeysRequest),
+    Operation("complete", "Completions.", requests.CompleteRequest, "any", "all"),
+    Operation("inspect", "What the name at the cursor is.", requests.InspectRequest, "any", "all"),
+    Operation("input_reply", "What the user typed.", requests.InputReplyRequest, "any", "all"),
+    Operation("set_properties", "Label engines.", requests.SetPropertiesRequest),
+    Operation("get_properties", "The labels of engines.", requests.GetPropertiesRequest),
+    Operation("has_properties", "Which labels engines have.", requests.PropertyKeysRequest),
+    Operation("del_properties", "Remove labels.", requests.PropertyKeysRequest),
     Operation("clear_properties", "Remove all labels.", _TARGETS),
     Operation("shutdown", "End the fleet."),
 )  # fmt: skip
@@ -153,7 +153,7 @@ class KernelOperation:
 
     name: str
     summary: str
-    content: type = messages.KernelContent
+    content: type = kernel.KernelContent
     channels: tuple[Literal["shell", "control"], ...] = ("shell",)
     portable: bool = False
     answered: bool = True
@@ -162,29 +162,29 @@ class KernelOperation:
 _CONTROL: tuple[Literal["control"]] = ("control",)
 
 _KERNEL_OPERATIONS = (
-    KernelOperation("setup", "Who it is; it tells what it is.", messages.SetupContent),
+    KernelOperation("setup", "Who it is; it tells what it is.", kernel.SetupContent),
     KernelOperation(
-        "identity", "Who it is; of how many may change.", messages.IdentityContent,
+        "identity", "Who it is; of how many may change.", kernel.IdentityContent,
         ("shell", "control"), portable=True,
     ),
-    KernelOperation("execute", "Run a cell or a script.", messages.ExecuteContent),
+    KernelOperation("execute", "Run a cell or a script.", kernel.ExecuteContent),
     KernelOperation(
-        "apply", "Call the function of the payload.", messages.ApplyContent, portable=True
+        "apply", "Call the function of the payload.", kernel.ApplyContent, portable=True
     ),
     KernelOperation("push", "Set the variables of the payload.", portable=True),
-    KernelOperation("pull", "Values of variables.", messages.PullContent, portable=True),
+    KernelOperation("pull", "Values of variables.", kernel.PullContent, portable=True),
     KernelOperation("keys", "The names of the user's variables.", portable=True),
     KernelOperation("reset", "Empty the namespace.", portable=True),
-    KernelOperation("peek", "Read variables in a thread.", messages.PeekContent, _CONTROL),
+    KernelOperation("peek", "Read variables in a thread.", kernel.PeekContent, _CONTROL),
     KernelOperation(
-        "interrupt", "Interrupt one request.", messages.InterruptContent, _CONTROL
+        "interrupt", "Interrupt one request.", kernel.InterruptContent, _CONTROL
     ),
     KernelOperation(
-        "taken", "The reply's shared memory can go.", messages.TakenContent, _CONTROL,
+        "taken", "The reply's shared memory can go.", kernel.TakenContent, _CONTROL,
         answered=False,
     ),
     KernelOperation(
-        "read", "So much output was read.", messages.ReadContent, _CONTROL, answered=False
+        "read", "So much output was read.", kernel.ReadContent, _CONTROL, answered=False
     ),
     KernelOperation("made", "Name the value of the last cell.", channels=(), portable=True),
     KernelOperation("facts", "What the kernel is.", channels=(), portable=True),

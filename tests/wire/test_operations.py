@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from kernelfleet.wire.operations import (
     message_type,
     why_not_portable,
 )
+from tests import protocol_page
 
 PACKAGE = Path(kernelfleet.__file__).parent
 
@@ -87,3 +89,11 @@ def test_a_kernel_of_another_language_runs_cells_and_says_so() -> None:
     assert why_not_portable(OPERATIONS["map"], "python", None) == ""
     assert why_not_portable(OPERATIONS["map"], "python", "too old") == "too old"
     assert why_not_portable(OPERATIONS["peek"], "python", None).startswith("only apply, execute")
+
+
+def test_the_page_about_the_protocol_has_the_tables_that_the_package_declares() -> None:
+    page = protocol_page.PAGE.read_text(encoding="utf-8")
+    marks = re.findall(r"<!-- ([\w ]+) -->", page)
+    assert set(marks) - {"end"} == set(protocol_page.tables())
+    assert page == protocol_page.filled(page), "run python -m tests.protocol_page"
+    assert all(f"| `{name}` |" in page for name in OPERATIONS)

@@ -10,7 +10,8 @@ Pure: no sockets, no clock.
 from __future__ import annotations
 
 from kernelfleet.wire.fields import fields_of, is_int
-from kernelfleet.wire.messages import JsonDict, KernelReply
+from kernelfleet.wire.messages import JsonDict
+from kernelfleet.wire.messages.kernel import KernelReply
 
 #: What our own kernels put into a reply, and its form.
 FORMS = fields_of(KernelReply)

@@ -1,0 +1,93 @@
+"""What the controller tells its clients: replies to requests, and events."""
+
+from typing import Any, NotRequired, TypedDict
+
+from kernelfleet.wire.fields import Moment, Size
+from kernelfleet.wire.messages.session import KnownEngines
+
+
+class Refusal(TypedDict):
+    """Why the controller has not done what was asked: the name of an exception, and its text."""
+
+    ename: str
+    evalue: str
+
+
+class ErrorInfo(TypedDict):
+    """An error of one target.
+
+    ``kind`` is ``user`` (the user's code), ``engine`` (the engine or the controller),
+    ``serialization``, ``limit`` or ``busy``.
+    """
+
+    ename: str
+    evalue: str
+    kind: NotRequired[str]
+    traceback: NotRequired[list[str]]
+    name: NotRequired[str | None]
+    exit_code: NotRequired[int | None]
+    signal: NotRequired[int | None]
+    ran: NotRequired[bool]
+
+
+class TargetResult(TypedDict):
+    """What one target has answered; its frames follow in the order of ``results``."""
+
+    id: int
+    ok: bool
+    buffers: Size
+    outputs: NotRequired[Size]
+    value: NotRequired[Any]
+    error: NotRequired[ErrorInfo]
+    number: NotRequired[int | None]
+    translated: NotRequired[str]
+    made: NotRequired[str]
+    keys: NotRequired[list[str]]
+    started: NotRequired[Moment]
+    completed: NotRequired[Moment]
+    exiting: NotRequired[bool]
+    overdue: NotRequired[bool]
+
+
+class Description(TypedDict):
+    """What a request was, for whoever asks for its result later."""
+
+    operation: str
+    targets: list[int]
+    decode: NotRequired[Any]
+
+
+class Reply(TypedDict):
+    """The answer to the request of number ``to``: one of refused, results and value."""
+
+    type: str
+    to: int
+    refused: NotRequired[Refusal]
+    results: NotRequired[list[TargetResult]]
+    value: NotRequired[Any]
+    result_id: NotRequired[str]
+    describe: NotRequired[Description | None]
+
+
+class OutputEvent(TypedDict):
+    """What an engine has put out for the request of number ``to``; pages in the buffers."""
+
+    type: str
+    event: str
+    to: int
+    engine: int
+
+
+class EnginesEvent(TypedDict):
+    """Engines have come or gone."""
+
+    type: str
+    event: str
+    roster: KnownEngines
+
+
+class EndEvent(TypedDict):
+    """The fleet is being stopped (``stopping``), or has been (``stopped``)."""
+
+    type: str
+    event: str

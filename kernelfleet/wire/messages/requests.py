@@ -1,0 +1,122 @@
+"""What a client asks: the fields of requests. ``wire/operations.py`` says which asks for what."""
+
+from typing import Any, NotRequired, TypedDict
+
+from kernelfleet.wire.fields import Seconds, Size, Sizes, Targets
+
+
+class RequestFields(TypedDict):
+    """What every request may hold beside ``type``, ``operation`` and the number ``n``."""
+
+    release: NotRequired[list[str]]
+    decode: NotRequired[Any]
+
+
+class TargetsRequest(RequestFields):
+    """A request about some engines."""
+
+    targets: Targets
+
+
+class QueuedRequest(TargetsRequest):
+    """A request that goes through the queues of engines.
+
+    ``payloads`` says how many buffers each group of data has, ``assign`` which group each target
+    gets (all get the first where it is missing).
+    """
+
+    result_id: str
+    content: NotRequired[dict[str, Any]]
+    payloads: NotRequired[Sizes]
+    assign: NotRequired[Sizes]
+    label: NotRequired[str]
+    stream: NotRequired[bool]
+    keep: NotRequired[bool]
+    limit: NotRequired[Seconds | None]
+    imports: NotRequired[str]
+    imports_text: NotRequired[str]
+
+
+class GetResultRequest(TargetsRequest):
+    """Which command; None is the last."""
+
+    number: NotRequired[int | None]
+
+
+class CancelRequest(RequestFields):
+    """Which request, and whether engines that work on it are interrupted."""
+
+    result_id: str
+    interrupt: NotRequired[bool]
+
+
+class ScaleRequest(RequestFields):
+    """How many engines; the operation itself says what a fleet can be."""
+
+    engines: Any
+
+
+class AttachRequest(RequestFields):
+    """Which result, and whether its outputs are wanted as they come."""
+
+    of: str
+    stream: NotRequired[bool]
+
+
+class ProgressRequest(RequestFields):
+    """Which request; ``brief`` leaves its outputs out."""
+
+    result_id: str
+    brief: NotRequired[bool]
+
+
+class LocateRequest(RequestFields):
+    """A process tag (``process_tags.py``)."""
+
+    mark: str
+
+
+class PeekRequest(TargetsRequest):
+    """Names of variables."""
+
+    names: list[str]
+
+
+class CompleteRequest(RequestFields):
+    """Code, and where the cursor is in it, in characters."""
+
+    engine: int
+    code: str
+    cursor_pos: Size
+
+
+class InspectRequest(CompleteRequest):
+    """As for completion, and how much is wanted."""
+
+    detail_level: NotRequired[Size]
+
+
+class InputReplyRequest(RequestFields):
+    """What was typed for the ``input()`` of a request on one engine."""
+
+    engine: int
+    result_id: str
+    value: str
+
+
+class SetPropertiesRequest(TargetsRequest):
+    """Labels and their JSON values."""
+
+    values: dict[str, Any]
+
+
+class GetPropertiesRequest(TargetsRequest):
+    """Which labels; None is all."""
+
+    keys: NotRequired[list[str] | None]
+
+
+class PropertyKeysRequest(TargetsRequest):
+    """Which labels."""
+
+    keys: list[str]
