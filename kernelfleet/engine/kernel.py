@@ -22,7 +22,7 @@ from kernelfleet.engine.jupyter_kernel import JupyterKernel
 from kernelfleet.engine.modules import imports
 from kernelfleet.engine.peek import Peeker
 from kernelfleet.engine.requests import Answer, Request, error_answer, parse, reply, unknown
-from kernelfleet.engine.running import asyncio_run, execution, interrupts
+from kernelfleet.engine.running import asyncio_run, batches, execution, interrupts
 from kernelfleet.engine.running.calls import call
 from kernelfleet.engine.running.namespace import Namespace
 from kernelfleet.engine.running.scripts import Script
@@ -153,6 +153,8 @@ class EngineKernel(JupyterKernel):
         except SerializationError as raised:
             return error_answer(raised, kind="serialization")
         except BaseException as raised:  # noqa: BLE001 - goes to the asker
+            if isinstance(raised, KeyboardInterrupt):
+                batches.stop_counting()
             return error_answer(raised, render(self.shell, raised))
 
     def _flush_output(self) -> None:

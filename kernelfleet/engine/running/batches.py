@@ -209,24 +209,39 @@ class _Displays:
 
 @contextmanager
 def _printing(batch: _Batch) -> Iterator[None]:
-    """Count what is written to stdout and stderr and what is displayed in this context."""
+    """Count what is written to stdout and stderr, and what is displayed, meanwhile."""
     streams = {"stdout": sys.stdout, "stderr": sys.stderr}
-    for name, stream in streams.items():
-        if stream is None or "write" in getattr(stream, "__dict__", {"write": None}):
-            continue  # the user has replaced the stream
-        batch.counters[name] = counter = _Counter(stream)
-        stream.write = counter.write  # type: ignore[method-assign]
     publisher: Any = getattr(_shell(), "display_pub", None)
     counted = publisher is not None and "publish" not in vars(publisher)
-    if counted:
-        publisher.publish = batch.displays.wrap(publisher.publish)
     try:
+        for name, stream in streams.items():
+            if stream is None or "write" in getattr(stream, "__dict__", {"write": None}):
+                continue  # somebody else has put something of his own there
+            batch.counters[name] = counter = _Counter(stream)
+            stream.write = counter.write  # type: ignore[method-assign]
+        if counted:
+            publisher.publish = batch.displays.wrap(publisher.publish)
         yield
     finally:
         for name in batch.counters:
-            del streams[name].write
+            vars(streams[name]).pop("write", None)
         if counted:
-            del publisher.publish
+            vars(publisher).pop("publish", None)
+
+
+def stop_counting() -> None:
+    """Take away what a batch counts with, should an interrupt have kept it from doing so.
+
+    The next batch would take it for the user's own, not count, and give all that its items print
+    to the first of them. Call it where no interrupt is raised.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        own = getattr(stream, "__dict__", {})
+        if isinstance(getattr(own.get("write"), "__self__", None), _Counter):
+            own.pop("write", None)
+    own = getattr(getattr(_shell(), "display_pub", None), "__dict__", {})
+    if getattr(own.get("publish"), "__qualname__", "").startswith(_Displays.wrap.__qualname__):
+        own.pop("publish", None)
 
 
 def _shell() -> Any:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import threading
 from concurrent.futures import BrokenExecutor
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -91,3 +93,33 @@ def test_a_value_that_cannot_be_unpickled_here_fails_alone_and_names_its_engine(
     assert "cannot be unpickled here: ZeroDivisionError" in str(error)
     assert isinstance(error.__cause__, ZeroDivisionError)
     assert caught.value.results == {0: 0, 2: 2}
+
+
+def interrupted_when_its_batch_ends(x: int) -> None:
+    """Have an interrupt come just where what counts the prints is taken away."""
+    import sys
+
+    def trace(frame: FrameType, event: str, arg: object) -> Any:
+        if event == "line":
+            sys.settrace(None)
+            raise KeyboardInterrupt
+        return trace if frame.f_code.co_name == "_printing" else None
+
+    sys.settrace(trace)
+
+
+def speak(x: int) -> None:
+    print(x)
+
+
+def test_an_interrupt_at_the_end_of_a_batch_leaves_later_tasks_what_they_print(
+    mec: MultiEngineClient,
+) -> None:
+    with pytest.raises(CompositeError) as caught:
+        mec.map(interrupted_when_its_batch_ends, [0], targets=0)
+    assert "KeyboardInterrupt" in str(caught.value)
+    with mec.executor(targets=0) as pool:
+        futures = [pool.submit(speak, i) for i in range(50)]
+    assert [future.stdout for future in futures] == [f"{i}\n" for i in range(50)]
+    left = "import sys\n'write' in vars(sys.stdout), 'publish' in vars(get_ipython().display_pub)"
+    assert mec.execute(left, targets=0).values() == [(False, False)]

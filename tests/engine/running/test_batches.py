@@ -15,9 +15,13 @@ import pytest
 from kernelfleet.engine.running.batches import (
     KEPT_FUNCTIONS,
     UnknownFunction,
+    _Batch,
+    _printing,
     call_task,
     run_batch,
+    stop_counting,
 )
+from kernelfleet.wire.objects.pythons import asker
 from kernelfleet.wire.objects.serialize import pack_nested, unpack
 
 _ids = itertools.count()
@@ -160,6 +164,33 @@ def test_what_each_item_displays_is_counted(monkeypatch: pytest.MonkeyPatch) -> 
     assert run(show, [0])[1] == {}
     assert len(shown) == 3 + 4
     assert "publish" not in vars(Shell.display_pub)
+
+
+def test_what_an_interrupt_has_kept_from_being_taken_away_goes_and_what_is_the_users_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Publisher:
+        def publish(self, data: Any, *, update: bool = False) -> None: ...
+
+    class Shell:
+        display_pub = Publisher()
+
+    monkeypatch.setattr("kernelfleet.engine.running.batches._shell", Shell)
+    batch = _Batch(star=False, budget=None, stops=None, others=asker(None))
+    left = _printing(batch)
+    left.__enter__()
+    assert "write" in vars(sys.stdout)
+    assert "publish" in vars(Shell.display_pub)
+    stop_counting()
+    assert "write" not in vars(sys.stdout)
+    assert "publish" not in vars(Shell.display_pub)
+    left.__exit__(None, None, None)  # nor does it matter to a batch that ends after all
+
+    monkeypatch.setattr(sys.stdout, "write", len)
+    monkeypatch.setattr(Shell.display_pub, "publish", print)
+    stop_counting()
+    assert "write" in vars(sys.stdout)
+    assert "publish" in vars(Shell.display_pub)
 
 
 def test_a_task_is_a_packed_call() -> None:
