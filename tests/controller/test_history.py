@@ -240,7 +240,8 @@ def test_without_limits_everything_is_kept() -> None:
     assert results.get("0") is not None
 
 
-def test_every_text_costs_something() -> None:
+def test_every_text_and_every_number_costs_something() -> None:
+    assert size_of([0] * 100) - size_of([]) > 1000
     assert size_of([""] * 100) > 5000
     assert size_of(b"") == size_of("") >= 30
 

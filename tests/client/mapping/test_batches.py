@@ -60,3 +60,22 @@ def test_what_was_cleared_was_printed_all_the_same() -> None:
     folder.add("clear_output", {})
     printed.add(0, folder)
     assert (printed.texts["stdout"], printed.outputs) == ({0: "a"}, {})
+
+
+def test_an_item_with_a_time_limit_shares_its_batch_with_nobody() -> None:
+    backlog = Backlog()
+    backlog.put([*items(1, timeout=1.0), *items(2, 3), *items(4, timeout=1.0)])
+    assert [keys(backlog.take(None, 9)) for _ in range(3)] == [[1], [2, 3], [4]]
+
+
+def test_displays_of_batches_are_kept_as_they_are_between_what_was_printed() -> None:
+    printed = Printed()
+    shown = {"data": {"text/plain": "d"}, "metadata": {}, "transient": {}}
+    for _ in range(2):
+        folder = OutputAggregator()
+        folder.add("display_data", shown)
+        folder.add("display_data", shown)
+        folder.add("stream", {"name": "stdout", "text": "a"})
+        printed.add(0, folder)
+    kinds = [output["output_type"] for output in printed.outputs[0]]
+    assert kinds == ["display_data", "display_data", "stream"] * 2
