@@ -1,4 +1,4 @@
-"""What IPython's ``%autoreload`` brings up to date without loading it.
+"""Notes which modules IPython's ``%autoreload`` has updated in place, without loading them.
 
 IPython 9 patches the functions of an edited module in place and calls no loader (its
 ``DeduperReloader``, checked with 9.18), so that nothing but its own method knows of it.
@@ -22,7 +22,7 @@ class _Watched:
 
 
 def watch() -> None:
-    """Note what ``%autoreload`` patches, from the first time it is loaded; costs nothing before."""
+    """Note what ``%autoreload`` patches from now on; costs nothing until it is loaded."""
     module = sys.modules.get(_MODULE)
     if module is None or _Watched.reloader is module:
         return

@@ -88,7 +88,7 @@ class BaseClient(StaysHere):
             self._take(connection)
             close_when_collected(self, connection)
             if hold.pressed:
-                connection.close()  # nobody will get it
+                connection.close()  # the caller will not get it
 
     @classmethod
     def _of(cls, connection: ControllerProxy) -> Self:
@@ -232,7 +232,7 @@ class BaseClient(StaysHere):
         if on_output is not None:
             header["stream"] = True
         if self._connection.roster.others(targets):
-            # They are to send back nothing that this Python could not run.
+            # These engines must send back nothing that this Python cannot run.
             header["content"] = {**header.get("content", {}), "python": pythons.VERSION}
         pending: PendingResult[Any] = PendingResult(
             self._connection,
@@ -253,7 +253,7 @@ class BaseClient(StaysHere):
             raise
 
     def _refuse_to_wait_for_itself(self, targets: list[int], method: str) -> None:
-        """On an engine that is among the targets: before anything is sent."""
+        """Raise, before anything is sent, if this process is one of the target engines."""
         refuse_to_wait_for_itself(self._connection, targets, method)
 
     def _shows_progress(self, progress: bool | None) -> bool:
@@ -261,7 +261,7 @@ class BaseClient(StaysHere):
         return self.progress if progress is None else check_block(progress, "progress")
 
     def _watch(self, progress: bool | None) -> Watch | None:
-        """What waits for a call and shows it meanwhile; None just waits."""
+        """The function that waits for a call and shows a bar meanwhile; None if none is shown."""
         if not self._shows_progress(progress):
             return None
         from kernelfleet.client.results.progress import watch
@@ -297,15 +297,16 @@ class BaseClient(StaysHere):
         return self._wait(begin(None), timeout, self._watch(progress))
 
     def _remember(self, pending: PendingResult[Any]) -> None:
-        """For ``barrier`` until it has ended, and for ``flush`` as long as somebody holds it."""
+        """Keep it for ``barrier`` until it has ended, and for ``flush`` while the user holds it."""
         self._unfetched.add(pending)
         outstanding, key = self._outstanding, id(pending)
         outstanding[key] = pending
-        # By its id: a callback that refers to the result would keep it until a garbage collection.
+        # Kept by its id: a callback that refers to the result would make a circle of references,
+        # and the result would be kept until a garbage collection.
         pending._when_done(lambda: outstanding.pop(key, None))
 
     def _fetch_value(self, engine_id: int, number: int, made: str) -> Any:
-        """The object of the last expression of a command, from the life that made it."""
+        """The object of a command's last expression, from the same start of the engine."""
         names = [f"_{number}"]
         content = {"names": names, "number": number, "made": made}
         header = {"operation": "pull", "content": content, "label": f"value({number})"}
@@ -323,7 +324,7 @@ class BaseClient(StaysHere):
 
 
 def _settle(pending: PendingResult[Any], interrupt: KeyboardInterrupt) -> None:
-    """Stop the work of a call that Ctrl-C ended, once, and say so on the exception."""
+    """Stop the work of a call that Ctrl-C has ended, once, and add a note to the exception."""
     if hasattr(interrupt, "pending_result"):
         return
     interrupt.pending_result = pending  # type: ignore[attr-defined]

@@ -1,7 +1,8 @@
-"""One client's line to its controller: requests out, futures resolved, the roster mirrored.
+"""What stands for the controller in a client: it sends requests and resolves their futures.
 
-Shared by a ``MultiEngineClient`` and its views; used from any thread. What the controller says
-arrives on the loop thread; user code is never run there, except ``add_done_callback`` functions.
+It also knows the engines as the controller last reported them. A ``MultiEngineClient`` and its
+views share one; it may be used from any thread. Messages of the controller arrive on the loop
+thread; user code is never run there, except functions of ``add_done_callback`` and ``on_output``.
 """
 
 from __future__ import annotations
@@ -36,9 +37,11 @@ from kernelfleet.wire.outputs import content_of, read_pages
 
 OnOutput = Callable[[int, str, JsonDict], None]
 
-#: How long a controller may take to welcome a client, over a slow network. Silence ends it sooner.
+#: Seconds that a controller may take to welcome a client over a slow network. Silence ends the
+#: wait sooner; see ``session/timing.py``.
 CONNECT_TIMEOUT = 10.0
-#: A cell longer than this is data. A character may take 12 bytes, and travels twice.
+#: Longer code is refused as data: JSON may need 12 bytes per character, and code is sent twice,
+#: from the client to the controller and from there to the engine.
 MAX_CODE_CHARACTERS = 8 * 1024 * 1024
 
 
@@ -48,22 +51,22 @@ class _Waiting:
     on_output: OnOutput | None
     #: Under which id the result can be asked for later; None if it is not kept.
     result_id: str | None
-    #: What it told to be let go.
+    #: The ids of results that the request has told the controller to let go of.
     released: list[str]
 
 
 @dataclass(slots=True)
 class KnownEngines:
-    """The engines as the controller last told."""
+    """The engines as the controller last reported them."""
 
     ids: list[int] = field(default_factory=list)
     dead: dict[int, str] = field(default_factory=dict)
     total: int = 0
-    #: Which engines run another Python than this process, as to code, and which.
+    #: The Python of the engines whose code objects this process cannot use, by engine id.
     other_pythons: dict[int, str] = field(default_factory=dict)
 
     def others(self, engines: Iterable[int]) -> OtherPythons:
-        """What ``pack`` is to know of the Pythons of these engines."""
+        """Which of these engines run another Python, in the form in which ``pack`` takes it."""
         if not self.other_pythons:
             return NONE  # the usual case, at no cost
         others = self.other_pythons
@@ -71,7 +74,7 @@ class KnownEngines:
 
 
 class ControllerProxy:
-    """The state behind a client. ``make_transport`` is called on the loop thread."""
+    """The controller, as a client sees it. ``make_transport`` is called on the loop thread."""
 
     def __init__(
         self,
@@ -83,19 +86,20 @@ class ControllerProxy:
         self.where = where
         self.roster = KnownEngines()
         self.fleet: JsonDict = {}
-        #: Which engine of this fleet this process is, or None; not known before it is asked.
+        #: The engine of this fleet that this process is, as a tuple of its id, or of None where it
+        #: is none; None before the controller was asked.
         self.own_engine: tuple[int | None] | None = None
         self._thread = thread
         self._transport: Transport | None = None
         self._waiting: dict[int, _Waiting] = {}
-        #: Why nobody answers: for now, and for good.
+        #: Why the controller does not answer: for now, and for good.
         self._away: str | None = None
         self._lost: str | None = None
         self._closed = False
         self._welcomed: Future[None] = Future()
         self._numbers = itertools.count(1)
         self._released: deque[str] = deque()
-        #: The name of the text of imports that the controller has.
+        #: The id of the list of imports that the controller has.
         self._told_imports: str | None = None
         self._close_lock = threading.Lock()
         self._listeners: list[Callable[[], None]] = []
@@ -120,12 +124,12 @@ class ControllerProxy:
                 self._welcomed.set_exception(error)
 
     def _refuse(self) -> None:
-        """Nobody wants to wait for the welcome any longer."""
+        """Give up waiting for the welcome, after Ctrl-C."""
         if not self._welcomed.done():
             self._welcomed.set_exception(KeyboardInterrupt())
 
     def receive(self, header: JsonDict, buffers: list[Any]) -> None:
-        """A message of the controller."""
+        """Take a message of the controller."""
         kind = header["type"]
         if kind == "reply":
             waiting = self._waiting.pop(header["to"], None)
@@ -162,12 +166,12 @@ class ControllerProxy:
         self._tell_change()
 
     def away(self, reason: str) -> None:
-        """Nobody answers: whatever waits fails, and so does what comes until the next welcome."""
+        """The controller does not answer: fail requests until the next welcome."""
         self._away = reason
         self._fail_what_waits()
 
     def lost(self, reason: str) -> None:
-        """The controller is gone: whatever waits fails, and so does what comes."""
+        """The controller is gone for good: fail all requests, and every new one."""
         self._lost = self._lost or reason
         if not self._welcomed.done():
             self._welcomed.set_exception(self._gone())
@@ -176,7 +180,7 @@ class ControllerProxy:
     def _fail_what_waits(self) -> None:
         waiting, self._waiting = self._waiting, {}
         for each in waiting.values():
-            self._released.extend(each.released)  # told again: it may not have arrived
+            self._released.extend(each.released)  # sent again: it may not have arrived
             if not each.future.done():
                 each.future.set_exception(self._gone(each.result_id))
         self._tell_change()
@@ -282,7 +286,7 @@ class ControllerProxy:
         return raise_if_refused(future.result(timeout))
 
     def release(self, result_id: str) -> None:
-        """Nobody holds this result any more; the controller is told with the next request."""
+        """Note that this client no longer holds a result; the next request tells the controller."""
         self._released.append(result_id)
 
     def _take_released(self) -> list[str]:
@@ -311,7 +315,7 @@ class ControllerProxy:
     def when_changed(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Call ``listener`` when engines come or go, or requests can be made no more.
 
-        It is called on the loop thread. Returns what takes that back.
+        It is called on the loop thread. Returns a function that ends this.
         """
         self._listeners.append(listener)
 

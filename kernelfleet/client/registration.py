@@ -23,8 +23,8 @@ def wait_for_engines(connection: ControllerProxy, n: int, timeout: float | None)
     seconds = check_timeout(timeout)
     deadline = None if seconds is None else time.monotonic() + seconds
     if seconds != 0:
-        with contextlib.suppress(TimeoutError):  # told below
-            connection.call("ping", seconds)  # so that the roster is that of now
+        with contextlib.suppress(TimeoutError):  # reported below
+            connection.call("ping", seconds)  # so that the engines known are those of now
     changes: queue.SimpleQueue[None] = queue.SimpleQueue()
     stop_listening = connection.when_changed(lambda: changes.put(None))
     try:

@@ -1,4 +1,4 @@
-"""Reading a local script for ``run``: what is wrong with the file is told here, not by engines."""
+"""Reads a local script for ``run``: errors of the file are raised before anything is sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How busy engines are: measured by asking twice."""
+"""How busy engines are: their processor time is asked for twice."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import replace
 
 from kernelfleet.results import EngineInfo, EngineList
 
-#: How long it is measured.
+#: Seconds between the two questions.
 CPU_SECONDS = 0.2
 
 
 def measured(ask: Callable[[], EngineList], seconds: float = CPU_SECONDS) -> EngineList:
-    """What ``ask`` tells of the engines, with ``cpu_percent`` for those of which it can be told."""
+    """What ``ask`` returns, with ``cpu_percent`` of the engines whose processor time is known."""
     before = {(each.id, each.pid): each.cpu_seconds for each in ask()}
     began = time.monotonic()
     time.sleep(seconds)

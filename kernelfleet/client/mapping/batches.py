@@ -30,9 +30,9 @@ class Item:
     errors: int = 0
     timeout: float | None = None
     engines: Engines = None
-    #: With which it is under way; None while it waits here.
+    #: The batch it travels with; None while it waits here.
     batch: Batch | None = None
-    #: Whether whoever asked for it has thought better of it: then it is not sent (again).
+    #: Whether it was cancelled: then it is not sent, or not sent again.
     unwanted: bool = False
 
     def after(self, cause: Cause) -> Verdict:
@@ -41,7 +41,7 @@ class Item:
 
     @property
     def alone(self) -> bool:
-        """Whether it must not share a batch: it may be what killed an engine."""
+        """Whether it must travel isolated: it may have killed an engine, or has a time limit."""
         return self.deaths > 0 or self.errors > 0 or self.timeout is not None
 
 
@@ -62,7 +62,7 @@ class Outcome:
 
 @dataclass(eq=False, slots=True)
 class Batch:
-    """Items under way to one engine."""
+    """Items that are sent to one engine together."""
 
     engine: int
     items: list[Item]
@@ -133,7 +133,7 @@ class Backlog:
         return taken
 
     def clear(self, where: Callable[[Engines], bool] = lambda _: True) -> list[Item]:
-        """Take out all items (of these engines)."""
+        """Take out all items, or those for which ``where`` accepts their engines."""
         chosen = [engines for engines in self._items if where(engines)]
         return [item for engines in chosen for item in self._items.pop(engines)]
 

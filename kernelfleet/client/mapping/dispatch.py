@@ -1,4 +1,4 @@
-"""Handing out items to engines and collecting what becomes of them: under map and executor.
+"""Sends items to engines and collects what becomes of them, for ``map`` and the executor.
 
 ::
 
@@ -64,7 +64,7 @@ class Dispatcher:
         now = list(engines())
         self.printed = Printed()
         self._call = call
-        #: Which of the engines we are on ourselves; see ``_help``.
+        #: The engine that this process is, if it takes part; see ``_help``.
         self._own = own if (own := own_engine(connection)) in now else None
         self._helped = 0
         self.assignment: Assignment[Batch] = Assignment(now, self._own)
@@ -100,16 +100,16 @@ class Dispatcher:
 
     @property
     def busy(self) -> bool:
-        """Whether anything is under way or waits to be sent again."""
+        """Whether anything is in flight or waits to be sent again."""
         return bool(len(self._backlog) or self.assignment.in_flight())
 
     @property
     def items_in_flight(self) -> int:
-        """How many items are under way."""
+        """How many items are in flight."""
         return sum(len(batch.items) for batch in self.assignment.in_flight())
 
     def step(self, timeout: float | None = None) -> bool:
-        """Wait for one event and deal with it; False if ``timeout`` seconds passed without one."""
+        """Wait for an event and deal with it; False if none came within ``timeout`` seconds."""
         if self._own is not None and timeout is None and self._events.empty():
             self._help(self._own)
         try:
@@ -125,14 +125,15 @@ class Dispatcher:
         self._events.put(None)
 
     def close(self) -> None:
-        """Call it when done: nothing is taken any more."""
+        """End it: replies that still come are ignored."""
         self._stop_listening()
-        # Both refer to us or to our owner: all the values would wait for a garbage collection.
+        # Both refer to this object or its owner, in a circle: without this, all the values would
+        # be kept until a garbage collection.
         self._stop_listening = _nothing
         self._on_outcome = _nothing
 
     def drop_the_rest(self) -> None:
-        """Hand out nothing more: what has not started is dropped, what runs goes on."""
+        """Send nothing more: what has not started is dropped, what runs goes on."""
         self._dropping = True
         self._backlog.clear()
         for _, batch in self.assignment.waiting():
@@ -146,7 +147,7 @@ class Dispatcher:
             self._cancel(batch, interrupt=interrupt)
 
     def take_back_what_waits(self) -> None:
-        """Have what no engine has begun come back; from any thread."""
+        """Take back every batch that no engine has begun; from any thread."""
         for batch in self.assignment.in_flight():
             batch.taken_back = True
             self._cancel(batch, interrupt=False)
@@ -154,7 +155,7 @@ class Dispatcher:
     # -- sending --------------------------------------------------------------------------------
 
     def _look_who_is_there(self) -> None:
-        """Engines come (scale, restart) and go."""
+        """Note which engines have come (``scale``, ``restart``) and gone."""
         now = list(self._engines())
         if now != self._present:
             self._present = now
@@ -193,7 +194,7 @@ class Dispatcher:
             return
         try:
             future = self._connection.request(header, frames, self._call.on_output)
-        except MessageTooLarge as error:  # their own fault, not the connection's
+        except MessageTooLarge as error:  # the items' fault, not the connection's
             self._requests.not_sent(batch)
             self._fail(batch.items, error)
             return
@@ -204,7 +205,7 @@ class Dispatcher:
         future.add_done_callback(lambda done: self._events.put((batch, done)))
 
     def _refuse_items(self, batch: Batch, error: Exception) -> None:
-        """An item cannot be pickled, or not for this engine: fail those, send the others."""
+        """Fail the items that cannot be pickled, or not for this engine; put the others back."""
         self._requests.not_sent(batch)
         others = self._connection.roster.others([batch.engine])
         for item in batch.items:
@@ -245,10 +246,11 @@ class Dispatcher:
     # -- on an engine of our own fleet ----------------------------------------------------------
 
     def _help(self, own: int) -> None:
-        """Do something ourselves rather than wait for an engine that may be waiting for us.
+        """Run items in this process, whose engine may be waiting for this very call.
 
-        What waits is taken back. If that shows our own engine to be at work, which then is what
-        waits for this call, batches are run here; others that are at work are tried now and then.
+        What waits in queues is taken back. If that shows the own engine to be busy, its command is
+        what waits for this call, and batches are run here. Other busy engines are tried again now
+        and then.
         """
         assignment = self.assignment
         own_is_at_work = own in assignment.occupied
@@ -308,7 +310,7 @@ class Dispatcher:
             self._put_back(batch.items, first=True)
         else:
             if isinstance(error, TimeoutError) and batch.items[0].timeout is not None:
-                self.assignment.occupied.add(batch.engine)  # it does not heed interrupts
+                self.assignment.occupied.add(batch.engine)  # it does not respond to interrupts
             traceback = [str(line) for line in info.get("traceback") or ()]
             self._fail(batch.items, error, traceback, batch.engine)
 
@@ -326,7 +328,7 @@ class Dispatcher:
             self._settle(outcome)
 
     def _gone(self, engine: int) -> EngineDied:
-        """The death of an engine that had nothing of ours."""
+        """The death of an engine that had no batch of this call."""
         how = self._connection.roster.dead.get(engine) or "it has left the fleet"
         return EngineDied(engine, how=how)
 
@@ -346,13 +348,13 @@ class Dispatcher:
                 self._fail([item], error, engine=batch.engine)
 
     def _give_up(self, error: Exception) -> None:
-        """Nothing can run any more: fail what waits (a map drops it at the first failure)."""
+        """Fail all that waits, because nothing can run any more."""
         self._fail(self._backlog.clear(), error)
         while not self._dropping and (items := self._source.take(1000)):
             self._fail(items, error)
 
     def _lose(self, items: list[Item], error: Exception) -> None:
-        """The whole call is refused, or its connection gone: no item's fault."""
+        """Fail the whole call, which was refused or has lost its connection."""
         self.lost = self.lost or error
         self._fail(items, error)
         self._give_up(error)
@@ -380,4 +382,4 @@ class Dispatcher:
 
 
 def _nothing(*_: object) -> None:
-    """After the end."""
+    """Stands for functions that are not to be called after the end."""

@@ -1,4 +1,4 @@
-"""``map`` and its kin: a function over sequences, balanced over engines.
+"""``map`` and ``imap``: a function over sequences, balanced over engines.
 
 A ``MapRun`` is one call: it feeds a ``Dispatcher`` and collects the values. ``map`` runs it on a
 thread of its own, so that it goes on when the caller does not wait; ``imap`` runs it in the thread
@@ -149,8 +149,8 @@ class MapRun:
     def run(self, future: Future[Any]) -> None:
         """Run to the end and resolve ``future``.
 
-        It is not an attribute: a MapResult refers to its run, and a circle would keep all the
-        values until a garbage collection.
+        The future is not an attribute: a MapResult refers to its run, and a circle of references
+        would keep all the values until a garbage collection.
         """
         dispatcher = self.dispatcher
         try:
@@ -219,7 +219,7 @@ def present(connection: ControllerProxy, engines: Sequence[int]) -> Callable[[],
 
 
 def _dropped(outcome: Outcome) -> bool:
-    """Whether the item was taken from a queue before it started; what did so is told elsewhere."""
+    """Whether the item was dropped before it started; what caused that is reported elsewhere."""
     return isinstance(outcome.error, CancelledError) and not outcome.traceback
 
 
@@ -255,7 +255,7 @@ class MapResult(PendingResult[list[Any]]):
         return dict(self._run.dispatcher.printed.texts[stream])
 
     def _refuse_what_never_ends(self) -> None:
-        """It ends: on an engine the map runs items itself."""
+        """A map on an engine of its own fleet ends: it runs items itself."""
 
     def _has_begun(self) -> bool:
         if self._run.values or self._run.failures:
@@ -335,7 +335,7 @@ def _is_next(
 
 
 class _Window:
-    """Keeps what is under way and what waits to be taken within bounds."""
+    """Bounds how many items are in flight and how many values wait to be taken."""
 
     def __init__(
         self, dispatcher: Dispatcher, source: _Lazy, ready: dict[int, Any], n_engines: int
@@ -344,7 +344,7 @@ class _Window:
         self._largest = max(MIN_BUFFERED, DEPTH * n_engines * (source.chunksize or 1))
 
     def refill(self) -> bool:
-        """Send what there is room for; whether anything is under way."""
+        """Send what there is room for. Returns whether anything is in flight."""
         in_flight = self._dispatcher.items_in_flight
         self._largest = max(self._largest, in_flight)
         self._source.room = BUFFERED_BATCHES * self._largest - in_flight - len(self._ready)
@@ -352,13 +352,13 @@ class _Window:
         return self._dispatcher.busy
 
     def catch_up(self) -> None:
-        """Deal with what has come back meanwhile, so that engines do not wait for the taker."""
+        """Deal with replies that have come, so that engines do not wait for the user's loop."""
         while self._dispatcher.step(timeout=0):
             pass
         self.refill()
 
     def close(self) -> None:
-        """Whoever stops taking values stops the work."""
+        """Stop the work: no more values are taken."""
         self._dispatcher.cancel_all(interrupt=True)
         self._dispatcher.close()
 

@@ -1,9 +1,9 @@
 """Calls of a fleet that are made on one of its own engines.
 
 Code that runs on an engine may be a client of the same fleet: a mapped function that maps, a task
-that submits tasks. While it waits, its engine can do nothing else. What the call has in hand then
-is run here, by the one that waits, as an engine would run it; what can only be done by the very
-engine that waits would never be done, and is refused at once.
+that submits tasks. While it waits, its engine can do nothing else. The waiting thread then runs
+items of the call itself, as an engine would. What only the waiting engine could do would never be
+done, and is refused at once.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ASK_SECONDS = 5.0
 def own_engine(connection: ControllerProxy) -> int | None:
     """The id of the engine of this very fleet that this process is; None elsewhere.
 
-    What an engine has started is not the engine: it may outlive the call that started it.
+    A process that an engine has started is not that engine: it may outlive the call.
     """
     mark = own_mark(os.environ)
     if mark is None or not is_notebook(running_shell()):
@@ -45,7 +45,7 @@ def own_engine(connection: ControllerProxy) -> int | None:
         try:
             reply = connection.call("locate", ASK_SECONDS, mark=mark)
         except (TimeoutError, FleetError):
-            return None  # it is away, or of an earlier version
+            return None  # the controller does not answer, or is of an earlier version
         value = reply.header["value"]
         is_it = value["engine"] is not None and value["pid"] in (None, os.getpid())
         connection.own_engine = (value["engine"] if is_it else None,)
@@ -90,7 +90,7 @@ def run_here(frames: Sequence[Any]) -> Future[Reply]:
         packed = function(*args, **kwargs)
         if inspect.iscoroutine(packed):
             packed = asyncio.run(packed)
-    except Exception as error:  # noqa: BLE001 (what an engine would tell of it)
+    except Exception as error:  # noqa: BLE001 (described as an engine would describe it)
         described = {"ename": type(error).__name__, "evalue": str(error), "kind": "user"}
         result: JsonDict = {"ok": False, "error": described}
         reply.set_result(Reply({"results": [result]}, []))

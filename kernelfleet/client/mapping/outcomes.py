@@ -1,7 +1,7 @@
 """What became of the items of a batch, read from an engine's answer.
 
-An engine runs a batch as one call and says where each item's prints and displays end in it, so
-that what the batch has put out can be cut into that of its items.
+An engine runs a batch as one call. It reports where the output of each item ends, so that the
+output of the batch can be cut into that of its items.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _outputs(
         return [every]
     shown = [each for each in every if each["output_type"] != "stream"]
     told: list[int] = ends.get("display") or [0]
-    # Where outputs were cleared or replaced the counts are no more than a guess.
+    # Where outputs were cleared or replaced, the counts do not fit and are not used.
     parts = cut(shown, told if told[-1] == len(shown) else None, len(stdout))
     return [
         [*_stream("stdout", out), *_stream("stderr", err), *part]
@@ -69,9 +69,13 @@ def _stream(name: str, text: str) -> list[JsonDict]:
 
 
 def cut(whole: Cut, ends: Sequence[int] | None, count: int) -> list[Cut]:
-    """A batch's text, or list, as that of its items, by where each item's ends.
+    """Cut the text, or the list, of a batch into that of its items.
 
-    Where the ends are not known the first item has it all; the last one also has what came late.
+    Args:
+        whole: What the batch has printed or displayed.
+        ends: Where that of each item ends. If it is not known, the first item gets everything;
+            what comes behind the last end goes to the last item.
+        count: How many items there are.
     """
     if not whole or not count:
         return [whole[:0] for _ in range(count)]

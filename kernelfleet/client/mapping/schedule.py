@@ -1,4 +1,4 @@
-"""How much work an engine gets next, and from whom it is taken back. Pure: no sockets, no clock.
+"""How many items an engine gets next, and which are stolen from another. Pure: no sockets or clock.
 
 Batches grow until one takes some tens of milliseconds, so that trivial items travel by the
 thousand and long ones alone. Each engine has one batch that runs and one that waits behind it;
@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-#: How long a batch is to take, in seconds.
+#: Seconds that a batch should take.
 TARGET_SECONDS = 0.05
 #: A batch that takes this much longer than planned gives its remaining items back.
 BUDGET_SECONDS = 4 * TARGET_SECONDS
-#: What is not worth dividing among engines: about what a batch costs on its way.
+#: Less work than this is not divided among engines: it is about what sending a batch costs.
 SMALL_SECONDS = 0.002
-#: How much larger than the one before a batch may be.
+#: A batch may be so many times larger than the one before.
 GROWTH = 8
 MAX_ITEMS = 8192
 MAX_BATCH_BYTES = 16 * 1024 * 1024
@@ -30,7 +30,7 @@ B = TypeVar("B")
 
 @dataclass(slots=True)
 class _Pace:
-    """What is known of one engine's speed."""
+    """The measured throughput of one engine."""
 
     last: int = 0
     seconds_per_item: float | None = None
@@ -88,10 +88,10 @@ class Assignment(Generic[B]):
         self._batches: dict[int, list[B]] = {engine: [] for engine in engines}
         self._open = set(self._batches)
         self._depth = DEPTH if own is None else 1
-        #: Engines that work for somebody else just now, as far as is known.
+        #: Engines that run another client's work just now, as far as is known.
         self.occupied: set[int] = set()
-        #: The one that we are on ourselves. If it is at work, that is what waits for us: then we
-        #: do what those would be given that are at work for others, and they get nothing.
+        #: The engine that this process is, if it is one. If it is busy, its command is what waits
+        #: for this call: then this process runs the items itself that occupied engines would get.
         self.own = own
 
     @property
@@ -109,7 +109,7 @@ class Assignment(Generic[B]):
                 del self._batches[engine]
 
     def drop_engine(self, engine: int) -> None:
-        """An engine takes part no more."""
+        """Let an engine take part no longer."""
         self.set_engines(self._open - {engine})
 
     def add(self, engine: int, batch: B) -> None:
@@ -130,7 +130,7 @@ class Assignment(Generic[B]):
         return [batch for batches in list(self._batches.values()) for batch in list(batches)]
 
     def next_engine(self, among: Iterable[int] | None = None) -> int | None:
-        """The engine to give the next batch: the one with least to do, if it has room."""
+        """The engine to give the next batch: the least loaded one, if it has room; else None."""
         able = self.engines if among is None else [e for e in among if e in self._open]
         if self.own in self.occupied:
             able = [engine for engine in able if engine not in self.occupied]
@@ -154,9 +154,9 @@ class Assignment(Generic[B]):
     def worth_taking_back(self, suits: Callable[[B, set[int]], bool]) -> Iterator[B]:
         """Batches that engines which idle could run instead, as many as there are idle ones.
 
-        First those that wait behind others of ours; then also the first ones, which wait only if
-        their engine works for somebody else: taking back what runs does nothing, so that these
-        fill no place.
+        First come batches that wait behind others of this call. Then come first batches, which
+        wait only if their engine works for another client; a batch that runs cannot be taken
+        back, so these do not count.
 
         Args:
             suits: Whether one of these idle engines may run a batch.
@@ -172,5 +172,5 @@ class Assignment(Generic[B]):
                 yield batch
 
     def first(self) -> list[tuple[int, B]]:
-        """The first batch of each engine: it runs, unless somebody else's work does."""
+        """The first batch of each engine: it runs, unless the engine works for another client."""
         return [(engine, batches[0]) for engine, batches in self._batches.items() if batches]

@@ -1,4 +1,4 @@
-"""What there is to hand out, and in what portions: what waits again, then what the source gives."""
+"""What is sent next, and how much at once: first what waits to be resent, then new items."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kernelfleet.client.mapping.schedule import Assignment, BatchSizer
 
 
 class Supply:
-    """The items of one call that are not under way."""
+    """The items of one call that are not in flight."""
 
     def __init__(self, source: Source, sizer: BatchSizer) -> None:
         self.backlog = Backlog()
@@ -32,7 +32,7 @@ class Supply:
         return found
 
     def _from_backlog(self, assignment: Assignment[Any]) -> tuple[int, list[Item]] | None:
-        """What waits again and may run on an engine with room."""
+        """Items that wait to be resent and may run on an engine with room."""
         for engines, count in self.backlog.waiting():
             engine = assignment.next_engine(engines)
             if engine is not None:
@@ -44,7 +44,7 @@ class Supply:
     def for_engine(self, engine: int) -> list[Item]:
         """Items for this engine, whether it has room or not; none that have a time limit.
 
-        Who runs items in the place of an engine cannot interrupt them.
+        The caller runs them in its own thread, in place of the engine, and cannot interrupt them.
         """
         items = self._from_backlog_for(engine)
         while not items:

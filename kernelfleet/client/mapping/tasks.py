@@ -45,7 +45,7 @@ class TaskFuture(Future[T]):
 
     def __init__(self) -> None:
         super().__init__()
-        #: Who knows where the task is; None when it has ended.
+        #: Finds out where the task is; None when it has ended.
         self._place: TaskPlace | None = None
 
     def running(self) -> bool:
@@ -62,17 +62,17 @@ class TaskFuture(Future[T]):
         return True
 
     def drop(self) -> None:
-        """It is cancelled; for whoever has made sure that nothing else will settle it."""
+        """Resolve it as cancelled; the caller has made sure that nothing else resolves it."""
         self._place = None
         super().cancel()
-        self.set_running_or_notify_cancel()  # or those who wait for several would wait on
+        self.set_running_or_notify_cancel()  # or concurrent.futures.wait would not see the end
 
 
 class TaskPlace:
-    """Where a task is: here, on its way, waiting at an engine, or at work there.
+    """Where a task is: here, on its way, waiting at an engine, or running there.
 
-    Nothing is told when an engine begins with a task, as that would be a message for each: who
-    wants to know asks the controller.
+    No message is sent when an engine begins with a task, as that would be one for each task; the
+    controller is asked when somebody wants to know.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class TaskPlace:
         self._dispatcher, self._connection = dispatcher, connection
 
     def has_begun(self) -> bool:
-        """Whether an engine is at work on it, or on those it travels with."""
+        """Whether an engine has begun with its batch."""
         batch = self.item.batch
         if batch is not None and not batch.begun:
             value = self._ask("progress", result_id=batch.result_id, brief=True)
@@ -110,7 +110,7 @@ class TaskPlace:
         return self._futures.pop(item.key, None) is not None
 
     def _is_dropped(self, batch: Batch) -> bool:
-        """Whether the engine had not begun; what travels with the task is sent again."""
+        """Whether the engine had not begun; the other items of the batch are sent again."""
         batch.taken_back = True
         value = self._ask("cancel", result_id=batch.result_id, interrupt=False)
         return value is not None and bool(value["dropped"])
@@ -118,7 +118,7 @@ class TaskPlace:
     def _ask(self, verb: str, **fields: Any) -> JsonDict | None:
         try:
             reply = self._connection.call(verb, ASK_SECONDS, **fields)
-        except (TimeoutError, FleetError):  # nobody there, or on the thread that gets the answers
+        except (TimeoutError, FleetError):  # unreachable, or this is the loop thread
             return None
         value: JsonDict | None = reply.header["value"]
         return value
@@ -182,7 +182,7 @@ class Tasks:
         engines: Engines,
         place: Callable[[Item], TaskPlace],
     ) -> TaskFuture[Any]:
-        """Take a task; ``place`` says where its future is to ask about it."""
+        """Take a task; ``place`` makes what its future asks where the task is."""
         with self._lock:
             if self._closed is not None:
                 raise self._closed.with_traceback(None)
@@ -210,7 +210,7 @@ class Tasks:
         return taken
 
     def close(self, error: Exception) -> None:
-        """Take no more; ``submit`` raises the error from now on."""
+        """Take no more tasks; ``submit`` raises the error from now on."""
         with self._lock:
             self._closed = self._closed or error
 
