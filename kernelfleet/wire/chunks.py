@@ -1,6 +1,6 @@
-"""Large messages as parts: what a stranger may make us hold is small, and calls pass in between.
+"""Large messages as parts, so that unauthenticated peers cost little memory and calls pass between.
 
-libzmq (4.3.5) receives whole frames before it looks at keys, so a socket that strangers can reach
+libzmq (4.3.5) receives whole frames before it looks at keys, so a socket that anybody can reach
 must refuse large ones (``ZMQ_MAXMSGSIZE``), and no frame of ours is larger than that. A message
 that does not fit travels as a stream: the lengths of its frames, 8 bytes each, then the frames,
 cut into pieces::
@@ -12,7 +12,7 @@ cut into pieces::
 The receiver says how far it has come, and no more than ``WINDOW_BYTES`` are under way beyond that.
 So a ping or another client's call never waits behind gigabytes, and neither side's libzmq holds
 more than the window. What follows a large message waits for its last part, unless it has nothing
-to do with it (``lanes.py``). A line that breaks forgets the stream; the message is sent again.
+to do with it (``lanes.py``). A connection that breaks loses the stream; the message is sent again.
 
 Pure: no sockets, no clock.
 """

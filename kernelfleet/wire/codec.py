@@ -1,8 +1,8 @@
 """Client protocol messages as frames: ``[signature, header, buffer, buffer, ...]``.
 
 The header is JSON and is signed; it says how many buffers follow. The buffers are opaque and are
-not signed: CURVE (TCP) or the file system (Unix socket) keeps strangers away from them. Nothing
-here unpickles anything.
+not signed: CURVE (TCP) or the file system (Unix socket) keeps others away from them. Nothing here
+unpickles anything.
 """
 
 from __future__ import annotations

@@ -1,18 +1,18 @@
-"""How a line between client and controller is opened, so that nothing captured can be said again.
+"""How a client's connection to the controller is opened, so that no captured message is accepted.
 
 ::
 
     client                              controller
     hello {version, client, nonce} -->                        signed with the fleet's key
                                    <--  challenge {nonce, challenge}
-    open {session, ...}            -->                        from here on with the line's keys
+    open {session, ...}            -->                        from here on with its keys
                                    <--  welcome {session, ...}
 
-A *line* is one connection of a client; a client's *session*, its numbers and what it has not
-acknowledged, outlives its lines. The keys of a line come from the fleet's key, the client's id and
-what either side has made up for this line alone, and each direction has its own. So a message is
-good on one line, in one direction, for one client; anywhere else its signature is wrong. A hello
-can be repeated: it is answered with a challenge that is of no use to who does not know the key.
+A client's *session* (its message numbers and what it has not acknowledged) outlives its
+connections. The keys of a connection are derived from the fleet's key, the client's id and one
+nonce of each side, and each direction has its own. So a message is valid on one connection, in one
+direction, for one client; anywhere else its signature is wrong. A captured hello can be sent again,
+but the challenge that answers it is of no use to anybody who does not know the fleet's key.
 
 Pure: no sockets, no clock.
 """
@@ -28,21 +28,21 @@ from typing import NamedTuple
 from kernelfleet.wire.codec import BadMessage, Codec
 from kernelfleet.wire.messages import JsonDict
 
-#: Everybody's, at the Unix socket.
+#: The user name of every client at the Unix socket.
 PLAIN_USERNAME = b"kernelfleet"
-#: What a client may call itself, and a nonce be.
+#: The longest id of a client, and the longest nonce.
 MAX_NAME_CHARACTERS = 100
 
 
 class ConnectionCodecs(NamedTuple):
-    """The codecs of one line, by direction."""
+    """The codecs of one connection, by direction."""
 
     to_controller: Codec
     to_client: Codec
 
 
 def line_codecs(key: bytes, client: str, nonce: str, challenge: str) -> ConnectionCodecs:
-    """The codecs of the line that this hello and this challenge have opened."""
+    """The codecs of the connection that this hello and this challenge have opened."""
 
     def derived(direction: str) -> Codec:
         context = json.dumps(["kernelfleet line", direction, client, nonce, challenge])
@@ -52,15 +52,16 @@ def line_codecs(key: bytes, client: str, nonce: str, challenge: str) -> Connecti
 
 
 def plain_password(key: bytes) -> str:
-    """What a client shows before a Unix socket hears anything of it (ZMQ's PLAIN).
+    """The password that a client shows when it connects to the Unix socket (ZMQ's PLAIN).
 
-    Not the fleet's key itself: whoever has put a socket of his own there learns nothing from it.
+    It is derived from the fleet's key and is not the key: a process that has put a socket of its
+    own at that path learns nothing that it could sign messages with.
     """
     return hmac.digest(key, b"kernelfleet unix socket", hashlib.sha256).hex()
 
 
 def new_nonce() -> str:
-    """What was never said before."""
+    """A fresh random nonce."""
     return secrets.token_hex(16)
 
 
@@ -72,7 +73,7 @@ def read_hello(header: JsonDict) -> tuple[str, str]:
     """
     client, nonce = header.get("client"), header.get("nonce")
     if header["type"] != "hello":
-        raise BadMessage("the first message of a line is no hello")
+        raise BadMessage("the first message of a connection is no hello")
     for text in (client, nonce):
         if not isinstance(text, str) or not _is_name(text):
             raise BadMessage("a hello without the client's id and a nonce")

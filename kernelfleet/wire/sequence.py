@@ -4,8 +4,9 @@ ZMQ keeps order within a connection and loses what was under way when one breaks
 the client protocol therefore keep one ``Sequence`` per peer: a numbered message stays in
 ``unacknowledged`` until the peer says it has it, is sent again after a reconnect, and is
 delivered once however often it arrives. One that is marked ``free`` has nothing to do with what
-it has passed on its way (``lanes.py``), and is delivered when it comes. What is taken back keeps
-its number and says nothing: if the message itself was faster, it counts, and else never will.
+it has passed on its way (``lanes.py``), and is delivered when it comes. ``take_back``
+replaces the messages that are not acknowledged by ``void`` messages of the same numbers: one that
+has arrived already still takes effect, the others never will.
 
 Pure: no sockets, no clock. ``n`` is the number of a message (from 1), ``ack`` the number up to
 which the sender has received everything. Messages without ``n`` (hello, ping, ...) pass through.
@@ -56,7 +57,7 @@ class Sequence:
         return header
 
     def accept(self, header: JsonDict) -> Verdict:
-        """What to do with a message that has arrived."""
+        """Decide what to do with a message that has arrived, and note its numbers."""
         self.acknowledge(int(header.get("ack", 0)))
         n = header.get("n")
         if n is None:
@@ -80,7 +81,7 @@ class Sequence:
             self.unacknowledged_bytes -= self.unacknowledged.popleft().size_bytes
 
     def take_back(self) -> None:
-        """Make what is not acknowledged void, at the peer also if it has not arrived by now."""
+        """Replace what is not acknowledged by void messages: what has not arrived never will."""
         self.unacknowledged = deque(
             Sent(sent.n, {"type": "void", "n": sent.n}, [], 0) for sent in self.unacknowledged
         )

@@ -1,12 +1,13 @@
 """What a kernel is sent for each operation, and when its answer is complete.
 
-Two dialects behind one interface. ``native`` is spoken with kernelfleet's own engines: own
-request types, data in buffers, and a reply that says how many iopub messages belong to it, so
-that nothing waits for busy and idle. ``portable`` uses nothing but ``execute_request``, and so
-reaches any Jupyter kernel; data for a Python kernel travels base64-encoded in
-``user_expressions`` to code that was bootstrapped there.
+An ``InFlight`` is one job that was sent to a kernel and has not ended. It collects what the kernel
+answers and decides when that is complete; ``engine.py`` sends and receives. There are two kinds:
 
-A ``InFlight`` is one job on its way. It decides and remembers; sending is ``engine.py``'s.
+- ``NativeInFlight``: kernelfleet's own engines have request types of their own, take data in
+  buffers, and say in a reply how many iopub messages belong to it, so that nothing waits for busy
+  and idle.
+- ``PortableInFlight``: every other Jupyter kernel gets ``execute_request``. Data for a Python
+  kernel travels base64-encoded in ``user_expressions`` to code that was sent there at its start.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ from kernelfleet.wire.outputs import OUTPUT_TYPES
 #: The MIME type under which bootstrapped code returns its data.
 DATA_MIME = "application/x-kernelfleet"
 
-#: A reply of our own kernels that is longer than this is none: data are not in it.
+#: The longest reply of our own kernels without its buffers, which alone hold data.
 MAX_REPLY_BYTES = 32 * 1024 * 1024
 
 
@@ -75,7 +76,8 @@ class InFlight(ABC):
         self.reply: KernelMessage | None = None
         #: It was interrupted because its time was up.
         self.overdue = False
-        #: It said that it would exit, and did not.
+        #: None: the cell has not asked to exit; False: it has, and the kernel's death is awaited;
+        #: True: the kernel was still there when the time for that was up.
         self.stayed: bool | None = None
         #: Why the kernel's answer cannot be used.
         self.problem = ""
@@ -90,7 +92,7 @@ class InFlight(ABC):
     def _complete(self) -> bool: ...
 
     def mark_malformed(self, problem: str) -> None:
-        """The kernel has answered something that cannot be used: the job ends with an error."""
+        """Have the job end with an error, as the kernel's answer cannot be used."""
         self.problem = problem
 
     @property
@@ -155,7 +157,7 @@ class NativeInFlight(InFlight):
         self.gave_up = False
 
     def take_reply(self, message: KernelMessage) -> None:
-        """A reply; its blocks are opened at once, before the engine lets them go."""
+        """Take a reply; its shared memory is opened at once, before the engine releases it."""
         if len(message.packed) > MAX_REPLY_BYTES:
             message.mark_malformed(f"it has {len(message.packed)} bytes beside its data")
         if not message.problem and (name := unsound_field(message.content)) is not None:

@@ -1,7 +1,7 @@
 """One engine's queue: a FIFO with one request in flight. Pure: no sockets, clocks or asyncio.
 
-The queue decides order and what an error takes with it; who sends what is told to start, and who
-is told what is cleared, is the caller's business.
+The queue decides the order, and what an error clears. Its caller sends what is to start, and tells
+the clients of what was cleared.
 
 ::
 

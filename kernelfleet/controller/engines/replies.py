@@ -1,8 +1,9 @@
-"""What kernels say, made sound: they run the user's code, and may be broken or of any make.
+"""Replies of kernels, checked: kernels run the user's code, and may be broken or of any make.
 
-Our own kernels' replies are held to their form, and one that breaks it becomes an error that says
-so. Other kernels take liberties that hurt nobody; what they leave out is filled in. Everything
-that ``InFlight`` reads has passed here; outputs are not read here at all (``wire/outputs.py``).
+A reply of our own kernels must have its declared form; one that has not becomes an error that says
+so. Other kernels leave fields out or give them other types, which is tolerated and filled in.
+``InFlight`` reads nothing that has not been checked here; outputs are not read in the controller at
+all (``wire/outputs.py``).
 
 Pure: no sockets, no clock.
 """
@@ -23,7 +24,7 @@ def broken(text: str) -> JsonDict:
 
 
 def unsound_field(content: JsonDict) -> str | None:
-    """The first field of one of our own kernels' replies that has not its form; None if all do."""
+    """The first field of a reply of our own kernels that is not as declared; None if all are."""
     for name, field in FORMS.items():
         if (name in content or field.required) and not field.check.fits(content.get(name)):
             return name
