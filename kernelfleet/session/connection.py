@@ -25,7 +25,7 @@ from kernelfleet.wire.chunks import (
 )
 from kernelfleet.wire.codec import BadMessage, Codec
 from kernelfleet.wire.files.connection_file import FleetFile
-from kernelfleet.wire.handshake import PLAIN_USERNAME, line_codecs, new_nonce, plain_password
+from kernelfleet.wire.handshake import PLAIN_USERNAME, connection_codecs, new_nonce, plain_password
 from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.pump import SocketPump
 from kernelfleet.wire.versions import HERE
@@ -125,7 +125,7 @@ class Connection:
         elif header["type"] == "refused":
             self._user.connection_refused(self, str(header.get("reason")))
         elif header["type"] == "challenge" and header.get("nonce") == self._nonce:
-            codecs = line_codecs(
+            codecs = connection_codecs(
                 self._key, self._endpoint.client_id, self._nonce, str(header.get("challenge"))
             )
             self._outgoing, self._incoming = codecs.to_controller, codecs.to_client

@@ -41,11 +41,11 @@ class ConnectionCodecs(NamedTuple):
     to_client: Codec
 
 
-def line_codecs(key: bytes, client: str, nonce: str, challenge: str) -> ConnectionCodecs:
+def connection_codecs(key: bytes, client: str, nonce: str, challenge: str) -> ConnectionCodecs:
     """The codecs of the connection that this hello and this challenge have opened."""
 
     def derived(direction: str) -> Codec:
-        context = json.dumps(["kernelfleet line", direction, client, nonce, challenge])
+        context = json.dumps(["kernelfleet connection", direction, client, nonce, challenge])
         return Codec(hmac.digest(key, context.encode(), hashlib.sha256))
 
     return ConnectionCodecs(derived("to controller"), derived("to client"))

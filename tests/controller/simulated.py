@@ -30,7 +30,7 @@ from kernelfleet.controller.operations import CALLS
 from kernelfleet.wire.chunks import IPC_FRAME_BYTES, Incoming
 from kernelfleet.wire.codec import BadMessage, Codec
 from kernelfleet.wire.files.connection_file import FleetFile
-from kernelfleet.wire.handshake import line_codecs
+from kernelfleet.wire.handshake import connection_codecs
 from kernelfleet.wire.jupyter import make_session
 from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.versions import PROTOCOL_VERSION
@@ -247,7 +247,7 @@ class SimulatedClient:
         self.forgotten = False
         hello = {"type": "hello", "version": PROTOCOL_VERSION, "client": self.name, "nonce": "o"}
         self.send(hello)
-        self.codec, self._hears = line_codecs(
+        self.codec, self._hears = connection_codecs(
             bytes.fromhex(KEY), self.name, "o", self.challenge["challenge"]
         )
         self.send({"type": "open"})

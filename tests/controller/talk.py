@@ -11,7 +11,7 @@ from kernelfleet.wire.codec import Codec
 from kernelfleet.wire.handshake import (
     PLAIN_USERNAME,
     ConnectionCodecs,
-    line_codecs,
+    connection_codecs,
     new_nonce,
     plain_password,
 )
@@ -57,7 +57,7 @@ class Talk:
         """Hello and challenge: the line has its keys."""
         self.send(self.hello)
         challenge = (await self.receive("challenge"))["challenge"]
-        self.codecs = line_codecs(self.key, self.client_id, self.nonce, challenge)
+        self.codecs = connection_codecs(self.key, self.client_id, self.nonce, challenge)
 
     async def open(self, session: str | None = None, ack: int = 0, **fields: Any) -> JsonDict:
         """Greet, and open the line for a session; gives the welcome."""

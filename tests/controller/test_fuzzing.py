@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from kernelfleet.controller.engines.state import EngineState
 from kernelfleet.wire.codec import BadMessage, Codec
-from kernelfleet.wire.handshake import line_codecs
+from kernelfleet.wire.handshake import connection_codecs
 from kernelfleet.wire.objects.shared_memory import SharedBuffer, available
 from kernelfleet.wire.versions import PROTOCOL_VERSION
 from tests.controller.fuzzing import any_json, any_message, changed, spoilt
@@ -141,7 +141,7 @@ class Fuzzed:
         answer = Codec(key).decode(heard[0])[0] if heard else {"type": "nothing"}
         if answer["type"] == "challenge":
             client, nonce = str(hello["client"]), str(hello["nonce"])
-            codec = line_codecs(key, client, nonce, answer["challenge"]).to_controller
+            codec = connection_codecs(key, client, nonce, answer["challenge"]).to_controller
             handle = random.choice(self.handles).decode()
             usual = {"type": "open", "session": "s", "side": False, "probe": handle, "secret": "x"}
             ask = {"type": "request", "n": 1, "operation": "ping"}

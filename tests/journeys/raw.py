@@ -12,7 +12,7 @@ import zmq
 from kernelfleet.wire.chunks import IPC_FRAME_BYTES, Incoming, Outgoing
 from kernelfleet.wire.codec import Codec
 from kernelfleet.wire.files import connection_file
-from kernelfleet.wire.handshake import PLAIN_USERNAME, line_codecs, plain_password
+from kernelfleet.wire.handshake import PLAIN_USERNAME, connection_codecs, plain_password
 from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.sequence import Sequence as Numbers
 from kernelfleet.wire.versions import PROTOCOL_VERSION
@@ -44,7 +44,7 @@ class RawClient:
         hello = {"type": "hello", "version": PROTOCOL_VERSION, "client": self.name, "nonce": "o"}
         self.socket.send_multipart(Codec(key).encode(hello))
         challenge, _ = Codec(key).decode(self.socket.recv_multipart())
-        self._to, self._from = line_codecs(key, self.name, "o", challenge["challenge"])
+        self._to, self._from = connection_codecs(key, self.name, "o", challenge["challenge"])
         self._outgoing = Outgoing(self._to, self._transmit, IPC_FRAME_BYTES)
         self._incoming = Incoming()
         self.send({"type": "open"})

@@ -19,7 +19,7 @@ from kernelfleet.session.loop import LoopThread
 from kernelfleet.session.timing import Phase
 from kernelfleet.wire.codec import Codec
 from kernelfleet.wire.files.connection_file import FleetFile
-from kernelfleet.wire.handshake import PLAIN_USERNAME, line_codecs, plain_password
+from kernelfleet.wire.handshake import PLAIN_USERNAME, connection_codecs, plain_password
 from kernelfleet.wire.versions import PROTOCOL_VERSION
 from tests.fleets import eventually
 
@@ -136,7 +136,7 @@ def test_hello_challenge_and_then_the_keys_of_the_line(door: Door, make: Make) -
     answer = {"type": "challenge", "nonce": hello["nonce"], "challenge": "c"}
     door.send(identity, Codec(KEY), {**answer, "nonce": "another's"})
     door.send(identity, Codec(KEY), answer)
-    codecs = line_codecs(KEY, "me", hello["nonce"], "c")
+    codecs = connection_codecs(KEY, "me", hello["nonce"], "c")
     assert door.receive(codecs.to_controller)[1] == {"type": "open"}
     assert connection.is_ready
     door.send(identity, Codec(KEY), {"type": "welcome"})
@@ -160,7 +160,7 @@ def test_what_was_said_before_the_end_is_heard_before_it(door: Door, make: Make)
     _, user = make()
     identity, hello = door.receive(Codec(KEY))
     door.send(identity, Codec(KEY), {"type": "challenge", "nonce": hello["nonce"], "challenge": ""})
-    codecs = line_codecs(KEY, "me", hello["nonce"], "")
+    codecs = connection_codecs(KEY, "me", hello["nonce"], "")
     door.receive(codecs.to_controller)
     for number in range(100):
         door.send(identity, codecs.to_client, {"type": "event", "n": number})

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from kernelfleet.wire.codec import BadMessage, Codec
-from kernelfleet.wire.handshake import line_codecs, new_nonce, read_hello
+from kernelfleet.wire.handshake import connection_codecs, new_nonce, read_hello
 
 LINE: dict[str, Any] = {"key": b"key", "client": "me", "nonce": "n", "challenge": "c"}
 HEAD = {"type": "request", "n": 1}
 
 
 def test_both_ends_derive_the_same_keys() -> None:
-    here, there = line_codecs(**LINE), line_codecs(**LINE)
+    here, there = connection_codecs(**LINE), connection_codecs(**LINE)
     assert there.to_controller.decode(here.to_controller.encode(HEAD))[0] == HEAD
     assert here.to_client.decode(there.to_client.encode(HEAD))[0] == HEAD
 
@@ -23,22 +23,22 @@ def test_both_ends_derive_the_same_keys() -> None:
     "other", [{"key": b"other"}, {"client": "you"}, {"nonce": "m"}, {"challenge": "d"}], ids=repr
 )
 def test_what_was_signed_for_one_line_is_refused_on_another(other: dict[str, Any]) -> None:
-    frames = line_codecs(**LINE).to_controller.encode(HEAD)
+    frames = connection_codecs(**LINE).to_controller.encode(HEAD)
     with pytest.raises(BadMessage, match="signature"):
-        line_codecs(**{**LINE, **other}).to_controller.decode(frames)
+        connection_codecs(**{**LINE, **other}).to_controller.decode(frames)
 
 
 def test_directions_and_the_fleets_own_key_are_kept_apart() -> None:
-    codecs = line_codecs(**LINE)
+    codecs = connection_codecs(**LINE)
     for frames in (codecs.to_client.encode(HEAD), Codec(b"key").encode(HEAD)):
         with pytest.raises(BadMessage, match="signature"):
             codecs.to_controller.decode(frames)
 
 
 def test_the_parts_of_the_context_cannot_be_shifted_into_each_other() -> None:
-    frames = line_codecs(b"key", "ab", "c", "d").to_controller.encode(HEAD)
+    frames = connection_codecs(b"key", "ab", "c", "d").to_controller.encode(HEAD)
     with pytest.raises(BadMessage):
-        line_codecs(b"key", "a", "bc", "d").to_controller.decode(frames)
+        connection_codecs(b"key", "a", "bc", "d").to_controller.decode(frames)
 
 
 def test_a_nonce_was_never_said_before() -> None:

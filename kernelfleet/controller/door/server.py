@@ -56,7 +56,7 @@ from kernelfleet.wire.files.private_files import close_to_others
 from kernelfleet.wire.handshake import (
     MAX_NAME_CHARACTERS,
     PLAIN_USERNAME,
-    line_codecs,
+    connection_codecs,
     new_nonce,
     plain_password,
     read_hello,
@@ -260,7 +260,7 @@ class Server:
             return
         client_id, nonce = read_hello(header)
         challenge = new_nonce()
-        codecs = line_codecs(self._key, client_id, nonce, challenge)
+        codecs = connection_codecs(self._key, client_id, nonce, challenge)
         frame_bytes = self._doors[pump][1]
         connection = SessionConnection(
             pump, identity, client_id, codecs, frame_bytes, self._limits.message_bytes

@@ -11,10 +11,10 @@ from kernelfleet.controller.door.sessions import ClientSession, SessionConnectio
 from kernelfleet.controller.limits import Limits
 from kernelfleet.wire import codec
 from kernelfleet.wire.chunks import Incoming
-from kernelfleet.wire.handshake import line_codecs
+from kernelfleet.wire.handshake import connection_codecs
 
 MB = 1024 * 1024
-CODECS = line_codecs(b"key", "me", "nonce", "challenge")
+CODECS = connection_codecs(b"key", "me", "nonce", "challenge")
 
 
 class RecordingPump:
