@@ -1,6 +1,7 @@
 """The front end for IPython: what a client asks of the shell around it.
 
 ``kernelfleet.client.frontend`` describes each method, and decides when this front end serves.
+Magics and live views are imported only when they are used, so that making a client stays quick.
 """
 
 from __future__ import annotations
@@ -9,10 +10,9 @@ import sys
 import threading
 from typing import Any
 
-from kernelfleet.client.frontend import Begin, is_notebook, running_shell
+from kernelfleet.client.frontend import BarFile, Begin, is_notebook, running_shell
 from kernelfleet.client.settings import settings
-from kernelfleet.notebook import extension, failures, long_results, running
-from kernelfleet.notebook.screens import DisplayFile, screen_of
+from kernelfleet.notebook import failures, long_results
 
 
 class IPythonFrontend:
@@ -26,6 +26,8 @@ class IPythonFrontend:
 
     def activate(self, client: Any, suffix: str, shell: Any) -> None:
         """Have the magics of a shell serve a client; they are registered if they are not yet."""
+        from kernelfleet.notebook import extension
+
         extension.activate(shell or running_shell(), client, suffix)
 
     def is_watched(self) -> bool:
@@ -34,10 +36,7 @@ class IPythonFrontend:
         A notebook that is executed without one (by nbclient or papermill) accepts no input, which
         is how it is told apart. The stderr of IPython may be a file.
         """
-        shell = running_shell()
-        if is_notebook(shell):
-            return bool(getattr(shell.kernel, "_allow_stdin", False))
-        return sys.stderr is not None and sys.stderr.isatty()
+        return _is_watched(running_shell())
 
     def live_output(self, *, in_result: bool) -> LiveOutput | None:
         """Show outputs of calls that the main thread makes.
@@ -48,15 +47,25 @@ class IPythonFrontend:
         if threading.current_thread() is not threading.main_thread():
             return None
         shell = running_shell()
-        live = settings.live and self.is_watched()
+        live = settings.live and _is_watched(shell)
         if live or (not in_result and is_notebook(shell)):
             return LiveOutput(shell, live=live, in_result=in_result)
         return None
 
-    def bar_file(self) -> DisplayFile | None:
+    def bar_file(self) -> BarFile | None:
         """In a notebook, a progress bar is a display that is updated."""
         shell = running_shell()
-        return DisplayFile(shell) if is_notebook(shell) else None
+        if not is_notebook(shell):
+            return None
+        from kernelfleet.notebook.screens import DisplayFile
+
+        return DisplayFile(shell)
+
+
+def _is_watched(shell: Any) -> bool:
+    if is_notebook(shell):
+        return bool(getattr(shell.kernel, "_allow_stdin", False))
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 class LiveOutput:
@@ -74,6 +83,9 @@ class LiveOutput:
 
     def wait(self, client: Any, begin: Begin, timeout: float | None, *, progress: bool) -> Any:
         """Start a call, show its outputs until it ends, and return its value."""
+        from kernelfleet.notebook.running import View, wait_showing
+        from kernelfleet.notebook.screens import screen_of
+
         screen = screen_of(self._shell, live=self._live)
-        view = running.View(client, screen, status=progress and self._live, collapse=True)
-        return running.wait_showing(client, begin, view, timeout, in_result=self._in_result)
+        view = View(client, screen, status=progress and self._live, collapse=True)
+        return wait_showing(client, begin, view, timeout, in_result=self._in_result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
 from types import SimpleNamespace
@@ -90,3 +91,20 @@ def test_a_client_that_is_made_in_a_shell_has_its_errors_shown_by_it(
     text = bare.run("view = mec.view(0)\nview.execute('1/0')")
     assert "[0:execute]: ZeroDivisionError: division by zero" in text
     assert "Exception Group Traceback" not in text
+
+
+def test_a_client_that_is_made_in_a_shell_does_not_wait_for_magics_to_be_imported() -> None:
+    code = (
+        "import sys, kernelfleet\n"
+        "from IPython.core.interactiveshell import InteractiveShell\n"
+        "from traitlets.config import Config\n"
+        "InteractiveShell.instance(config=Config({'HistoryManager': {'enabled': False}}))\n"
+        "from kernelfleet.client import frontend\n"
+        "frontend.current().client_created()\n"
+        "print(*[name for name in sys.modules if name.startswith('kernelfleet.notebook.')])"
+    )
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert sorted(run.stdout.split()) == [
+        f"kernelfleet.notebook.{name}" for name in ("failures", "frontend", "long_results")
+    ], run.stderr

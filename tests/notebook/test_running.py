@@ -176,7 +176,7 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
 
     screen = Screen(wanted="items")
     monkeypatch.setattr("kernelfleet.client.frontend.current", Watched)
-    monkeypatch.setattr("kernelfleet.notebook.frontend.screen_of", lambda *_, **__: screen)
+    monkeypatch.setattr("kernelfleet.notebook.screens.screen_of", lambda *_, **__: screen)
     return screen
 
 
