@@ -69,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     random.Random(options.seed).shuffle(chosen)
     chosen = chosen[: options.count]
     print(f"seed {options.seed}: {len(chosen)} mutants, for {options.seconds:.0f} s at most")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the copy is removed
     counts: dict[str, list[int]] = {}
     with _copy_of_the_tree() as tree:
         for module in sorted({module for module, _ in chosen}):
@@ -143,21 +144,25 @@ def _tests_pass(tree: Path, module: str) -> bool:
             atexit._run_exitfuncs()  # the tests have Jupyter directories of their own
         finally:
             os._exit(code)
-    end = time.monotonic() + LONGEST_SECONDS
-    while time.monotonic() < end:
-        ended, status = os.waitpid(pid, os.WNOHANG)
-        if ended:
-            return os.waitstatus_to_exitcode(status) == 0
-        time.sleep(0.01)
-    os.killpg(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    return False
+    try:
+        end = time.monotonic() + LONGEST_SECONDS
+        while time.monotonic() < end:
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                pid = 0
+                return os.waitstatus_to_exitcode(status) == 0
+            time.sleep(0.01)
+        return False
+    finally:
+        if pid:  # too slow, or we are told to end
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
 
 
 def _run_tests(tree: Path, test_file: str) -> int:
     import pytest
 
-    os.setpgid(0, 0)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.chdir(tree)
     sys.path[:] = [str(tree), *(each for each in sys.path if each not in ("", str(ROOT)))]
     sys.dont_write_bytecode = True  # a source may change twice in one second
