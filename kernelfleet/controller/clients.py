@@ -84,17 +84,17 @@ class Clients:
         short: JsonDict = {key: reply[key] for key in ("type", "to", "result_id") if key in reply}
         return {**short, "refused": {"ename": "FleetError", "evalue": text}}
 
-    def show(self, client_id: str, seq: int, engine_id: int, pages: list[Any]) -> None:
+    def show(self, client_id: str, n: int, engine_id: int, pages: list[Any]) -> None:
         """Hand a client outputs of its running request."""
-        event = {"type": "event", "event": "output", "to": seq, "engine": engine_id}
+        event = {"type": "event", "event": "output", "to": n, "engine": engine_id}
         self.deliver(client_id, event, pages)
 
-    def stream_to(self, client_id: str, seq: int) -> Callable[[int, str, Any], None]:
+    def stream_to(self, client_id: str, n: int) -> Callable[[int, str, Any], None]:
         """A function that streams outputs of a request to its client as long as it keeps up."""
         left_out: set[int] = set()
 
         def send(engine_id: int, msg_type: str, content: Any) -> None:
-            self.show(client_id, seq, engine_id, to_pages(msg_type, content))
+            self.show(client_id, n, engine_id, to_pages(msg_type, content))
 
         def output(engine_id: int, msg_type: str, content: Any) -> None:
             peer = self._peers.get(client_id)

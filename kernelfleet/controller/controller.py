@@ -141,7 +141,7 @@ class Controller:
 
     def handle(self, client_id: str, header: JsonDict, buffers: list[Any]) -> None:
         """Take a numbered request of a client. Every request is answered; this never raises."""
-        seq = header["n"]
+        n = header["n"]
         try:
             operation = check(header, len(buffers))
             for result_id in header.get("release", ()):
@@ -152,20 +152,20 @@ class Controller:
             else:
                 self._call(client_id, operation, header)
         except CallError as error:
-            self._refuse(client_id, seq, error)
+            self._refuse(client_id, n, error)
         except UnknownOperation as error:
-            self._refuse(client_id, seq, CallError("UnsupportedOperation", str(error)))
+            self._refuse(client_id, n, CallError("UnsupportedOperation", str(error)))
         except BadRequest as error:
             self.log.warning("client %s sent a malformed request: %s", client_id, error)
-            self._refuse(client_id, seq, CallError("FleetError", f"malformed request: {error}"))
+            self._refuse(client_id, n, CallError("FleetError", f"malformed request: {error}"))
         except Exception as error:
             self.log.exception("a request of client %s failed", client_id)
             text = f"the controller failed to take the request: {type(error).__name__}: {error}"
-            self._refuse(client_id, seq, CallError("ControllerError", text))
+            self._refuse(client_id, n, CallError("ControllerError", text))
 
-    def _refuse(self, client_id: str, seq: int, error: CallError) -> None:
+    def _refuse(self, client_id: str, n: int, error: CallError) -> None:
         refusal = {"ename": error.ename, "evalue": error.text}
-        self.clients.deliver(client_id, {"type": "reply", "to": seq, "refused": refusal}, [])
+        self.clients.deliver(client_id, {"type": "reply", "to": n, "refused": refusal}, [])
 
     def find_engines(self, targets: list[int]) -> list[Engine]:
         """The registered engines of these ids.
@@ -188,7 +188,7 @@ class Controller:
     def _submit(
         self, client_id: str, operation: Operation, header: JsonDict, buffers: list[Any]
     ) -> None:
-        seq = header["n"]
+        n = header["n"]
         engines = self.find_engines(header["targets"])
         for engine in engines:
             reason = engine.unsupported(operation)
@@ -207,8 +207,8 @@ class Controller:
             label=str(header.get("label", operation.name)),
             payloads=_cut(buffers, header.get("payloads", [])),
             assign=header.get("assign") or [0] * len(engines),
-            on_done=lambda done: self._finished(client_id, seq, header, done),
-            on_output=self.clients.stream_to(client_id, seq) if header.get("stream") else None,
+            on_done=lambda done: self._finished(client_id, n, header, done),
+            on_output=self.clients.stream_to(client_id, n) if header.get("stream") else None,
             on_start=self._time_limits.of(header.get("limit")),
             imports=self._imports.named_by(client_id, header),
         )
@@ -236,26 +236,26 @@ class Controller:
                     f"this fleet is {limit}: wait for some of them, or start the fleet with more",
                 )
 
-    def _finished(self, client_id: str, seq: int, header: JsonDict, request: Request) -> None:
+    def _finished(self, client_id: str, n: int, header: JsonDict, request: Request) -> None:
         self.running.pop(request.result_id, None)
         reply = {
             "type": "reply",
-            "to": seq,
+            "to": n,
             "result_id": request.result_id,
             "results": request.results,
             "describe": {key: header.get(key) for key in ("operation", "targets", "decode")},
         }
         frames = request.payload_frames
         size = sum(map(frame_bytes, frames))
-        for waiting_client, waiting_seq in self._waiting_for.pop(request.result_id, []):
-            self.clients.answer(waiting_client, {**reply, "to": waiting_seq}, frames)
+        for waiting_client, waiting_n in self._waiting_for.pop(request.result_id, []):
+            self.clients.answer(waiting_client, {**reply, "to": waiting_n}, frames)
         if not self.clients.has_room(client_id):
             reply, frames, size = self.clients.dropped(reply), [], 0
         if header.get("keep", True):
             self.results.put(request.result_id, reply, frames, size)
         self.clients.deliver(client_id, reply, frames)
 
-    def reattach(self, client_id: str, seq: int, result_id: str, *, stream: bool) -> None:
+    def reattach(self, client_id: str, n: int, result_id: str, *, stream: bool) -> None:
         """Send the result of an earlier request, at once or when it has ended.
 
         With ``stream`` the outputs of what still runs are sent as well: what it has shown so far,
@@ -278,11 +278,11 @@ class Controller:
             )
         self.results.hold(result_id, client_id)
         if kept is not None:
-            self.clients.answer(client_id, {**kept.header, "to": seq}, kept.buffers)
+            self.clients.answer(client_id, {**kept.header, "to": n}, kept.buffers)
             return
         if stream:
-            self._stream_also_to(client_id, seq, self.running[result_id])
-        self._waiting_for.setdefault(result_id, []).append((client_id, seq))
+            self._stream_also_to(client_id, n, self.running[result_id])
+        self._waiting_for.setdefault(result_id, []).append((client_id, n))
 
     def outputs_so_far(self, request: Request) -> list[tuple[int, list[Any]]]:
         """The engine id and the pages of output of each target that has begun."""
@@ -292,10 +292,10 @@ class Controller:
             *((run.job.engine_id, run.log.frames()) for run in runs if run.job.request is request),
         ]
 
-    def _stream_also_to(self, client_id: str, seq: int, request: Request) -> None:
-        send = self.clients.stream_to(client_id, seq)
+    def _stream_also_to(self, client_id: str, n: int, request: Request) -> None:
+        send = self.clients.stream_to(client_id, n)
         for engine_id, pages in self.outputs_so_far(request):
-            self.clients.show(client_id, seq, engine_id, pages)
+            self.clients.show(client_id, n, engine_id, pages)
 
         def also(engine_id: int, msg_type: str, content: Any) -> None:
             if msg_type != "input_request":  # whoever has sent the command is asked
@@ -306,13 +306,13 @@ class Controller:
     # -- calls beside the queues ----------------------------------------------------------------
 
     def _call(self, client_id: str, operation: Operation, header: JsonDict) -> None:
-        seq = header["n"]
+        n = header["n"]
         value = self._calls[operation.name](self, client_id, header)
         if inspect.isawaitable(value):
             # A task of its own: a coroutine that is cancelled before it began would complain.
-            self.spawn(self._answer_later(client_id, seq, self.spawn(value)))
+            self.spawn(self._answer_later(client_id, n, self.spawn(value)))
         elif value is not None:
-            self.answer(client_id, seq, *value)
+            self.answer(client_id, n, *value)
 
     async def cancel(self, result_id: str, *, interrupt: bool) -> Answer:
         """Drop a request's waiting jobs, and interrupt its running ones if asked to."""
@@ -329,21 +329,21 @@ class Controller:
         interrupted = [engine.id for engine, _ in working]
         return {"value": {"dropped": dropped, "interrupted": interrupted}}, []
 
-    def answer(self, client_id: str, seq: int, value: JsonDict, buffers: list[Any]) -> None:
+    def answer(self, client_id: str, n: int, value: JsonDict, buffers: list[Any]) -> None:
         """Reply to a call."""
-        self.clients.answer(client_id, {"type": "reply", "to": seq, **value}, buffers)
+        self.clients.answer(client_id, {"type": "reply", "to": n, **value}, buffers)
 
-    async def _answer_later(self, client_id: str, seq: int, value: Any) -> None:
+    async def _answer_later(self, client_id: str, n: int, value: Any) -> None:
         try:
             answer = await value
         except CallError as error:
-            self._refuse(client_id, seq, error)
+            self._refuse(client_id, n, error)
         except Exception as error:
             self.log.exception("a call of client %s failed", client_id)
-            self._refuse(client_id, seq, CallError(type(error).__name__, str(error)))
+            self._refuse(client_id, n, CallError(type(error).__name__, str(error)))
         else:
             if answer is not None:
-                self.answer(client_id, seq, *answer)
+                self.answer(client_id, n, *answer)
 
     def spawn(self, coroutine: Any) -> asyncio.Task[Any]:
         """Run a coroutine in the background; it is cancelled when the controller stops."""
