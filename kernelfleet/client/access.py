@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def fleet_name(client: BaseClient) -> str:
-    """The name of the client's fleet; ``?`` if the controller has not told it."""
+    """The name of the client's fleet; ``?`` if the controller has not reported it."""
     return str(client._connection.fleet.get("name", "?"))
 
 
@@ -31,7 +31,7 @@ def is_open(client: BaseClient) -> bool:
 
 
 def engine_ids(client: BaseClient) -> list[int]:
-    """The ids of the registered engines, ascending, as the controller has told them last.
+    """The ids of the registered engines, ascending, as the controller last reported them.
 
     Nothing is asked, so this is quick; ``get_ids`` asks the controller.
     """

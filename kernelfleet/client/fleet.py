@@ -255,7 +255,7 @@ class Fleet(StaysHere):
 def _logger() -> logging.Logger:
     log = logging.getLogger("kernelfleet")
     if not log.handlers:
-        # An engine's death is told by the calls that fail; the log is for who asks for it.
+        # An engine's death is raised by the calls that fail; the log is for those who ask for it.
         log.addHandler(logging.NullHandler())
     return log
 

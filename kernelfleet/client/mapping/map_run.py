@@ -29,7 +29,7 @@ from kernelfleet.errors.composite import CompositeError, Failure
 from kernelfleet.session.future import Future
 from kernelfleet.wire.messages import JsonDict
 
-#: How many values an ``imap`` may have under way or waiting to be taken, per item in flight.
+#: How many values an ``imap`` may have in flight or waiting to be taken, per item in flight.
 BUFFERED_BATCHES = 2
 MIN_BUFFERED = 64
 #: The largest batch of an ``imap``, and how often it looks whether engines want more.

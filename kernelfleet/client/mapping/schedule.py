@@ -108,10 +108,6 @@ class Assignment(Generic[B]):
             if engine not in self._open:
                 del self._batches[engine]
 
-    def drop_engine(self, engine: int) -> None:
-        """Let an engine take part no longer."""
-        self.set_engines(self._open - {engine})
-
     def add(self, engine: int, batch: B) -> None:
         """A batch was sent to an engine."""
         self._batches[engine].append(batch)
@@ -126,7 +122,7 @@ class Assignment(Generic[B]):
         return was_first
 
     def in_flight(self) -> list[B]:
-        """All batches under way; may be called from any thread."""
+        """All batches in flight; may be called from any thread."""
         return [batch for batches in list(self._batches.values()) for batch in list(batches)]
 
     def next_engine(self, among: Iterable[int] | None = None) -> int | None:

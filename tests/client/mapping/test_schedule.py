@@ -148,7 +148,7 @@ def test_an_engine_that_leaves_may_finish_what_it_has() -> None:
     assert assignment.in_flight() == ["a"]
     assert assignment.next_engine() == 1
     assert assignment.remove(0, "a")
-    assignment.drop_engine(1)
+    assignment.set_engines({*assignment.engines} - {1})
     assert assignment.engines == [2]
     assignment.set_engines([0, 2])
     assert assignment.idle() == [2, 0]
