@@ -238,8 +238,9 @@ class Engine:
     def _take_iopub(self, message: KernelMessage) -> None:
         """Output or a change of status; what comes after its request has ended is dropped."""
         self._note_iopub(message)
-        if self._is_of_run(message) and self.run is not None:
-            if self.run.take_iopub(message):
+        run = self.run
+        if run is not None and message.parent_id == run.msg_id:
+            if run.take_iopub(message):
                 self._stream(message)
             self.finish_if_complete()
 
@@ -249,7 +250,7 @@ class Engine:
 
     def _take_input_request(self, message: KernelMessage) -> None:
         """What ``input()`` asks goes to the client among the outputs; see ``input_reply``."""
-        if self._is_of_run(message):
+        if self.run is not None and message.parent_id == self.run.msg_id:
             self._stream(message)
 
     def _take_beside(self, message: KernelMessage) -> None:
@@ -261,7 +262,7 @@ class Engine:
         if self.awaited.take(message):
             return
         run = self.run
-        if run is None or not self._is_of_run(message):
+        if run is None or message.parent_id != run.msg_id:
             if problem := self._why_unexpected(message):
                 self._mark_malformed(problem)
             return
@@ -272,9 +273,6 @@ class Engine:
         if not run.complete:
             self._expect_the_rest(run)
         self.finish_if_complete()
-
-    def _is_of_run(self, message: KernelMessage) -> bool:
-        return self.run is not None and message.parent_id == self.run.msg_id
 
     def _stream(self, message: KernelMessage) -> None:
         """Show output of the request in flight to whoever follows it."""
