@@ -203,8 +203,8 @@ class _Connection:
             with contextlib.suppress(OSError):
                 if reset:
                     each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-                else:
-                    each.shutdown(socket.SHUT_RDWR)
+                # A thread that reads keeps a closed socket open until it has been woken.
+                each.shutdown(socket.SHUT_RD if reset else socket.SHUT_RDWR)
             each.close()
 
     def ended(self, by: socket.socket) -> None:
