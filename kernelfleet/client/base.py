@@ -329,7 +329,7 @@ def _settle(pending: PendingResult[Any], interrupt: KeyboardInterrupt) -> None:
         return
     interrupt.pending_result = pending  # type: ignore[attr-defined]
     engines = pending._settle_after_interrupt()
-    where = ", ".join(map(str, engines)) or "none (nothing was running)"
+    where = ", ".join(map(str, engines)) or "none (they had not begun this call, or had ended it)"
     interrupt.add_note(f"engines interrupted: {where}; sys.last_value.pending_result has what came")
     progress = None if pending.done() else pending._ask_progress()
     if progress is not None and (left := progress.get("left")):

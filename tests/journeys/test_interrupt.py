@@ -193,6 +193,27 @@ def test_ctrl_c_between_sending_and_waiting_leaves_nothing_running(
     assert [status["pending"] for _, status in mec.queue_status()] == [None] * 4
 
 
+@pytest.mark.parametrize("transport", ["embedded"])
+def test_ctrl_c_in_a_call_that_waits_behind_another_takes_back_that_call_alone_and_says_so(
+    mec: MultiEngineClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pressed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    running, inside = start(mec, LONG["sleep"], len(mec))
+    assert inside.wait(20)
+    with monkeypatch.context() as patch:
+        patch.setattr(MultiEngineClient, "_wait", pressed)
+        with pytest.raises(KeyboardInterrupt) as caught:
+            mec.execute("'never'")
+    note = caught.value.__notes__[0]
+    assert "engines interrupted: none (they had not begun this call, or had ended it)" in note
+    assert [status["queue"] for _, status in mec.queue_status()] == [[]] * 4
+    assert not running.done()
+    mec.interrupt()
+    assert_interrupted(running)
+
+
 SCRIPT = """
 import signal, sys, time
 from kernelfleet import Fleet, MultiEngineClient
