@@ -383,6 +383,8 @@ class Controller:
             task.cancel()
         self.clients.tell_all({"type": "event", "event": "stopping"})
         await self.registry.stop()
+        # A Fleet and its clients may be referred to for long, and refer to us.
+        self.results.clear()
 
 
 def _cut(buffers: list[Any], sizes: list[int]) -> list[list[Any]]:

@@ -194,6 +194,12 @@ class ResultStore:
         if kept is not None:
             self._bytes -= kept.size_bytes
 
+    def clear(self) -> None:
+        """Forget all results, those that a client holds too."""
+        self._kept.clear()
+        self._free.clear()
+        self._bytes = 0
+
     def _shrink(self) -> None:
         while self._free and self._too_much():
             number, result_id = heapq.heappop(self._free)

@@ -83,3 +83,20 @@ def test_a_fleet_that_was_not_started_has_no_clients() -> None:
     with pytest.raises(FleetError, match="not running"):
         fleet.client()
     fleet.stop()
+
+
+def test_a_stopped_fleet_that_is_still_referred_to_keeps_no_results() -> None:
+    fleet = Fleet(1)
+    mec = fleet.start()
+    assert mec.execute("import numpy\na = numpy.zeros(1_000_000)", block=False).wait(20)
+    pulled = mec.pull("a", block=False)
+    assert pulled.wait(20)
+    assert fleet._host is not None
+    results, result_id = fleet._host.controller.results, pulled.result_id
+    assert results.get(result_id) is not None
+    del pulled
+    fleet.stop()
+    assert results.get(result_id) is None
+    links = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
+    assert not [each for each in links if os.path.lexists(each) and "memfd" in os.readlink(each)]
+    assert repr(mec)  # it is still referred to as well
