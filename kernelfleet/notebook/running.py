@@ -31,6 +31,8 @@ from kernelfleet.client.results.progress import (
 from kernelfleet.display import layout
 from kernelfleet.display.tables import duration
 from kernelfleet.display.transcript import Line, Transcript
+from kernelfleet.errors.composite import CompositeError
+from kernelfleet.errors.tree import FleetError
 from kernelfleet.notebook.screens import Screen
 from kernelfleet.session import ctrl_c
 from kernelfleet.wire.messages import JsonDict
@@ -130,27 +132,33 @@ class View:
 
         def work() -> None:
             self.follow(pending, None)
-            self.finish(pending)
+            self.finish(pending, failed=_failure_lines(pending))
 
         threading.Thread(target=work, name="kernelfleet-view", daemon=True).start()
 
-    def finish(self, pending: PendingResult[Any], *, show: bool = True) -> None:
+    def finish(
+        self, pending: PendingResult[Any], *, show: bool = True, failed: Sequence[str] = ()
+    ) -> None:
         """Replace the live view by the final form.
 
         Args:
             pending: The call. If it has not ended, the lines that have come so far are kept.
             show: Whether its outputs are shown here; False if its result shows them.
+            failed: Lines that say what has failed, if no error is raised that would say it.
         """
         self._is_finished = True
         self._drain()
         self._status = ""
         blocks: list[layout.Block] = []
         if self._screen.permanent and self._begun:
-            self._screen.say(self._finished_lines(last=True))
+            self._screen.say([*self._finished_lines(last=True), *failed])
+            failed = ()
         elif show and pending.done() and not self._talking:
             blocks = layout.arrange(pending.outputs, collapse=self._collapse)
         elif show and (lines := self._tail(layout.MAX_LINES)):
             blocks = [layout.Text(lines)]
+        if failed:
+            blocks = [*blocks, layout.Text(list(failed))]
         self._screen.finish(blocks, self._summary(pending))
 
     def _summary(self, pending: PendingResult[Any]) -> str:
@@ -243,6 +251,16 @@ class View:
                 value = "\x04"  # (ipykernel turns it into an EOFError)
             access.answer_input(self._client, pending, engine_id, value, ANSWER_SECONDS)
             self._drain()
+
+
+def _failure_lines(pending: PendingResult[Any]) -> list[str]:
+    """A line for each distinct failure of a call that has ended; none if it has succeeded."""
+    if not pending.failed():
+        return []
+    with suppress(FleetError):  # flush has forgotten it
+        error = pending.exception(0)
+        return error.grouped_lines() if isinstance(error, CompositeError) else [str(error)]
+    return []
 
 
 def _status(method: str, progress: JsonDict, elapsed: float) -> str:

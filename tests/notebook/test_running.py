@@ -13,6 +13,7 @@ from kernelfleet.client.frontend import PlainFrontend
 from kernelfleet.display.layout import Block, Text
 from kernelfleet.notebook.frontend import LiveOutput
 from kernelfleet.notebook.running import View, start
+from tests.fleets import eventually
 from tests.gate import Gate
 
 
@@ -58,6 +59,18 @@ def test_lines_and_state_are_shown_while_it_runs(mec: MultiEngineClient, gate: G
     assert screen.views[0][:2] == ["[0] hello 0", "[1] hello 1"]
     gate.open()
     pending.result(20)
+
+
+def test_a_call_that_nobody_waits_for_and_that_fails_says_so_in_its_final_form(
+    mec: MultiEngineClient,
+) -> None:
+    screen = Screen()
+    view = View(mec, screen, status=True, collapse=True)
+    pending = start(mec, "print('x')\n1 / 0", [0, 1], view, allow_stdin=False)
+    view.follow_alone(pending)
+    eventually(lambda: screen.final is not None)
+    failed = Text(["[0-1:execute]: ZeroDivisionError: division by zero"])
+    assert screen.final == [Text(["[0-1] x"]), failed]
 
 
 def test_a_cell_that_waits_behind_another_clients_work_says_so(
