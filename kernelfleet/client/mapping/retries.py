@@ -14,6 +14,7 @@ from enum import Enum
 from kernelfleet.errors.tree import (
     EngineDied,
     EngineError,
+    RemoteError,
     SerializationError,
     UnsupportedOperation,
 )
@@ -28,7 +29,7 @@ class Cause(Enum):
     DEATH = "death"
     #: The engine died, or was left by the item, before it began with it.
     NOT_BEGUN = "not begun"
-    #: Another attempt would end in the same way: it was cancelled, or cannot travel.
+    #: It must not, or cannot, be run again: it was cancelled or interrupted, or cannot travel.
     FINAL = "final"
 
 
@@ -51,6 +52,8 @@ def cause_of(error: Exception, *, begun: bool = True) -> Cause:
         return Cause.DEATH if begun else Cause.NOT_BEGUN
     if isinstance(error, EngineError | CancelledError | SerializationError | UnsupportedOperation):
         return Cause.FINAL
+    if isinstance(error, RemoteError) and error.ename == "KeyboardInterrupt":
+        return Cause.FINAL  # somebody wants it to stop; a time limit that is up is a TimeoutError
     return Cause.ERROR
 
 

@@ -21,7 +21,7 @@ from kernelfleet.errors import (
     "error",
     [
         CancelledError(), SerializationError("no"), UnsupportedOperation("no"),
-        QueueCleared("no"), FleetStopped("no"),
+        QueueCleared("no"), FleetStopped("no"), RemoteError("KeyboardInterrupt", ""),
     ],
     ids=repr,
 )  # fmt: skip
@@ -32,7 +32,7 @@ def test_what_would_end_in_the_same_way_again_is_final(error: Exception) -> None
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError(), TimeoutError(), RemoteError("KeyboardInterrupt", "")], ids=repr
+    "error", [ValueError(), TimeoutError(), RemoteError("SimulationError", "")], ids=repr
 )
 def test_an_exception_of_the_function_is_an_error(error: Exception) -> None:
     assert cause_of(error) is Cause.ERROR
