@@ -165,8 +165,8 @@ def test_a_failing_cell_of_the_console_aborts_what_it_has_queued_behind_it(
 ) -> None:
     mec.execute("ran = []", targets=0)
     ids = [console.execute(f"{wait.format(gate.code)}\n1/0")]
-    gate.entered()
     ids += [console.execute(f"ran.append({i})") for i in range(2)]
+    gate.entered()  # what was sent before has most likely arrived by now
     gate.open()
     replies: dict[str, str] = {}
     while len(replies) < len(ids):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import itertools
 import sys
 import threading
@@ -176,6 +177,8 @@ def test_what_an_interrupt_has_kept_from_being_taken_away_goes_and_what_is_the_u
         display_pub = Publisher()
 
     monkeypatch.setattr("kernelfleet.engine.running.batches._shell", Shell)
+    # streams of the test's own: what monkeypatch puts back stays in a stream's __dict__ for good
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO()))
     batch = _Batch(star=False, budget=None, stops=None, others=asker(None))
     left = _printing(batch)
     left.__enter__()
