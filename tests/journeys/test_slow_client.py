@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from kernelfleet import MultiEngineClient
+from kernelfleet.client.results.replies import Reply
 from tests.fleets import eventually
 from tests.gate import Gate
 from tests.journeys.daemons import OwnFleet
@@ -115,11 +116,11 @@ def test_a_client_that_prints_a_gigabyte_and_never_looks_misses_output_but_no_an
         assert grown < 4 * LIMITS["unread_bytes"], f"{grown / MB:.0f} MB"
         assert while_it_does_not_read < 10 * usual + 0.1
         replies = raw.read_replies(count)
-        whole = [header for header, _ in replies.values() if "results" in header]
+        whole = [Reply(*reply) for reply in replies.values() if "results" in reply[0]]
         assert whole
-        for header in whole:
-            (result,) = header["results"]
-            assert sum(len(each["text"]) for each in result["outputs"]) == 300 * 50_001
+        for reply in whole:
+            (part,) = reply.parts()
+            assert len(part.outputs.stdout) == 300 * 50_001
         assert all("refused" in header or "results" in header for header, _ in replies.values())
         assert mec.execute("1", timeout=20).values() == [1, 1]
 

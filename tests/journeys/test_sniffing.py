@@ -108,7 +108,9 @@ import zmq
 from kernelfleet.controller.door import server
 class PlainSocket(zmq.Socket):
     def __setattr__(self, name, value):
-        if name != "zap_domain" and not name.startswith("curve_"):
+        if name == "curve_server":
+            super().__setattr__("plain_server", True)  # a password, and nothing encrypted
+        elif not name.startswith("curve_"):
             super().__setattr__(name, value)
 class PlainContext(zmq.Context):
     _socket_class = PlainSocket
