@@ -24,6 +24,8 @@ from kernelfleet.wire.platforms import number_of_cores
 
 #: More engines would take longer to start than the demonstration lasts.
 MAX_ENGINES = 64
+#: With fewer there would not be much of a fleet to see, however few the cores are.
+MIN_ENGINES = 4
 
 #: (BLAS takes its threads from the first of its variables; one for all kinds of it is this.)
 START = """
@@ -99,15 +101,16 @@ class Demo(Command):
     usage = "kernelfleet demo [-n N]"
     description = "See a fleet work on real input, in about ten seconds."
 
-    n = Integer(1, min=1, help="How many engines (the number of cores).").tag(config=True)
+    n = Integer(1, min=1, help="How many engines (one a core, at least 4).").tag(config=True)
     seconds = Float(2.0, min=0, help="How long each job is to take one engine (2.0).").tag(
         config=True
     )
     aliases = {("n", "engines"): "Demo.n", **Command.aliases}
 
     @default("n")
-    def _number_of_cores(self) -> int:
-        return min(MAX_ENGINES, number_of_cores())
+    def _engines(self) -> int:
+        """One for each core, and four where there are fewer: a fleet is to be seen."""
+        return min(MAX_ENGINES, max(MIN_ENGINES, number_of_cores()))
 
     def work(self) -> int:
         """Show the session; its fleet has ended when this returns or raises."""
