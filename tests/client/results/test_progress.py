@@ -16,11 +16,11 @@ from tests.gate import Gate
 
 
 class Terminal(io.StringIO):
-    """A stderr with somebody behind it; calls ``opens`` when it shows ``awaits``."""
+    """A stderr with somebody behind it; calls ``opens`` when it has shown all of ``awaits``."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.awaits = ""
+        self.awaits: tuple[str, ...] = ()
         self.opens: Callable[[], object] = list
 
     def isatty(self) -> bool:
@@ -28,8 +28,8 @@ class Terminal(io.StringIO):
 
     def write(self, text: str) -> int:
         count = super().write(text)
-        if self.awaits and self.awaits in self.getvalue():
-            self.awaits = ""
+        if self.awaits and all(each in self.getvalue() for each in self.awaits):
+            self.awaits = ()
             self.opens()
         return count
 
@@ -54,7 +54,7 @@ def test_engines_done_and_who_lags_are_shown_and_gone_in_the_end(
     mec: MultiEngineClient, gate: Gate, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stderr", terminal)
-    terminal.awaits, terminal.opens = "execute: 3/4 engines", gate.open
+    terminal.awaits, terminal.opens = ("execute: 3/4 engines",), gate.open
     mec.execute(f"if engine_id == 2: {gate.code}", timeout=30)
     assert "waiting for 2" in terminal.getvalue()
     assert shown_at_the_end(terminal) == ""
@@ -64,7 +64,7 @@ def test_items_of_a_map_are_counted(
     mec: MultiEngineClient, gate: Gate, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stderr", terminal)
-    terminal.awaits, terminal.opens = "map: 3/4 items", gate.open
+    terminal.awaits, terminal.opens = ("map: 3/4 items",), gate.open
     code = f"lambda x: {gate.code} if x == 3 else x"
     mec.map(code, range(4), chunksize=1, timeout=30)
     assert shown_at_the_end(terminal) == ""
@@ -101,7 +101,7 @@ def test_a_pending_result_shows_it_when_asked(
     mec: MultiEngineClient, gate: Gate, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stderr", terminal)
-    terminal.awaits, terminal.opens = "execute: 0/4 engines", gate.open
+    terminal.awaits, terminal.opens = ("execute: 0/4 engines",), gate.open
     pending = mec.execute(gate.code, block=False)
     assert pending.wait(30, progress=True)
     assert shown_at_the_end(terminal) == ""
@@ -128,7 +128,7 @@ def test_a_bar_never_says_nothing_of_nothing(
     mec: MultiEngineClient, gate: Gate, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stderr", terminal)
-    terminal.awaits, terminal.opens = "map: 0/4 items", gate.open
+    terminal.awaits, terminal.opens = ("map: 0/4 items",), gate.open
     mec.map(f"lambda x: {gate.code}", range(4), chunksize=1, timeout=30)
     assert "0/0" not in terminal.getvalue()
     assert "?" not in terminal.getvalue()
@@ -145,7 +145,8 @@ def test_what_waits_behind_other_work_says_so(
     before = other.execute(gate.code, targets=[1, 2], block=False)
     gate.entered(2)
     monkeypatch.setattr(sys, "stderr", terminal)
-    terminal.awaits, terminal.opens = "of another client", gate.open
+    terminal.awaits = ("push: 2/4 engines", "1-2 wait for execute(", "of another client")
+    terminal.opens = gate.open
     mec.push({"x": 1}, timeout=30)
     assert "push: 2/4 engines" in terminal.getvalue()
     assert "1-2 wait for execute(" in terminal.getvalue()
