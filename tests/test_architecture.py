@@ -365,7 +365,9 @@ def repository_files() -> list[Path]:
         if path.is_file()
         and path.suffix in TEXT
         and not any(
-            part in skipped or part.startswith((".venv", ".hypothesis")) or part.endswith("_cache")
+            part in skipped
+            or part.startswith((".venv", ".hypothesis", ".coverage"))
+            or part.endswith("_cache")
             for part in path.relative_to(ROOT).parts
         )
     ]
