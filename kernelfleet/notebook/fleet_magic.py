@@ -14,7 +14,7 @@ from kernelfleet.client import access
 from kernelfleet.client.client import MultiEngineClient
 from kernelfleet.client.frontend import is_notebook
 from kernelfleet.client.targets import as_text, parse_targets
-from kernelfleet.errors.tree import FleetError
+from kernelfleet.errors.tree import ControllerUnreachable, FleetError
 from kernelfleet.notebook import autopx
 from kernelfleet.notebook.attach import choose, follow
 from kernelfleet.notebook.options import HelpAsked, Parser, name_of_variable
@@ -131,7 +131,14 @@ class FleetMagic:
         began = time.monotonic()
         if options.daemon:
             _start_daemon(options.n, options.name)
-            client = MultiEngineClient(options.name)
+            try:
+                client = MultiEngineClient(options.name)
+            except ControllerUnreachable as error:
+                error.add_note(
+                    f"The fleet {options.name!r} has been started and goes on: `%fleet connect "
+                    f"{options.name}` tries again, `kernelfleet stop {options.name}` ends it."
+                )
+                raise
             ends = f"It outlives this {self._place}: `%fleet stop` ends it."
         else:
             from kernelfleet.client.fleet import Fleet

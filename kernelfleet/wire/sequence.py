@@ -86,7 +86,3 @@ class Sequence:
             Sent(sent.n, {"type": "void", "n": sent.n}, [], 0) for sent in self.unacknowledged
         )
         self.unacknowledged_bytes = 0
-
-    def since(self, received: int) -> list[Sent]:
-        """What a peer that has received up to ``received`` still lacks, in order."""
-        return [sent for sent in self.unacknowledged if sent.n > received]

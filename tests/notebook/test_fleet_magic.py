@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kernelfleet import FleetError, FleetNotFound, MultiEngineClient
+from kernelfleet import ControllerUnreachable, FleetError, FleetNotFound, MultiEngineClient
 from kernelfleet.notebook import fleet_magic
 from tests.fleets import NAME, SharedFleets, eventually
 from tests.notebook.conftest import Shell
@@ -75,6 +75,22 @@ def test_a_daemon_outlives_the_session_until_it_is_stopped(loaded: Shell) -> Non
     loaded.run("%fleet start -n 1 --daemon --name lasting")
     assert "already running" in str(loaded.error)
     assert loaded.run("%fleet stop") == "The fleet has ended.\n"
+
+
+def test_a_daemon_that_cannot_be_reached_after_its_start_is_not_forgotten(
+    loaded: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(name: str) -> None:
+        raise ControllerUnreachable(f"no controller of {name}")
+
+    monkeypatch.setattr(fleet_magic, "_start_daemon", lambda n, name: None)
+    monkeypatch.setattr(fleet_magic, "MultiEngineClient", unreachable)
+    loaded.run("%fleet start -n 1 --daemon --name lasting")
+    assert isinstance(loaded.error, ControllerUnreachable)
+    (note,) = loaded.error.__notes__
+    assert "has been started and goes on" in note
+    assert "`%fleet connect lasting`" in note
+    assert "`kernelfleet stop lasting`" in note
 
 
 def test_targets_are_chosen_for_magics_and_calls(shell: Shell, mec: MultiEngineClient) -> None:
