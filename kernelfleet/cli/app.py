@@ -23,7 +23,16 @@ def main(argv: list[str] | None = None) -> int:
     if handler is signal.default_int_handler:  # (else SIGINT is ignored, as by nohup, and stays so)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from kernelfleet.cli import application
+    from kernelfleet.cli.exits import EXIT_SIGINT
 
     if handler is signal.default_int_handler:
         signal.signal(signal.SIGINT, handler)
-    return application.main(argv)
+    try:
+        code = application.main(argv)
+    except KeyboardInterrupt:  # another Ctrl-C, which came while the first was being handled
+        code = EXIT_SIGINT
+    if code == EXIT_SIGINT and argv is None:
+        # Everything is cleaned up and the interpreter is ending. Ctrl-C pressed once more would now
+        # end the process by the signal instead, and the caller would not see the exit code.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return code

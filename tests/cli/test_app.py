@@ -186,6 +186,33 @@ def test_ctrl_c_in_the_first_moment_is_no_traceback() -> None:
     assert (run.returncode, run.stdout, run.stderr) == (-signal.SIGINT, "", "")
 
 
+#: Runs a command that Ctrl-C has ended, and has Ctrl-C pressed again while the interpreter ends.
+INTERRUPTED_TWICE = """
+import os, signal, sys
+from kernelfleet.cli import app, application
+class AtTheEnd:
+    def __del__(self, kill=os.kill, pid=os.getpid(), signum=signal.SIGINT):
+        kill(pid, signum)
+at_the_end = AtTheEnd()
+def interrupted(argv):
+    WHAT_IT_DOES
+application.main = interrupted
+sys.exit(app.main())
+"""
+
+
+@pytest.mark.parametrize("does", ["return 130", "raise KeyboardInterrupt"])
+def test_ctrl_c_pressed_again_while_the_interpreter_ends_leaves_the_exit_code(does: str) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_TWICE.replace("WHAT_IT_DOES", does)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (130, "", "")
+
+
 def test_a_ctrl_c_that_is_ignored_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[object] = []
     monkeypatch.setattr(application, "main", lambda _: seen.append(signal.getsignal(signal.SIGINT)))
