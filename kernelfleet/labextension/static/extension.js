@@ -1,0 +1,3 @@
+/** The plugins of this extension. */
+
+export default [];
