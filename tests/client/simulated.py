@@ -165,6 +165,8 @@ class Collector:
 class Items:
     """A list as a source."""
 
+    varied = True
+
     def __init__(self, payloads: Iterable[Any], **options: Any) -> None:
         self.items = [Item(i, payload, **options) for i, payload in enumerate(payloads)]
 

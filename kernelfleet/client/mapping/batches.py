@@ -139,7 +139,13 @@ class Backlog:
 
 
 class Source(Protocol):
-    """Where items come from."""
+    """Where items come from.
+
+    Attributes:
+        varied: Whether its items may differ in which engines may run them, and for how long.
+    """
+
+    varied: bool
 
     def take(self, count: int) -> list[Item]:
         """Up to ``count`` items; none if there are none (now)."""

@@ -40,6 +40,8 @@ REFILL_EVERY = 32
 class _Sliced:
     """A list as a source."""
 
+    varied = False
+
     def __init__(self, items: list[Any], policy: RetryPolicy) -> None:
         self._items, self._policy, self._next = items, policy, 0
 
@@ -49,11 +51,14 @@ class _Sliced:
 
     def take(self, count: int) -> list[Item]:
         start, self._next = self._next, min(self._next + count, len(self._items))
-        return [Item(i, self._items[i], self._policy) for i in range(start, self._next)]
+        chosen = self._items[start : self._next]
+        return [Item(i, item, self._policy) for i, item in enumerate(chosen, start)]
 
 
 class _Blocks:
     """A list in one contiguous block per engine, as ``scatter`` cuts it."""
+
+    varied = False
 
     def __init__(self, items: list[Any], n_engines: int, policy: RetryPolicy) -> None:
         self._whole = _Sliced(items, policy)
@@ -70,6 +75,8 @@ class _Blocks:
 
 class _Lazy:
     """An iterator as a source, which gives only as much as there is room for."""
+
+    varied = False
 
     def __init__(self, items: Iterator[Any], policy: RetryPolicy, chunksize: int | None) -> None:
         self._items, self._policy, self.chunksize = items, policy, chunksize

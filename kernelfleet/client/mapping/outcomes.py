@@ -24,33 +24,38 @@ def read_outcomes(batch: Batch, part: Part) -> tuple[list[Outcome], int]:
     Raises:
         Exception: whatever the user's classes raise when they are unpickled.
     """
-    result, frames = part.result, part.frames
-    values, ends = unpack(unpack(frames))
-    count = len(values)
+    values, ends = unpack(unpack(part.frames))
+    engine = batch.engine
+    outcomes = [
+        Outcome(item, value, engine=engine) if status == "ok" else _failed(item, value, batch, part)
+        for item, (status, value) in zip(batch.items, values, strict=False)
+    ]
+    if not part.outputs.is_empty:
+        _add_outputs(outcomes, part, ends)
+    return outcomes, batch.size_bytes + total_bytes(part.frames)
+
+
+def _failed(item: Item, value: JsonDict, batch: Batch, part: Part) -> Outcome:
+    overdue = part.result.get("overdue") and value["ename"] == "KeyboardInterrupt"
+    error = _overdue(item) if overdue else error_of_item(value, batch.engine)
+    return Outcome(item, error=error, traceback=value["traceback"], engine=batch.engine)
+
+
+def _add_outputs(outcomes: list[Outcome], part: Part, ends: dict[str, list[int]]) -> None:
+    count = len(outcomes)
     stdout, stderr = (
         cut(part.outputs.text(name), ends.get(name), count) for name in ("stdout", "stderr")
     )
-    outputs = _outputs(part.outputs.outputs(), ends, stdout, stderr)
-    outcomes = []
-    for i, (item, (status, value)) in enumerate(zip(batch.items, values, strict=False)):
-        outcome = Outcome(
-            item, engine=batch.engine, stdout=stdout[i], stderr=stderr[i], outputs=outputs[i]
-        )
-        if status == "ok":
-            outcome.value = value
-        else:
-            outcome.traceback = value["traceback"]
-            overdue = result.get("overdue") and value["ename"] == "KeyboardInterrupt"
-            outcome.error = _overdue(item) if overdue else error_of_item(value, batch.engine)
-        outcomes.append(outcome)
-    return outcomes, batch.size_bytes + total_bytes(frames)
+    parts = _outputs(part.outputs.outputs(), ends, stdout, stderr)
+    for outcome, out, err, shown in zip(outcomes, stdout, stderr, parts, strict=True):
+        outcome.stdout, outcome.stderr, outcome.outputs = out, err, shown
 
 
 def _outputs(
     every: list[JsonDict], ends: dict[str, list[int]], stdout: list[str], stderr: list[str]
 ) -> Sequence[Sequence[JsonDict]]:
     """The outputs of each item; those of an only item as they are."""
-    if not every:
+    if not every:  # what was shown has been cleared
         return [()] * len(stdout)
     if len(stdout) == 1:
         return [every]

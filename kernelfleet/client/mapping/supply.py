@@ -25,11 +25,16 @@ class Supply:
             items = self._source.take(self._sizer.size(engine, self._source.remaining))
             if not items:
                 return None
-            if not any(item.alone or item.engines is not None for item in items):
+            if self._may_share_a_batch(items):
                 return engine, items
             self.backlog.put(items)
             found = self._from_backlog(assignment)
         return found
+
+    def _may_share_a_batch(self, items: list[Item]) -> bool:
+        return not self._source.varied or not any(
+            item.alone or item.engines is not None for item in items
+        )
 
     def _from_backlog(self, assignment: Assignment[Any]) -> tuple[int, list[Item]] | None:
         """Items that wait to be resent and may run on an engine with room."""
@@ -49,7 +54,7 @@ class Supply:
         items = self._from_backlog_for(engine)
         while not items:
             items = self._source.take(self._sizer.size(engine, self._source.remaining))
-            if not any(item.alone or item.engines is not None for item in items):
+            if self._may_share_a_batch(items):
                 return items
             self.backlog.put(items)
             items = self._from_backlog_for(engine)

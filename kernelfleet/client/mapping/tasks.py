@@ -158,6 +158,8 @@ class TaskOptions:
 class Tasks:
     """The tasks submitted and not handed out yet, as a source; thread-safe."""
 
+    varied = True
+
     def __init__(self) -> None:
         self._waiting: deque[Item] = deque()
         self._lock = threading.RLock()  # a finalizer may come at any time

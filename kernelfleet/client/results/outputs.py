@@ -93,6 +93,11 @@ class OutputAggregator:
             self._add_display(msg_type, content)
 
     @property
+    def is_empty(self) -> bool:
+        """Whether nothing was printed or displayed, cleared or not."""
+        return not self._texts and not self._outputs
+
+    @property
     def stdout(self) -> str:
         """All that was printed, cleared or not."""
         return self.text("stdout")

@@ -336,8 +336,10 @@ class EngineStream(OutStream):
 
     def _setup_stream_redirects(self, name: str) -> None:
         self._fd_lock = threading.Lock()
+        self._unread = select.poll()
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         super()._setup_stream_redirects(name)
+        self._unread.register(self._fid or 0, select.POLLIN)
 
     def _watch_pipe_fd(self) -> None:
         poller = select.poll()
@@ -347,17 +349,25 @@ class EngineStream(OutStream):
         while self._should_watch:
             try:
                 poller.poll()
-                self.read_descriptor()
+                self._take_over()
             except (OSError, ValueError):
                 return
 
     def read_descriptor(self) -> None:
-        """Take over what was written to the file descriptor so far."""
-        if self._fid is None:
-            return
+        """Take over what was written to the file descriptor so far. For the main thread.
+
+        Nearly always that is nothing, so this asks with one short system call and takes no lock.
+        The watching thread holds the lock until it has passed on what it has read, so the lock is
+        looked at after the descriptor.
+        """
+        if self._fid is not None and (self._unread.poll(0) or self._fd_lock.locked()):
+            self._take_over()
+
+    def _take_over(self) -> None:
+        fd: Any = self._fid
         with self._fd_lock:
-            while _readable_bytes(self._fid) and self._should_watch:
-                text = self._decoder.decode(os.read(self._fid, _READ_BYTES))
+            while _readable_bytes(fd) and self._should_watch:
+                text = self._decoder.decode(os.read(fd, _READ_BYTES))
                 if text:
                     self.write(text)
 

@@ -52,3 +52,12 @@ def test_a_source_of_limited_items_gives_none_to_run_here() -> None:
     supply, _ = make("a", "b", timeout=1.0)
     assert supply.for_engine(0) == []
     assert len(supply.backlog) == 2
+
+
+def test_items_of_a_source_that_says_they_are_alike_are_not_looked_at() -> None:
+    source = Items("ab", engines=frozenset({1}))
+    source.varied = False
+    supply = Supply(source, BatchSizer(2, 2))
+    found = supply.next(Assignment(range(2)))
+    assert found is not None
+    assert (found[0], keys(found[1])) == (0, [0, 1])

@@ -44,6 +44,13 @@ def test_nothing_folds_to_nothing() -> None:
     folder = OutputAggregator()
     assert folder.outputs() == []
     assert (folder.stdout, folder.stderr) == ("", "")
+    assert folder.is_empty
+
+
+def test_what_was_printed_or_shown_is_not_empty_also_when_it_was_cleared() -> None:
+    assert not folded(stream("a")).is_empty
+    assert not folded(stream("a"), clear()).is_empty
+    assert not folded(display("a")).is_empty
 
 
 def test_neighbouring_streams_of_one_name_are_one_output() -> None:

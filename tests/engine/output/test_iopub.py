@@ -1,9 +1,16 @@
 from __future__ import annotations
 
+import os
+import select
 import time
+from typing import Any
 
+import pytest
 import zmq
 
+from kernelfleet.engine.output.iopub import EngineStream
+from kernelfleet.engine.running.batches import run_batch
+from kernelfleet.wire.objects.serialize import pack_nested, unpack
 from tests.engine.driver import Engine, wait_until
 
 
@@ -46,6 +53,48 @@ def test_output_of_subprocesses_belongs_to_the_cell(engine: Engine) -> None:
     for _ in range(10):
         done = engine.execute(code)
         assert (done["stdout"], done["stderr"]) == ("out\n", "err\n")
+
+
+def test_output_of_subprocesses_belongs_to_the_item_that_has_run_them(engine: Engine) -> None:
+    function = list(pack_nested(lambda i: __import__("os").system(f"echo item {i} >&{1 + i % 2}")))
+    for again in range(5):
+        reply = engine.ask_apply(run_batch, f"f{again}", function, range(6), False, None, True)
+        _, ends = unpack(unpack(reply["buffers"]))
+        one = len("item 0\n")
+        assert ends["stdout"] == [one, one, 2 * one, 2 * one, 3 * one, 3 * one]
+        assert ends["stderr"] == [0, one, one, 2 * one, 2 * one, 3 * one]
+
+
+@pytest.mark.parametrize("passing_on", [True, False])
+def test_a_descriptor_is_read_only_if_there_is_something_or_a_thread_passes_something_on(
+    passing_on: bool,
+) -> None:
+    class Lock:
+        entered = 0
+
+        def locked(self) -> bool:
+            return passing_on
+
+        def __enter__(self) -> None:
+            self.entered += 1
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    read_end, write_end = os.pipe()
+    try:
+        stream: Any = EngineStream.__new__(EngineStream)
+        stream._fid, stream._should_watch, stream._fd_lock = read_end, False, Lock()
+        stream._unread = select.poll()
+        stream._unread.register(read_end, select.POLLIN)
+        stream.read_descriptor()
+        assert stream._fd_lock.entered == passing_on
+        os.write(write_end, b"text")
+        stream.read_descriptor()
+        assert stream._fd_lock.entered == passing_on + 1
+    finally:
+        os.close(read_end)
+        os.close(write_end)
 
 
 def test_descriptor_output_is_not_echoed_to_the_log(engine: Engine) -> None:
