@@ -43,7 +43,8 @@ class Fleet(StaysHere):
         n: How many engines; None is one per core.
         kernel: An installed kernelspec to use instead of kernelfleet's own kernel; a list has
             one name (or None) per engine, and makes ``n`` unnecessary.
-        env: Variables added to the engines' environment, or a function of the engine id
+        env: Variables added to the engines' environment (None unsets one that they would
+            inherit), or a function of the engine id
             (``lambda i: {'CUDA_VISIBLE_DEVICES': str(i)}``).
         cwd: The engines' working directory; None is this process's.
         on_start: Code every engine runs before its first command, also after a restart.

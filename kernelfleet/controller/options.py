@@ -13,12 +13,15 @@ from typing import Any, Self
 
 from kernelfleet.controller.limits import make_limits
 from kernelfleet.wire.files.fleet_paths import DEFAULT_NAME
+from kernelfleet.wire.launcher_variables import without_rank
 from kernelfleet.wire.platforms import number_of_cores
 
 RESTART_POLICIES = ("never", "on-death")
 
+#: Variables, where None unsets one that the engines would inherit.
+Variables = Mapping[str, str | None]
 #: What users give as ``env``: variables, or a function of the engine id.
-Environment = Mapping[str, str] | Callable[[int], Mapping[str, str]] | None
+Environment = Variables | Callable[[int], Variables] | None
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,8 @@ class FleetOptions:
     name: str = DEFAULT_NAME
     #: Whether controller and client share a process.
     embedded: bool = False
-    #: The whole environment of an engine, by its id.
-    environment: Callable[[int], Mapping[str, str]] = field(default=lambda _: os.environ)
+    #: The whole environment of an engine, by its id; None unsets what it would get otherwise.
+    environment: Callable[[int], Variables] = field(default=lambda _: without_rank(os.environ))
     #: Kept absolute: engines that start later are to find it, wherever this process goes.
     cwd: str | None = None
     #: Code that every engine runs before its first command.
@@ -73,7 +76,8 @@ class FleetOptions:
         Args:
             n: How many engines.
             kernel: The kernelspec of all of them, or a list of one name (or None) per engine.
-            env: Variables added to the engines' environment, or a function of the engine id.
+            env: Variables added to the engines' environment, where None unsets one, or a function
+                of the engine id.
             **fields: The other fields of this class.
         """
         return cls(kernels=_kernels(n, kernel), environment=_environment(env), **fields)
@@ -119,17 +123,19 @@ def _kernels(n: int | None, kernel: str | list[str | None] | None) -> tuple[str 
     return (kernel,) * n
 
 
-def _environment(env: Environment) -> Callable[[int], Mapping[str, str]]:
+def _environment(env: Environment) -> Callable[[int], Variables]:
     if env is not None and not callable(env) and not isinstance(env, Mapping):
         raise TypeError(f"env is a dict or a function of the engine id, not {type(env).__name__}")
 
-    def environment(engine_id: int) -> Mapping[str, str]:
-        extra = env(engine_id) if callable(env) else env or {}
+    def environment(engine_id: int) -> Variables:
+        extra: Mapping[Any, Any] = env(engine_id) if callable(env) else env or {}
         if not isinstance(extra, Mapping):
             raise TypeError(f"env({engine_id}) is to be a dict, not {type(extra).__name__}")
-        for item in extra.items():
-            if not all(isinstance(text, str) for text in item):
-                raise TypeError(f"env is of strings: {item[0]!r} cannot be {item[1]!r}")
-        return {**os.environ, **extra}
+        for name, value in extra.items():
+            if not isinstance(name, str) or not isinstance(value, str | None):
+                raise TypeError(
+                    f"env is of strings, or None to unset a variable: {name!r} cannot be {value!r}"
+                )
+        return {**without_rank(os.environ), **extra}
 
     return environment

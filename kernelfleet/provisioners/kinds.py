@@ -9,6 +9,8 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from kernelfleet.wire.launcher_variables import without_rank
+
 #: Modules a kernelfleet engine loads until its first command has run.
 ENGINE_MODULES = ("kernelfleet.engine.app", "kernelfleet.engine.preload")
 
@@ -44,7 +46,9 @@ def kind_of(preload: Sequence[str], env: Mapping[str, str]) -> Kind:
 def environment_of(kind: Kind) -> dict[str, str]:
     """The environment of a fork server; a kernel's other variables are set after the fork."""
     prefixes = _START_UP_PREFIXES + (_PRELOAD_PREFIXES if kind.preload else ())
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
+    # A preloaded library of MPI must not take the fork server for a rank.
+    inherited = without_rank(os.environ)
+    ours = {name: value for name, value in inherited.items() if not name.startswith(prefixes)}
     # ipykernel 7.4 reads it at import, and would then end with that process.
     ours.pop("JPY_PARENT_PID", None)
     return {**ours, **dict(kind.variables)}

@@ -11,6 +11,6 @@ Where things are::
     between controller and kernel   jupyter  json_safe  outputs
     the files of a fleet            files
     the user's objects as bytes     objects
-    processes                       process_tags  safe_start  platforms
+    processes                       process_tags  safe_start  platforms  launcher_variables
     below                           pump
 """

@@ -467,11 +467,18 @@ def test_a_stopped_fleet_leaves_nothing_in_the_runtime_directory() -> None:
 
 @promise("1: Fleet(env=, cwd=, on_start=), env also per engine")
 def test_a_fleet_is_made_with_environment_folder_and_first_code(
-    start_fleet: StartFleet, tmp_path: Any
+    start_fleet: StartFleet, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("UNWANTED", "1")
+    monkeypatch.setenv("PMI_RANK", "0")  # as in a rank of mpiexec
     mec = start_fleet(
-        2, env=lambda i: {"DEVICE": str(i)}, cwd=tmp_path, on_start="ready = engine_id * 10"
+        2,
+        env=lambda i: {"DEVICE": str(i), "UNWANTED": None, "OMP_NUM_THREADS": None},
+        cwd=tmp_path,
+        on_start="ready = engine_id * 10",
     )
+    unset = {"UNWANTED", "PMI_RANK", "OMP_NUM_THREADS", "MKL_NUM_THREADS"}
+    assert mec.apply(lambda names: names & set(os.environ), unset) == [set()] * 2
     assert mec.apply(lambda: os.environ["DEVICE"]) == ["0", "1"]
     assert mec.apply(os.getcwd) == [str(tmp_path)] * 2
     assert mec.pull("ready") == [0, 10]

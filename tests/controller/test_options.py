@@ -12,6 +12,11 @@ from kernelfleet.controller.options import FleetOptions
 from kernelfleet.wire.platforms import number_of_cores
 
 
+def variables(options: FleetOptions) -> set[str]:
+    """The names of the variables that engine 0 gets."""
+    return {name for name, value in options.environment(0).items() if value is not None}
+
+
 @pytest.mark.parametrize(
     ("n", "kernel", "kernels"),
     [
@@ -65,11 +70,26 @@ def test_the_environment_of_an_engine_is_ours_and_what_the_user_adds_for_it(
     assert gpu.environment(0)["PATH"] == os.environ["PATH"]
 
 
+def test_none_unsets_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OURS", "1")
+    assert variables(FleetOptions.of(1, env={"OURS": None, "NEVER_SET": None})) == variables(
+        FleetOptions.of(1)
+    ) - {"OURS"}
+    assert "OURS" not in variables(FleetOptions.of(1, env=lambda _: {"OURS": None}))
+
+
+def test_an_engine_is_not_the_rank_that_this_process_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PMI_RANK", "1")
+    for options in (FleetOptions.of(1), FleetOptions((None,))):
+        assert "PMI_RANK" not in variables(options)
+    assert "PMI_RANK" in variables(FleetOptions.of(1, env={"PMI_RANK": "2"}))
+
+
 @pytest.mark.parametrize(
     ("env", "text"),
     [
-        ({"A": 1}, "env is of strings: 'A' cannot be 1"),
-        ({1: "A"}, "env is of strings: 1 cannot be 'A'"),
+        ({"A": 1}, "env is of strings, or None to unset a variable: 'A' cannot be 1"),
+        ({1: "A"}, "env is of strings, or None to unset a variable: 1 cannot be 'A'"),
         (lambda _: "A=1", r"env\(0\) is to be a dict, not str"),
     ],
 )

@@ -24,8 +24,9 @@ def test_a_fork_server_has_the_variables_of_its_kind_and_the_others_of_ours(
     monkeypatch.setenv("PYTHONHASHSEED", "7")
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.setenv("JPY_PARENT_PID", "1")
+    monkeypatch.setenv("PMI_RANK", "1")
     plain = environment_of(kind_of([], {"PYTHONPATH": "/x"}))
     assert plain["PYTHONPATH"] == "/x"
     assert plain["OMP_NUM_THREADS"] == "3"
-    assert plain.keys().isdisjoint({"PYTHONHASHSEED", "JPY_PARENT_PID"})
+    assert plain.keys().isdisjoint({"PYTHONHASHSEED", "JPY_PARENT_PID", "PMI_RANK"})
     assert "OMP_NUM_THREADS" not in environment_of(kind_of(["numpy"], {}))

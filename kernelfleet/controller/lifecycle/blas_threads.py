@@ -17,9 +17,11 @@ THREAD_VARIABLES = (
 )
 
 
-def thread_environment(n_engines: int, environment: Mapping[str, str]) -> dict[str, str]:
+def thread_environment(
+    n_engines: int, environment: Mapping[str, str | None]
+) -> dict[str, str | None]:
     """The thread limits that keep ``n_engines`` engines from oversubscribing the machine."""
     if any(name in environment for name in THREAD_VARIABLES):
-        return {}  # the user has decided
+        return {}  # the user has decided; None is "no limit"
     threads = str(max(1, number_of_cores() // max(1, n_engines)))
     return dict.fromkeys(THREAD_VARIABLES, threads)

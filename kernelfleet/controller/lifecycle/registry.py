@@ -208,10 +208,13 @@ class EngineRegistry:
     async def _start(self, engine: Engine) -> None:
         async with self._gate:
             count = max(1, len(self.engines))
-            environment = dict(self._options.environment(engine.id))
-            environment = {**thread_environment(count, environment), **environment}
+            wanted = self._options.environment(engine.id)
+            wanted = {**thread_environment(count, wanted), **wanted}
             incarnation = await self._launcher.start(
-                engine.id, engine.kernel_name, environment=environment, cwd=self._options.cwd
+                engine.id,
+                engine.kernel_name,
+                environment={name: text for name, text in wanted.items() if text is not None},
+                cwd=self._options.cwd,
             )
             channels = self._channels if incarnation.native else self._own_channels(engine)
             if incarnation.native:

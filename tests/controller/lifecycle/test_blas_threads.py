@@ -25,3 +25,4 @@ def test_engines_share_the_cores(
 @pytest.mark.parametrize("name", THREAD_VARIABLES)
 def test_who_has_set_any_limit_keeps_his_own(name: str) -> None:
     assert thread_environment(4, {name: "3", "HOME": "/"}) == {}
+    assert thread_environment(4, {name: None}) == {}
