@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import platform
 import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -47,6 +48,7 @@ from kernelfleet.session import loop as loop_thread
 from kernelfleet.session.connection import Endpoint
 from kernelfleet.session.transport import SocketTransport, Transport
 from kernelfleet.wire import versions
+from kernelfleet.wire.addresses import is_loopback
 from kernelfleet.wire.files import connection_file
 from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.objects import pythons
@@ -356,8 +358,11 @@ def _find(address: Address) -> tuple[connection_file.FleetFile, str]:
         )
     _check_version(fleet)
     ipc = fleet.ipc
-    if ipc is not None and fleet.tcp is not None and not os.path.exists(ipc.removeprefix("ipc://")):
-        ipc = None  # somebody has deleted it; the fleet may well be there
+    if ipc is not None and fleet.tcp is not None:
+        if not os.path.exists(ipc.removeprefix("ipc://")):
+            ipc = None  # somebody has deleted it, or the file was copied to another machine
+        elif fleet.host not in ("", platform.node()) and not is_loopback(fleet.tcp):
+            ipc = None  # a directory that machines share: they see the socket, and cannot use it
     url = ipc or fleet.tcp
     if url is None:
         raise FleetNotFound(

@@ -115,7 +115,7 @@ async def _serve_host(
             fleet.ipc = server.listen_ipc(path)
             host.directory.when_restored.append(lambda: server.listen_ipc(path))
         if options.tcp or not HERE.unix_sockets:
-            fleet.tcp = server.listen_tcp(fleet, options.port)
+            fleet.tcp = server.listen_tcp(fleet, options.port, options.host)
         host.directory.write(fleet)
         on_ready(fleet)
         asked = asyncio.create_task(host.stop_requested.wait())

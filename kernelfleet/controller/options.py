@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from kernelfleet.controller.limits import make_limits
+from kernelfleet.wire.addresses import LOOPBACK
 from kernelfleet.wire.files.fleet_paths import DEFAULT_NAME
 from kernelfleet.wire.launcher_variables import without_rank
 from kernelfleet.wire.platforms import number_of_cores
@@ -59,6 +60,8 @@ class FleetOptions:
     tcp: bool = True
     #: That TCP port; None is 10105 or the next free one.
     port: int | None = None
+    #: The address of this machine that it listens on.
+    host: str = LOOPBACK
     #: Called now and then while a start takes long: how many engines answer, of how many.
     on_progress: Callable[[int, int], object] | None = None
 

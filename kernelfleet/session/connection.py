@@ -202,6 +202,7 @@ def _socket(endpoint: Endpoint) -> zmq.Socket[Any]:
     socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, 3)
     fleet = endpoint.fleet
     if _encrypts(endpoint.url):
+        socket.ipv6 = "[" in endpoint.url
         assert fleet.server_public_key is not None
         assert fleet.client_public_key is not None
         assert fleet.client_secret_key is not None

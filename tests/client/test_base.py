@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gc
+import json
+import platform
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kernelfleet import MultiEngineClient
+from kernelfleet.client import base
 from kernelfleet.client.results.pending import PendingResult
 from kernelfleet.errors import (
     CallTimeout,
@@ -18,6 +21,7 @@ from kernelfleet.errors import (
     InvalidEngineID,
     ValueGone,
 )
+from kernelfleet.wire.versions import PROTOCOL_VERSION
 from tests.client.scripted import ScriptedController, failing, never
 
 Scripted = tuple[MultiEngineClient, ScriptedController]
@@ -161,3 +165,41 @@ def test_a_fleet_that_is_not_there_is_told_before_anything_is_connected(tmp_path
         MultiEngineClient(tmp_path / "nowhere.json")
     with pytest.raises(TypeError, match="an address is a fleet's name"):
         MultiEngineClient(7)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("host", "tcp", "socket_exists", "way"),
+    [
+        ("here", "tcp://10.0.0.5:10105", True, "ipc"),
+        ("here", "tcp://127.0.0.1:10105", True, "ipc"),
+        ("here", "tcp://10.0.0.5:10105", False, "tcp"),
+        ("elsewhere", "tcp://10.0.0.5:10105", False, "tcp"),
+        # a directory that both machines see: the socket is there, and nobody behind it
+        ("elsewhere", "tcp://10.0.0.5:10105", True, "tcp"),
+        # the same machine under another name, as in a container
+        ("elsewhere", "tcp://127.0.0.1:10105", True, "ipc"),
+    ],
+)
+def test_a_controller_on_another_machine_is_reached_over_tcp(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    host: str,
+    tcp: str,
+    socket_exists: bool,
+    way: str,
+) -> None:
+    monkeypatch.setattr(platform, "node", lambda: "here")
+    path = tmp_path / "client.sock"
+    if socket_exists:
+        path.touch()
+    fleet = {
+        "name": "x",
+        "pid": 1,
+        "host": host,
+        "started": 0.0,
+        "key": "ab",
+        "version": PROTOCOL_VERSION,
+    }
+    file = tmp_path / "fleet.json"
+    file.write_text(json.dumps({**fleet, "tcp": tcp, "ipc": f"ipc://{path}"}))
+    assert base._find(file)[1].partition(":")[0] == way

@@ -36,6 +36,7 @@ from kernelfleet.cli.parsing import listed
 from kernelfleet.cli.progress import StartProgress
 from kernelfleet.controller.limits import Limits
 from kernelfleet.session import ctrl_c
+from kernelfleet.wire.addresses import LOOPBACK, is_loopback
 from kernelfleet.wire.files import connection_file, fleet_paths
 from kernelfleet.wire.files.private_files import open_private
 from kernelfleet.wire.platforms import HERE, number_of_cores
@@ -71,7 +72,12 @@ class Start(NamedCommand):
         allow_none=True,
         min=1,
         max=65535,
-        help=f"The TCP port on 127.0.0.1 ({connection_file.DEFAULT_PORT}, or the next free one).",
+        help=f"The TCP port ({connection_file.DEFAULT_PORT}, or the next free one).",
+    ).tag(config=True)
+    host = Unicode(
+        LOOPBACK,
+        help="The address of this machine that TCP clients reach it by (127.0.0.1: this machine "
+        "alone; 0.0.0.0: all addresses). Always encrypted; clients need the connection file.",
     ).tag(config=True)
     tcp = Bool(True, help="Listen on TCP as well as on a Unix socket.").tag(config=True)
     kernel = Unicode(
@@ -106,6 +112,7 @@ class Start(NamedCommand):
         ("n", "engines"): "Start.n",
         "name": "Start.fleet_name",
         "port": "Start.port",
+        "host": "Start.host",
         "kernel": "Start.kernel",
         "on-start": "Start.on_start",
         "restart": "Start.restart",
@@ -134,6 +141,8 @@ class Start(NamedCommand):
     def work(self) -> int:
         """Become the controller, or start a process that becomes it."""
         name = self.given_name() or fleet_paths.DEFAULT_NAME
+        if self.host != LOOPBACK and not self.tcp:
+            raise UsageError("--host is where TCP listens, and --no-tcp leaves it out: give one")
         ready_fd = os.environ.pop(READY_FD, None)
         if ready_fd is not None:
             return _serve_detached(self, name, int(ready_fd))
@@ -172,6 +181,7 @@ def _serve(start: Start, name: str, say: Teller, *, to_stderr: bool) -> int:
         name=name,
         tcp=start.tcp,
         port=start.port,
+        host=start.host,
         on_start=start.on_start,
         restart=start.restart,
         preload=tuple(listed(start.preload)),
@@ -207,11 +217,18 @@ def announcement(fleet: connection_file.FleetFile, n: int) -> str:
     rows = [
         ("connect", f"MultiEngineClient({'' if default else repr(fleet.name)})"),
         ("connection file", str(fleet.path)),
-        ("TCP", f"{fleet.tcp} (encrypted)" if fleet.tcp else "off"),
+        ("TCP", _tcp(fleet.tcp)),
         ("stop", "kernelfleet stop" + ("" if default else f" {fleet.name}")),
     ]
     head = f"Fleet {fleet.name!r} is ready: {engines(n)}, controller pid {fleet.pid}"
     return "\n".join([head, *(f"  {what:<16} {text}" for what, text in rows)])
+
+
+def _tcp(url: str | None) -> str:
+    """Where TCP clients come in, and who else can reach that door."""
+    if url is None:
+        return "off"
+    return f"{url} (encrypted{'' if is_loopback(url) else ', seen from the network'})"
 
 
 def engines(n: int) -> str:

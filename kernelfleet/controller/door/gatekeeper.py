@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 from logging import Logger
@@ -28,6 +29,8 @@ import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from kernelfleet.controller.timing import HANDSHAKE_SECONDS
+from kernelfleet.wire.addresses import LOOPBACK, in_url
+from kernelfleet.wire.files.connection_file import DEFAULT_PORT
 from kernelfleet.wire.pump import SocketPump
 
 #: The backlog of a listening socket: connections that the system keeps until they are accepted.
@@ -38,25 +41,49 @@ MAX_WAITING = 64
 #: At the Unix socket, which takes larger frames, and which only this user can reach.
 MAX_WAITING_UNIX = 16
 PART_OF_DESCRIPTORS = 8
+#: Ports tried from the default one on, where none is asked for.
+PORTS_TRIED = 100
 
 
-def listen(port: int) -> socket.socket:
-    """A socket that listens on a loopback port; 0 is any.
+def listen(port: int, host: str = LOOPBACK) -> socket.socket:
+    """A socket that listens on a port of one address of this machine; port 0 is any.
 
     Raises:
-        OSError: the port is taken.
+        OSError: the port is taken, or this machine has no such address.
     """
-    listener = socket.socket()
+    family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(family)
     try:
         if os.name == "posix":  # on Windows it would share the port with whoever has it
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", port))
+        listener.bind(address)
         listener.listen(BACKLOG)
         listener.setblocking(False)
     except BaseException:
         listener.close()
         raise
     return listener
+
+
+def listen_near(port: int | None, host: str) -> socket.socket:
+    """A listener on this port, or on the first free one from the default on.
+
+    Raises:
+        OSError: the port (or all that were tried) is in use, or there is no such address.
+    """
+    ports = [port] if port is not None else range(DEFAULT_PORT, DEFAULT_PORT + PORTS_TRIED)
+    last: OSError | None = None
+    for candidate in ports:
+        try:
+            return listen(candidate, host)
+        except OSError as error:
+            last = error
+            if error.errno != errno.EADDRINUSE:  # another port would not help
+                break
+    hint = ""
+    if host != LOOPBACK and last is not None and last.errno != errno.EADDRINUSE:
+        hint = "; --host is an address of this machine, or 0.0.0.0 for all of them"
+    raise OSError(f"cannot listen on {in_url(host)}:{ports[0]}: {last}{hint}")
 
 
 def max_waiting(descriptors: int | None, most: int = MAX_WAITING) -> int:
@@ -180,8 +207,11 @@ class Door:
 
     def bind_tcp(self, listener: socket.socket) -> str:
         """Accept connections on a socket that listens already; returns the URL."""
+        self._family = listener.family
+        self._socket.ipv6 = listener.family == socket.AF_INET6
+        host = listener.getsockname()[0]
         self._socket.setsockopt(zmq.USE_FD, listener.detach())
-        return self._bind("tcp://127.0.0.1:*")
+        return self._bind(f"tcp://{in_url(host)}:*")
 
     def bind_ipc(self, path: str) -> str:
         """Accept connections on a Unix socket; returns the URL."""

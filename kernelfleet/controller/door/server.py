@@ -1,4 +1,4 @@
-"""The daemon's door: clients on a Unix socket and on encrypted loopback TCP.
+"""The daemon's door: clients on a Unix socket and on encrypted TCP, loopback unless told otherwise.
 
 ::
 
@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from logging import Logger
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ from kernelfleet.controller.door.gatekeeper import (
     MAX_WAITING_UNIX,
     Door,
     Gatekeeper,
-    listen,
+    listen_near,
 )
 from kernelfleet.controller.door.sessions import ClientSession, SessionConnection
 from kernelfleet.controller.limits import max_descriptors
@@ -44,6 +43,7 @@ from kernelfleet.controller.timing import (
     DEAD_LINK_SECONDS,
     GONE_CHECKS,
 )
+from kernelfleet.wire.addresses import LOOPBACK, reachable_url
 from kernelfleet.wire.chunks import (
     IPC_FRAME_BYTES,
     OVERHEAD_BYTES,
@@ -51,7 +51,7 @@ from kernelfleet.wire.chunks import (
     Left,
 )
 from kernelfleet.wire.codec import BadMessage, Codec
-from kernelfleet.wire.files.connection_file import DEFAULT_PORT, FleetFile
+from kernelfleet.wire.files.connection_file import FleetFile
 from kernelfleet.wire.files.private_files import close_to_others
 from kernelfleet.wire.handshake import (
     MAX_NAME_CHARACTERS,
@@ -75,8 +75,6 @@ from kernelfleet.wire.versions import HERE, Installed, why_not
 MAX_REFUSALS = 1000
 #: Connections that may be between hello and open; with one more, the oldest is forgotten.
 MAX_UNOPENED = 1000
-#: Ports tried from the first on.
-PORTS_TRIED = 100
 
 ZAP_DOMAIN = "kernelfleet"
 
@@ -126,17 +124,21 @@ class Server:
         self._serve(socket, door, IPC_FRAME_BYTES)
         return url
 
-    def listen_tcp(self, fleet: FleetFile, port: int | None) -> str:
-        """Listen on loopback TCP; makes the keys and puts them into ``fleet``.
+    def listen_tcp(self, fleet: FleetFile, port: int | None, host: str = LOOPBACK) -> str:
+        """Listen on encrypted TCP; makes the keys and puts them into ``fleet``.
 
         Args:
             fleet: The connection file to be.
             port: Exactly this one; None is 10105 or the next free one.
+            host: The address of this machine to listen on; ``0.0.0.0`` is all of them.
+
+        Returns:
+            The URL for clients. Of a door on all addresses, it has the one that others see.
 
         Raises:
-            OSError: the port (or all that were tried) is in use.
+            OSError: the port (or all that were tried) is in use, or there is no such address.
         """
-        listener = _listen(port)
+        listener = listen_near(port, host)
         server_public, server_secret = zmq.curve_keypair()
         client_public, client_secret = zmq.curve_keypair()
         fleet.server_public_key = server_public.decode()
@@ -151,7 +153,7 @@ class Server:
         socket.curve_publickey = server_public
         door = self._gatekeeper.watch(self._loop, self._context, socket)
         self._serve(socket, door, TCP_FRAME_BYTES)
-        return door.bind_tcp(listener)
+        return reachable_url(door.bind_tcp(listener))
 
     def _authentication(self) -> AsyncioAuthenticator:
         """The authenticator that checks keys before libzmq delivers or keeps a message."""
@@ -357,18 +359,6 @@ class Server:
             pump.close(linger=0.5)
         if self._authenticator is not None:
             self._authenticator.stop()
-
-
-def _listen(port: int | None) -> socket.socket:
-    """A listener on this port, or on the first free one from the default on."""
-    ports = [port] if port is not None else range(DEFAULT_PORT, DEFAULT_PORT + PORTS_TRIED)
-    last: OSError | None = None
-    for candidate in ports:
-        try:
-            return listen(candidate)
-        except OSError as error:
-            last = error
-    raise OSError(f"cannot listen on 127.0.0.1:{ports[0]}: {last}")
 
 
 def _socket_bytes(buffer: Any) -> int:

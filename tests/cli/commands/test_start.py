@@ -41,6 +41,12 @@ def test_a_fleet_with_a_name_is_connected_to_and_stopped_by_name(running: Runnin
     assert "kernelfleet stop sweep" in text
 
 
+def test_a_door_to_the_network_is_announced_as_one(running: Running) -> None:
+    assert "10105 (encrypted)\n" in announcement(running(tcp="tcp://127.0.0.1:10105"), 4)
+    text = announcement(running("far", tcp="tcp://10.0.0.5:10105"), 4)
+    assert "tcp://10.0.0.5:10105 (encrypted, seen from the network)" in text
+
+
 @pytest.fixture
 def daemon(monkeypatch: pytest.MonkeyPatch, running: Running) -> Iterator[SimpleNamespace]:
     """A stand-in for the controller that notes its options, logs a death and ends."""
@@ -79,7 +85,17 @@ def test_options_reach_the_controller(cli: CLI, daemon: SimpleNamespace) -> None
     )
     assert cli("start", "--port", "4711")[0] == 0
     assert daemon.options.port == 4711
+    assert daemon.options.host == "127.0.0.1"
+    assert cli("start", "other", "--host", "10.0.0.5")[0] == 0
+    assert daemon.options.host == "10.0.0.5"
     assert len(daemon.options.kernels) == len(os.sched_getaffinity(0))
+
+
+def test_an_address_without_a_door_is_a_usage_error(cli: CLI, daemon: SimpleNamespace) -> None:
+    code, out, err = cli("start", "--host", "10.0.0.5", "--no-tcp")
+    assert (code, out) == (2, "")
+    assert "--no-tcp" in err
+    assert not hasattr(daemon, "options")
 
 
 def test_limits_come_from_the_command_line_and_the_configuration_file(

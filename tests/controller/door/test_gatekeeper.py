@@ -264,6 +264,40 @@ def test_a_port_that_is_taken_is_an_error() -> None:
         gatekeeper_module.listen(first.getsockname()[1])
 
 
+@pytest.mark.parametrize(("host", "url"), [("127.0.0.2", "127.0.0.2"), ("::1", "[::1]")])
+def test_a_door_can_be_on_another_address(context: zmq.Context[Any], host: str, url: str) -> None:
+    async def test(door: Entrance) -> None:
+        listener = gatekeeper_module.listen(0, host)
+        other = context.socket(zmq.ROUTER)
+        try:
+            entrance = door.gatekeeper.watch(asyncio.get_running_loop(), context, other)
+            assert entrance.bind_tcp(listener).startswith(f"tcp://{url}:")
+            port = listener_port(entrance._socket)
+            _, writer = await asyncio.open_connection(host, port)
+            await until(lambda: bool(entrance.waiting))
+            entrance.cut_oldest()
+            await until(lambda: not entrance.waiting)
+            writer.close()
+        finally:
+            entrance.close()
+            other.close()
+
+    run(context, test)
+
+
+def listener_port(listening: zmq.Socket[Any]) -> int:
+    return int(listening.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(":")[2])
+
+
+def test_an_address_of_another_machine_is_an_error_with_what_to_do() -> None:
+    with pytest.raises(
+        OSError, match=r"192\.0\.2\.1:10105: .*--host is an address of this machine"
+    ):
+        gatekeeper_module.listen_near(None, "192.0.2.1")
+    with gatekeeper_module.listen(0) as first, pytest.raises(OSError, match=r"in use$"):
+        gatekeeper_module.listen_near(first.getsockname()[1], "127.0.0.1")
+
+
 def test_nothing_is_said_where_nobody_came(context: zmq.Context[Any]) -> None:
     async def test(_: Entrance) -> None:
         return
