@@ -48,8 +48,8 @@ from kernelfleet.session import loop as loop_thread
 from kernelfleet.session.connection import Endpoint
 from kernelfleet.session.transport import SocketTransport, Transport
 from kernelfleet.wire import versions
-from kernelfleet.wire.addresses import is_loopback
 from kernelfleet.wire.files import connection_file
+from kernelfleet.wire.files.addresses import is_loopback
 from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.objects import pythons
 from kernelfleet.wire.objects.staying import StaysHere

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from kernelfleet.controller.limits import make_limits
-from kernelfleet.wire.addresses import LOOPBACK
+from kernelfleet.wire.files.addresses import LOOPBACK
 from kernelfleet.wire.files.fleet_paths import DEFAULT_NAME
 from kernelfleet.wire.launcher_variables import without_rank
 from kernelfleet.wire.platforms import number_of_cores

@@ -6,7 +6,7 @@ by the process it runs in: an engine registers with ``functions`` what makes it 
 Where things are::
 
     what is said                    messages  operations  fields
-    between client and controller   handshake  versions  codec  addresses
+    between client and controller   handshake  versions  codec
     on the way                      chunks  lanes  sequence
     between controller and kernel   jupyter  json_safe  outputs
     the files of a fleet            files

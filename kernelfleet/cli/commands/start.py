@@ -36,8 +36,8 @@ from kernelfleet.cli.parsing import listed
 from kernelfleet.cli.progress import StartProgress
 from kernelfleet.controller.limits import Limits
 from kernelfleet.session import ctrl_c
-from kernelfleet.wire.addresses import LOOPBACK, is_loopback
 from kernelfleet.wire.files import connection_file, fleet_paths
+from kernelfleet.wire.files.addresses import LOOPBACK, is_loopback
 from kernelfleet.wire.files.private_files import open_private
 from kernelfleet.wire.platforms import HERE, number_of_cores
 

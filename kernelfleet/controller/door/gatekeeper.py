@@ -29,7 +29,7 @@ import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from kernelfleet.controller.timing import HANDSHAKE_SECONDS
-from kernelfleet.wire.addresses import LOOPBACK, in_url
+from kernelfleet.wire.files.addresses import LOOPBACK, in_url
 from kernelfleet.wire.files.connection_file import DEFAULT_PORT
 from kernelfleet.wire.pump import SocketPump
 

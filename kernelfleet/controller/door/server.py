@@ -43,7 +43,6 @@ from kernelfleet.controller.timing import (
     DEAD_LINK_SECONDS,
     GONE_CHECKS,
 )
-from kernelfleet.wire.addresses import LOOPBACK, reachable_url
 from kernelfleet.wire.chunks import (
     IPC_FRAME_BYTES,
     OVERHEAD_BYTES,
@@ -51,6 +50,7 @@ from kernelfleet.wire.chunks import (
     Left,
 )
 from kernelfleet.wire.codec import BadMessage, Codec
+from kernelfleet.wire.files.addresses import LOOPBACK, reachable_url
 from kernelfleet.wire.files.connection_file import FleetFile
 from kernelfleet.wire.files.private_files import close_to_others
 from kernelfleet.wire.handshake import (

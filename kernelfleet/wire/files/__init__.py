@@ -4,6 +4,6 @@ Where things are::
 
     names and places        fleet_paths
     the owner's side        fleet_directory
-    the client's side       connection_file
+    the client's side       connection_file  addresses
     who may read or write   private_files
 """

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from kernelfleet.wire.addresses import host_of, in_url, is_loopback, reachable_url
+from kernelfleet.wire.files.addresses import host_of, in_url, is_loopback, reachable_url
 
 
 @pytest.mark.parametrize(
