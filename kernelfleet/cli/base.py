@@ -45,6 +45,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         _COMMANDS + "run.Run",
         "Run a script or code on every engine of a new fleet.",
     ),
+    "mcp": (_COMMANDS + "mcp.Mcp", "Serve fleets to agents, by the Model Context Protocol."),
     "demo": (_COMMANDS + "demo.Demo", "See a fleet work, in about ten seconds."),
 }
 

@@ -121,13 +121,17 @@ class _Item:
 
 
 def arrange(
-    outputs: Sequence[tuple[int, Sequence[Output]]], *, collapse: bool = True
+    outputs: Sequence[tuple[int, Sequence[Output]]],
+    *,
+    collapse: bool = True,
+    shorten: bool = True,
 ) -> list[Block]:
     """The blocks to show for the outputs of each target.
 
     Args:
         outputs: Engine ids and their outputs, in the order of the targets.
         collapse: Whether outputs that are identical on several engines are shown once.
+        shorten: Whether the middle of a long text is left out; False if the reader pages it.
 
     Returns:
         The blocks, in the order in which they are shown.
@@ -144,7 +148,7 @@ def arrange(
     else:
         ordered = [item for target in targets for item in _tagged(*target)]
     limit = max(MIN_LINES, min(MAX_LINES, MAX_LINES_TOGETHER // max(1, len(ordered))))
-    blocks = _blocks(ordered, limit)
+    blocks = _blocks(ordered, limit if shorten else None)
     if any(item.is_live for item in ordered):
         _add_lines(blocks, [WIDGETS_ARE_NOT_LIVE])
     return blocks
@@ -257,7 +261,7 @@ def _by_engine(targets: list[tuple[int, list[_Item]]]) -> list[_Item]:
     return [item for items in groups.values() for item in items]
 
 
-def _blocks(items: Iterable[_Item], limit: int) -> list[Block]:
+def _blocks(items: Iterable[_Item], limit: int | None) -> list[Block]:
     blocks: list[Block] = []
     for item in items:
         mime = item.picture
@@ -298,8 +302,10 @@ def prefix(ids: Iterable[int], stream: str = "stdout") -> str:
     return f"[{format_ids(ids)}{' stderr' if stream == 'stderr' else ''}] "
 
 
-def _lines(item: _Item, limit: int) -> list[str]:
-    lines = bounded(item.text.removesuffix("\n").split("\n"), limit)
+def _lines(item: _Item, limit: int | None) -> list[str]:
+    lines = item.text.removesuffix("\n").split("\n")
+    if limit is not None:
+        lines = bounded(lines, limit)
     if item.kind == "value":
         head = _label(item) + " "
         if len(lines) > 1:
