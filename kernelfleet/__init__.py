@@ -63,6 +63,8 @@ if TYPE_CHECKING:
     from kernelfleet.results import EngineList as EngineList
     from kernelfleet.results import ExecutionResult as ExecutionResult
     from kernelfleet.results import ResultList as ResultList
+    from kernelfleet.timeline import Span as Span
+    from kernelfleet.timeline import Timeline as Timeline
 
 __version__ = "0.1.0"
 
@@ -95,8 +97,10 @@ __all__ = [
     "ResultList",
     "SerializationError",
     "SeveralFleets",
+    "Span",
     "StartError",
     "ThisEngine",
+    "Timeline",
     "UnsupportedOperation",
     "ValueGone",
     "__version__",
@@ -118,6 +122,8 @@ _MODULE_OF = {  # what is not here is an error
     "ExecutionResult": "kernelfleet.results",
     "EngineInfo": "kernelfleet.results",
     "EngineList": "kernelfleet.results",
+    "Span": "kernelfleet.timeline",
+    "Timeline": "kernelfleet.timeline",
 }
 
 

@@ -37,6 +37,7 @@ SESSION: dict[str, tuple[str, type, str]] = {
 REPLIES: dict[str, type] = {
     "reply": replies.Reply,
     "one of its `results`": replies.TargetResult,
+    "one of the `spans` of a timeline": replies.SpanRow,
     "`error` of a result": replies.ErrorInfo,
     "`refused` of a reply": replies.Refusal,
     "`describe` of a reply": replies.Description,

@@ -43,7 +43,7 @@ MAY_IMPORT = {
 MAY_START_A_CONTROLLER = {"client/fleet.py", "cli/commands/start.py"}
 
 #: Import the display side inside a function, when somebody wants to see them.
-MAY_ASK_THE_DISPLAY = {"results.py", "errors/composite.py"}
+MAY_ASK_THE_DISPLAY = {"results.py", "timeline.py", "errors/composite.py"}
 
 #: Gives out the names of all others, when asked for.
 NAMES_ONLY = {"__init__.py"}
@@ -65,6 +65,7 @@ NO_TEST_FILE = {
     "client/results/call.py": "half of PendingResult, tested with results/pending.py",
     "client/verbs/engines.py": "held by tests/conformance",
     "client/verbs/scattering.py": "held by tests/conformance",
+    "client/verbs/timeline.py": "held by tests/client/results/test_timelines.py",
     "controller/engines/bootstrap.py": "held by tests/engine/test_portable.py and tests/journeys",
     "controller/daemon.py": "held by tests/journeys",
     "launch/safely.py": "a script, run by tests/wire/test_safe_start.py",

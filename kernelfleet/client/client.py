@@ -20,11 +20,14 @@ from kernelfleet.client.verbs.engines import ASK_SECONDS, EngineVerbs
 from kernelfleet.client.verbs.ipython1 import IPython1Verbs
 from kernelfleet.client.verbs.properties import PropertyVerbs
 from kernelfleet.client.verbs.scattering import ScatteringVerbs
+from kernelfleet.client.verbs.timeline import TimelineVerbs
 from kernelfleet.results import ResultList
 from kernelfleet.wire.objects.references import register_by_value
 
 
-class MultiEngineClient(CodeVerbs, ScatteringVerbs, EngineVerbs, PropertyVerbs, IPython1Verbs):
+class MultiEngineClient(
+    CodeVerbs, ScatteringVerbs, EngineVerbs, TimelineVerbs, PropertyVerbs, IPython1Verbs
+):
     """A client of a running fleet: runs code on its engines, moves data, maps functions.
 
     Clients share engines and namespaces; each has its own ``block`` and ``targets``, which every

@@ -155,7 +155,7 @@ def check_block(block: object, name: str = "block") -> bool:
     return block
 
 
-def check_timeout(timeout: object) -> float | None:
+def check_timeout(timeout: object, name: str = "timeout") -> float | None:
     """``timeout`` if it is a number of seconds, or None for no limit.
 
     A negative one is 0: what is left of somebody's deadline that has passed. Either is a look
@@ -168,10 +168,10 @@ def check_timeout(timeout: object) -> float | None:
     if timeout is None:
         return None
     if isinstance(timeout, bool) or not isinstance(timeout, numbers.Real):
-        raise TypeError(f"timeout is a number of seconds, or None, not {timeout!r}")
+        raise TypeError(f"{name} is a number of seconds, or None, not {timeout!r}")
     seconds = float(timeout)
     if math.isnan(seconds):
-        raise ValueError(f"timeout is a number of seconds, or None, not {timeout!r}")
+        raise ValueError(f"{name} is a number of seconds, or None, not {timeout!r}")
     return max(0.0, seconds)
 
 

@@ -33,6 +33,7 @@ from kernelfleet.controller.door.validation import (
 )
 from kernelfleet.controller.engines.engine import Engine
 from kernelfleet.controller.engines.in_flight import InFlight, Outcome
+from kernelfleet.controller.engines.spans import Timeline
 from kernelfleet.controller.history import Command, CommandHistory, ResultStore
 from kernelfleet.controller.lifecycle.registry import EngineRegistry
 from kernelfleet.controller.limits import Limits
@@ -83,6 +84,7 @@ class Controller:
         self.running: dict[str, Request] = {}
         self.results = ResultStore(self.limits.result_count, self.limits.result_bytes)
         self.commands: dict[int, CommandHistory] = {}
+        self.timeline = Timeline(self.limits.span_count)
         #: What the door has refused, where there is one.
         self.count_refused: Callable[[], dict[str, int]] = dict
         self._imports = ToldImports()
@@ -211,6 +213,7 @@ class Controller:
             on_output=self.clients.stream_to(client_id, n) if header.get("stream") else None,
             on_start=self._time_limits.of(header.get("limit")),
             imports=self._imports.named_by(client_id, header),
+            call=str(header.get("call", result_id)),
         )
         self.running[result_id] = request
         if client_id in self.clients and header.get("keep", True):
@@ -355,10 +358,11 @@ class Controller:
     # -- engines --------------------------------------------------------------------------------
 
     def engine_finished(self, engine: Engine, run: InFlight, outcome: Outcome) -> None:
-        """Keep a finished command for ``get_result``."""
-        result = outcome.result
+        """Keep a finished command for ``get_result``, and its times for ``timeline``."""
+        result, request = outcome.result, run.job.request
+        self.timeline.add(engine.id, request, engine.run_since, time.time(), result)
         if run.job.operation.name == "execute" and result.get("number") is not None:
-            record = {"code": run.job.request.content.get("code", ""), "id": engine.id, **result}
+            record = {"code": request.content.get("code", ""), "id": engine.id, **result}
             kept = Command(record, outcome.buffers, outcome.outputs)
             self.history(engine.id).put(result["number"], kept)
         elif run.job.operation.name == "reset" and result["ok"]:

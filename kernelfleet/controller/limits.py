@@ -50,6 +50,11 @@ class Limits(Configurable):
     command_bytes = Integer(
         16 * MB, min=0, allow_none=True, help="Their size per engine; the last one is always kept."
     ).tag(config=True)
+    span_count = Integer(
+        1000,
+        min=1,
+        help="What an engine did last, for timeline(); large fleets keep less of each engine.",
+    ).tag(config=True)
     result_count = Integer(
         1000,
         min=1,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from kernelfleet.controller.engines.interrupting import over
 from kernelfleet.controller.engines.state import EngineState
-from kernelfleet.controller.progress import progress
+from kernelfleet.controller.progress import progress, timeline
 from kernelfleet.controller.requests import CallError
 from kernelfleet.controller.rows import engine_row
 from kernelfleet.errors.text import format_ids
@@ -52,6 +52,7 @@ def answers(call: CallT) -> CallT:
 
 
 answers(progress)
+answers(timeline)
 
 
 def _each(engines: list[Engine], value: Callable[[Engine], Any]) -> Answer:

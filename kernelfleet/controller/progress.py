@@ -1,14 +1,22 @@
-"""How far a request is: which engines are done, whether any has begun, what they have put out."""
+"""How far requests are, and what engines have worked on.
+
+Of one request: which engines are done, whether any has begun, what they have put out. Of all: when
+which engine worked on what, and until when.
+"""
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
+from kernelfleet.controller.engines.spans import MAX_LABEL
 from kernelfleet.wire.messages import JsonDict
-from kernelfleet.wire.messages.requests import ProgressRequest
+from kernelfleet.wire.messages.replies import SpanRow
+from kernelfleet.wire.messages.requests import ProgressRequest, TimelineRequest
 
 if TYPE_CHECKING:
     from kernelfleet.controller.controller import Controller
+    from kernelfleet.controller.engines.engine import Engine
     from kernelfleet.controller.requests import Request
 
 Answer = tuple[JsonDict, list[Any]]
@@ -61,3 +69,44 @@ def _has_run(result: JsonDict) -> bool:
     """Whether a target's command has begun at all: not if its queue was cleared before."""
     unrun = ("QueueCleared", "Cancelled")
     return bool(result["ok"]) or result.get("error", {}).get("ename") not in unrun
+
+
+def timeline(controller: Controller, _client: str, header: TimelineRequest) -> Answer:
+    """What engines have worked on, and what they work on now; busy engines need not be asked."""
+    call = header.get("call")
+    spans, mark, more = controller.timeline.since(header.get("since", 0), call)
+    now = time.time()
+    value: JsonDict = {
+        "spans": [span._asdict() for span in spans],
+        "running": _running(controller, call, now),
+        "engines": sorted(controller.registry.engines),
+        "mark": mark,
+        "more": more,
+        "now": now,
+        "instance": controller.instance_id,
+    }
+    return {"value": value}, []
+
+
+def _running(controller: Controller, call: str | None, now: float) -> list[SpanRow]:
+    return [
+        _row(engine, engine.run.job.request, now)
+        for _, engine in sorted(controller.registry.engines.items())
+        if engine.run is not None and call in (None, engine.run.job.request.call)
+    ]
+
+
+def _row(engine: Engine, request: Request, now: float) -> SpanRow:
+    started = engine.run_since
+    return {
+        "number": 0,
+        "engine": engine.id,
+        "call": request.call,
+        "what": request.label[:MAX_LABEL],
+        "operation": request.operation.name,
+        "started": started,
+        "seconds": max(0.0, now - started),
+        "waited": max(0.0, started - request.asked),
+        "outcome": "running",
+        "error": "",
+    }

@@ -5,6 +5,7 @@ Pure data; who queues, sends and answers is in ``engine.py`` and ``controller.py
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -66,6 +67,10 @@ class Request:
     #: Told the engine's id when a job is sent to its kernel.
     on_start: Callable[[int], object] = lambda _: None
     imports: Imports | None = None
+    #: What all batches of a map share; else the id of the request itself.
+    call: str = ""
+    #: When it came, in seconds since the epoch.
+    asked: float = field(default_factory=time.time)
     results: list[JsonDict | None] = field(default_factory=list)
     #: Per target the frames of its data, then the pages of its outputs.
     buffers: list[list[Any]] = field(default_factory=list)

@@ -8,5 +8,6 @@ Where things are::
 
     tables               tables
     outputs of engines   layout  transcript
+    what engines did     lanes  timeline
     the HTML of all      html
 """

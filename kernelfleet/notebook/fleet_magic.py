@@ -17,7 +17,7 @@ from kernelfleet.client.targets import as_text, parse_targets
 from kernelfleet.errors.tree import ControllerUnreachable, FleetError
 from kernelfleet.notebook import autopx
 from kernelfleet.notebook.attach import choose, follow
-from kernelfleet.notebook.options import HelpAsked, Parser, name_of_variable
+from kernelfleet.notebook.options import HelpAsked, Parser, name_of_variable, seconds
 from kernelfleet.notebook.running import View
 from kernelfleet.notebook.screens import NotebookScreen, Screen, TerminalScreen
 from kernelfleet.notebook.shell_state import NO_CLIENT, ShellState
@@ -39,6 +39,7 @@ VERBS = {
     "start": "start engines",
     "connect": "use a running fleet",
     "status": "what the engines do",
+    "timeline": "what the engines worked on, and when",
     "attach": "follow the output of what runs",
     "use": "have magics and calls go to these engines",
     "restart": "start engines afresh under their ids",
@@ -72,6 +73,9 @@ def fleet_parser() -> Parser:
             "--as", dest="variable", metavar="VARIABLE", default="mec",
             help="where to leave the client (%(default)s)",
         )  # fmt: skip
+    parsers["timeline"].add_argument(
+        "--last", type=seconds, metavar="SECONDS", help="only the last so many seconds"
+    )
     attach.add_argument(
         "result_id", nargs="?", metavar="RESULT_ID", help="of what (the only call that runs)"
     )
@@ -98,6 +102,7 @@ class FleetMagic:
             %fleet start -n 4 --daemon     in a process of their own, which outlives it
             %fleet connect [NAME]          use a running fleet, such as `kernelfleet start` makes
             %fleet status                  what the engines do
+            %fleet timeline                what they worked on, and when, as a picture
             %fleet attach [RESULT_ID]      follow the output of what runs, after a restart too
             %fleet use 0,2                 have magics and calls go to these engines
             %fleet restart [2]             start engines afresh (all)
@@ -191,6 +196,9 @@ class FleetMagic:
 
     def _status(self, _: argparse.Namespace) -> Any:
         return Status(self._client())
+
+    def _timeline(self, options: argparse.Namespace) -> Any:
+        return self._client().timeline(last=options.last)
 
     def _attach(self, options: argparse.Namespace) -> None:
         client = self._client()

@@ -127,14 +127,15 @@ def name_of_variable(text: str) -> str:
     return text
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """A text that is a number of seconds; refused if it is none."""
     try:
-        seconds = float(text)
+        number = float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds") from None
-    if not seconds >= 0:
+    if not number >= 0:
         raise argparse.ArgumentTypeError(f"{text} s is no time to wait")
-    return seconds
+    return number
 
 
 def cell_parser() -> Parser:
@@ -151,7 +152,7 @@ def cell_parser() -> Parser:
     waiting.add_argument(
         "-a", "--noblock", dest="block", action="store_false", help="do not wait for the end"
     )
-    add("--timeout", type=_seconds, metavar="SECONDS", help="wait no longer; the work goes on")
+    add("--timeout", type=seconds, metavar="SECONDS", help="wait no longer; the work goes on")
     add(
         "-o", "--out", type=name_of_variable, metavar="NAME",
         help="bind the results, with --noblock the PendingResult",

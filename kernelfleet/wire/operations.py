@@ -117,6 +117,9 @@ _OPERATIONS = (
     Operation("scale", "Have so many engines.", requests.ScaleRequest),
     Operation("attach", "An earlier result, now or when it is there.", requests.AttachRequest),
     Operation("progress", "How far a request is.", requests.ProgressRequest, passes="all"),
+    Operation(
+        "timeline", "What engines worked on, and when.", requests.TimelineRequest, passes="all"
+    ),
     Operation("locate", "The engine that has a process tag.", requests.LocateRequest),
     Operation("peek", "Read variables of busy engines.", requests.PeekRequest, "own", "all"),
     Operation("names", "Names of variables, of engines that answer soon.", _TARGETS, "own"),

@@ -155,3 +155,13 @@ def test_a_daemon_that_does_not_come_up_is_given_up(
     with pytest.raises(FleetError, match=r"was not ready after 0\.3 s"):
         fleet_magic._start_daemon(1, "slow")
     assert note.read_text() == "started\ncleaned up\n"
+
+
+def test_the_timeline_is_shown_of_all_or_of_the_last_seconds(loaded: Shell) -> None:
+    loaded.run("%fleet start -n 1")
+    loaded.run("%px 6 * 7")
+    assert "a execute('6 * 7'): " in loaded.run("%fleet timeline")
+    loaded.run("spans = %fleet timeline --last 1000")
+    assert [span.engine for span in loaded["spans"]] == [0]
+    assert "'x' is no number of seconds" in loaded.run("%fleet timeline --last x")
+    loaded.run("%fleet stop")

@@ -6,6 +6,7 @@ import pytest
 
 from kernelfleet import MultiEngineClient
 from kernelfleet.notebook.extension import state_of
+from kernelfleet.notebook.fleet_magic import VERBS
 from kernelfleet.notebook.words import complete
 from tests.gate import Gate
 from tests.notebook.conftest import Shell
@@ -24,7 +25,8 @@ from tests.notebook.test_completion import completions
         ("%%px --push mine", ["mine_1", "mine_2"]),
         ("%%px --push mine_1,mine", ["mine_1", "mine_2"]),
         ("%fleet st", ["start", "status", "stop"]),
-        ("%fleet ", ["start", "connect", "status", "attach", "use", "restart", "stop"]),
+        ("%fleet ", list(VERBS)),
+        ("%fleet t", ["timeline"]),
         ("fleet conn", ["connect"]),
         ("%fleet start --d", ["--daemon"]),
         ("%fleet use a", ["all"]),

@@ -44,7 +44,8 @@ class BatchRequests:
             other_pythons=connection.roster.others(engines),
             pieces=lambda: [(called(function), function)],
         )
-        self._function_id = connection.next_result_id()
+        #: Names the whole call: to the engines its function, to the controller its batches.
+        self.call_id = connection.next_result_id()
         #: The engines that have the function, or will have it before the next batch.
         self._knowing: set[int] = set()
 
@@ -75,7 +76,7 @@ class BatchRequests:
         payloads = [item.payload for item in batch.items]
         asker = pythons.VERSION if others else None
         options = (self._call.star, self._call.budget, self._call.stop_on_error)
-        arguments = (self._function_id, function, payloads, *options, asker)
+        arguments = (self.call_id, function, payloads, *options, asker)
         shared = self._connection.shares_memory
         frames = pack((_RUN_BATCH, arguments, {}), shared=shared, other_pythons=others)
         batch.size_bytes = total_bytes(frames)
@@ -85,6 +86,7 @@ class BatchRequests:
             "targets": [batch.engine],
             "result_id": batch.result_id,
             "payloads": [len(frames)],
+            "call": self.call_id,
             "label": f"{self._call.label} x{len(batch.items)}",
             "keep": False,  # nobody will ask for a batch by its id
             "limit": batch.items[0].timeout,

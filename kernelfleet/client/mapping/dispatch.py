@@ -99,6 +99,11 @@ class Dispatcher:
             self._take_back()
 
     @property
+    def call_id(self) -> str:
+        """What all its batches are marked with, for ``timeline``."""
+        return self._requests.call_id
+
+    @property
     def busy(self) -> bool:
         """Whether anything is in flight or waits to be sent again."""
         return bool(len(self._backlog) or self.assignment.in_flight())

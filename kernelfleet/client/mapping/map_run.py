@@ -264,6 +264,10 @@ class MapResult(PendingResult[list[Any]]):
     def _refuse_what_never_ends(self) -> None:
         """A map on an engine of its own fleet ends: it runs items itself."""
 
+    @property
+    def _call_id(self) -> str:
+        return self._run.dispatcher.call_id
+
     def _has_begun(self) -> bool:
         if self._run.values or self._run.failures:
             return True

@@ -7,13 +7,16 @@ value or the error, is in ``pending.py``.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from kernelfleet.client.controller_proxy import ControllerProxy
 from kernelfleet.client.results.decode import tells_failure
 from kernelfleet.client.results.replies import Part, Reply, printed, so_far
 from kernelfleet.session.future import Future
 from kernelfleet.wire.messages import JsonDict
+
+if TYPE_CHECKING:
+    from kernelfleet.timeline import Timeline
 
 T = TypeVar("T")
 
@@ -171,6 +174,30 @@ class CallFuture(Future[T]):
     def outputs(self) -> list[tuple[int, list[JsonDict]]]:
         """Engine id and Jupyter outputs of each target, failed ones too; empty until it ends."""
         return [(part.result["id"], part.outputs.outputs()) for part in self._parts()]
+
+    def timeline(self) -> Timeline:
+        """What its engines have worked on for this call, and when: also while it runs.
+
+        Returns:
+            A list of ``Span``: of a map one for each batch. It shows as a picture.
+
+        Raises:
+            ControllerUnreachable: the controller is gone or does not answer.
+
+        Example:
+            >>> pending = mec.map(pow, [1, 2, 3, 4], [2, 2, 2, 2], chunksize=1, block=False)
+            >>> _ = pending.wait(timeout=10)
+            >>> {span.operation for span in pending.timeline()}
+            {'map'}
+        """
+        from kernelfleet.client.results.timelines import ask_timeline
+
+        return ask_timeline(self._connection, call=self._call_id)
+
+    @property
+    def _call_id(self) -> str:
+        """The id that its spans have."""
+        return str(self._result_id)
 
     def _ask_progress(self) -> JsonDict | None:
         """How far it is: ``done``, ``total``, ``left``, ``begun``; None where nobody can say."""

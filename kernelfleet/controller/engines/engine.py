@@ -159,6 +159,9 @@ class Engine:
         if NOT_READY not in self.queue.holds:
             self.queue.hold(NOT_READY)
         run, self.run = self.run, None
+        if run is not None:
+            error = {"ename": ename, "evalue": cause, "kind": "engine"}
+            self._on_finished(self, run, Outcome({"ok": False, "error": error}))
         for job in lost:
             outputs = run.log.frames() if run is not None and job is run.job else []
             job.fail(

@@ -2,7 +2,7 @@
 
 from typing import Any, NotRequired, TypedDict
 
-from kernelfleet.wire.fields import Moment, Size
+from kernelfleet.wire.fields import Moment, Seconds, Size
 from kernelfleet.wire.messages.session import KnownEngines
 
 
@@ -67,6 +67,26 @@ class Reply(TypedDict):
     value: NotRequired[Any]
     result_id: NotRequired[str]
     describe: NotRequired[Description | None]
+
+
+class SpanRow(TypedDict):
+    """One request on one engine, as ``timeline`` tells it in ``spans`` and ``running``.
+
+    ``call`` is what all batches of a map share, else the ``result_id``. ``started`` is when it was
+    sent to the kernel, by the controller's clock, after it had ``waited`` so long. ``outcome`` is
+    ``ok``, ``error``, ``interrupted``, ``lost`` (the engine's end) or ``running``.
+    """
+
+    number: Size
+    engine: int
+    call: str
+    what: str
+    operation: str
+    started: Moment
+    seconds: Seconds
+    waited: Seconds
+    outcome: str
+    error: str
 
 
 class OutputEvent(TypedDict):

@@ -22,7 +22,8 @@ class QueuedRequest(TargetsRequest):
     """A request that goes through the queues of engines.
 
     ``payloads`` says how many buffers each group of data has, ``assign`` which group each target
-    gets (all get the first where it is missing).
+    gets (all get the first where it is missing). ``call`` names the map, or the executor, that
+    the request is a part of.
     """
 
     result_id: str
@@ -30,6 +31,7 @@ class QueuedRequest(TargetsRequest):
     payloads: NotRequired[Sizes]
     assign: NotRequired[Sizes]
     label: NotRequired[str]
+    call: NotRequired[str]
     stream: NotRequired[bool]
     keep: NotRequired[bool]
     limit: NotRequired[Seconds | None]
@@ -68,6 +70,13 @@ class ProgressRequest(RequestFields):
 
     result_id: str
     brief: NotRequired[bool]
+
+
+class TimelineRequest(RequestFields):
+    """Only what ended after the span of this number, and only what is of one call."""
+
+    since: NotRequired[Size]
+    call: NotRequired[str | None]
 
 
 class LocateRequest(RequestFields):
