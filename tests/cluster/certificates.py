@@ -30,6 +30,17 @@ class Certificates:
         return [word for name, path in files.items() for word in (f"--tls-{name}", path)]
 
     @property
+    def settings(self) -> dict[str, object]:
+        """The same for Dask in this process, as `dask.config.set` takes it."""
+        tls, whose = "distributed.comm.tls", ("client", "scheduler", "worker")
+        return {
+            "distributed.comm.require-encryption": True,
+            f"{tls}.ca-file": self.authority,
+            **{f"{tls}.{each}.cert": self.certificate for each in whose},
+            **{f"{tls}.{each}.key": self.key for each in whose},
+        }
+
+    @property
     def environment(self) -> dict[str, str]:
         """For Dask's clients, as its configuration reads it."""
         tls = "DASK_DISTRIBUTED__COMM__TLS__"

@@ -10,8 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import hosts
+from tests.cluster import slurm as slurm_module
+from tests.cluster import sshd as sshd_module
 from tests.cluster.certificates import Certificates
+from tests.cluster.dask_hosts import DaskHosts
 from tests.cluster.hosts import Network
+from tests.cluster.slurm import Slurm
+from tests.cluster.sshd import Sshd
 
 HOSTS = 3
 
@@ -49,3 +54,37 @@ def certificates(shared_folder: Path) -> Certificates:
     if shutil.which("openssl") is None:
         pytest.skip("certificates need openssl")
     return Certificates(shared_folder / "certificates")
+
+
+@pytest.fixture
+def dask_hosts(network: Network, certificates: Certificates) -> Iterator[DaskHosts]:
+    """A Dask scheduler with mutual TLS; a test starts the workers that it wants."""
+    pytest.importorskip("distributed", reason="Dask on hosts needs distributed")
+    import dask
+
+    with dask.config.set(certificates.settings):
+        hosts_of_dask = DaskHosts(network, certificates)
+        yield hosts_of_dask
+        hosts_of_dask.close()
+
+
+@pytest.fixture
+def slurm(network: Network, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slurm]:
+    """A real Slurm over all hosts, whose commands work in this process."""
+    reason = slurm_module.why_not()
+    if reason:
+        pytest.skip(reason)
+    slurm = Slurm(network)
+    for name, value in slurm.environment.items():
+        monkeypatch.setenv(name, value)
+    yield slurm
+    slurm.close()
+
+
+@pytest.fixture
+def sshd(network: Network) -> Sshd:
+    """A real sshd on each host."""
+    reason = sshd_module.why_not()
+    if reason:
+        pytest.skip(reason)
+    return Sshd(network)

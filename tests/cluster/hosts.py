@@ -1,4 +1,4 @@
-"""Hosts on this machine: network namespaces on a bridge, each with its own hostname, PIDs and /tmp.
+"""Hosts on this machine: network namespaces on a bridge, each with its own name, PIDs and /tmp.
 
 What a host shares with the others is what a cluster shares, too: the installed Python, the source
 tree and one folder. Its Jupyter directories, its shared memory and its Unix sockets are its own.
@@ -12,9 +12,12 @@ import contextlib
 import fcntl
 import ipaddress
 import os
+import platform
+import secrets
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -52,6 +55,9 @@ mount -t tmpfs none /mnt
 for i in "${!seen[@]}"; do mkdir "/mnt/$i"; mount --bind "${seen[$i]}" "/mnt/$i"; done
 mount -t tmpfs none /tmp; chmod 1777 /tmp
 mount -t tmpfs none /dev/shm; chmod 1777 /dev/shm
+mount -t tmpfs none /run; mkdir /run/sshd
+printf '%s' "$NAMES" >/run/hosts; mount --bind /run/hosts /etc/hosts
+: >/run/resolv.conf; mount --bind /run/resolv.conf /etc/resolv.conf
 mount -t proc proc /proc
 for i in "${!seen[@]}"; do mkdir -p "${seen[$i]}"; mount --bind "/mnt/$i" "${seen[$i]}"; done
 mkdir -p /tmp/home
@@ -91,6 +97,7 @@ class Host:
         self.cable = f"{network.name}c{number}"
         self.address = str(network.subnet.network_address + 10 + number)
         self._init: subprocess.Popen[str] | None = None
+        self._running: list[Running] = []
         sh("ip", "netns", "add", self.name)
         sh("ip", "link", "add", self.cable, "type", "veth", "peer", "eth0", "netns", self.name)
         sh("ip", "link", "set", self.cable, "master", network.name, "up")
@@ -110,6 +117,7 @@ class Host:
                 *("unshare", "-m", "-u", "-i", "-p", "-f", "--kill-child=KILL"),
                 *("bash", "-c", _SETUP, "_", self.name, *seen, "--", sys.executable, "-c", _INIT),
             ],
+            env={**os.environ, "NAMES": self.network.names},
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # "unshare: sigprocmask unblock failed" when it is killed
             text=True,
@@ -146,7 +154,9 @@ class Host:
         """Start a program on this host."""
         enter = ["nsenter", "-t", str(self.first), "-n", "-m", "-u", "-i", "-p"]
         enter += ["sh", "-c", 'cd /tmp/home && exec "$@"', "_"]
-        return Running(self, [*enter, *argv], env=self.environment(env), **options)
+        running = Running(self, [*enter, *argv], env=self.environment(env), **options)
+        self._running.append(running)
+        return running
 
     def python(self, code: str, *arguments: str, **options: Any) -> Running:
         """Start a Python program on this host, whose output can be read."""
@@ -193,6 +203,9 @@ class Host:
     def clean(self) -> None:
         """As it was at first: on, with its cable plugged in, and nothing running or stored."""
         self.network.cables.mend(self)
+        for running in self._running:
+            running.end()
+        self._running.clear()
         if self.is_up:
             self.crash()
         self.boot()
@@ -245,7 +258,7 @@ class Network:
     """
 
     def __init__(self, n: int, folder: Path) -> None:
-        self.folder = folder
+        self.n, self.folder = n, folder
         #: What each host sees of this machine, also where it lies in /tmp.
         self.seen = [folder, ROOT, Path(sys.prefix), Path(sys.base_prefix)]
         self.hosts: list[Host] = []
@@ -266,6 +279,13 @@ class Network:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def names(self) -> str:
+        """What a host finds in /etc/hosts; there is no other way to look up a name."""
+        first = self.subnet.network_address + 10
+        known = [f"{first + number} {self.name}h{number}" for number in range(1, self.n + 1)]
+        return "\n".join(["127.0.0.1 localhost", f"{self.address} {platform.node()}", *known, ""])
 
     def close(self) -> None:
         """Remove the hosts and the bridge."""
@@ -344,7 +364,7 @@ class Capture:
     """
 
     def __init__(self, network: Network, file: Path) -> None:
-        self.file = file
+        self.file, self._network = file, network
         self._process = subprocess.Popen(
             [
                 "tcpdump",
@@ -367,7 +387,15 @@ class Capture:
             assert line, "tcpdump did not start"
 
     def stop(self) -> bytes:
-        """End the capture; returns it."""
+        """End the capture; returns it, with everything that was sent before."""
+        last = secrets.token_bytes(16)
+
+        def is_complete() -> bool:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+                sender.sendto(last, (self._network.hosts[0].address, 9))
+            return last in self.file.read_bytes()[-100_000:]
+
+        eventually(is_complete)
         self._process.terminate()
         _, said = self._process.communicate(timeout=20)
         assert "0 packets dropped by kernel" in said, said
