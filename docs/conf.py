@@ -1,0 +1,93 @@
+"""Builds the documentation as a site: ``sphinx-build -W docs public`` in the clone.
+
+What the sources know is written by the sources: the API from docstrings, the command line, the
+magics and the settings from their own help (``generated.py`` beside this file). The tutorial and
+the notebooks are executed; a cell that fails ends the build.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+DOCS = Path(__file__).parent
+sys.path.insert(0, str(DOCS))
+# The help of commands and tables is as wide as a page, whatever the terminal.
+os.environ["COLUMNS"] = "100"
+
+import generated  # noqa: E402 (beside this file)
+
+import kernelfleet  # noqa: E402
+
+project = "kernelfleet"
+copyright = "kernelfleet developers"  # noqa: A001 (the name that Sphinx reads)
+release = version = kernelfleet.__version__
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.graphviz",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+]
+exclude_patterns = ["_generated", "_build"]  # (the former is included by pages)
+nitpicky = False
+
+myst_enable_extensions = ["attrs_block", "colon_fence", "deflist"]
+myst_heading_anchors = 4
+nb_execution_mode = "auto"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 120
+# These need more than the documentation's extra; the tests execute them where it is there.
+nb_execution_excludepatterns = [f"notebooks/0{number}-*" for number in (7, 8, 9)]
+
+autodoc_member_order = "groupwise"
+autodoc_typehints = "signature"
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True  # (an attribute that is declared and described would be there twice)
+graphviz_output_format = "svg"
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"kernelfleet {release}"
+html_theme_options = {
+    "navigation_with_keys": False,
+    "show_toc_level": 2,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+html_show_sourcelink = False
+
+
+def _prepare(_app: object) -> None:
+    """Write the pages that come from the sources, and take the notebooks in."""
+    generated.write_all(DOCS / "_generated")
+    there = DOCS / "notebooks"
+    shutil.rmtree(there, ignore_errors=True)
+    there.mkdir()
+    for notebook in sorted((DOCS.parent / "notebooks").glob("*.ipynb")):
+        shutil.copy(notebook, there)
+
+
+#: Documents of the repository's root, which forges show, and the pages of the site that have them.
+_PAGES = {
+    "README.md": "index.md",
+    "SECURITY.md": "security.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+}
+
+
+def _lead_to_pages(_app: object, _name: str, source: list[str]) -> None:
+    """Have links to documents of the root lead to the pages that include them."""
+    for document, page in _PAGES.items():
+        source[0] = source[0].replace(f"](../{document}", f"]({page}")
+
+
+def setup(app: object) -> None:
+    """Called by Sphinx."""
+    app.connect("builder-inited", _prepare)  # type: ignore[attr-defined]
+    app.connect("source-read", _lead_to_pages)  # type: ignore[attr-defined]
