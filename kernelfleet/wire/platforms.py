@@ -17,11 +17,17 @@ A Linux too old for one of these does without it like the others, and so does on
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
-from collections.abc import Container
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+
+#: Where Linux shows control groups, and which of them a process is in.
+CGROUPS = "/sys/fs/cgroup"
+OWN_CGROUP = "/proc/self/cgroup"
 
 #: How often a process is looked at where no descriptor tells of its death.
 POLL_SECONDS = 0.25
@@ -88,7 +94,59 @@ HERE = platform_of(sys.platform, offers())
 
 
 def number_of_cores() -> int:
-    """How many cores this process may use."""
+    """How many cores this process may use: by its affinity, and by the limit of its container."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    limit = container_limit()
+    return cores if limit is None else max(1, min(cores, math.ceil(limit)))
+
+
+def container_limit(root: str | Path = CGROUPS, own: str | Path = OWN_CGROUP) -> float | None:
+    """How many cores' worth of time the control groups of this process give it (Linux).
+
+    ``docker run --cpus 1.5`` sets such a limit, which the affinity does not show: without this a
+    container on a machine with 64 cores would get 64 engines.
+
+    Args:
+        root: Where control groups are mounted.
+        own: The file that says which one this process is in.
+
+    Returns:
+        The smallest limit of the process's group and those above it; None if there is none.
+    """
+    if not sys.platform.startswith("linux"):
+        return None
+    root, own = Path(root), Path(own)
+    try:
+        entries = [line.split(":", 2) for line in own.read_text().splitlines()]
+    except OSError:
+        return None
+    limits: list[float] = []
+    for _, controllers, path in (entry for entry in entries if len(entry) == 3):
+        if controllers == "":  # version 2: one tree; a group has one file with quota and period
+            limits += _limits_above(root, path, lambda group: _words(group / "cpu.max"))
+        elif "cpu" in controllers.split(","):
+            limits += _limits_above(
+                root / "cpu", path,
+                lambda group: [
+                    *_words(group / "cpu.cfs_quota_us"), *_words(group / "cpu.cfs_period_us"),
+                ],
+            )  # fmt: skip
+    return min(limits, default=None)
+
+
+def _limits_above(root: Path, path: str, quota_of: Callable[[Path], list[str]]) -> Iterator[float]:
+    """The limits of a group and of those above it; a container may see its own group as root."""
+    for group in (Path(path.lstrip("/")), *Path(path.lstrip("/")).parents):
+        match quota_of(root / group):
+            case [quota, period] if quota.isdecimal() and period.isdecimal() and int(period):
+                yield int(quota) / int(period)
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        return path.read_text().split()
+    except OSError:
+        return []

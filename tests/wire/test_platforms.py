@@ -6,13 +6,16 @@ import errno
 import os
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 
+from kernelfleet.wire import platforms
 from kernelfleet.wire.platforms import (
     HERE,
     OFFERS,
     Platform,
+    container_limit,
     number_of_cores,
     offers,
     platform_of,
@@ -85,3 +88,44 @@ def test_there_is_at_least_one_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert number_of_cores() == 1
+
+
+def limit_in(tmp_path: Path, own: str, **files: str) -> float | None:
+    """The limit of a process whose /proc/self/cgroup has this text; None if there is none."""
+    for name, text in files.items():
+        path = tmp_path / name.replace("__", "/").replace("_dot_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (tmp_path / "own").write_text(own)
+    return container_limit(tmp_path, tmp_path / "own")
+
+
+def test_the_limit_of_a_container_is_that_of_the_smallest_group(tmp_path: Path) -> None:
+    assert limit_in(tmp_path, "0::/\n", cpu_dot_max="150000 100000\n") == 1.5
+    own = "0::/a/b\n"
+    assert limit_in(tmp_path, own, a__cpu_dot_max="400000 100000", a__b__cpu_dot_max="max 1") == 1.5
+    assert limit_in(tmp_path, own, a__b__cpu_dot_max="100000 100000") == 1.0
+
+
+def test_the_older_control_groups_are_read_as_well(tmp_path: Path) -> None:
+    own = "4:memory:/x\n2:cpu,cpuacct:/box\n"
+    files = {
+        "cpu__box__cpu_dot_cfs_quota_us": "200000",
+        "cpu__box__cpu_dot_cfs_period_us": "100000",
+    }
+    assert limit_in(tmp_path, own, **files) == 2.0
+    files = {"cpu__box__cpu_dot_cfs_quota_us": "-1"}
+    assert limit_in(tmp_path, own, **files) is None
+
+
+@pytest.mark.parametrize("own", ["", "nonsense\n", "0::/\n", "3:cpuset:/\n"])
+def test_without_a_limit_there_is_none(tmp_path: Path, own: str) -> None:
+    assert limit_in(tmp_path, own) is None
+    assert container_limit(tmp_path, tmp_path / "not-there") is None
+
+
+def test_engines_are_no_more_than_the_container_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
+    for limit, cores in ((None, 64), (1.5, 2), (0.2, 1), (100.0, 64)):
+        monkeypatch.setattr(platforms, "container_limit", lambda limit=limit: limit)
+        assert number_of_cores() == cores
