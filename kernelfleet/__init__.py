@@ -141,6 +141,18 @@ def unload_ipython_extension(shell: Any) -> None:
     extension.unload(shell)
 
 
+def _jupyter_server_extension_points() -> list[dict[str, Any]]:
+    """What Jupyter Server loads: jupyter-config/ names this package."""
+    from kernelfleet import server
+
+    return server._jupyter_server_extension_points()
+
+
+def _jupyter_labextension_paths() -> list[dict[str, str]]:
+    """Where ``jupyter labextension develop`` finds what JupyterLab loads."""
+    return [{"src": "labextension", "dest": "kernelfleet"}]
+
+
 def frontend_for_ipython() -> Any:
     """The front end of clients in IPython; ``kernelfleet.client`` asks for it when one is made."""
     from kernelfleet.notebook.frontend import IPythonFrontend

@@ -64,10 +64,14 @@ NO_TEST_FILE = {
     "engine/preload.py": "a list of imports, used by every forked engine",
     "client/results/call.py": "half of PendingResult, tested with results/pending.py",
     "client/verbs/engines.py": "held by tests/conformance",
+    "client/verbs/listing.py": "held by tests/conformance",
     "client/verbs/scattering.py": "held by tests/conformance",
     "client/verbs/timeline.py": "held by tests/client/results/test_timelines.py",
     "controller/engines/bootstrap.py": "held by tests/engine/test_portable.py and tests/journeys",
     "controller/daemon.py": "held by tests/journeys",
+    "server/__init__.py": "held by tests/server/test_extension.py",
+    "server/services.py": "held by tests/server/test_extension.py",
+    "server/shapes.py": "declarations; held by tests/server/test_handlers.py and mypy",
     "launch/safely.py": "a script, run by tests/wire/test_safe_start.py",
     "errors/composite.py": "tested by tests/errors/test_tree.py",
     "errors/text.py": "tested by tests/errors/test_tree.py",
@@ -115,7 +119,7 @@ def test_every_folder_of_the_package_is_in_the_table() -> None:
 
 #: The rooms with so many modules that they have a map in their docstring.
 MAPPED = (
-    *("cli", "client", "controller", "display", "engine", "mcp", "notebook", "wire"),
+    *("cli", "client", "controller", "display", "engine", "mcp", "notebook", "server", "wire"),
     *("engine/modules", "engine/output", "engine/running", "wire/files", "wire/objects"),
 )
 
@@ -160,7 +164,7 @@ def test_imports_point_one_way(path: Path) -> None:
 
 #: Files that only give out names, each when it is first asked for. What they name may import them
 #: back (``from kernelfleet import __version__``): no code of theirs needs it.
-FACADES = {"__init__.py", "errors/__init__.py", "client/__init__.py"}
+FACADES = {"__init__.py", "errors/__init__.py", "client/__init__.py", "server/__init__.py"}
 
 
 def module_of(path: Path) -> str:
@@ -224,7 +228,9 @@ CLIENTS = {"client", "_client", "mec", "pending", "_pending"}
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in MODULES if folder(path) in ("notebook", "cli", "display")], ids=short
+    "path",
+    [path for path in MODULES if folder(path) in ("notebook", "cli", "display", "server")],
+    ids=short,
 )
 def test_front_ends_use_nothing_private_of_a_client(path: Path) -> None:
     private = [

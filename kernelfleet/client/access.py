@@ -30,6 +30,11 @@ def is_open(client: BaseClient) -> bool:
     return client._connection.is_open
 
 
+def is_over(client: BaseClient) -> bool:
+    """Whether the client will never work again: it was closed, or its fleet has ended."""
+    return client._connection.is_over
+
+
 def engine_ids(client: BaseClient) -> list[int]:
     """The ids of the registered engines, ascending, as the controller last reported them.
 

@@ -16,8 +16,9 @@ from kernelfleet.client.controller_proxy import OnOutput
 from kernelfleet.client.results.pending import PendingResult
 from kernelfleet.client.targets import Targets
 from kernelfleet.client.verbs.code import CodeVerbs
-from kernelfleet.client.verbs.engines import ASK_SECONDS, EngineVerbs
+from kernelfleet.client.verbs.engines import EngineVerbs
 from kernelfleet.client.verbs.ipython1 import IPython1Verbs
+from kernelfleet.client.verbs.listing import ASK_SECONDS
 from kernelfleet.client.verbs.properties import PropertyVerbs
 from kernelfleet.client.verbs.scattering import ScatteringVerbs
 from kernelfleet.client.verbs.timeline import TimelineVerbs

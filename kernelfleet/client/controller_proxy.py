@@ -306,6 +306,11 @@ class ControllerProxy:
         return not self._closed and self._lost is None and self._away is None
 
     @property
+    def is_over(self) -> bool:
+        """Whether requests can never be made again."""
+        return self._closed or self._lost is not None
+
+    @property
     def state(self) -> str:
         """``open``, ``closed``, or ``unreachable``, for now or for good."""
         if self._closed:

@@ -1,18 +1,13 @@
-"""The engines themselves: who is there, what they do, and how they are stopped and started."""
+"""The engines themselves: what they do, and how they are stopped and started."""
 
 from __future__ import annotations
 
 from typing import Any, Literal, TypedDict, overload
 
-from kernelfleet.client.base import BaseClient
-from kernelfleet.client.registration import wait_for_engines
 from kernelfleet.client.results.pending import PendingResult
 from kernelfleet.client.targets import Targets
-from kernelfleet.client.usage import measured
-from kernelfleet.results import EngineInfo, EngineList, QueueEntry
-
-#: How long the controller may take to answer a question that involves no engine, in seconds.
-ASK_SECONDS = 30.0
+from kernelfleet.client.verbs.listing import ListingVerbs
+from kernelfleet.results import QueueEntry
 
 
 class EngineQueue(TypedDict):
@@ -27,66 +22,8 @@ class EngineQueue(TypedDict):
 QueueStatus = tuple[int, EngineQueue]
 
 
-class EngineVerbs(BaseClient):
-    """Listing and managing engines; see ``MultiEngineClient``. No engine is waited for."""
-
-    def get_ids(self) -> list[int]:
-        """Ids of the registered engines, ascending. Dead ones are not among them.
-
-        Raises:
-            ControllerUnreachable: the controller does not answer.
-
-        Example:
-            >>> mec.get_ids()
-            [0, 1, 2, 3]
-        """
-        self._connection.call("ping", ASK_SECONDS)
-        return list(self._connection.roster.ids)
-
-    def __len__(self) -> int:
-        return len(self.get_ids())
-
-    def wait_for_engines(self, n: int, timeout: float | None = None) -> None:
-        """Return when the fleet has at least ``n`` engines that take work.
-
-        For a fleet that somebody else starts or scales. Whatever ``targets`` says, all engines
-        count.
-
-        Args:
-            n: How many.
-            timeout: Seconds to wait; None means no limit.
-
-        Raises:
-            CallTimeout: ``timeout`` expired; the message says how many there are.
-            ControllerUnreachable: the fleet is gone, so no engine will come.
-            ValueError: ``n`` is negative.
-
-        Example:
-            >>> mec.wait_for_engines(4, timeout=10)
-        """
-        wait_for_engines(self._connection, n, timeout)
-
-    def engines(self, *, cpu: bool = False) -> EngineList:
-        """What is known of each engine: state, process, memory, queue. Dead ones too.
-
-        Args:
-            cpu: Also measure how busy each is (``cpu_percent``), which takes 0.2 s.
-
-        Returns:
-            A list of ``EngineInfo``, in the order of the ids, that shows as a table.
-
-        Raises:
-            ControllerUnreachable: the controller does not answer.
-
-        Example:
-            >>> [(engine.id, engine.state) for engine in mec.engines()]
-            [(0, 'idle'), (1, 'idle'), (2, 'idle'), (3, 'idle')]
-        """
-        return measured(self._ask_engines) if cpu else self._ask_engines()
-
-    def _ask_engines(self) -> EngineList:
-        rows = self._connection.call("engines", ASK_SECONDS).header["value"]
-        return EngineList(map(EngineInfo.from_wire, rows))
+class EngineVerbs(ListingVerbs):
+    """Managing engines; see ``MultiEngineClient``. No engine is waited for."""
 
     # fmt: off
     @overload
@@ -372,11 +309,3 @@ class EngineVerbs(BaseClient):
             {"operation": "scale", "engines": n}, [], {"kind": "value", "method": "scale"},
             targets=[], blocks=self._blocks(block, timeout), timeout=timeout,
         )  # fmt: skip
-
-    def stop_fleet(self) -> None:
-        """End the whole fleet: engines, controller, and everybody's client.
-
-        Raises:
-            ControllerUnreachable: the controller does not answer.
-        """
-        self._connection.call("shutdown", ASK_SECONDS)

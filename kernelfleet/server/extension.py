@@ -1,0 +1,28 @@
+"""The application that Jupyter Server loads: its handlers, and what they share."""
+
+from __future__ import annotations
+
+from jupyter_server.extension.application import ExtensionApp
+
+from kernelfleet.server.services import SETTING, Services
+
+
+class KernelFleetExtension(ExtensionApp):
+    """Fleets in Jupyter Server."""
+
+    name = "kernelfleet"
+
+    def initialize_settings(self) -> None:
+        """Make what the handlers share."""
+        self.settings[SETTING] = self.services = Services(self.log)
+
+    def initialize_handlers(self) -> None:
+        """Add the handlers; Jupyter Server puts ``base_url`` before their paths."""
+        from kernelfleet.server.handlers import HANDLERS
+        from kernelfleet.server.web_socket import SOCKETS
+
+        self.handlers.extend([*HANDLERS, *SOCKETS])
+
+    async def stop_extension(self) -> None:
+        """End every client and thread with the server."""
+        await self.services.close()
