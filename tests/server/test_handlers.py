@@ -8,6 +8,7 @@ import pytest
 
 from kernelfleet.server.shapes import EngineRow, FleetHead
 from tests.server.conftest import PREFIX, JupyterServer
+from tests.fleets import eventually
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +53,7 @@ def test_an_engine_is_interrupted_and_restarted(jupyter: JupyterServer, fleet: s
 
     with MultiEngineClient(fleet) as mec:
         begun = mec.execute("while True: pass", targets=[0], block=False)
+        eventually(lambda: mec.engines()[0].state == "busy")
         assert jupyter.post(f"fleets/{fleet}/interrupt", {"targets": [0]}).json == {"done": True}
         with pytest.raises(CompositeError) as failed:
             begun.result(timeout=20)
