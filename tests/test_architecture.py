@@ -61,7 +61,6 @@ NO_TEST_FILE = {
     "cli/application.py": "tested by tests/cli/test_app.py",
     "cli/__main__.py": "one line, run by tests/journeys/test_command_line.py",
     "engine/__main__.py": "one line, run by whatever starts an engine",
-    "engine/preload.py": "a list of imports, used by every forked engine",
     "client/results/call.py": "half of PendingResult, tested with results/pending.py",
     "client/verbs/engines.py": "held by tests/conformance",
     "client/verbs/listing.py": "held by tests/conformance",

@@ -2,7 +2,8 @@
 
 Where things are::
 
-    the kernel                      app  kernel  requests  packing  values  preload  __main__
+    the kernel                      app  kernel  requests  packing  values  __main__
+    what engines share              prebuilt
     for Jupyter's own clients       jupyter_kernel
     the user's code                 running
     the client's modules            modules

@@ -1,6 +1,6 @@
 """``python -m kernelfleet.engine -f FILE``: run one engine until it is told to go."""
 
-from kernelfleet.engine.app import EngineApp
+from kernelfleet.engine import prebuilt
 
 if __name__ == "__main__":
-    EngineApp.launch_instance()
+    prebuilt.launch()

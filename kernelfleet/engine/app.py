@@ -14,7 +14,8 @@ import faulthandler
 import os
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import zmq
@@ -54,6 +55,33 @@ class NoShellChannelThread:
         return False
 
 
+@contextmanager
+def _without_debugger() -> Iterator[None]:
+    """Keep ipykernel from importing debugpy, unless somebody has.
+
+    Importing it costs 60 ms and 6 MB, and ipykernel 7.4 always does. This can go when it waits for
+    the first debug request: https://github.com/ipython/ipykernel/pull/1543
+    """
+    if "debugpy" in sys.modules:
+        yield
+        return
+    sys.modules["debugpy"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules["debugpy"]
+
+
+@contextmanager
+def _private_files() -> Iterator[None]:
+    """Set the umask for IPython's directories only: what the code makes has the user's."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
 class EngineApp(IPKernelApp):
     """Runs one engine."""
 
@@ -87,9 +115,19 @@ class EngineApp(IPKernelApp):
 
     def initialize(self, argv: list[str] | None = None) -> None:
         """Set the engine up; the command line wins over the lean defaults."""
+        self.begin()
+        self.be_lean()
+        with _without_debugger():
+            super().initialize(argv)
+
+    def begin(self) -> None:
+        """Do what an engine does before anything else."""
         shutdown.die_with_parent(self.parent_handle)
         shutdown.hold_process_tag()
         bars.show_as_text()
+
+    def be_lean(self) -> None:
+        """Set the defaults in which an engine differs from a notebook's kernel."""
         self.update_config(
             Config(
                 {
@@ -102,27 +140,30 @@ class EngineApp(IPKernelApp):
                 }
             )
         )
-        hidden = "debugpy" not in sys.modules
-        if hidden:
-            # Importing it costs 60 ms and 6 MB, and ipykernel 7.4 always does. This can go when it
-            # waits for the first debug request: https://github.com/ipython/ipykernel/pull/1543
-            sys.modules["debugpy"] = None  # type: ignore[assignment]
-        try:
-            super().initialize(argv)
-        finally:
-            if hidden:
-                del sys.modules["debugpy"]
+
+    def create_kernel(self) -> None:
+        """Create the kernel and the shell without sockets, for ``prebuilt.py``."""
+        with _without_debugger():
+            kernel_class: Any = self.kernel_class
+            self.kernel = kernel_class.instance(
+                parent=self,
+                session=self.session,
+                log=self.log,
+                profile_dir=self.profile_dir,
+                user_ns=self.user_ns,
+            )
 
     def init_profile_dir(self) -> None:
         """Make the private IPython directory; IPython 9.18 expects that it is there."""
-        before = os.umask(
-            0o077
-        )  # only for this directory: what the code makes has the user's umask
-        try:
+        with _private_files():
             os.makedirs(self.ipython_dir, exist_ok=True)
             super().init_profile_dir()
-        finally:
-            os.umask(before)
+
+    def set_profile_location(self) -> None:
+        """Make the same directory for a profile that exists already, see ``prebuilt.py``."""
+        profile: Any = self.profile_dir
+        with _private_files():
+            profile.location = os.path.join(self.ipython_dir, "profile_default")
 
     def init_path(self) -> None:
         """Put the user's folder on the path, but load kernelfleet's libraries from elsewhere."""

@@ -60,7 +60,6 @@ class EngineKernel(JupyterKernel):
         execution.remember_shown_errors(self.shell)
         execution.survive_broken_texts(self.shell)
         show_causes_where_they_were_raised(self.shell)
-        self._values = Values(self.shell, getattr(self.parent, "out_limit_bytes", None))
         self._peeker = Peeker(self.namespace)
         self._shares_memory = False
         #: Blocks that went out with the last reply, until the controller has opened them; by
@@ -86,6 +85,8 @@ class EngineKernel(JupyterKernel):
 
     def start(self) -> None:
         """Begin to serve; the loop of this thread is the kernel's from here on."""
+        # Each engine has its own, also if its kernel was made before the fork (``prebuilt.py``).
+        self._values = Values(self.shell, getattr(self.parent, "out_limit_bytes", None))
         super().start()
         asyncio_run.install(self.io_loop.asyncio_loop)
 

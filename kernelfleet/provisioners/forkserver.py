@@ -159,7 +159,7 @@ class ForkServer:
                 [
                     *safely([sys.executable, "-m", "kernelfleet.provisioners.zygote"]),
                     str(theirs.fileno()), str(os.getpid()),
-                    ",".join(kind.modules), ",".join(kind.preload),
+                    ",".join(kind.modules), ",".join(kind.preload), ",".join(kind.prepare),
                 ],
                 pass_fds=[theirs.fileno()],
                 env=environment_of(kind),

@@ -6,13 +6,19 @@ All children of a fork server share what an interpreter reads when it starts.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kernelfleet.wire.launcher_variables import without_rank
 
-#: Modules a kernelfleet engine loads until its first command has run.
-ENGINE_MODULES = ("kernelfleet.engine.app", "kernelfleet.engine.preload")
+#: Loads the modules of kernelfleet's engines; and, once all is loaded, makes what they can share.
+LOAD_ENGINE = "kernelfleet.engine.prebuilt:load"
+BUILD_ENGINE = "kernelfleet.engine.prebuilt:build"
+#: Where IPython 9.18 looks for configuration and start-up files of all users.
+_IPYTHON_DIRECTORIES = (
+    os.path.join(sys.prefix, "etc", "ipython"), "/usr/local/etc/ipython", "/etc/ipython",
+)  # fmt: skip
 
 #: Variables that are read when an interpreter, its C library or its memory starts up.
 _START_UP_PREFIXES = (
@@ -28,19 +34,35 @@ _PRELOAD_PREFIXES = (
 class Kind:
     """The properties in which fork servers differ."""
 
-    #: Modules that the kernel itself needs.
+    #: Modules that the kernel itself needs, or ``MODULE:FUNCTION`` to import and call.
     modules: tuple[str, ...]
     #: Variables of the environment that have an effect only before the fork.
     variables: tuple[tuple[str, str], ...]
     #: Modules that the user wants preloaded; they may be in the working directory.
     preload: tuple[str, ...] = ()
+    #: The same, for when all is loaded.
+    prepare: tuple[str, ...] = ()
 
 
 def kind_of(preload: Sequence[str], env: Mapping[str, str]) -> Kind:
     """The kind of fork server for kernels with this preload and environment."""
     prefixes = _START_UP_PREFIXES + (_PRELOAD_PREFIXES if preload else ())
     variables = tuple(sorted(item for item in env.items() if item[0].startswith(prefixes)))
-    return Kind(ENGINE_MODULES, variables, tuple(preload))
+    # The code of the configuration is run by each engine, which so makes its shell itself.
+    prepare = () if _configured(env) else (BUILD_ENGINE,)
+    return Kind((LOAD_ENGINE,), variables, tuple(preload), prepare)
+
+
+def _configured(env: Mapping[str, str]) -> bool:
+    """Whether IPython runs code of the user's, or of the machine's administrator, at its start."""
+    return "PYTHONSTARTUP" in env or any(map(_has_entries, _IPYTHON_DIRECTORIES))
+
+
+def _has_entries(directory: str) -> bool:
+    try:
+        return bool(os.listdir(directory))
+    except OSError:
+        return False
 
 
 def environment_of(kind: Kind) -> dict[str, str]:

@@ -1,9 +1,10 @@
 """The fork server's process: imports once what a kernel needs, then forks kernels from it.
 
-Run with the arguments ``FD OWNER MODULE,MODULE... PRELOAD,PRELOAD...``: one end of a socket pair,
-the process id of its owner, the modules of the kernel and those that the user wants loaded. It is
-single-threaded and has no event loop, ZMQ context or lock, or its children would inherit them in
-whatever state they are.
+Run with the arguments ``FD OWNER MODULES PRELOAD LAST``: one end of a socket pair, the process id
+of its owner, and three lists with commas between. They are the modules of the kernel, those that
+the user wants loaded, and what comes last; ``MODULE:FUNCTION`` means to call a function. The
+process is single-threaded and has no event loop, ZMQ context or lock, or its children would inherit
+them in whatever state they are.
 
 It is started without the current folder on ``sys.path`` (``wire/safe_start.py``), and loads
 everything of the kernel before it looks there. The user's modules may lie beside his notebook.
@@ -60,6 +61,7 @@ def main() -> NoReturn:
     failed = _preload(sys.argv[3])
     with _folder_of_the_user():
         failed |= _preload(sys.argv[4])
+    failed |= _preload(sys.argv[5])
     wakeup, wakeup_write = os.pipe()
     os.set_blocking(wakeup, False)
     os.set_blocking(wakeup_write, False)
@@ -115,12 +117,19 @@ def _folder_of_the_user() -> Iterator[None]:
 
 
 def _preload(modules: str) -> dict[str, str]:
-    """Import the modules; returns the errors by module (a kernel can do without)."""
+    """Import the modules, and call the functions that are named with some.
+
+    Returns:
+        The errors by name; a kernel can do without.
+    """
     failed = {}
     for name in filter(None, modules.split(",")):
         try:
-            importlib.import_module(name)
-        except Exception as error:  # noqa: BLE001 (reported to the owner)
+            module, _, function = name.partition(":")
+            loaded = importlib.import_module(module)
+            if function:
+                getattr(loaded, function)()
+        except (Exception, SystemExit) as error:  # noqa: BLE001 (reported to the owner)
             failed[name] = f"{type(error).__name__}: {error}"
     for stream in (sys.stdout, sys.stderr):
         stream.flush()  # or each child would print it again

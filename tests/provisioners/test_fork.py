@@ -140,6 +140,14 @@ ENVIRONMENTS = {
         "__import__('os').environ['OMP_NUM_THREADS']",
         "3",
     ),
+    "PYTHONSTARTUP": (
+        {"PYTHONSTARTUP": f"{Path(__file__).parent}/startup.py"},
+        "(startup_ran_in, __import__('os').getpid())[0] == __import__('os').getpid()",
+        True,
+    ),
+    "PAGER": ({"PAGER": "less"}, "__import__('os').environ['PAGER']", "cat"),
+    "a session's name": ({"JPY_SESSION_NAME": "a.ipynb"}, "__session__", "a.ipynb"),
+    "MPLBACKEND": ({"MPLBACKEND": "agg"}, "__import__('os').environ['MPLBACKEND']", "agg"),
     "TZ": ({"TZ": "Asia/Kathmandu"}, "__import__('time').strftime('%z')", "+0545"),
     "TMPDIR": ({"TMPDIR": "/var/tmp"}, "__import__('tempfile').gettempdir()", "/var/tmp"),
 }

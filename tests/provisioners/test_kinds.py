@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from kernelfleet.provisioners.kinds import environment_of, kind_of
+from kernelfleet.provisioners import kinds
+from kernelfleet.provisioners.kinds import BUILD_ENGINE, environment_of, kind_of
 
 
 def test_kinds_differ_by_what_is_read_before_the_fork() -> None:
@@ -30,3 +33,22 @@ def test_a_fork_server_has_the_variables_of_its_kind_and_the_others_of_ours(
     assert plain["OMP_NUM_THREADS"] == "3"
     assert plain.keys().isdisjoint({"PYTHONHASHSEED", "JPY_PARENT_PID", "PMI_RANK"})
     assert "OMP_NUM_THREADS" not in environment_of(kind_of(["numpy"], {}))
+
+
+def test_a_shell_is_made_before_the_fork_only_if_ipython_runs_no_code_of_others_at_its_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kinds, "_IPYTHON_DIRECTORIES", (str(tmp_path / "etc"),))
+    assert kind_of([], {}).prepare == (BUILD_ENGINE,)
+    (tmp_path / "etc").mkdir()
+    assert kind_of([], {}).prepare == (BUILD_ENGINE,)
+    assert kind_of([], {"PYTHONSTARTUP": "/x.py"}).prepare == ()
+    (tmp_path / "etc" / "ipython_config.py").touch()
+    assert kind_of([], {}).prepare == ()
+
+
+def test_the_directories_are_those_that_ipython_looks_in() -> None:
+    from IPython.core import application
+
+    looked_in = {*application.ENV_CONFIG_DIRS, *application.SYSTEM_CONFIG_DIRS}
+    assert looked_in <= set(kinds._IPYTHON_DIRECTORIES)

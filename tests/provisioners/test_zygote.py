@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from kernelfleet.provisioners.forkserver import ForkServer
-from kernelfleet.provisioners.kinds import ENGINE_MODULES, Kind
+from kernelfleet.provisioners.kinds import BUILD_ENGINE, LOAD_ENGINE, Kind
 from tests.fleets import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -160,9 +160,15 @@ def test_an_owner_that_is_gone_already_is_noticed() -> None:
         assert ours.recv(1) == b""
 
 
-@pytest.mark.parametrize("modules", [(), ENGINE_MODULES], ids=["nothing", "an engine's"])
-def test_it_has_one_thread_and_no_socket_but_its_owners(modules: tuple[str, ...]) -> None:
-    server = ForkServer(Kind(modules, (("OPENBLAS_NUM_THREADS", "1"),)))
+@pytest.mark.parametrize(
+    ("modules", "prepare"),
+    [((), ()), ((LOAD_ENGINE,), ()), ((LOAD_ENGINE,), (BUILD_ENGINE,))],
+    ids=["nothing", "an engine's modules", "an engine's shell"],
+)
+def test_it_has_one_thread_and_no_socket_but_its_owners(
+    modules: tuple[str, ...], prepare: tuple[str, ...]
+) -> None:
+    server = ForkServer(Kind(modules, (("OPENBLAS_NUM_THREADS", "1"),), (), prepare))
 
     def is_ready() -> bool:
         server.pump()
@@ -170,7 +176,7 @@ def test_it_has_one_thread_and_no_socket_but_its_owners(modules: tuple[str, ...]
 
     eventually(is_ready, 60)
     zygote = psutil.Process(server.pid)
-    assert zygote.num_threads() == 1
+    assert (zygote.num_threads(), server.failed) == (1, {})
     descriptors = [os.readlink(f"/proc/{zygote.pid}/fd/{fd}") for fd in fds_of(zygote.pid)]
     assert sum(each.startswith("socket:") for each in descriptors) == 1
     assert not [each for each in descriptors if "eventfd" in each]  # of a ZMQ context
