@@ -15,8 +15,8 @@ from tests.journeys.daemons import MARK, marked
 OTHERWISE = Path(__file__).parent / "otherwise"
 
 
-#: Packages that come with extras only, and are hidden: their own code for a platform, which may need
-#: further packages there, is not ours. Modules of ours that need them are passed over.
+#: Packages that come with extras only, and are hidden: their own code for a platform may need
+#: further packages there, and is not ours. Modules of ours that need them are passed over.
 BY_EXTRAS = ("anyio", "distributed", "joblib", "jupyter_server", "mcp", "pydantic")
 
 IMPORT_ALL = """
