@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from kernelfleet.timeline import Span as Span
     from kernelfleet.timeline import Timeline as Timeline
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "CallTimeout",

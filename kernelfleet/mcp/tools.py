@@ -23,7 +23,7 @@ from kernelfleet.client import access
 from kernelfleet.client.client import MultiEngineClient
 from kernelfleet.client.results.pending import PendingResult
 from kernelfleet.display import tables
-from kernelfleet.errors.text import format_ids
+from kernelfleet.errors.text import format_ids, without_colours
 from kernelfleet.errors.tree import FleetError
 from kernelfleet.mcp import answers, pages
 from kernelfleet.mcp.fleets import Fleets
@@ -96,6 +96,7 @@ def make_server(fleets: Fleets, **options: Any) -> MCPServer[None]:
         (tools.peek, _LOOKS),
         (tools.interrupt, _ENDS),
         (tools.restart, _ENDS),
+        (tools.timeline, _LOOKS),
         (tools.read_log, _LOOKS),
     ):
         server.tool(annotations=hints, structured_output=False)(_with_remedy(tool))
@@ -208,6 +209,18 @@ class Tools:
     async def restart(self, engines: Engines = None, fleet: Fleetname = None) -> str:
         """Start engines afresh, also those that have died; their variables are lost."""
         return await self._control("restart", engines, fleet)
+
+    async def timeline(
+        self,
+        last: Annotated[
+            float, Field(description="Only what was going on in the last so many seconds.", gt=0)
+        ] = 600.0,
+        fleet: Fleetname = None,
+    ) -> str:
+        """Show what each engine has worked on and when: gaps, imbalance, waiting."""
+        mec = await self._client(fleet)
+        found = await anyio.to_thread.run_sync(mec.timeline, last)
+        return without_colours(repr(found))
 
     async def read_log(
         self,

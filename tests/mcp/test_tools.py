@@ -113,6 +113,7 @@ def test_an_agents_day(home: Path) -> None:
             ended = await call("read_result", result_id=result_id[1], timeout=20)
             assert ended.startswith("[2] begun")
             assert "KeyboardInterrupt" in ended
+            assert "execute" in await call("timeline", last=60)
             # a dead engine is an answer
             died = await call("run_cell", code="import os; os._exit(3)", engines=[1])
             assert "EngineDied: engine 1 died: its process ended with exit code 3" in died
