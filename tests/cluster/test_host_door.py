@@ -7,6 +7,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 from kernelfleet import MultiEngineClient
 from kernelfleet.errors import CompositeError
 from tests.cluster.hosts import Capture, Host, Network, Running
+from tests.fleets import eventually
 from tests.journeys.test_sniffing import found_in, work
 
 pytestmark = pytest.mark.slow
@@ -82,6 +84,27 @@ def test_without_the_option_no_other_machine_reaches_it(
     code = f"import socket; socket.create_connection(({one.address!r}, {port}), 5)"
     with pytest.raises(AssertionError, match="ConnectionRefusedError"):
         two.run(sys.executable, "-c", code)
+
+
+def test_an_interrupt_and_small_calls_do_not_wait_behind_bulk(
+    network: Network, start: Callable[..., Path]
+) -> None:
+    host = network.hosts[0]
+    file = start(host, "--host", host.address)
+    network.cables.slow(host, "1gbit")
+    with MultiEngineClient(file) as mec:
+        pending = mec.execute("while True: pass", targets=0, block=False)
+        # 3 s on its way at the very least
+        push = mec.push({"bulk": bytes(400_000_000)}, targets=1, block=False)
+        eventually(lambda: network.cables.into(host) > 20_000_000)
+        began = time.monotonic()
+        mec.interrupt(targets=0)
+        with pytest.raises(CompositeError):
+            pending.result(timeout=10)
+        assert mec.execute("1 + 1", targets=0)[0].value == 2
+        assert time.monotonic() - began < 1.0  # some 0.1 s on a quiet machine
+        assert not push.done()
+        push.result(timeout=30)
 
 
 def test_nothing_readable_crosses_the_network(
