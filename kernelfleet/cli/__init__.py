@@ -4,7 +4,8 @@ Where things are::
 
     the entry          app  __main__  application
     each command       commands
-    what they share    base  naming  parsing  completion  help  exits
+    what they share    base  naming  targets  parsing  completion  help  exits
     beside a start     progress  controller_log
+    on a terminal      keys
     beside a run       job
 """

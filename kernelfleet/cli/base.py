@@ -36,6 +36,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
         _COMMANDS + "restart.Restart",
         "Start engines of a running fleet afresh.",
     ),
+    "top": (_COMMANDS + "top.Top", "Watch a running fleet: what its engines do, live."),
+    "scale": (_COMMANDS + "scale.Scale", "Have another number of engines in a running fleet."),
+    "interrupt": (_COMMANDS + "interrupt.Interrupt", "Interrupt what engines do."),
+    "exec": (_COMMANDS + "exec.Exec", "Run code or a script on engines of a running fleet."),
+    "attach": (_COMMANDS + "attach.Attach", "Open a console on an engine of a running fleet."),
     "list": (_COMMANDS + "status.ListFleets", "List the running fleets."),
     "logs": (
         _COMMANDS + "logs.Logs",
@@ -120,7 +125,7 @@ class Command(JupyterApp):
         """Parse options. ``-n4`` means ``-n 4``, which traitlets does not support."""
         split: list[str] = []
         for arg in argv or ():
-            attached = re.fullmatch(r"(-\w)(\d+)", arg)
+            attached = re.fullmatch(r"(-[A-Za-z])(\d+)", arg)
             split += attached.groups() if attached else [arg]
         super().parse_command_line(split)
 

@@ -9,5 +9,6 @@ Where things are::
     tables               tables
     outputs of engines   layout  transcript
     what engines did     lanes  timeline
+    a fleet on one page  overview
     the HTML of all      html
 """

@@ -7,7 +7,12 @@ cell that attaches to it.
 
 from __future__ import annotations
 
+import shlex
+import signal
+import subprocess
+import sys
 from collections.abc import Iterable
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
@@ -73,6 +78,42 @@ def choose(client: MultiEngineClient, result_id: str | None) -> str | None:
         lines = "\n".join(map(line_of, calls))
         raise UsageError(f"%fleet attach: several calls run, name one of them\n{lines}")
     return calls[0][0].result_id if calls else None
+
+
+def console(client: MultiEngineClient, engine_id: int, *, in_terminal: bool) -> None:
+    """Open a console on an engine; where there is no terminal, say how one is opened.
+
+    Args:
+        client: A client of the fleet.
+        engine_id: The engine.
+        in_terminal: Whether the shell has a terminal, which the console uses until it is ended.
+
+    Raises:
+        UsageError: There is no such engine, it does not run, or nothing to open a console with.
+    """
+    engine = next((each for each in client.engines() if each.id == engine_id), None)
+    if engine is None or engine.connection_file is None:
+        there = "not there" if engine is None else engine.state
+        raise UsageError(f"%fleet attach: engine {engine_id} is {there}")
+    command = ["-m", "jupyter_console", "--existing", engine.connection_file, "--no-confirm-exit"]
+    if not in_terminal:
+        print(  # noqa: T201 (what magics do)
+            f"A console on engine {engine_id}, in a terminal of {engine.host or 'this machine'}:\n"
+            f"  jupyter console --existing {shlex.quote(engine.connection_file)}"
+        )
+        return
+    if find_spec("jupyter_console") is None:
+        raise UsageError(
+            "%fleet attach: a console needs jupyter_console, which is not installed here: "
+            "`pip install jupyter-console`"
+        )
+    # Ctrl-C is for the console: it must not end the wait for it here. (A handler, because the
+    # console would inherit that the signal is ignored.)
+    handler = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        subprocess.call([sys.executable, "-P", *command])
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def follow(client: MultiEngineClient, result_id: str, view: View) -> Any:

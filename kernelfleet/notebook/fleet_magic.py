@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
-from kernelfleet.client import access
+from kernelfleet.client import access, frontend
 from kernelfleet.client.client import MultiEngineClient
 from kernelfleet.client.frontend import is_notebook
 from kernelfleet.client.targets import as_text, parse_targets
 from kernelfleet.errors.tree import ControllerUnreachable, FleetError
 from kernelfleet.notebook import autopx
-from kernelfleet.notebook.attach import choose, follow
+from kernelfleet.notebook.attach import choose, console, follow
 from kernelfleet.notebook.options import HelpAsked, Parser, name_of_variable, seconds
 from kernelfleet.notebook.running import View
 from kernelfleet.notebook.screens import NotebookScreen, Screen, TerminalScreen
 from kernelfleet.notebook.shell_state import NO_CLIENT, ShellState
-from kernelfleet.notebook.status import Status
+from kernelfleet.notebook.status import Status, log_text, top
 from kernelfleet.session import ctrl_c
 from kernelfleet.wire.files.fleet_paths import DEFAULT_NAME
 
@@ -40,7 +40,11 @@ VERBS = {
     "connect": "use a running fleet",
     "status": "what the engines do",
     "timeline": "what the engines worked on, and when",
-    "attach": "follow the output of what runs",
+    "top": "watch what the engines do, until the stop button or Ctrl-C",
+    "attach": "follow the output of what runs, or open a console on an engine",
+    "logs": "what the controller or an engine has logged",
+    "scale": "have another number of engines",
+    "interrupt": "interrupt what engines do",
     "use": "have magics and calls go to these engines",
     "restart": "start engines afresh under their ids",
     "stop": "end the fleet",
@@ -77,13 +81,31 @@ def fleet_parser() -> Parser:
         "--last", type=seconds, metavar="SECONDS", help="only the last so many seconds"
     )
     attach.add_argument(
-        "result_id", nargs="?", metavar="RESULT_ID", help="of what (the only call that runs)"
-    )
+        "result_id", nargs="?", metavar="RESULT_ID|ENGINE",
+        help="of what (the only call that runs); a number is that of an engine",
+    )  # fmt: skip
     attach.add_argument(
         "-o", "--out", type=name_of_variable, metavar="NAME", help="bind its result"
     )
     parsers["use"].add_argument("chosen", nargs="+", metavar="TARGETS", help="all, 0,2, 1:4, -1:")
-    parsers["restart"].add_argument("chosen", nargs="*", metavar="TARGETS", help="which (all)")
+    for verb in ("restart", "interrupt"):
+        parsers[verb].add_argument("chosen", nargs="*", metavar="TARGETS", help="which (all)")
+    parsers["scale"].add_argument("n", type=int, metavar="N", help="how many")
+    parsers["top"].add_argument(
+        "--for", dest="seconds", type=seconds, metavar="SECONDS", help="end by itself after that"
+    )
+    logs = parsers["logs"]
+    logs.add_argument(
+        "-e", "--engine", type=int, metavar="I", help="that of engine I (the controller's)"
+    )
+    logs.add_argument(
+        "-n",
+        "--lines",
+        type=int,
+        default=50,
+        metavar="N",
+        help="the last so many lines (%(default)s)",
+    )
     return parser
 
 
@@ -103,7 +125,12 @@ class FleetMagic:
             %fleet connect [NAME]          use a running fleet, such as `kernelfleet start` makes
             %fleet status                  what the engines do
             %fleet timeline                what they worked on, and when, as a picture
+            %fleet top                     watch what they do, until the stop button or Ctrl-C
             %fleet attach [RESULT_ID]      follow the output of what runs, after a restart too
+            %fleet attach 2                a console on engine 2
+            %fleet logs [--engine 2]       what was logged
+            %fleet scale 8                 have eight engines
+            %fleet interrupt [2]           interrupt what engines do (all)
             %fleet use 0,2                 have magics and calls go to these engines
             %fleet restart [2]             start engines afresh (all)
             %fleet stop                    end the fleet
@@ -113,7 +140,7 @@ class FleetMagic:
         """
         words = line.split()
         # A target such as ``-1:`` begins with a dash, but is not an option.
-        if words[:1] in (["use"], ["restart"]) and not {"-h", "--help"} & set(words):
+        if words[:1] in (["use"], ["restart"], ["interrupt"]) and not {"-h", "--help"} & set(words):
             words.insert(1, "--")
         try:
             options = fleet_parser().parse_args(words)
@@ -200,8 +227,36 @@ class FleetMagic:
     def _timeline(self, options: argparse.Namespace) -> Any:
         return self._client().timeline(last=options.last)
 
+    def _top(self, options: argparse.Namespace) -> None:
+        watched = frontend.current().is_watched()
+        top(self._client(), self._state.shell, watched=watched, seconds=options.seconds)
+
+    def _logs(self, options: argparse.Namespace) -> None:
+        _say(log_text(self._client(), options.engine, max(0, options.lines)).rstrip("\n"))
+
+    def _scale(self, options: argparse.Namespace) -> None:
+        client = self._client()
+        if options.n < 1:
+            raise UsageError("%fleet scale: a fleet has at least one engine")
+        client.scale(options.n, block=True)
+        _say(f"{_engines(client)} now.")
+
+    def _interrupt(self, options: argparse.Namespace) -> None:
+        client = self._client()
+        try:
+            targets = parse_targets("".join(options.chosen) or "all", access.engine_ids(client))
+        except ValueError as error:
+            raise UsageError(f"%fleet interrupt: {error}") from None
+        ids = access.resolve_targets(client, targets)
+        busy = [engine.id for engine in client.engines() if engine.running and engine.id in ids]
+        client.interrupt(ids, block=True)
+        _say(f"interrupted: {', '.join(map(str, busy))}" if busy else "nothing ran there")
+
     def _attach(self, options: argparse.Namespace) -> None:
         client = self._client()
+        if (options.result_id or "").isdecimal():
+            console(client, int(options.result_id), in_terminal=not is_notebook(self._state.shell))
+            return
         result_id = choose(client, options.result_id)
         if result_id is None:
             _say("Nothing runs on these engines that could be followed.")

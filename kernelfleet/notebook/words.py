@@ -79,7 +79,7 @@ def _of_fleet(state: ShellState, words: list[str], begun: str) -> Iterable[str]:
         client = state.clients.get("")
         engines = [] if client is None else client.engines()
         return dict.fromkeys(each.result_id for each in engines if each.result_id)
-    return ["all"] if verb in ("use", "restart") else []
+    return ["all"] if verb in ("use", "restart", "interrupt") else []
 
 
 def _unused(parser: Parser, words: list[str]) -> list[str]:

@@ -7,10 +7,12 @@ import threading
 from pathlib import Path
 
 import pytest
+from IPython.core.error import UsageError
 
 from kernelfleet import ControllerUnreachable, FleetError, FleetNotFound, MultiEngineClient
-from kernelfleet.notebook import fleet_magic
+from kernelfleet.notebook import attach, fleet_magic
 from tests.fleets import NAME, SharedFleets, eventually
+from tests.gate import Gate
 from tests.notebook.conftest import Shell
 
 
@@ -165,3 +167,48 @@ def test_the_timeline_is_shown_of_all_or_of_the_last_seconds(loaded: Shell) -> N
     assert [span.engine for span in loaded["spans"]] == [0]
     assert "'x' is no number of seconds" in loaded.run("%fleet timeline --last x")
     loaded.run("%fleet stop")
+
+
+def test_engines_are_scaled_interrupted_logged_and_attached_to(loaded: Shell, gate: Gate) -> None:
+    loaded.run("%fleet start -n 1")
+    mec: MultiEngineClient = loaded["mec"]
+    assert loaded.run("%fleet scale 2") == "2 engines now.\n"
+    assert "at least one engine" in loaded.run("%fleet scale 0")
+    assert loaded.run("%fleet interrupt") == "nothing ran there\n"
+    pending = mec.execute(gate.code, targets=1, block=False)
+    eventually(pending.running)
+    assert loaded.run("%fleet interrupt -1:") == "interrupted: 1\n"
+    assert pending.exception(10) is not None
+    gate.open()
+    assert "--- engine 1 started " in loaded.run("%fleet logs --engine 1")
+    assert "no engine-7.log" in loaded.run("%fleet logs -e 7")
+    assert "engine 9 is not there" in loaded.run("%fleet attach 9")
+    loaded.run("%fleet stop")
+
+
+def test_where_no_terminal_is_the_command_for_a_console_is_told(
+    mec: MultiEngineClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    attach.console(mec, 2, in_terminal=False)
+    path = mec.engines()[2].connection_file
+    assert f"jupyter console --existing {path}\n" in capsys.readouterr().out
+
+
+def test_a_console_takes_the_terminal_until_it_is_ended(
+    mec: MultiEngineClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[list[str]] = []
+    before = signal.getsignal(signal.SIGINT)
+
+    def call(command: list[str]) -> int:
+        assert signal.getsignal(signal.SIGINT) is not before
+        called.append(command)
+        return 0
+
+    monkeypatch.setattr("subprocess.call", call)
+    attach.console(mec, 1, in_terminal=True)
+    assert str(mec.engines()[1].connection_file) in called[0]
+    assert signal.getsignal(signal.SIGINT) is before
+    monkeypatch.setattr(attach, "find_spec", lambda _: None)
+    with pytest.raises(UsageError, match="pip install jupyter-console"):
+        attach.console(mec, 1, in_terminal=True)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
+import pytest
+
 from kernelfleet import MultiEngineClient
 from kernelfleet.display import tables
-from kernelfleet.notebook.status import Status
+from kernelfleet.notebook import status as status_module
+from kernelfleet.notebook.status import Status, top
+from tests.notebook.conftest import Shell
 
 
 def test_each_engine_has_a_row_in_text_and_in_html_with_the_columns_of_all(
@@ -20,3 +26,38 @@ def test_each_engine_has_a_row_in_text_and_in_html_with_the_columns_of_all(
     assert drawn.count("<tr>") == 5
     assert "<b>4 engines</b> of fleet" in drawn
     assert "CPU" in drawn
+
+
+def test_where_nobody_watches_the_page_is_shown_once(shell: Shell, mec: MultiEngineClient) -> None:
+    mec.execute("1", targets=0)
+    shown = shell.run("%fleet top")
+    assert shown.startswith("Fleet ")
+    assert "4 engines, 0 busy" in shown
+    assert shown.count("last 1 min") == 1
+
+
+def test_a_page_is_shown_until_ctrl_c_and_then_stays(
+    shell: Shell, mec: MultiEngineClient, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    looks: list[float] = []
+
+    def press_ctrl_c(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", press_ctrl_c)
+    top(mec, shell.ip, watched=True, seconds=None)
+    monkeypatch.undo()
+    assert "4 engines, 0 busy" in capsys.readouterr().out
+    assert len(looks) == 4
+
+
+def test_a_page_ends_by_itself_after_some_seconds(
+    shell: Shell, mec: MultiEngineClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status_module, "INTERVAL_SECONDS", 0.01)
+    began = time.monotonic()
+    top(mec, shell.ip, watched=True, seconds=0.05)
+    assert time.monotonic() - began < 10

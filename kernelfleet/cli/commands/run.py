@@ -10,7 +10,7 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing, suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
@@ -23,17 +23,19 @@ from kernelfleet.cli.exits import EXIT_FAILED, EXIT_OK, UsageError, complain
 from kernelfleet.cli.job import OUR_FRAMES, Job, Start, prepare, split_argv
 from kernelfleet.cli.parsing import listed
 from kernelfleet.cli.progress import StartProgress
+from kernelfleet.client import access
 from kernelfleet.errors.composite import CompositeError
 from kernelfleet.errors.text import (
     format_ids,
     shows_colours,
     without_colours,
 )
-from kernelfleet.errors.tree import FleetError, RemoteError, error_text
+from kernelfleet.errors.tree import CallTimeout, FleetError, RemoteError, error_text
 from kernelfleet.wire.platforms import number_of_cores
 
 if TYPE_CHECKING:
     from kernelfleet.client.client import MultiEngineClient
+    from kernelfleet.client.results.pending import PendingResult
     from kernelfleet.errors.composite import Failure
 
 
@@ -137,9 +139,21 @@ def speaks_python(kernel: str | None) -> bool:
 
 
 def run_everywhere(
-    mec: MultiEngineClient, start: Start
+    mec: MultiEngineClient,
+    start: Start,
+    timeout: float | None = None,
+    interrupt: Callable[[PendingResult[Any]], object] | None = None,
 ) -> Generator[Output, None, CompositeError | None]:
-    """Run a job on all engines, and yield their output as it comes.
+    """Run a job on the engines that are the client's targets, and yield their output as it comes.
+
+    Args:
+        mec: The client.
+        start: Starts the job.
+        timeout: Seconds to wait; None means no limit.
+        interrupt: Called after Ctrl-C with the job's PendingResult; None interrupts the engines.
+
+    Raises:
+        CallTimeout: ``timeout`` expired; the job goes on.
 
     Returns:
         The error of the call, as the value of the generator; None if the job has succeeded.
@@ -156,11 +170,19 @@ def run_everywhere(
     except CompositeError as unprepared:  # (there is no such module on the engines)
         return unprepared
     pending.add_done_callback(lambda _: coming.put(None))
+    deadline = None if timeout is None else time.monotonic() + timeout
     try:
-        while (output := coming.get()) is not None:
+        while (output := _next(coming, deadline)) is not None:
             yield output
+    except Empty:
+        left = (access.ask_progress(pending) or {}).get("left") or pending.targets
+        raise CallTimeout(
+            f"it still runs on engines {format_ids(left)} after {timeout:g} s, and goes on there",
+            pending_result=pending,
+        ) from None
     except KeyboardInterrupt:
-        yield from wind_down(mec, coming)
+        stop = interrupt or (lambda _: mec.interrupt(block=False))
+        yield from wind_down(lambda: stop(pending), coming)
         raise
     error = pending.exception()
     if error is None or isinstance(error, CompositeError):
@@ -168,15 +190,22 @@ def run_everywhere(
     raise error
 
 
+def _next(coming: SimpleQueue[Output | None], deadline: float | None) -> Output | None:
+    """What comes next; raises Empty if nothing comes until the deadline."""
+    if deadline is None:
+        return coming.get()
+    return coming.get(timeout=max(0.0, deadline - time.monotonic()))
+
+
 def wind_down(
-    mec: MultiEngineClient, coming: SimpleQueue[Output | None]
+    interrupt: Callable[[], object], coming: SimpleQueue[Output | None]
 ) -> Generator[Output, None, None]:
     """After Ctrl-C, give the scripts time to clean up, until the next Ctrl-C."""
     unwind_on_signals()
     deadline = time.monotonic() + WIND_DOWN_SECONDS
     try:
         with suppress(FleetError, Empty):
-            mec.interrupt(block=False)
+            interrupt()
             while output := coming.get(timeout=max(0.0, deadline - time.monotonic())):
                 yield output
     finally:
@@ -242,7 +271,9 @@ class LinePrinter:
         self._streams[stream].flush()
 
 
-def report(error: CompositeError, stderr: TextIO | None = None) -> int:
+def report(
+    error: CompositeError, stderr: TextIO | None = None, command: str = "kernelfleet run"
+) -> int:
     """Print the errors, once for all engines that failed alike, and return the exit code."""
     out = stderr or sys.stderr
     alike: dict[str, list[int]] = {}
@@ -257,7 +288,7 @@ def report(error: CompositeError, stderr: TextIO | None = None) -> int:
         out.write(f"[{format_ids(ids)}] {text}\n")
     failed = format_ids(each for ids in alike.values() for each in ids)
     plural = "s" if len(failures) > 1 else ""
-    complain(f"failed on engine{plural} {failed}", "kernelfleet run")
+    complain(f"failed on engine{plural} {failed}", command)
     return EXIT_FAILED
 
 

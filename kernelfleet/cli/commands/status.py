@@ -6,12 +6,14 @@ The JSON has a ``version``, which changes when a key is removed or changes its m
 from __future__ import annotations
 
 import json
+import sys
+import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from traitlets import Bool
+from traitlets import Bool, Float
 
 from kernelfleet import errors
 from kernelfleet.cli.exits import EXIT_OK
@@ -19,8 +21,13 @@ from kernelfleet.cli.naming import NamedCommand, find_fleet
 from kernelfleet.display import tables
 from kernelfleet.wire.files import connection_file
 
+if TYPE_CHECKING:
+    from kernelfleet.results import EngineList
+
 JSON_VERSION = 1
 ASK_SECONDS = 30.0
+#: Empties a terminal, and writes on from its first line.
+WIPE = "\x1b[H\x1b[2J\x1b[3J"
 
 
 class Report(NamedCommand):
@@ -37,8 +44,20 @@ class Status(Report):
     """``kernelfleet status``."""
 
     name = "kernelfleet-status"
-    aliases = {"name": "Status.fleet_name", **Report.aliases}
-    usage = "kernelfleet status [NAME] [--json]"
+    watch = Bool(False, help="Show it again and again, until Ctrl-C.").tag(config=True)
+    interval = Float(2.0, min=0.1, help="Seconds between two looks of --watch (2).").tag(
+        config=True
+    )
+    aliases = {
+        "name": "Status.fleet_name", "interval": "Status.interval", **Report.aliases,
+    }  # fmt: skip
+    flags = {
+        ("w", "watch"): (
+            {"Status": {"watch": True}}, "Show it again and again; with --json a line each."
+        ),
+        **Report.flags,
+    }  # fmt: skip
+    usage = "kernelfleet status [NAME] [--watch] [--json]"
     description = """
         Show the engines of a running fleet. Without NAME: the fleet named `default`, else the only
         one running. The memory of an engine holds what IPython keeps there: the code of each
@@ -52,18 +71,31 @@ class Status(Report):
         from kernelfleet.client.client import MultiEngineClient
 
         with MultiEngineClient(fleet.name) as mec:
-            refused = access.refused_peers(mec, ASK_SECONDS)
-            engines = mec.engines(cpu=True)
+            while True:
+                refused = access.refused_peers(mec, ASK_SECONDS)
+                self._show(fleet, mec.engines(cpu=True), refused)
+                if not self.watch:
+                    return EXIT_OK
+                sys.stdout.flush()
+                time.sleep(self.interval)
+
+    def _show(
+        self, fleet: connection_file.FleetFile, engines: EngineList, refused: dict[str, int]
+    ) -> None:
         if self.json:
             facts = [asdict(engine) for engine in engines]
-            _print_json(fleet=fleet_facts(fleet), engines=facts, refused=refused)
-        else:
-            print(_head(fleet))
-            shown = tables.engine_table(engines)
-            print_table(shown.columns, shown.rows)
-            if any(refused.values()):
-                print(refusals(refused))
-        return EXIT_OK
+            indent = None if self.watch else 2
+            _print_json(indent, fleet=fleet_facts(fleet), engines=facts, refused=refused)
+            return
+        if self.watch:
+            print(WIPE if sys.stdout.isatty() else "", end="")
+        print(_head(fleet))
+        shown = tables.engine_table(engines)
+        print_table(shown.columns, shown.rows)
+        if any(refused.values()):
+            print(refusals(refused))
+        if self.watch:
+            print()
 
 
 class ListFleets(Report):
@@ -169,5 +201,5 @@ def _head(fleet: connection_file.FleetFile) -> str:
     return f"Fleet {fleet.name!r}: controller pid {fleet.pid}, up {up}{tcp}"
 
 
-def _print_json(**facts: Any) -> None:
-    print(json.dumps({"version": JSON_VERSION, **facts}, indent=2, default=str))
+def _print_json(indent: int | None = 2, **facts: Any) -> None:
+    print(json.dumps({"version": JSON_VERSION, **facts}, indent=indent, default=str))

@@ -5,5 +5,6 @@ Where things are::
     names and places        fleet_paths
     the owner's side        fleet_directory
     the client's side       connection_file  addresses
+    its logs                fleet_logs
     who may read or write   private_files
 """

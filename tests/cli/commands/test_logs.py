@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from kernelfleet import FleetNotFound
-from kernelfleet.cli.commands.logs import follow, log_file
 from kernelfleet.wire.files.connection_file import FleetFile
+from kernelfleet.wire.files.fleet_logs import log_file
 from kernelfleet.wire.files.fleet_paths import log_dir
 
 CLI = Callable[..., tuple[int, str, str]]
@@ -47,28 +47,18 @@ def test_no_log_is_told_with_what_there_is(cli: CLI) -> None:
     assert "nothing in" in err
 
 
+def test_the_last_lines_alone(cli: CLI) -> None:
+    log = write_logs("sweep") / "engine-1.log"
+    log.write_text("".join(f"line {number}\n" for number in range(50_000)))
+    assert cli("logs", "sweep", "--engine", "1", "-n", "2")[1] == "line 49998\nline 49999\n"
+    assert cli("logs", "sweep", "--lines", "5")[1] == "engine 1 died\n"
+    assert cli("logs", "sweep", "--lines", "0") == (0, "", "")
+
+
 def test_a_name_cannot_lead_elsewhere(cli: CLI) -> None:
     code, _, err = cli("logs", "../../secrets")
     assert code == 2
     assert "cannot name a fleet" in err
-
-
-def test_following_gives_what_comes_also_across_a_rotation(tmp_path: Path) -> None:
-    log = tmp_path / "controller.log"
-    log.write_bytes(b"one\n")
-    texts = (text for text in follow(log, poll=0) if text)
-    assert next(texts) == b"one\n"
-    with log.open("ab") as file:
-        file.write(b"two\n")
-    assert next(texts) == b"two\n"
-    log.rename(tmp_path / "controller.log.1")
-    with (tmp_path / "controller.log.1").open("ab") as file:
-        file.write(b"late\n")
-    log.write_bytes(b"three\n")
-    assert next(texts) == b"late\n"
-    assert next(texts) == b"three\n"
-    log.write_bytes(b"4\n")  # written anew, shorter
-    assert next(texts) == b"4\n"
 
 
 def test_a_fleet_without_logs_is_not_found() -> None:

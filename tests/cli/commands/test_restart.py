@@ -56,7 +56,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> type[Client]:
     [
         ([], [0, 1, 2, 5], "0, 1, 2, 5"),
         (["all"], [0, 1, 2, 5], "0, 1, 2, 5"),
-        (["2"], 2, "2"),
+        (["2"], [2], "2"),
         (["0,5"], [0, 5], "0, 5"),
         (["1:"], [1, 2, 5], "1, 2, 5"),
     ],
@@ -75,7 +75,7 @@ def test_another_fleet_by_its_name(cli: CLI, running: Running, client: type[Clie
     for words in (["0", "--name", "sweep"], ["sweep", "0"], ["0", "sweep"]):
         client.fleet, client.restarted = "", None
         assert cli("restart", *words)[0] == 0
-        assert (client.fleet, client.restarted) == ("sweep", 0)
+        assert (client.fleet, client.restarted) == ("sweep", [0])
 
 
 def test_no_fleet_is_told(cli: CLI) -> None:
