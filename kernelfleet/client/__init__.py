@@ -7,7 +7,7 @@ the client do not know ``kernelfleet.notebook``.
 Where things are::
 
     the interface         client  base  verbs  targets
-    used by its verbs     source  registration  usage
+    used by its verbs     source  registration  usage  watching
     what a call gives     results
     maps and executor     mapping
     the controller        controller_proxy

@@ -31,7 +31,7 @@ class EngineAtWork(tables.EngineRow, Protocol):
 
 
 class Moment(Protocol):
-    """A fleet at one moment; ``kernelfleet.client.usage.Look`` describes each attribute."""
+    """A fleet at one moment; ``kernelfleet.client.watching.Look`` describes each attribute."""
 
     @property
     def engines(self) -> Sequence[EngineAtWork]: ...  # noqa: D102

@@ -10,7 +10,8 @@ from IPython.core.error import UsageError
 
 from kernelfleet.client import access
 from kernelfleet.client.frontend import is_notebook
-from kernelfleet.client.usage import CPU_SECONDS, Watch
+from kernelfleet.client.usage import CPU_SECONDS
+from kernelfleet.client.watching import Watch
 from kernelfleet.display import html, overview
 from kernelfleet.display.layout import Text
 from kernelfleet.errors.tree import FleetNotFound

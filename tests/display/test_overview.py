@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kernelfleet import EngineInfo, EngineList, Span, Timeline
-from kernelfleet.client.usage import Look
+from kernelfleet.client.watching import Look
 from kernelfleet.display.overview import page, summary
 
 ENGINES = EngineList(

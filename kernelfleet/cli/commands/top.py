@@ -18,7 +18,7 @@ from kernelfleet.errors.tree import FleetError
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from kernelfleet.client.usage import Look, Watch
+    from kernelfleet.client.watching import Look, Watch
     from kernelfleet.wire.files.connection_file import FleetFile
 
 #: How states and failures look; a word or a sign says the same.
@@ -61,7 +61,8 @@ class Top(NamedCommand):
         """Show the fleet until q is pressed, or it has ended."""
         fleet = find_fleet(self.given_name())
         from kernelfleet.client.client import MultiEngineClient
-        from kernelfleet.client.usage import CPU_SECONDS, Watch
+        from kernelfleet.client.usage import CPU_SECONDS
+        from kernelfleet.client.watching import Watch
 
         with MultiEngineClient(fleet.name) as mec:
             watch = Watch(mec, self.seconds)

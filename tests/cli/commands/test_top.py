@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kernelfleet import EngineInfo, EngineList, Timeline
 from kernelfleet.cli.commands.top import scrolled, styled
-from kernelfleet.client.usage import Look
+from kernelfleet.client.watching import Look
 from kernelfleet.wire.files.connection_file import FleetFile
 
 FLEET = FleetFile(name="sweep", pid=1, host="here", started=0.0, key="")
