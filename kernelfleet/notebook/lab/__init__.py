@@ -1,0 +1,1 @@
+"""What the extension of JupyterLab (``labextension/``) asks of a notebook's kernel."""
