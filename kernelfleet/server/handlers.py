@@ -15,7 +15,7 @@ from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
 from tornado import web
 
-from kernelfleet.server import logs, problems
+from kernelfleet.server import logs, opening, problems
 from kernelfleet.server.problems import BadBody
 from kernelfleet.server.services import Services, services_of
 from kernelfleet.server.starting import check_new_fleet, folder, free_name
@@ -271,6 +271,34 @@ class LogHandler(Handler):
         await self.finish(json.dumps(answer))
 
 
+class OpenHandler(Handler):
+    """An engine as a kernel of the server, for a notebook or a console."""
+
+    @web.authenticated
+    @authorized
+    @answers_with_json
+    async def post(self, name: str, engine: str) -> None:
+        """Have the server list the engine."""
+        from kernelfleet.errors.tree import InvalidEngineID
+
+        manager = self.settings["kernel_manager"]
+        folder = opening.folder_of(manager)
+        in_thread = self.services.fleets.in_thread
+        await in_thread(opening.sweep, folder)
+        engines = await (await self.client(name)).engines(block=False)
+        found = next((each for each in engines if each.id == int(engine)), None)
+        if found is None:
+            raise InvalidEngineID(f"fleet {name!r} has no engine {engine}")
+        kernel = found.kernel_name or manager.default_kernel_name
+        if found.state == "dead" or not found.connection_file:
+            raise opening.EngineCannotBeOpened(f"engine {engine} is {found.state}")
+        copy = await in_thread(
+            opening.place, folder, name, found.id, found.pid, found.connection_file, kernel
+        )
+        kernel_id = opening.kernel_id(manager, copy)
+        await self.finish(json.dumps({"kernel_id": kernel_id, "kernel_name": kernel}))
+
+
 _NAME = r"(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]{0,63})"
 _ONE = rf"/kernelfleet/api/fleets/{_NAME}"
 
@@ -282,4 +310,5 @@ HANDLERS: list[Pattern] = [
     (rf"{_ONE}/(?P<action>interrupt|restart)", StopWorkHandler),
     (rf"{_ONE}/log", LogHandler),
     (rf"{_ONE}/engines/(?P<engine>\d{{1,6}})/log", LogHandler),
+    (rf"{_ONE}/engines/(?P<engine>\d{{1,6}})/open", OpenHandler),
 ]

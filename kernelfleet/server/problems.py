@@ -29,6 +29,13 @@ _KNOWN: dict[str, tuple[HTTPStatus, str]] = {
         "Wait until the process that has the fleet is free again, or stop the fleet.",
     ),
     "FleetStopped": (HTTPStatus.CONFLICT, "The fleet has ended; start another one."),
+    "ExternalKernelsOff": (
+        HTTPStatus.CONFLICT,
+        "Start it with --ServerApp.allow_external_kernels=True, or write "
+        "c.ServerApp.allow_external_kernels = True into jupyter_server_config.py. "
+        "In a terminal, `jupyter console --existing` with the engine's connection file opens it.",
+    ),
+    "EngineCannotBeOpened": (HTTPStatus.CONFLICT, "Restart the engine, or choose another one."),
     "UnsupportedOperation": (HTTPStatus.CONFLICT, "Its kernel cannot do this."),
 }
 _UNKNOWN = (

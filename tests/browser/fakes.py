@@ -1,4 +1,4 @@
-"""Fleets that are not there, as the server would describe them: for what real ones would take long to show."""
+"""Fleets that are not there, as the server would describe them: they show what is rare or large."""
 
 from __future__ import annotations
 

@@ -78,6 +78,7 @@ class Server:
         config = self.home / "config.py"
         text = CONFIG.format(root=str(self.root), token=TOKEN, external=external_kernels)
         config.write_text(text)
+        self.python = python
         command = [python, "-m", application, f"--config={config}", f"--port={self.port}"]
         self.log = self.home / "server.log"
         with self.log.open("wb") as log:
@@ -130,11 +131,11 @@ class Server:
             text = answer.read()
         return json.loads(text) if text else None
 
-    def run(self, *command: str) -> str:
-        """What a command prints that has the server's directories."""
+    def run(self, *arguments: str) -> str:
+        """What a Python with the server's packages and directories prints."""
         done = subprocess.run(
-            command, env=self.environment, cwd=self.root, capture_output=True, text=True,
-            timeout=60, check=True,
+            [self.python, *arguments], env=self.environment, cwd=self.root,
+            capture_output=True, text=True, timeout=60, check=True,
         )  # fmt: skip
         return done.stdout + done.stderr
 

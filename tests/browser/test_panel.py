@@ -52,13 +52,13 @@ def test_rows_say_what_engines_do(faked: tuple[Page, FakeServer]) -> None:
         1, state="busy", running="import time\ntime.sleep(10)", running_since=time.time() - 190,
         queue=2, cpu_percent=97, memory_bytes=200 << 20,
     )  # fmt: skip
-    fake.put("work", [engine(0, executed=7), busy, engine(2, state="dead")])
-    owner = {"kind": "notebook", "pid": 5, "host": "here", "path": "/home/x/sweep.ipynb"}
+    fake.put("sim", [engine(0, executed=7), busy, engine(2, state="dead")])
+    owner = {"kind": "notebook", "pid": 5, "host": "here", "path": "sweeps/sweep.ipynb"}
     engines = [engine(0, node="one"), engine(1, node="two")]
     fake.put("gpu", engines, nodes=2, embedded=True, owner=owner)
     page.open("lab")
     page.open_panel()
-    row = page.engine("work", 1)
+    row = page.engine("sim", 1)
     row.wait_for()
     assert row.get_attribute("data-kf-state") == "busy"
     text = row.inner_text()
@@ -68,9 +68,9 @@ def test_rows_say_what_engines_do(faked: tuple[Page, FakeServer]) -> None:
     )
     assert row.locator(".kf-elapsed").inner_text().startswith("3:1")
     assert row.get_attribute("aria-label").startswith("Engine 1, busy, import time")
-    assert "7 done" in page.engine("work", 0).inner_text()
-    assert "dead" in page.engine("work", 2).inner_text()
-    facts = page.card("work").locator(".kf-facts").inner_text()
+    assert "7 done" in page.engine("sim", 0).inner_text()
+    assert "dead" in page.engine("sim", 2).inner_text()
+    facts = page.card("sim").locator(".kf-facts").inner_text()
     assert facts.startswith("3 engines: 1 busy, 1 idle, 1 dead · up 1:0")
     facts = page.card("gpu").locator(".kf-facts").inner_text()
     assert "of notebook sweep.ipynb" in facts
@@ -81,7 +81,7 @@ def test_rows_say_what_engines_do(faked: tuple[Page, FakeServer]) -> None:
 def test_what_a_server_says_is_text_and_no_html(faked: tuple[Page, FakeServer]) -> None:
     page, fake = faked
     evil = "<img src=x onerror=\"document.title = 'gotcha'\">"
-    fake.put("work", [engine(0, state="busy", running=evil, running_since=time.time())])
+    fake.put("sim", [engine(0, state="busy", running=evil, running_since=time.time())])
     problem = {"message": evil, "reason": "X", "remedy": evil}
     fake.put("bad", [], state="failed", problem=problem)
     page.open("lab")
@@ -106,10 +106,10 @@ def test_the_filter_finds_fleets_by_what_their_engines_run(faked: tuple[Page, Fa
 
 def test_the_keyboard_reaches_every_engine_and_its_buttons(faked: tuple[Page, FakeServer]) -> None:
     page, fake = faked
-    fake.put("work", [engine(i) for i in range(5)])
+    fake.put("sim", [engine(i) for i in range(5)])
     page.open("lab")
     page.open_panel()
-    page.engine("work", 0).focus()
+    page.engine("sim", 0).focus()
     focused = "document.activeElement.getAttribute('aria-label')"
     for _ in range(3):
         page.page.keyboard.press("ArrowDown")
@@ -118,7 +118,7 @@ def test_the_keyboard_reaches_every_engine_and_its_buttons(faked: tuple[Page, Fa
     assert page.page.evaluate(focused) == "Interrupt engine 3"
     page.page.keyboard.press("Enter")
     page.page.wait_for_function("!document.activeElement.hasAttribute('aria-disabled')")
-    assert ("POST", "fleets/work/interrupt") in fake.asked
+    assert ("POST", "fleets/sim/interrupt") in fake.asked
     page.page.keyboard.press("End")
     assert page.page.evaluate(focused).startswith("Engine 4")
     stops = page.panel.locator(".kf-engine[tabindex='0']").count()
@@ -127,10 +127,10 @@ def test_the_keyboard_reaches_every_engine_and_its_buttons(faked: tuple[Page, Fa
 
 def test_while_nobody_looks_nothing_is_sent(faked: tuple[Page, FakeServer]) -> None:
     page, fake = faked
-    fake.put("work", [engine(0)])
+    fake.put("sim", [engine(0)])
     page.open("lab")
     page.open_panel()
-    page.engine("work", 0).wait_for()
+    page.engine("sim", 0).wait_for()
     assert len(fake.sockets) == 1
     page.command("filebrowser:activate")
     deadline = time.monotonic() + 10
@@ -141,20 +141,20 @@ def test_while_nobody_looks_nothing_is_sent(faked: tuple[Page, FakeServer]) -> N
     page.page.wait_for_timeout(3000)
     assert fake.requests == []
     page.open_panel()
-    page.engine("work", 0).wait_for()
+    page.engine("sim", 0).wait_for()
     assert len(fake.sockets) == 1
 
 
 def test_a_connection_that_broke_is_made_again(faked: tuple[Page, FakeServer]) -> None:
     page, fake = faked
-    fake.put("work", [engine(0)])
+    fake.put("sim", [engine(0)])
     page.open("lab")
     page.open_panel()
-    page.engine("work", 0).wait_for()
+    page.engine("sim", 0).wait_for()
     (socket,) = fake.sockets
     socket.close()
-    fake.put("work", [engine(0), engine(1)])
-    page.engine("work", 1).wait_for()
+    fake.put("sim", [engine(0), engine(1)])
+    page.engine("sim", 1).wait_for()
     deadline = time.monotonic() + 10
     while not fake.sockets and time.monotonic() < deadline:
         page.page.wait_for_timeout(50)

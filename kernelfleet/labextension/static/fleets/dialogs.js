@@ -4,7 +4,7 @@ import { Dialog, Widget, showDialog } from '../base/lab.js';
 import { make } from '../base/dom.js';
 
 /** The server and the command line allow the same names. */
-const NAME = '[A-Za-z0-9][A-Za-z0-9._\\-]*';
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
 /** A name that is not taken: `fleet`, `fleet-2`, ... */
 export function freeName(taken, stem = 'fleet') {
@@ -15,10 +15,15 @@ export function freeName(taken, stem = 'fleet') {
   return name;
 }
 
-/** A label above a field, and what it means below. */
+/** A label above a field, and below what it means, or while it is not valid what is wrong. */
 function field(label, input, hint = '') {
+  const below = make('small', { role: 'status' }, hint);
   input.setAttribute('aria-label', label);
-  return make('label.kf-field', {}, make('span', {}, label), input, hint ? make('small', {}, hint) : null);
+  input.addEventListener('input', () => {
+    below.textContent = input.validationMessage || hint;
+    below.classList.toggle('kf-wrong', !input.validity.valid);
+  });
+  return make('label.kf-field', {}, make('span', {}, label), input, below);
 }
 
 /** The fields of a dialog; the accepting button does nothing while one of them is not valid. */
@@ -66,7 +71,7 @@ async function show(title, form, accept) {
 export async function askForFleet(fleets, { kernels, kernel, folder }) {
   const taken = new Set(fleets.list.map(fleet => fleet.name));
   const inputs = {
-    name: make('input', { required: true, pattern: NAME, value: freeName(taken), spellcheck: 'false', name: 'name' }),
+    name: make('input', { required: true, value: freeName(taken), spellcheck: 'false', name: 'name' }),
     n: make('input', { type: 'number', required: true, min: 1, max: 1000, value: fleets.cores ?? 4, name: 'n' }),
     kernel: make(
       'select', { name: 'kernel' },
@@ -74,12 +79,7 @@ export async function askForFleet(fleets, { kernels, kernel, folder }) {
     ),
     cwd: make('input', { value: folder, spellcheck: 'false', name: 'cwd' })
   };
-  inputs.name.addEventListener('input', () => {
-    const value = inputs.name.value.trim();
-    const complaint = taken.has(value) ? `There is a fleet “${value}” already.` : '';
-    inputs.name.setCustomValidity(complaint);
-  });
-  inputs.name.title = 'Letters, digits, dots, dashes and underscores';
+  inputs.name.addEventListener('input', () => inputs.name.setCustomValidity(complaintAbout(inputs.name.value.trim(), taken)));
   const fields = [
     field('Name', inputs.name, 'Notebooks connect to it by this name.'),
     field('Engines', inputs.n),
@@ -98,6 +98,14 @@ export async function askForFleet(fleets, { kernels, kernel, folder }) {
   }
   const given = Object.entries(values).filter(([, value]) => value !== '');
   return { ...Object.fromEntries(given), n: Number(values.n) };
+}
+
+/** What is wrong with the name of a new fleet; nothing if it can be had. */
+function complaintAbout(name, taken) {
+  if (taken.has(name)) {
+    return `There is a fleet “${name}” already.`;
+  }
+  return NAME.test(name) ? '' : 'A name is letters, digits, dots, dashes and underscores, at most 64.';
 }
 
 /** Ask how many engines a fleet is to have; `null` if it stays as it is. */

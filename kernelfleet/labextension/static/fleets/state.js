@@ -66,7 +66,10 @@ export class FleetsState {
     return fleet;
   }
 
-  _change({ name, head, engines = [], removed = [], spans = [] }) {
+  _change({ name, new: isNew, head, engines = [], removed = [], spans = [] }) {
+    if (isNew) {
+      this.fleets.delete(name); // it is another fleet of the same name
+    }
     const fleet = this._entry(name);
     Object.assign(fleet, head);
     for (const row of engines) {
