@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import pytest
 import kernelfleet
 from kernelfleet import client, errors
 
+ROOT = Path(__file__).resolve().parents[1]
 HEAVY = {"zmq", "IPython", "jupyter_client", "ipykernel", "traitlets", "cloudpickle", "asyncio"}
 
 
@@ -81,3 +83,8 @@ def seconds_of(code: str) -> float:
     began = time.perf_counter()
     run_python(code)
     return time.perf_counter() - began
+
+
+def test_jupyterlab_shows_the_version_of_the_package() -> None:
+    described = (ROOT / "kernelfleet" / "labextension" / "package.json").read_text()
+    assert json.loads(described)["version"] == kernelfleet.__version__

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import kernelfleet
 from tests.browser.pages import Page
 from tests.browser.servers import Server
 
@@ -28,7 +29,9 @@ def lab_with_fleets(lab_server: Server) -> Iterator[Server]:
 def test_the_extension_is_installed_and_enabled(lab_server: Server) -> None:
     """As this clone's folders are, and as `pip install` puts them (tests/test_package.py)."""
     told = lab_server.run("-m", "jupyterlab.labextensions", "list")
-    assert "kernelfleet v0.1.0 enabled OK (python, kernelfleet)" in re.sub(r"\x1b\[\d*m", "", told)
+    assert f"kernelfleet v{kernelfleet.__version__} enabled OK (python, kernelfleet)" in re.sub(
+        r"\x1b\[\d*m", "", told
+    )
     told = lab_server.run("-m", "jupyter_server.extension.serverextension", "list")
     assert "kernelfleet" in told
 
