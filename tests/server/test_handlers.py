@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from kernelfleet.server.shapes import EngineRow, FleetHead
-from tests.server.conftest import PREFIX, JupyterServer
 from tests.fleets import eventually
+from tests.server.conftest import PREFIX, JupyterServer
 
 
 @pytest.fixture(scope="module")
