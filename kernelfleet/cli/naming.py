@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, ClassVar
 
 from traitlets import Unicode
@@ -59,16 +60,17 @@ def find_fleet(name: str | None, *, may_start: bool = True) -> connection_file.F
     Args:
         name: The name of the fleet; may be None.
         may_start: Whether to advise the user to start a fleet, if there is none. That is no help to
-            somebody who wants to stop one.
+            somebody who wants to stop one. He must also name one that is part of a notebook or
+            another program, which goes on working with it.
 
     Raises:
         FleetNotFound: There is no such fleet.
         SeveralFleets: No name is given, and several fleets are running.
     """
     running = connection_file.find_fleets()
+    if name is None and not may_start:
+        return _only_daemon(running)
     if name is None:
-        if not running and not may_start:
-            raise errors.FleetNotFound("no fleet is running")
         return connection_file.find_default()
     for fleet in running:
         if fleet.name == name:
@@ -79,3 +81,25 @@ def find_fleet(name: str | None, *, may_start: bool = True) -> connection_file.F
         f"no fleet {name!r} is running ({f'running: {others}' if others else 'there is none'})"
         + advice
     )
+
+
+def _only_daemon(running: list[connection_file.FleetFile]) -> connection_file.FleetFile:
+    """The fleet that is stopped when none is named."""
+    if not running:
+        raise errors.FleetNotFound("no fleet is running")
+    fleet = connection_file.find_default()
+    if not fleet.embedded:
+        return fleet
+    raise errors.FleetNotFound(
+        f"the only fleet is {fleet.name!r}, which is part of {owner_text(fleet)} and ends with it; "
+        f"`kernelfleet stop {fleet.name}` ends the fleet alone"
+    )
+
+
+def owner_text(fleet: connection_file.FleetFile) -> str:
+    """Whose fleet it is, in words: ``a daemon``, ``sweep.ipynb (pid 4711)``, ``pid 4711``."""
+    if not fleet.embedded:
+        return "a daemon"
+    if fleet.owner_path is not None:
+        return f"{os.path.basename(fleet.owner_path)} (pid {fleet.pid})"
+    return f"a notebook (pid {fleet.pid})" if fleet.owner == "notebook" else f"pid {fleet.pid}"

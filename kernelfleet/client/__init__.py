@@ -12,7 +12,7 @@ Where things are::
     maps and executor     mapping
     the controller        controller_proxy
     its modules           imports  autoreload
-    around it             fleet (an embedded one)  frontend  access  settings
+    around it             fleet (an embedded one)  owner  frontend  access  settings
 """
 
 from typing import TYPE_CHECKING, Any

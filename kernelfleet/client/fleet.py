@@ -23,15 +23,19 @@ from kernelfleet.client.controller_proxy import (
     ControllerProxy,
     close_when_collected,
 )
+from kernelfleet.client.owner import current_owner, fleet_name
+from kernelfleet.controller.door.private import PrivateDoor
+from kernelfleet.controller.door.private import load as load_door
 from kernelfleet.controller.host import FleetHost
 from kernelfleet.controller.options import Environment, FleetOptions
-from kernelfleet.errors.tree import FleetError
+from kernelfleet.errors.tree import FleetError, FleetExists
 from kernelfleet.session import ctrl_c
 from kernelfleet.session import loop as loop_thread
 from kernelfleet.session.transport import EmbeddedTransport, Transport
+from kernelfleet.wire.files.fleet_paths import check_name
 from kernelfleet.wire.objects.staying import StaysHere
 
-_names = itertools.count(1)
+_numbers = itertools.count(1)
 #: Held strongly: a fleet whose object was let go of ends with the process, not before.
 _running: set[Fleet] = set()
 
@@ -55,10 +59,13 @@ class Fleet(StaysHere):
         limits: Limits that differ from their defaults (``{'queue_length': 1000}``), as
             ``kernelfleet start --help-all`` describes them under ``Limits``.
         fork: Fork engines from one warm process (Linux) instead of starting each on its own.
+        name: By which ``MultiEngineClient(name)`` finds it in other processes of yours; None
+            makes one of that of the notebook or the script.
         insecure_kernel: Allow a ``kernel`` that can neither use Unix sockets nor encrypt: every
             user of this machine can then read its code and output.
 
     Raises:
+        FleetExists: (from ``start``) a fleet of this ``name`` is running.
         StartError: (from ``start``) an engine did not come up, a module of ``preload`` cannot
             be imported, or others could read along; the others are ended again.
 
@@ -84,12 +91,14 @@ class Fleet(StaysHere):
         insecure_kernel: bool = False,
         restart: str = "never",
         limits: Mapping[str, int | None] | None = None,
+        name: str | None = None,
     ) -> None:
+        self._given_name = None if name is None else check_name(name)
         self._options = FleetOptions.of(
             n,
             kernel=kernel,
             env=env,
-            name="",  # of this process; it gets one when it starts
+            name=name or "",  # it gets one when it starts
             cwd=cwd,
             on_start=on_start,
             preload=preload,
@@ -101,6 +110,8 @@ class Fleet(StaysHere):
         )
         self._thread: loop_thread.LoopThread | None = None
         self._host: FleetHost | None = None
+        #: By which other processes of this user come in.
+        self._door: PrivateDoor | None = None
         #: The host that is being stopped, until it has stopped.
         self._ending: FleetHost | None = None
         #: Where the engines are being started.
@@ -118,6 +129,11 @@ class Fleet(StaysHere):
     def running(self) -> bool:
         """Whether it has been started and not stopped."""
         return self._host is not None
+
+    @property
+    def name(self) -> str | None:
+        """Its name, for ``MultiEngineClient(name)`` in other processes; None until it has one."""
+        return self._given_name if self._host is None else self._host.file.name
 
     def start(
         self, *, on_progress: Callable[[int, int], object] | None = None
@@ -166,9 +182,20 @@ class Fleet(StaysHere):
     ) -> None:
         """On the loop thread: start the engines; stop when a client asks the controller to."""
         self._launching = asyncio.current_task()
-        name = f"embedded-{os.getpid()}-{next(_names)}"
-        options = replace(self._options, name=name, on_progress=on_progress)
-        host = await FleetHost.launch(options, thread.context, _logger())
+        owner = current_owner()
+        options = replace(
+            self._options, owner=owner.kind, owner_path=owner.path, on_progress=on_progress
+        )
+        while True:
+            name = self._given_name or fleet_name(owner.what, os.getpid(), next(_numbers))
+            try:
+                launching = FleetHost.launch(replace(options, name=name), thread.context, _logger())
+                host, _ = await asyncio.gather(launching, load_door())
+                break
+            except FleetExists:  # (of a process of the same number, in another container)
+                if self._given_name is not None:
+                    raise
+        self._door = PrivateDoor(host, _logger())
 
         async def stop_when_asked() -> None:
             await host.stop_requested.wait()
@@ -218,7 +245,7 @@ class Fleet(StaysHere):
         if thread is None:
             return
         if thread.pid != os.getpid():
-            self._host = self._ending = self._thread = None  # the fleet is the parent's
+            self._host = self._ending = self._thread = self._door = None  # it is the parent's
             return
         with ctrl_c.held():
             thread.run(self._stop(), finish=True)
@@ -245,6 +272,9 @@ class Fleet(StaysHere):
             self._ending = host
             await host.stop()
             self._ending = None
+        if self._door is not None:
+            self._door.close()
+            self._door = None
 
     def __enter__(self) -> MultiEngineClient:
         return self.start()

@@ -1,7 +1,7 @@
 """A whole fleet: its directory, launcher, engine registry and controller, put together in order.
 
-Used by the daemon and by the embedded fleet alike. It opens no door to other processes;
-``door/server.py`` does, for the daemon.
+Used by the daemon and by the embedded fleet alike. It opens no door to other processes:
+``door/server.py`` does, for the daemon, and ``door/private.py`` for an embedded fleet.
 """
 
 from __future__ import annotations
@@ -86,9 +86,11 @@ class FleetHost:
         #: Set when a client has asked for the end of the fleet.
         self.stop_requested = asyncio.Event()
         self.directory = FleetDirectory(options.name)
+        #: What the connection file is to say; a door adds where it listens.
+        self.file = _file_of(options)
         try:
             if options.embedded:
-                self.directory.write(_file_of_embedded(options))
+                self.directory.write(self.file)
             logs = fleet_paths.log_dir(options.name)
             forget_old_logs(logs, fleet_paths.is_running)
             key = secrets.token_bytes(32).hex().encode()
@@ -120,10 +122,10 @@ class FleetHost:
             FleetExists: the name is taken.
             StartError: an engine did not come up; everything is ended again.
         """
-        for name in fleet_directory.remove_stale():
-            if name.startswith("embedded-"):
-                shutil.rmtree(fleet_paths.log_dir(name), ignore_errors=True)
-            log.info("removed what the crashed fleet %r had left", name)
+        for crashed in fleet_directory.remove_stale():
+            if crashed.embedded:
+                shutil.rmtree(fleet_paths.log_dir(crashed.name), ignore_errors=True)
+            log.info("removed what the crashed fleet %r had left", crashed.name)
         host = cls(options, context, log)
         await host._start_engines()
         return host
@@ -157,14 +159,16 @@ class FleetHost:
             self._keeper.close()
 
 
-def _file_of_embedded(options: FleetOptions) -> FleetFile:
+def _file_of(options: FleetOptions) -> FleetFile:
     return FleetFile(
         name=options.name,
         pid=os.getpid(),
         host=platform.node(),
         started=time.time(),
         key=secrets.token_hex(32),
-        embedded=True,
+        embedded=options.embedded,
+        owner=options.owner,
+        owner_path=options.owner_path,
         kernelfleet=__version__,
     )
 

@@ -40,6 +40,9 @@ class FleetOptions:
     name: str = DEFAULT_NAME
     #: Whether controller and client share a process.
     embedded: bool = False
+    #: Who has it (``FleetFile.owner``), and the path of that notebook or script.
+    owner: str = "daemon"
+    owner_path: str | None = None
     #: The whole environment of an engine, by its id; None unsets what it would get otherwise.
     environment: Callable[[int], Variables] = field(default=lambda _: without_rank(os.environ))
     #: Kept absolute: engines that start later are to find it, wherever this process goes.

@@ -68,7 +68,7 @@ def fleet_parser() -> Parser:
     start.add_argument(
         "--daemon", action="store_true", help="in a process of their own, which outlives this one"
     )
-    start.add_argument("--name", default=DEFAULT_NAME, help="that of a daemon (%(default)s)")
+    start.add_argument("--name", help="by which other processes find it (default for a daemon)")
     connect.add_argument(
         "address", nargs="?", metavar="NAME", help="its name, or the path of its connection file"
     )
@@ -120,7 +120,7 @@ class FleetMagic:
 
         ::
 
-            %fleet start -n 4              start engines; they end with this kernel
+            %fleet start -n 4              start engines; they end with this kernel (--name NAME)
             %fleet start -n 4 --daemon     in a process of their own, which outlives it
             %fleet connect [NAME]          use a running fleet, such as `kernelfleet start` makes
             %fleet status                  what the engines do
@@ -162,6 +162,7 @@ class FleetMagic:
             )
         began = time.monotonic()
         if options.daemon:
+            options.name = options.name or DEFAULT_NAME
             _start_daemon(options.n, options.name)
             try:
                 client = MultiEngineClient(options.name)
@@ -175,7 +176,7 @@ class FleetMagic:
         else:
             from kernelfleet.client.fleet import Fleet
 
-            fleet = Fleet(options.n)
+            fleet = Fleet(options.n, name=options.name)
             client = fleet.start()
             self._state.fleets[options.variable] = fleet
             ends = f"It ends with this {self._place} (with --daemon it would not)."

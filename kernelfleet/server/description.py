@@ -42,8 +42,8 @@ def describe_fleet(
 
 def owner_of(fleet: FleetFile) -> Owner:
     """Who has started a fleet."""
-    kind: Any = "session" if fleet.embedded else "daemon"
-    return {"kind": kind, "pid": fleet.pid, "host": fleet.host, "path": None}
+    kind: Any = fleet.owner
+    return {"kind": kind, "pid": fleet.pid, "host": fleet.host, "path": fleet.owner_path}
 
 
 def describe_engine(engine: EngineInfo, cpu_percent: float | None) -> EngineRow:

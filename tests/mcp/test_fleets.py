@@ -7,7 +7,7 @@ import pytest
 
 from kernelfleet.errors.tree import FleetNotFound, SeveralFleets
 from kernelfleet.mcp.fleets import MAX_ENGINES, Fleets, Found
-from tests.fleets import SharedFleets
+from tests.fleets import NAME, SharedFleets
 
 
 @pytest.fixture
@@ -45,7 +45,8 @@ def test_a_slip_of_a_number_is_refused_before_anything_is_started(own: Fleets, n
 def test_a_fleet_of_somebody_else_is_used_and_stays(own: Fleets, fleets: SharedFleets) -> None:
     with fleets.client("unix"):  # it runs
         pass
-    (other,) = [each for each in own.found() if not each.is_own]
+    (other,) = [each for each in own.found() if each.name == NAME]
+    assert not other.is_own
     assert own.client(other.name).get_ids() == [0, 1, 2, 3]
     own.close()
     assert other in own.found()

@@ -40,6 +40,15 @@ def test_a_fleet_starts_serves_and_ends(loaded: Shell) -> None:
     loaded.run("%fleet stop")
 
 
+def test_a_fleet_that_is_given_a_name_is_found_by_it(loaded: Shell) -> None:
+    loaded.run("%fleet start -n 1 --name given")
+    with MultiEngineClient("given") as other:
+        assert other.get_ids() == [0]
+    loaded.run("%fleet stop")
+    with pytest.raises(FleetNotFound):
+        MultiEngineClient("given")
+
+
 def test_a_variable_of_the_users_own_is_not_overwritten(loaded: Shell) -> None:
     loaded.run("mec = 'mine'")
     assert "`mec` is a variable of yours" in loaded.run("%fleet start -n 1")

@@ -17,7 +17,7 @@ from traitlets import Bool, Float
 
 from kernelfleet import errors
 from kernelfleet.cli.exits import EXIT_OK
-from kernelfleet.cli.naming import NamedCommand, find_fleet
+from kernelfleet.cli.naming import NamedCommand, find_fleet, owner_text
 from kernelfleet.display import tables
 from kernelfleet.wire.files import connection_file
 
@@ -104,7 +104,10 @@ class ListFleets(Report):
     name = "kernelfleet-list"
     aliases = {"name": "ListFleets.fleet_name", **Report.aliases}
     usage = "kernelfleet list [NAME] [--json]"
-    description = "List the running fleets of this user, or the one called NAME."
+    description = """
+        List the running fleets of this user, or the one called NAME: daemons, and those that
+        notebooks and programs have started, which end with their owner.
+    """
 
     def work(self) -> int:
         """Read the connection files, and print the fleets."""
@@ -117,7 +120,7 @@ class ListFleets(Report):
         if self.json:
             _print_json(fleets=fleets)
         elif fleets:
-            columns = ("fleet", "engines", "pid", "up", "TCP", "connection file")
+            columns = ("fleet", "engines", "owner", "pid", "up", "TCP", "connection file")
             print_table(columns, map(fleet_cells, fleets))
         else:
             print("No fleet is running; `kernelfleet start -n 4` starts one.")
@@ -133,6 +136,9 @@ def fleet_facts(fleet: connection_file.FleetFile) -> dict[str, Any]:
         "started": fleet.started,
         "tcp": fleet.tcp,
         "connection_file": str(fleet.path),
+        "embedded": fleet.embedded,
+        "owner": fleet.owner,
+        "owner_path": fleet.owner_path,
     }
 
 
@@ -145,6 +151,7 @@ def fleet_cells(facts: dict[str, Any]) -> tuple[str, ...]:
     return (
         facts["name"],
         engines,
+        facts["owner_path"] or facts["owner"],
         str(facts["pid"]),
         up,
         (facts["tcp"] or "-").removeprefix("tcp://"),
@@ -198,7 +205,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 def _head(fleet: connection_file.FleetFile) -> str:
     up = tables.since(fleet.started)
     tcp = f", {fleet.tcp}" if fleet.tcp else ""
-    return f"Fleet {fleet.name!r}: controller pid {fleet.pid}, up {up}{tcp}"
+    pid = f"in {owner_text(fleet)}" if fleet.embedded else f"controller pid {fleet.pid}"
+    return f"Fleet {fleet.name!r}: {pid}, up {up}{tcp}"
 
 
 def _print_json(indent: int | None = 2, **facts: Any) -> None:

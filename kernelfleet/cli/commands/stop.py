@@ -19,7 +19,7 @@ from traitlets import Float
 
 from kernelfleet import errors
 from kernelfleet.cli.exits import EXIT_FAILED, EXIT_OK, complain
-from kernelfleet.cli.naming import NamedCommand, find_fleet
+from kernelfleet.cli.naming import NamedCommand, find_fleet, owner_text
 from kernelfleet.wire.files import fleet_directory, fleet_paths
 from kernelfleet.wire.files.connection_file import FleetFile
 from kernelfleet.wire.platforms import HERE
@@ -34,7 +34,8 @@ class Stop(NamedCommand):
     usage = "kernelfleet stop [NAME] [options]"
     description = """
         Stop a running fleet and its engines. Without NAME: the fleet named `default`, else the
-        only one running.
+        only daemon running. A fleet that is part of a notebook or a program is stopped by its name
+        only; its owner goes on.
     """
 
     timeout = Float(
@@ -56,6 +57,12 @@ class Stop(NamedCommand):
                     f"and does not answer from here: run `kernelfleet stop {fleet.name}` there"
                 )
                 return EXIT_FAILED
+            if fleet.embedded:
+                complain(
+                    f"fleet {fleet.name!r} is part of {owner_text(fleet)}, which does not answer: "
+                    "end that process, and the fleet ends with it"
+                )
+                return EXIT_FAILED
             complain(f"fleet {fleet.name!r} did not end within {self.timeout:g} s: killing it")
             _end(fleet, _kill, self.timeout)
             fleet_directory.remove_stale()
@@ -69,7 +76,7 @@ def _is_here(fleet: FleetFile) -> bool:
 
 
 def _ask_to_end(fleet: FleetFile) -> None:
-    if HERE.process_groups and _is_here(fleet):
+    if HERE.process_groups and _is_here(fleet) and not fleet.embedded:
         os.kill(fleet.pid, signal.SIGTERM)
         return
     from kernelfleet.client.client import MultiEngineClient

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import platform
 import re
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
@@ -37,6 +38,10 @@ class FleetFile:
     client_public_key: str | None = None
     client_secret_key: str | None = field(default=None, repr=False)
     embedded: bool = False
+    #: Who has it: ``daemon`` for one in a process of its own, else ``notebook`` or ``session``.
+    owner: str = "daemon"
+    #: The path of the owner's notebook or script, where it is known.
+    owner_path: str | None = None
     sockets_dir: str | None = None
     version: int = PROTOCOL_VERSION
     kernelfleet: str = ""
@@ -107,11 +112,15 @@ def find_fleets() -> list[FleetFile]:
             if (path / "fleet.json").exists() and is_running(path.name):
                 with contextlib.suppress(FleetNotFound):
                     found.append(read(path.name))
-    return [fleet for fleet in found if not fleet.embedded]
+    return [fleet for fleet in found if fleet.ipc or fleet.tcp or not fleet.embedded]
 
 
 def find_default() -> FleetFile:
-    """Return the fleet named ``default``, or else the only one that is running.
+    """Return the fleet that is meant when none is named.
+
+    That is the one named ``default``, else the only daemon, else the only embedded fleet of this
+    process, else the only embedded one of another process. So the fleets of notebooks, which come
+    and go, never stand in the way of a daemon.
 
     Raises:
         FleetNotFound: None is running.
@@ -121,15 +130,27 @@ def find_default() -> FleetFile:
     for fleet in fleets:
         if fleet.name == DEFAULT_NAME:
             return fleet
-    if len(fleets) == 1:
-        return fleets[0]
+    daemons = [fleet for fleet in fleets if not fleet.embedded]
+    ours = [fleet for fleet in fleets if fleet.embedded and _is_of_this_process(fleet)]
+    meant = daemons or ours or fleets
+    if len(meant) == 1:
+        return meant[0]
     if fleets:
-        names = ", ".join(repr(fleet.name) for fleet in fleets)
+        names = ", ".join(map(_described, fleets))
         raise SeveralFleets(f"several fleets are running, name one of them: {names}")
     raise FleetNotFound(
         "no fleet is running: start one with `kernelfleet start -n 4`, "
         "or in Python with `Fleet(n=4)`"
     )
+
+
+def _is_of_this_process(fleet: FleetFile) -> bool:
+    return fleet.pid == os.getpid() and fleet.host == platform.node()
+
+
+def _described(fleet: FleetFile) -> str:
+    path = fleet.owner_path
+    return repr(fleet.name) if path is None else f"{fleet.name!r} (of {os.path.basename(path)})"
 
 
 def find_by_address(host: str, port: int) -> FleetFile:

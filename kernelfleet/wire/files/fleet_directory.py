@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 from kernelfleet.errors.tree import FleetExists, FleetNotFound
 from kernelfleet.wire.files.connection_file import FleetFile, read
@@ -191,8 +192,16 @@ def _remove_tree(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
-def remove_stale() -> list[str]:
-    """Remove what crashed fleets have left, and return their names."""
+class Stale(NamedTuple):
+    """A fleet that has crashed."""
+
+    name: str
+    #: Whether it was part of its user's process; nobody looks for the logs of such a fleet.
+    embedded: bool
+
+
+def remove_stale() -> list[Stale]:
+    """Remove what crashed fleets have left, and return which they were."""
     removed = []
     with contextlib.suppress(OSError):
         for path in fleets_dir().iterdir():
@@ -202,7 +211,10 @@ def remove_stale() -> list[str]:
             except OSError:
                 continue
             if try_lock(lock) and _is_still(lock_path, lock):
+                embedded = False
+                with contextlib.suppress(FleetNotFound):
+                    embedded = read(path.name).embedded
                 _remove_tree(path)
-                removed.append(path.name)
+                removed.append(Stale(path.name, embedded))
             os.close(lock)
     return removed

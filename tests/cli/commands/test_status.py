@@ -25,11 +25,30 @@ def test_the_list_has_a_row_per_fleet(cli: CLI, running: Running) -> None:
     code, out, _ = cli("list")
     header, _, first, second = [line.split() for line in out.splitlines()]
     assert code == 0
-    assert header[:4] == ["fleet", "engines", "pid", "up"]
-    assert first[:8] == ["default", "no", "answer", str(os.getpid()), "1", "min", "5", "s"]
+    assert header[:5] == ["fleet", "engines", "owner", "pid", "up"]
+    assert first[:9] == [
+        "default",
+        "no",
+        "answer",
+        "daemon",
+        str(os.getpid()),
+        "1",
+        "min",
+        "5",
+        "s",
+    ]
     assert "127.0.0.1:10105" in first
     assert second[0] == "sweep"
     assert second[-2:] == ["-", str(file.path)]  # whole, however long
+
+
+def test_the_list_tells_whose_an_embedded_fleet_is(cli: CLI, running: Running) -> None:
+    running("a-1", embedded=True, ipc="ipc:///x", owner="notebook", owner_path="/data/a.ipynb")
+    running("b-2", embedded=True, ipc="ipc:///x", owner="session")
+    _, out, _ = cli("list")
+    _, _, first, second = out.splitlines()
+    assert " /data/a.ipynb " in first
+    assert " session " in second
 
 
 def test_the_list_as_json_has_a_version_and_no_secrets(cli: CLI, running: Running) -> None:
@@ -45,6 +64,9 @@ def test_the_list_as_json_has_a_version_and_no_secrets(cli: CLI, running: Runnin
                 "started": file.started,
                 "tcp": None,
                 "connection_file": str(file.path),
+                "embedded": False,
+                "owner": "daemon",
+                "owner_path": None,
                 "engines": None,
                 "dead": None,
             }
@@ -55,6 +77,7 @@ def test_the_list_as_json_has_a_version_and_no_secrets(cli: CLI, running: Runnin
 
 def test_the_list_tells_how_many_engines_live_and_how_many_are_dead() -> None:
     facts = {"name": "a", "pid": 1, "started": time.time(), "tcp": None, "connection_file": "f"}
+    facts |= {"owner": "daemon", "owner_path": None}
     assert fleet_cells({**facts, "engines": 4, "dead": 0})[1] == "4"
     assert fleet_cells({**facts, "engines": 3, "dead": 1})[1] == "3 (1 dead)"
 

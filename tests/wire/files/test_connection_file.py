@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from kernelfleet.errors import FleetNotFound
+from kernelfleet.errors import FleetNotFound, SeveralFleets
 from kernelfleet.wire.files import connection_file, fleet_paths
+from kernelfleet.wire.files.connection_file import FleetFile
 from kernelfleet.wire.files.fleet_directory import FleetDirectory
 from tests.wire.files.fleets import info
 
@@ -108,11 +111,42 @@ def test_of_several_none_is_chosen_and_all_are_named(take: Callable[[str], Fleet
         connection_file.find_default()
 
 
-def test_an_embedded_fleet_is_nobody_elses(take: Callable[[str], FleetDirectory]) -> None:
-    take("embedded-1").write(info("embedded-1", embedded=True))
+def test_an_embedded_fleet_is_found_when_its_door_is_open(
+    take: Callable[[str], FleetDirectory],
+) -> None:
+    directory = take("sweep-1")
+    directory.write(info("sweep-1", embedded=True))
     assert connection_file.find_fleets() == []
-    with pytest.raises(FleetNotFound):
+    directory.write(info("sweep-1", embedded=True, ipc="ipc:///x"))
+    assert [fleet.name for fleet in connection_file.find_fleets()] == ["sweep-1"]
+    assert connection_file.find_default().name == "sweep-1"
+
+
+def embedded(name: str, pid: int, **facts: Any) -> FleetFile:
+    return info(name, embedded=True, ipc="ipc:///x", pid=pid, **facts)
+
+
+def test_fleets_of_notebooks_do_not_stand_in_the_way_of_a_daemon(
+    take: Callable[[str], FleetDirectory],
+) -> None:
+    for pid in (1, 2):
+        take(f"notebook-{pid}").write(embedded(f"notebook-{pid}", pid))
+    take("sweep").write(info("sweep"))
+    assert connection_file.find_default().name == "sweep"
+    take("other").write(info("other"))
+    with pytest.raises(SeveralFleets, match="'notebook-1', 'notebook-2', 'other', 'sweep'"):
         connection_file.find_default()
+
+
+def test_without_a_daemon_the_fleet_of_this_process_is_meant(
+    take: Callable[[str], FleetDirectory],
+) -> None:
+    take("a-1").write(embedded("a-1", 1, owner_path="/data/a.ipynb"))
+    take("b-2").write(embedded("b-2", 2))
+    with pytest.raises(SeveralFleets, match=r"'a-1' \(of a.ipynb\), 'b-2'"):
+        connection_file.find_default()
+    take("ours").write(embedded("ours", os.getpid(), host=platform.node()))
+    assert connection_file.find_default().name == "ours"
 
 
 def test_an_address_finds_the_fleet_that_listens_there(

@@ -156,7 +156,7 @@ def test_what_crashed_fleets_left_is_removed_and_running_ones_are_not(
     crash("gone")
     alive = take("alive")
     alive.write(info("alive"))
-    assert fleet_directory.remove_stale() == ["gone"]
+    assert fleet_directory.remove_stale() == [("gone", False)]
     assert not fleet_paths.fleet_dir("gone").exists()
     assert (alive.path / "fleet.json").exists()
     assert fleet_directory.remove_stale() == []
@@ -288,7 +288,7 @@ def test_the_short_directory_of_a_crashed_fleet_goes_too(
     assert short is not None
     assert short.exists()
     if by == "anybody's start":
-        assert fleet_directory.remove_stale() == ["one"]
+        assert fleet_directory.remove_stale() == [("one", False)]
     else:
         take("one")
     assert not short.exists()
