@@ -60,8 +60,7 @@ def run(work: Callable[[Fleets], Awaitable[None]]) -> None:
             await work(fleets)
         finally:
             await fleets.close()
-            left = [each.name for each in threading.enumerate() if "server" in each.name]
-            assert left == []
+            await until(lambda: not [t for t in threading.enumerate() if "server" in t.name])
 
     asyncio.run(main())
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kernelfleet.controller.host import FleetHost
 
 #: How long the end of a fleet waits for what clients have not read yet.
-LINGER_MS = 200
+LINGER_MS = 500
 
 
 async def load() -> None:
