@@ -1,9 +1,9 @@
-"""``%autopx``: a mode in which every cell is sent to the engines.
+"""``%autopx`` and ``%fleet cells``: a mode in which every cell is sent to the engines.
 
 An input transformer rewrites each cell into the call of a hidden magic, which sends it. So history,
 the check whether input is complete, and the display of errors remain IPython's own. Some cells are
 not rewritten, and so run here: kernelfleet's own magics, ``%debug``, code that does not compile,
-and code that a frontend runs silently.
+code that a frontend runs silently, and cells that begin with ``%%local``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from IPython.core.error import UsageError
 from IPython.core.inputtransformer2 import TransformerManager
 from IPython.core.magic import no_var_expand
 
@@ -44,6 +45,9 @@ class AutoPx:
     prompts: Any = None
     suspended: bool = field(default=False)
 
+    #: Whether ``%fleet cells`` has switched it on: outputs are shown as those of ``%%px``.
+    as_cells: bool = False
+
     #: IPython does not call transformers with this attribute to check whether input is complete.
     has_side_effects = True
 
@@ -64,7 +68,7 @@ class AutoPx:
         if not code:
             return True
         suffixes = "|".join(map(re.escape, sorted(self.state.suffixes)))
-        own = rf"(?:px|result|autopx|pxpeek|pxdebug)(?:{suffixes})"
+        own = rf"(?:px|engine|result|autopx|pxpeek|pxdebug)(?:{suffixes})|local"
         first = code[0].strip()
         if re.match(rf"%%?(?:{own}|{_LOCAL})(?!\w)", first):
             return True
@@ -78,6 +82,18 @@ class AutoPx:
             return False
         # IPython also understands lines such as ``cd x``, a magic without a percent sign.
         return is_python(self.state.shell.prefilter_manager.prefilter_lines(text.strip()))
+
+    # A cell that stays here may run others here, as ``%%time`` does with its code.
+
+    def begin(self, info: Any) -> None:
+        """A cell is about to run (``pre_run_cell``)."""
+        if _is_marked_local(info.raw_cell):
+            self.suspended = True
+
+    def end(self, result: Any) -> None:
+        """A cell has run (``post_run_cell``)."""
+        if _is_marked_local(result.info.raw_cell):
+            self.suspended = False
 
     @no_var_expand
     def send(self, line: str, cell: str) -> Any:
@@ -95,18 +111,25 @@ class AutoPx:
         return self.run(cell.removesuffix("\n"))
 
 
-def enable(state: ShellState, suffix: str, run: Callable[[str], Any]) -> None:
+def enable(
+    state: ShellState, suffix: str, run: Callable[[str], Any], *, as_cells: bool = False
+) -> None:
     """Switch the mode on.
 
     Args:
         state: The state of the shell.
         suffix: The suffix of the magics whose client the cells are sent to.
         run: Gets every cell, and returns the value that is shown.
+        as_cells: Whether it is ``%fleet cells`` that switches it on.
     """
     shell = state.shell
-    mode = state.autopx = AutoPx(state, suffix, run)
+    mode = state.autopx = AutoPx(state, suffix, run, as_cells=as_cells)
     shell.register_magic_function(mode.send, "cell", HIDDEN_MAGIC)
-    shell.input_transformers_cleanup.append(mode)
+    # Before ``run_here``, which takes ``%%local`` away.
+    transformers = shell.input_transformers_cleanup
+    transformers.insert(transformers.index(run_here), mode)
+    shell.events.register("pre_run_cell", mode.begin)
+    shell.events.register("post_run_cell", mode.end)
     if hasattr(shell, "prompts"):
         mode.prompts, shell.prompts = shell.prompts, _marked_prompts(shell, suffix)
 
@@ -117,9 +140,53 @@ def disable(state: ShellState) -> None:
     assert mode is not None
     transformers = state.shell.input_transformers_cleanup
     transformers[:] = [each for each in transformers if each is not mode]
+    state.shell.events.unregister("pre_run_cell", mode.begin)
+    state.shell.events.unregister("post_run_cell", mode.end)
     state.shell.magics_manager.magics["cell"].pop(HIDDEN_MAGIC, None)
     if mode.prompts is not None:
         state.shell.prompts = mode.prompts
+
+
+LOCAL = "local"
+_LOCAL_LINE = re.compile(rf"\s*%%{LOCAL}[ \t]*(#[^\n]*)?(\n|\Z)")
+
+
+def _is_marked_local(cell: object) -> bool:
+    return isinstance(cell, str) and _LOCAL_LINE.match(cell) is not None
+
+
+def install(state: ShellState) -> None:
+    """Let a shell know ``%%local``, in this mode and outside of it."""
+    shell = state.shell
+
+    @no_var_expand
+    def local(line: str, cell: str) -> None:
+        """Run a cell here, also while every cell goes to the engines (``%autopx``)."""
+        if line.strip():
+            raise UsageError("%%local takes nothing on its line; the code stands below it")
+        shell.run_cell(cell)  # (called by code: as the first line of a cell it is taken away)
+
+    shell.register_magic_function(local, "cell", LOCAL)
+    shell.input_transformers_cleanup.append(run_here)
+
+
+def remove(state: ShellState) -> None:
+    """Undo ``install``."""
+    state.shell.magics_manager.magics["cell"].pop(LOCAL, None)
+    transformers = state.shell.input_transformers_cleanup
+    transformers[:] = [each for each in transformers if each is not run_here]
+
+
+def run_here(lines: list[str]) -> list[str]:
+    """The input transformer for ``%%local``: the cell below it runs here, as any cell does.
+
+    An empty line takes the place of the magic, so that tracebacks number lines as the cell does. If
+    the magic of another cell follows, it has to become the first line.
+    """
+    if not lines or not _LOCAL_LINE.fullmatch(lines[0]):
+        return lines
+    rest = lines[1:]
+    return rest if rest and rest[0].startswith("%%") else ["\n", *rest]
 
 
 def _marked_prompts(shell: Any, suffix: str) -> Any:

@@ -79,10 +79,12 @@ def question(state: ShellState, text: str, cursor: int) -> Question | None:
 def _code_at(state: ShellState, text: str, cursor: int) -> tuple[str, str, str, int] | None:
     """Suffix, options, code and position in it; None if the cursor is not in code for engines."""
     suffixes = "|".join(map(re.escape, sorted(state.suffixes, reverse=True)))
-    cell = re.match(rf"\s*%%px({suffixes})(?!\w)([^\n]*)\n", text)
+    cell = re.match(rf"\s*%%(px|engine)({suffixes})(?!\w)([^\n]*)\n", text)
     if cell is not None:
-        start = cell.end()
-        return (cell[1], cell[2], text[start:], cursor - start) if cursor >= start else None
+        start, options = cell.end(), cell[3]
+        if cell[1] == "engine":
+            options = f"--targets={options.strip()}"
+        return (cell[2], options, text[start:], cursor - start) if cursor >= start else None
     if state.autopx is not None and not state.autopx.is_local(text):
         return state.autopx.suffix, "", text, cursor
     start = text.rfind("\n", 0, cursor) + 1

@@ -35,6 +35,7 @@ def state_of(shell: Any) -> ShellState:
         long_results.install(shell)
         completion.install(state)
         fleet_magic.register(state)
+        autopx.install(state)
         _register(state, "")
     return state
 
@@ -61,6 +62,7 @@ def unload(shell: Any) -> None:
     if state.autopx is not None:
         autopx.disable(state)
     completion.remove(state)
+    autopx.remove(state)
     names = [fleet_magic.NAME]
     names += [name + suffix for name in magics.NAMES for suffix in state.suffixes]
     for kind in shell.magics_manager.magics.values():

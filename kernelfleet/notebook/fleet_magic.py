@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -17,7 +18,8 @@ from kernelfleet.client.targets import as_text, parse_targets
 from kernelfleet.errors.tree import ControllerUnreachable, FleetError
 from kernelfleet.notebook import autopx
 from kernelfleet.notebook.attach import choose, console, follow
-from kernelfleet.notebook.options import HelpAsked, Parser, name_of_variable, seconds
+from kernelfleet.notebook.magics import ParallelMagics
+from kernelfleet.notebook.options import HelpAsked, fleet_parser
 from kernelfleet.notebook.running import View
 from kernelfleet.notebook.screens import NotebookScreen, Screen, TerminalScreen
 from kernelfleet.notebook.shell_state import NO_CLIENT, ShellState
@@ -32,81 +34,6 @@ NAME = "fleet"
 
 #: How long a daemon may take until its engines are ready.
 START_SECONDS = 120.0
-
-
-#: The sub-commands, and what ``%fleet --help`` says of each.
-VERBS = {
-    "start": "start engines",
-    "connect": "use a running fleet",
-    "status": "what the engines do",
-    "timeline": "what the engines worked on, and when",
-    "top": "watch what the engines do, until the stop button or Ctrl-C",
-    "attach": "follow the output of what runs, or open a console on an engine",
-    "logs": "what the controller or an engine has logged",
-    "scale": "have another number of engines",
-    "interrupt": "interrupt what engines do",
-    "use": "have magics and calls go to these engines",
-    "restart": "start engines afresh under their ids",
-    "stop": "end the fleet",
-}
-
-
-def fleet_parser() -> Parser:
-    """The parser of ``%fleet``."""
-    parser = Parser(prog="%fleet", description="Start, find and manage fleets of engines.")
-    verbs = parser.add_subparsers(dest="verb", metavar="|".join(VERBS), title="what it does")
-    parsers = {
-        verb: verbs.add_parser(
-            verb, prog=f"%fleet {verb}", description=f"{text[0].upper()}{text[1:]}.", help=text
-        )
-        for verb, text in VERBS.items()
-    }
-    start, connect, attach = parsers["start"], parsers["connect"], parsers["attach"]
-    start.add_argument(
-        "-n", "--engines", dest="n", type=int, metavar="N", help="how many (one per processor)"
-    )
-    start.add_argument(
-        "--daemon", action="store_true", help="in a process of their own, which outlives this one"
-    )
-    start.add_argument("--name", help="by which other processes find it (default for a daemon)")
-    connect.add_argument(
-        "address", nargs="?", metavar="NAME", help="its name, or the path of its connection file"
-    )
-    for each in (start, connect):
-        each.add_argument(
-            "--as", dest="variable", metavar="VARIABLE", default="mec",
-            help="where to leave the client (%(default)s)",
-        )  # fmt: skip
-    parsers["timeline"].add_argument(
-        "--last", type=seconds, metavar="SECONDS", help="only the last so many seconds"
-    )
-    attach.add_argument(
-        "result_id", nargs="?", metavar="RESULT_ID|ENGINE",
-        help="of what (the only call that runs); a number is that of an engine",
-    )  # fmt: skip
-    attach.add_argument(
-        "-o", "--out", type=name_of_variable, metavar="NAME", help="bind its result"
-    )
-    parsers["use"].add_argument("chosen", nargs="+", metavar="TARGETS", help="all, 0,2, 1:4, -1:")
-    for verb in ("restart", "interrupt"):
-        parsers[verb].add_argument("chosen", nargs="*", metavar="TARGETS", help="which (all)")
-    parsers["scale"].add_argument("n", type=int, metavar="N", help="how many")
-    parsers["top"].add_argument(
-        "--for", dest="seconds", type=seconds, metavar="SECONDS", help="end by itself after that"
-    )
-    logs = parsers["logs"]
-    logs.add_argument(
-        "-e", "--engine", type=int, metavar="I", help="that of engine I (the controller's)"
-    )
-    logs.add_argument(
-        "-n",
-        "--lines",
-        type=int,
-        default=50,
-        metavar="N",
-        help="the last so many lines (%(default)s)",
-    )
-    return parser
 
 
 class FleetMagic:
@@ -131,6 +58,7 @@ class FleetMagic:
             %fleet logs [--engine 2]       what was logged
             %fleet scale 8                 have eight engines
             %fleet interrupt [2]           interrupt what engines do (all)
+            %fleet cells [NAME | -n 4]     have every cell run on all engines; --off ends that
             %fleet use 0,2                 have magics and calls go to these engines
             %fleet restart [2]             start engines afresh (all)
             %fleet stop                    end the fleet
@@ -195,6 +123,88 @@ class FleetMagic:
         client = MultiEngineClient(options.address)
         self._give(client, options.variable)
         _say(f"{_engines(client)} of fleet {access.fleet_name(client)!r}, in `{options.variable}`.")
+
+    # -- every cell on the engines --------------------------------------------------------------
+
+    def _cells(self, options: argparse.Namespace) -> None:
+        """Have every cell run on all engines of a fleet, or here again.
+
+        It may be said again and again: what is so already stays as it is.
+        """
+        mode = self._state.autopx
+        if options.off:
+            if mode is not None:
+                autopx.disable(self._state)
+            told = "Cells run here again."
+        else:
+            if options.json and options.name is None and options.n is None:
+                return _say(self._cells_state())
+            client = self._client_for_cells(options)
+            if mode is not None and not (mode.as_cells and mode.suffix == ""):
+                autopx.disable(self._state)
+            if self._state.autopx is None:
+                run = ParallelMagics(self._state, "").run_as_cell
+                autopx.enable(self._state, "", run, as_cells=True)
+            told = f"Every cell runs on {_engines(client)} of fleet {access.fleet_name(client)!r}."
+            told += "\n`%fleet cells --off` ends that; a cell under `%%local` runs here."
+        if options.json:
+            return _say(self._cells_state())
+        return None if options.quiet else _say(told)
+
+    def _cells_state(self) -> str:
+        """What a front end wants to know, as JSON."""
+        mode, client = self._state.autopx, self._state.clients.get("")
+        is_open = client is not None and access.is_open(client)
+        state = {
+            "cells": "engines" if mode is not None else "here",
+            "fleet": access.fleet_name(client) if client is not None and is_open else None,
+            "engines": access.engine_ids(client) if client is not None and is_open else [],
+        }
+        return json.dumps(state)
+
+    def _client_for_cells(self, options: argparse.Namespace) -> MultiEngineClient:
+        """The client of the fleet that was named, or of one with so many engines of its own."""
+        if options.name is not None and options.n is not None:
+            raise UsageError("%fleet cells: either the name of a fleet, or how many engines (-n)")
+        client = self._state.clients.get("")
+        here = client is not None and access.is_open(client)
+        if options.n is not None:
+            return self._own_engines(options.n, options.variable)
+        if options.name is None:
+            return self._client()
+        if client is not None and here and access.fleet_name(client) == options.name:
+            return client
+        client = MultiEngineClient(options.name)
+        self._give_if_free(client, options.variable)
+        return client
+
+    def _own_engines(self, n: int, variable: str) -> MultiEngineClient:
+        """A client of a fleet of this process with so many engines; one that runs is scaled."""
+        if n < 1:
+            raise UsageError("%fleet cells: a fleet has at least one engine")
+        from kernelfleet.client.fleet import Fleet
+
+        for fleet in self._state.fleets.values():
+            client = self._state.clients.get("")
+            if fleet.running:
+                if client is None or not fleet.owns(client):
+                    client = fleet.client()
+                    self._give_if_free(client, variable)
+                if len(access.engine_ids(client)) != n:
+                    client.scale(n, block=True)
+                return client
+        fleet = Fleet(n)
+        client = fleet.start()
+        self._state.fleets[variable] = fleet
+        self._give_if_free(client, variable)
+        return client
+
+    def _give_if_free(self, client: MultiEngineClient, name: str) -> None:
+        """Have the magics serve a client, and leave it in a variable unless that is the user's."""
+        if name in self._state.shell.user_ns and name not in self._state.given_names:
+            self._state.clients[""] = client
+        else:
+            self._give(client, name)
 
     def _check_name(self, name: str) -> None:
         """Refuse a name that is no identifier, or that is a variable of the user's."""

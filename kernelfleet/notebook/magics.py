@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 #: The names of the magics, to which a suffix is appended, and their kinds.
 NAMES = {
-    "px": "line_cell", "result": "line", "autopx": "line", "pxpeek": "line", "pxdebug": "line",
+    "px": "line_cell", "engine": "cell", "result": "line", "autopx": "line", "pxpeek": "line",
+    "pxdebug": "line",
 }  # fmt: skip
 
 
@@ -93,12 +94,32 @@ class ParallelMagics:
         # IPython would expand {name} and $name in the code as well, so the magic is registered
         # with no_var_expand, and the options are expanded here. depth=2 means the variables of the
         # frame that has called run_cell_magic.
+        self._px_cell(client, self._shell.var_expand(line, depth=2), cell)
+        return None
+
+    def _px_cell(self, client: MultiEngineClient, line: str, cell: str) -> None:
         try:
-            options = cell_options(self._shell.var_expand(line, depth=2))
+            options = cell_options(line)
         except HelpAsked as help_asked:
             return say(str(help_asked))
-        self._run_cell(client, options, cell.removesuffix("\n"))
-        return None
+        return self._run_cell(client, options, cell.removesuffix("\n"))
+
+    @no_var_expand
+    def engine(self, line: str, cell: str) -> None:
+        """Run a cell on some engines: ``%%engine 1``, ``%%engine 0,2``, ``%%engine -1:``.
+
+        It is ``%%px --targets 1``, and takes the options of ``%%px`` behind the engines. While
+        every cell goes to the engines (``%autopx``), this one goes to those alone.
+        """
+        line = self._shell.var_expand(line, depth=2).strip()
+        chosen, _, options = line.partition(" ")
+        if not chosen or (chosen.startswith("-") and is_option(chosen)):
+            raise UsageError("%%engine 1: which engines? (all, 0,2, 1:4, -1:)")
+        self._px_cell(self._client(), f"--targets={chosen} {options}", cell)
+
+    def run_as_cell(self, code: str) -> None:
+        """Run code as ``%%px`` does: its outputs are shown, and an error is raised."""
+        self._run_cell(self._client(), CellOptions(), code)
 
     @staticmethod
     def _check_line(line: str) -> None:

@@ -1,4 +1,4 @@
-"""The options of ``%%px``, read from its line. Pure: ``magics.py`` acts on them."""
+"""The options of ``%%px`` and ``%fleet``, read from their lines. Pure: others act on them."""
 
 from __future__ import annotations
 
@@ -190,3 +190,90 @@ def cell_options(line: str) -> CellOptions:
     found: dict[str, Any] = vars(cell_parser().read(line))
     found.pop("help", None)
     return CellOptions(**found)
+
+
+#: The sub-commands, and what ``%fleet --help`` says of each.
+VERBS = {
+    "start": "start engines",
+    "connect": "use a running fleet",
+    "status": "what the engines do",
+    "timeline": "what the engines worked on, and when",
+    "top": "watch what the engines do, until the stop button or Ctrl-C",
+    "attach": "follow the output of what runs, or open a console on an engine",
+    "logs": "what the controller or an engine has logged",
+    "scale": "have another number of engines",
+    "interrupt": "interrupt what engines do",
+    "cells": "have every cell run on all engines, or here again",
+    "use": "have magics and calls go to these engines",
+    "restart": "start engines afresh under their ids",
+    "stop": "end the fleet",
+}
+
+
+def fleet_parser() -> Parser:
+    """The parser of ``%fleet``."""
+    parser = Parser(prog="%fleet", description="Start, find and manage fleets of engines.")
+    verbs = parser.add_subparsers(dest="verb", metavar="|".join(VERBS), title="what it does")
+    parsers = {
+        verb: verbs.add_parser(
+            verb, prog=f"%fleet {verb}", description=f"{text[0].upper()}{text[1:]}.", help=text
+        )
+        for verb, text in VERBS.items()
+    }
+    _add_cells(parsers["cells"])
+    start, connect, attach = parsers["start"], parsers["connect"], parsers["attach"]
+    start.add_argument(
+        "-n", "--engines", dest="n", type=int, metavar="N", help="how many (one per processor)"
+    )
+    start.add_argument(
+        "--daemon", action="store_true", help="in a process of their own, which outlives this one"
+    )
+    start.add_argument("--name", help="by which other processes find it (default for a daemon)")
+    connect.add_argument(
+        "address", nargs="?", metavar="NAME", help="its name, or the path of its connection file"
+    )
+    for each in (start, connect):
+        each.add_argument(
+            "--as", dest="variable", metavar="VARIABLE", default="mec",
+            help="where to leave the client (%(default)s)",
+        )  # fmt: skip
+    parsers["timeline"].add_argument(
+        "--last", type=seconds, metavar="SECONDS", help="only the last so many seconds"
+    )
+    attach.add_argument(
+        "result_id", nargs="?", metavar="RESULT_ID|ENGINE",
+        help="of what (the only call that runs); a number is that of an engine",
+    )  # fmt: skip
+    attach.add_argument(
+        "-o", "--out", type=name_of_variable, metavar="NAME", help="bind its result"
+    )
+    parsers["use"].add_argument("chosen", nargs="+", metavar="TARGETS", help="all, 0,2, 1:4, -1:")
+    for verb in ("restart", "interrupt"):
+        parsers[verb].add_argument("chosen", nargs="*", metavar="TARGETS", help="which (all)")
+    parsers["scale"].add_argument("n", type=int, metavar="N", help="how many")
+    parsers["top"].add_argument(
+        "--for", dest="seconds", type=seconds, metavar="SECONDS", help="end by itself after that"
+    )
+    logs = parsers["logs"]
+    logs.add_argument(
+        "-e", "--engine", type=int, metavar="I", help="that of engine I (the controller's)"
+    )
+    logs.add_argument(
+        "-n",
+        "--lines",
+        type=int,
+        default=50,
+        metavar="N",
+        help="the last so many lines (%(default)s)",
+    )
+    return parser
+
+
+def _add_cells(cells: Parser) -> None:
+    add = cells.add_argument
+    add("name", nargs="?", metavar="NAME", help="of this fleet (the one that the magics serve)")
+    add("-n", "--engines", dest="n", type=int, metavar="N", help="on N engines of this process")
+    add("--off", action="store_true", help="run cells here again")
+    add("-q", "--quiet", action="store_true", help="say nothing")
+    add("--json", action="store_true", help="print where cells run, for programs")
+    add("--as", dest="variable", metavar="VARIABLE", default="mec", help="leave the client there")

@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from kernelfleet.notebook.fleet_magic import VERBS, fleet_parser
-from kernelfleet.notebook.options import Parser, cell_parser
+from kernelfleet.client import access
+from kernelfleet.notebook.options import VERBS, Parser, cell_parser, fleet_parser
 from kernelfleet.wire.files import connection_file
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def complete(state: ShellState, before: str) -> tuple[str, list[str]] | None:
     """
     line = before.rpartition("\n")[2]
     suffixes = "|".join(map(re.escape, sorted(state.suffixes, reverse=True)))
-    found = re.match(rf"\s*(%%px|%?pxpeek|%?fleet|%?result)({suffixes})?[ \t]+(.*)", line)
+    found = re.match(rf"\s*(%%px|%%engine|%?pxpeek|%?fleet|%?result)({suffixes})?[ \t]+(.*)", line)
     if found is None:
         return None
     magic, suffix, rest = found[1].lstrip("%"), found[2] or "", found[3]
@@ -43,7 +43,9 @@ def complete(state: ShellState, before: str) -> tuple[str, list[str]] | None:
         words_begun = begun.rpartition(",")
         begun = words_begun[2]
         offered = _names_there(state, suffix)
-    elif magic == "px":
+    elif magic == "engine" and not words:
+        offered = ["all", *_ids_there(state, suffix)]
+    elif magic in ("px", "engine"):
         offered, begun = _of_cell(state, words, begun)
     else:
         return None
@@ -73,7 +75,7 @@ def _of_fleet(state: ShellState, words: list[str], begun: str) -> Iterable[str]:
         return []
     if begun.startswith("-"):
         return _unused(fleet_parser().of_verb(verb), words)
-    if verb == "connect":
+    if verb in ("connect", "cells"):
         return [fleet.name for fleet in connection_file.find_fleets()]
     if verb == "attach":
         client = state.clients.get("")
@@ -89,6 +91,11 @@ def _unused(parser: Parser, words: list[str]) -> list[str]:
 def _names_there(state: ShellState, suffix: str) -> list[str]:
     client = state.clients.get(suffix)
     return [] if client is None else client._ipython_key_completions_()
+
+
+def _ids_there(state: ShellState, suffix: str) -> list[str]:
+    client = state.clients.get(suffix)
+    return [] if client is None else list(map(str, access.engine_ids(client)))
 
 
 def _names_here(state: ShellState) -> list[str]:

@@ -105,3 +105,50 @@ def test_a_cell_that_ends_the_mode_shows_its_result_too(shell: Shell) -> None:
     out = shell.run("print('last words')\n%autopx")
     assert out.count("Out[1]: last words") == 4
     assert out.rstrip().endswith("Auto Parallel Disabled")
+
+
+@pytest.mark.parametrize("mode", ["", "%autopx"])
+def test_a_cell_under_local_runs_here_in_the_mode_and_outside_of_it(
+    shell: Shell, mode: str
+) -> None:
+    shell.run(mode)
+    before = len(shell["mec"].timeline())
+    assert shell.run("%%local\nhere = 20\nhere + 1").endswith("21\n")
+    assert shell["here"] == 20
+    assert "----> 3 1/0" in shell.run("%%local  # as it is\nb = 1\n1/0")
+    assert isinstance(shell.error, ZeroDivisionError)
+    assert "Wall time" in shell.run("%%local\n%%time\nc = 5")
+    assert shell["c"] == 5
+    assert "takes nothing on its line" in shell.run("%%local now\n1")
+    assert len(shell["mec"].timeline()) == before
+    shell.run("%%px\nd = 1")
+    assert shell["mec"].keys() == [["d"]] * 4
+
+
+def test_after_a_cell_under_local_cells_go_to_the_engines_again(auto: Shell) -> None:
+    auto.run("%%local\n1/0")
+    auto.run("%%local\nget_ipython().run_cell('nested = 1')")
+    assert auto["nested"] == 1
+    auto.run("a = 1")
+    assert auto["mec"].keys() == [["a"]] * 4
+
+
+def test_code_may_run_a_cell_here_by_the_magic_itself(shell: Shell) -> None:
+    shell.run("get_ipython().run_cell_magic('local', '', 'x = 3')")
+    assert shell["x"] == 3
+
+
+@pytest.mark.parametrize("mode", ["", "%autopx", "%fleet cells -q"])
+def test_a_cell_runs_on_the_engines_that_are_named(shell: Shell, mode: str) -> None:
+    shell.run(mode)
+    assert shell.run("%%engine 1\nx = 5\nx") == "[1] Out[1]: 5\n"
+    shell.run("%%engine -2:\ny = 1")
+    assert shell["mec"].keys() == [[], ["x"], ["y"], ["y"]]
+    shell.run("%%engine 0 --on-error keep --out kept\n1/0")
+    assert isinstance(shell["kept"], CompositeError)
+
+
+def test_engines_that_are_not_named_are_asked_for(shell: Shell) -> None:
+    assert "which engines?" in shell.run("%%engine\n1")
+    assert "which engines?" in shell.run("%%engine --noblock\n1")
+    assert "%%px: 'x': targets are all, 0" in shell.run("%%engine x\n1")

@@ -28,6 +28,8 @@ def asked(shell: Shell, text: str) -> tuple[int, str, int] | None:
         ("%%px -|", None),
         ("%%px -t nonsense\nx|", None),
         ("%%px -t 9\nx|", None),
+        ("%%engine 2 --noblock\nx.|", (2, "x.", 2)),
+        ("%%local\nx.|", None),
         ("x.|", None),
         ("%%pxother\nx|", None),
         ("y = px x|", None),

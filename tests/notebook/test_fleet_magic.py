@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
 from pathlib import Path
@@ -9,8 +10,15 @@ from pathlib import Path
 import pytest
 from IPython.core.error import UsageError
 
-from kernelfleet import ControllerUnreachable, FleetError, FleetNotFound, MultiEngineClient
+from kernelfleet import (
+    CompositeError,
+    ControllerUnreachable,
+    FleetError,
+    FleetNotFound,
+    MultiEngineClient,
+)
 from kernelfleet.notebook import attach, fleet_magic
+from kernelfleet.notebook.extension import state_of
 from tests.fleets import NAME, SharedFleets, eventually
 from tests.gate import Gate
 from tests.notebook.conftest import Shell
@@ -221,3 +229,50 @@ def test_a_console_takes_the_terminal_until_it_is_ended(
     monkeypatch.setattr(attach, "find_spec", lambda _: None)
     with pytest.raises(UsageError, match="pip install jupyter-console"):
         attach.console(mec, 1, in_terminal=True)
+
+
+def test_every_cell_runs_on_engines_of_this_process_until_it_is_switched_off(
+    loaded: Shell,
+) -> None:
+    assert "No active client" in loaded.run("%fleet cells")
+    assert json.loads(loaded.run("%fleet cells --json")) == {
+        "cells": "here", "fleet": None, "engines": [],
+    }  # fmt: skip
+    assert loaded.run("%fleet cells -n 1 -q") == ""
+    assert loaded.run("engine_id") == "[0] Out[1]: 0\n"
+    pid = loaded["mec"].engines()[0].pid
+    assert "Every cell runs on 2 engines" in loaded.run("%fleet cells -n 2")
+    assert loaded["mec"].engines()[0].pid == pid
+    assert json.loads(loaded.run("%fleet cells --json"))["engines"] == [0, 1]
+    loaded.run("1/0")
+    assert isinstance(loaded.error, CompositeError)
+    assert loaded.run("%fleet cells --off") == "Cells run here again.\n"
+    assert loaded.run("%fleet cells --off -q") == ""
+    loaded.run("here = 1")
+    assert loaded["here"] == 1
+    assert "at least one engine" in loaded.run("%fleet cells -n 0")
+    assert "either the name" in loaded.run("%fleet cells x -n 1")
+    loaded.run("%fleet cells -q")
+    loaded.run("%fleet stop")
+    loaded.run("here = 2")
+    assert loaded["here"] == 2
+
+
+def test_every_cell_runs_on_a_fleet_by_its_name_and_saying_it_again_changes_nothing(
+    loaded: Shell, fleets: SharedFleets
+) -> None:
+    fleets.client("unix").close()
+    loaded.run("mec = 'mine'")
+    assert loaded.run(f"%fleet cells {NAME} -q") == ""
+    assert loaded["mec"] == "mine"
+    client = state_of(loaded.ip).clients[""]
+    state = json.loads(loaded.run(f"%fleet cells {NAME} --json"))
+    assert state == {"cells": "engines", "fleet": NAME, "engines": [0, 1, 2, 3]}
+    assert state_of(loaded.ip).clients[""] is client
+    loaded.run("%autopx")
+    assert json.loads(loaded.run("%fleet cells --json"))["cells"] == "here"
+    loaded.run("%autopx")
+    loaded.run("%fleet cells -q")
+    assert loaded.run("print('same')") == "[0-3] same\n"
+    loaded.run("%fleet cells --off")
+    client.close()

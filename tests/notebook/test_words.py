@@ -6,7 +6,7 @@ import pytest
 
 from kernelfleet import MultiEngineClient
 from kernelfleet.notebook.extension import state_of
-from kernelfleet.notebook.fleet_magic import VERBS
+from kernelfleet.notebook.options import VERBS
 from kernelfleet.notebook.words import complete
 from tests.gate import Gate
 from tests.notebook.conftest import Shell
@@ -22,6 +22,9 @@ from tests.notebook.test_completion import completions
         ("%%px --on-error s", ["show"]),
         ("%%px --on-error=k", ["keep"]),
         ("%%px --targets a", ["all"]),
+        ("%%engine ", ["all", "0", "1", "2", "3"]),
+        ("%%engine 1 --nobl", ["--noblock"]),
+        ("%fleet cells --q", ["--quiet"]),
         ("%%px --push mine", ["mine_1", "mine_2"]),
         ("%%px --push mine_1,mine", ["mine_1", "mine_2"]),
         ("%fleet st", ["start", "status", "stop"]),
