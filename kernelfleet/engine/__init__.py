@@ -2,7 +2,7 @@
 
 Where things are::
 
-    the kernel                      app  kernel  requests  packing  values  __main__
+    the kernel                      app  kernel  shell_channel  requests  packing  values  __main__
     what engines share              prebuilt
     for Jupyter's own clients       jupyter_kernel
     the user's code                 running

@@ -30,6 +30,7 @@ class JupyterKernel(IPythonKernel):
     parent: Any
     control_stream: Any
     shell_stream: Any
+    shell_channel: Any
     io_loop: Any
 
     _execute_sleep = Float(0.0).tag(config=True)
@@ -72,7 +73,7 @@ class JupyterKernel(IPythonKernel):
         aborting in the next turn of the loop, before any of that has its turn.
         """
         self._aborting = True
-        self.shell_stream.flush()
+        self.shell_channel.read_all()
         self.io_loop.call_later(self.stop_on_error_timeout, self._stop_aborting)
 
     async def _stop_aborting(self) -> None:

@@ -17,6 +17,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import zmq
+
 from kernelfleet import __version__
 from kernelfleet.engine.jupyter_kernel import JupyterKernel
 from kernelfleet.engine.modules import imports
@@ -27,6 +29,7 @@ from kernelfleet.engine.running.calls import call
 from kernelfleet.engine.running.namespace import Namespace
 from kernelfleet.engine.running.scripts import Script
 from kernelfleet.engine.running.tracebacks import render, show_causes_where_they_were_raised
+from kernelfleet.engine.shell_channel import ShellChannel
 from kernelfleet.engine.values import Values
 from kernelfleet.errors.tree import SerializationError, UnsupportedOperation
 from kernelfleet.wire.objects import arrivals
@@ -88,6 +91,7 @@ class EngineKernel(JupyterKernel):
         # Each engine has its own, also if its kernel was made before the fork (``prebuilt.py``).
         self._values = Values(self.shell, getattr(self.parent, "out_limit_bytes", None))
         super().start()
+        self.shell_channel = ShellChannel(self)
         asyncio_run.install(self.io_loop.asyncio_loop)
 
     # -- dispatch ---------------------------------------------------------------------------
@@ -109,7 +113,7 @@ class EngineKernel(JupyterKernel):
     async def _serve(self, request: Request) -> None:
         iopub = self.iopub_thread
         try:
-            self.set_parent(request.idents, request.as_parent(), channel="shell")
+            self.set_parent([request.asker], request.as_parent(), channel="shell")
         except Exception:  # the user has put something else in the place of a stream
             self.log.debug("setting the parent of outputs", exc_info=True)
         iopub.start_counting(request.msg_id)
@@ -182,7 +186,10 @@ class EngineKernel(JupyterKernel):
 
         def send(answer: Answer) -> None:
             answer.content.setdefault("n_iopub", 0)
-            reply(self.session, self.control_stream, request, answer)
+            stream = self.control_stream
+            reply(self.session, stream, request, answer)
+            if stream.socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+                stream.io_loop.add_callback(stream.flush, zmq.POLLIN)
 
         handler = self._on_control.get(request.msg_type)
         if handler is None:

@@ -1,7 +1,6 @@
 """The fleet's requests on the wire: recognised cheaply, checked, answered.
 
-``Session.deserialize`` spends most of its time on dates that nobody reads here; signatures are
-checked all the same.
+They travel in the compact form of ``wire/jupyter.py``. All other messages are Jupyter's own.
 """
 
 from __future__ import annotations
@@ -10,45 +9,53 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hmac import compare_digest
+from datetime import UTC, datetime
 from typing import Any
 
 import zmq
-from jupyter_client.session import DELIM, Session
+from jupyter_client.session import Session
 
 from kernelfleet import __version__
 from kernelfleet.errors.text import shortened, text_of
 from kernelfleet.errors.tree import UnsupportedOperation
+from kernelfleet.wire.jupyter import encode_compact, is_compact, open_compact
 from kernelfleet.wire.objects.serialize import pack
 from kernelfleet.wire.objects.shared_memory import to_frames
+from kernelfleet.wire.pump import are_small
 
-_FLEET = b'"fleet_'
 
-
-@dataclass
+@dataclass(slots=True)
 class Request:
-    """One request of the fleet."""
+    """One request of the fleet.
 
-    idents: list[bytes]
-    header: dict[str, Any]
+    Attributes:
+        asker: The routing id of the controller.
+        msg_type: What is asked for.
+        msg_id: The id that replies and output carry as their parent's.
+        content: What is said about it.
+        buffers: Its data.
+        received: When it came, in seconds since the epoch.
+    """
+
+    asker: bytes
+    msg_type: str
+    msg_id: str
     content: dict[str, Any]
     buffers: list[Any]
     received: float
 
-    @property
-    def msg_type(self) -> str:
-        """What is asked for."""
-        return str(self.header["msg_type"])
-
-    @property
-    def msg_id(self) -> str:
-        """The id that replies and output carry as their parent's."""
-        return str(self.header["msg_id"])
-
     def as_parent(self) -> dict[str, Any]:
-        """Return the message as ipykernel knows it."""
+        """Return the message as ipykernel knows it, for the parent header of what is published."""
+        header = {
+            "msg_id": self.msg_id,
+            "msg_type": self.msg_type,
+            "username": "kernelfleet",
+            "session": self.asker.decode("ascii", "replace"),
+            "date": datetime.fromtimestamp(self.received, UTC).isoformat(),
+            "version": "5.3",
+        }
         return {
-            "header": self.header,
+            "header": header,
             "msg_id": self.msg_id,
             "msg_type": self.msg_type,
             "parent_header": {},
@@ -72,52 +79,40 @@ def parse(session: Session, frames: Sequence[Any]) -> Request | None:
     Raises:
         ValueError: the signature is wrong or the message is malformed.
     """
-    at = _delimiter(frames)
-    if at is None or len(frames) < at + 6 or _FLEET not in frames[at + 2].bytes:
+    if not is_compact(frames):
         return None
-    parts = [frame.bytes for frame in frames[at + 2 : at + 6]]
-    header = session.unpack(parts[0])
-    if not str(header.get("msg_type", "")).startswith("fleet_"):
-        return None
-    if session.auth is not None and not compare_digest(frames[at + 1].bytes, session.sign(parts)):
-        raise ValueError("invalid signature")
+    msg_type, msg_id, packed = open_compact(session, frames)
     return Request(
-        idents=[frame.bytes for frame in frames[:at]],
-        header=header,
-        content=session.unpack(parts[3]),
-        buffers=list(frames[at + 6 :]),
+        asker=frames[0].bytes,
+        msg_type=msg_type,
+        msg_id=msg_id,
+        content=session.unpack(packed),
+        buffers=list(frames[4:]),
         received=time.time(),
     )
 
 
-def _delimiter(frames: Sequence[Any]) -> int | None:
-    for index, frame in enumerate(frames):
-        if len(frame) == len(DELIM) and frame.bytes == DELIM:
-            return index
-    return None
-
-
 def reply(session: Session, stream: Any, request: Request, answer: Answer) -> None:
-    """Send the answer to the asker and see that it leaves at once."""
+    """Send the answer to the asker at once.
+
+    Sending takes away the sign that the socket can be read: the caller looks whether it can.
+    """
+    if os.getpid() != session.pid:
+        return  # a forked child, which must not answer for its parent
     answer.content.setdefault("started", request.received)
     answer.content["completed"] = time.time()
     msg_type = request.msg_type.replace("_request", "_reply")
-    message = session.msg(msg_type, answer.content, parent=request.as_parent())
-    frames: list[Any] = session.serialize(message, request.idents)
-    frames += to_frames(answer.buffers, shared=True)
-    if os.getpid() != session.pid or stream.sending():
-        # A forked child, which must not answer for its parent (Session.send sees to that), or
-        # something waits to be sent before us.
-        session.send(
-            stream, message, ident=request.idents, buffers=frames[len(request.idents) + 6 :]
-        )
+    frames: list[Any] = [
+        request.asker,
+        *encode_compact(session, msg_type, request.msg_id, answer.content),
+        *to_frames(answer.buffers, shared=True),
+    ]
+    if stream.sending():  # something waits to be sent before us
+        stream.send_multipart(frames, copy=False)
         stream.flush(zmq.POLLOUT)
         return
-    # Straight to the socket: a ZMQStream takes a turn of the loop and two polls for it. What had
-    # arrived meanwhile must be looked for, as a send eats the edge that would have told.
-    stream.socket.send_multipart(frames, copy=not answer.buffers)
-    if stream.socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
-        stream.io_loop.add_callback(stream.flush, zmq.POLLIN)
+    # Straight to the socket: a ZMQStream takes a turn of the loop and two polls for it.
+    stream.socket.send_multipart(frames, copy=are_small(frames))
 
 
 def unknown(request: Request) -> Answer:

@@ -4,6 +4,9 @@
 turns every date into an object (two thirds of its time), which nobody in the fleet looks at. And
 the content is unpacked when somebody asks for it, as most of what kernels publish is only carried.
 
+What only controller and engines say to each other, their own requests and the replies, travels in
+a compact form: one signed part has the type, the id and the content.
+
 Not the protocol between client and controller; that is ``codec.py`` and ``handshake.py``.
 """
 
@@ -19,6 +22,9 @@ from jupyter_client.session import DELIM, Session
 from kernelfleet.wire.json_safe import MAX_DEPTH, nested_too_deep
 from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.outputs import OWN_FRAME_BYTES, as_bytes
+
+#: What a message in the compact form has in the place of Jupyter's delimiter.
+COMPACT = b"<KF|MSG>"
 
 #: No kernel has so much to say about a message itself.
 MAX_HEADER_BYTES = 1024 * 1024
@@ -118,8 +124,49 @@ def encode(session: Session, msg_type: str, content: JsonDict) -> tuple[str, lis
     return message["msg_id"], session.serialize(message)
 
 
+def encode_compact(session: Session, msg_type: str, msg_id: str, content: JsonDict) -> list[bytes]:
+    """Pack and sign a message in the compact form.
+
+    Args:
+        session: Has the key.
+        msg_type: The type.
+        msg_id: The id of a request; for a reply, the id of the request that it answers.
+        content: The content.
+
+    Returns:
+        The frames; those of the data follow them.
+    """
+    part = f"{msg_type} {msg_id}\n".encode() + session.pack(content)
+    return [COMPACT, session.sign([COMPACT, part]), part]
+
+
+def is_compact(frames: Sequence[Any]) -> bool:
+    """Whether a message, with one identity in front, is in the compact form."""
+    return len(frames) >= 4 and len(frames[1]) == len(COMPACT) and _bytes(frames[1]) == COMPACT
+
+
+def open_compact(session: Session, frames: Sequence[Any]) -> tuple[str, str, bytes]:
+    """Check the signature of a message in the compact form.
+
+    Returns:
+        The type, the id and the packed content.
+
+    Raises:
+        BadKernelMessage: a wrong signature, or it is none of this form.
+    """
+    signature, part = _bytes(frames[2]), _bytes(frames[3])
+    if session.auth is not None and not compare_digest(signature, session.sign([COMPACT, part])):
+        raise BadKernelMessage("wrong signature")
+    head, _, packed = part.partition(b"\n")
+    try:
+        msg_type, msg_id = head.decode("ascii").split(" ")
+    except ValueError as error:
+        raise BadKernelMessage(f"not a message of kernelfleet's: {error}") from error
+    return msg_type, msg_id, packed
+
+
 def decode(session: Session, frames: Sequence[Any]) -> KernelMessage:
-    """Check and unpack the frames of one received message.
+    """Check and unpack the frames of one received message, in either form.
 
     Args:
         session: Holds the key the message must be signed with.
@@ -128,6 +175,12 @@ def decode(session: Session, frames: Sequence[Any]) -> KernelMessage:
     Raises:
         BadKernelMessage: no delimiter, too few frames, a wrong signature, or no JSON.
     """
+    if is_compact(frames):
+        msg_type, msg_id, packed = open_compact(session, frames)
+        identities, buffers = [_bytes(frames[0])], list(frames[4:])
+        return KernelMessage(
+            identities, msg_type, "", msg_id, {}, buffers, packed, unpack=session.unpack
+        )
     for start, frame in enumerate(frames):  # noqa: B007 (it is where the loop has ended)
         if len(frame) == len(DELIM) and _bytes(frame) == DELIM:
             break

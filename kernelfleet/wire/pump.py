@@ -61,10 +61,8 @@ class SocketPump:
         if self._waiting:
             self._waiting.append(frames)
             return
-        # Without a copy each frame costs an object of its own, which pays for large ones only.
-        small = all(_is_small(frame) for frame in frames)
         try:
-            self.socket.send_multipart(frames, zmq.NOBLOCK, copy=small)
+            self.socket.send_multipart(frames, zmq.NOBLOCK, copy=are_small(frames))
         except zmq.Again:
             self._waiting.append(frames)
         finally:  # a send that fails eats the edge as well
@@ -140,6 +138,14 @@ class SocketPump:
             self._loop.call_exception_handler(
                 {"message": "a received message could not be handled", "exception": error}
             )
+
+
+def are_small(frames: Sequence[Any]) -> bool:
+    """Whether frames are to be copied when they are sent.
+
+    Without a copy each frame costs an object of its own, which pays for large ones only.
+    """
+    return all(map(_is_small, frames))
 
 
 def _is_small(frame: Any) -> bool:

@@ -31,7 +31,13 @@ from kernelfleet.wire.chunks import IPC_FRAME_BYTES, Incoming
 from kernelfleet.wire.codec import BadMessage, Codec
 from kernelfleet.wire.files.connection_file import FleetFile
 from kernelfleet.wire.handshake import connection_codecs
-from kernelfleet.wire.jupyter import make_session
+from kernelfleet.wire.jupyter import (
+    decode,
+    encode_compact,
+    is_compact,
+    make_session,
+    open_compact,
+)
 from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.versions import PROTOCOL_VERSION
 
@@ -58,7 +64,11 @@ class SimulatedChannels(KernelChannels):
     def close(self) -> None: ...
 
     def send(self, channel: str, identity: bytes, frames: Sequence[Any]) -> None:
-        header = json.loads(frames[2])
+        if is_compact([identity, *frames]):
+            asked = decode(self._session, [identity, *frames])
+            header = {"msg_type": asked.msg_type, "msg_id": asked.parent_id}
+        else:
+            header = json.loads(frames[2])
         kind = header["msg_type"]
 
         def answer() -> None:
@@ -87,6 +97,8 @@ class SimulatedChannels(KernelChannels):
         self, channel: str, kind: str, header: JsonDict, identity: bytes
     ) -> list[tuple[str, list[bytes]]]:
         def said(msg_type: str, content: JsonDict, of: bytes) -> list[bytes]:
+            if msg_type.startswith("fleet_"):
+                return [of, *encode_compact(self._session, msg_type, header["msg_id"], content)]
             message = self._session.msg(msg_type, content, parent={"header": header})
             message["header"]["session"] = identity.decode()
             frames: list[bytes] = self._session.serialize(message, [of])
@@ -111,6 +123,28 @@ class SimulatedChannels(KernelChannels):
         else:
             published = []
         return [*published, (channel, said(kind.replace("_request", "_reply"), reply, identity))]
+
+
+def resaid(
+    session: Any,
+    frames: list[bytes],
+    *,
+    head: Callable[[JsonDict], JsonDict] = dict,
+    content: Callable[[JsonDict], JsonDict] = dict,
+) -> list[bytes]:
+    """A message of an engine of our own said otherwise, and signed.
+
+    Args:
+        session: Signs.
+        frames: The message, in the compact form.
+        head: Changes its ``msg_type`` and ``msg_id``.
+        content: Changes its content.
+    """
+    msg_type, msg_id, packed = open_compact(session, frames)
+    said = head({"msg_type": msg_type, "msg_id": msg_id})
+    content_said = content(json.loads(packed))
+    compact = encode_compact(session, said["msg_type"], said["msg_id"], content_said)
+    return [frames[0], *compact, *frames[4:]]
 
 
 class SimulatedRegistry(EngineRegistry):

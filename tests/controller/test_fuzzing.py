@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from kernelfleet.controller.engines.state import EngineState
 from kernelfleet.wire.codec import BadMessage, Codec
 from kernelfleet.wire.handshake import connection_codecs
+from kernelfleet.wire.jupyter import is_compact
 from kernelfleet.wire.objects.shared_memory import SharedBuffer, available
 from kernelfleet.wire.versions import PROTOCOL_VERSION
 from tests.controller.fuzzing import any_json, any_message, changed, spoilt
@@ -231,8 +232,11 @@ class Broken:
 def tampered(
     random: Random, session: Any, channel: str, frames: list[bytes]
 ) -> list[tuple[str, list[bytes]]]:
-    """A kernel's message otherwise; ``frames`` are identity, delimiter, signature, four parts."""
-    parts = list(frames[3:7])
+    """A kernel's message otherwise; ``frames`` are identity, delimiter, signature, four parts.
+
+    A message in the compact form has one part: a line with its type and its id, and the content.
+    """
+    parts = parts_of(frames)
     match random.randrange(9):
         case 0:
             return []
@@ -283,7 +287,35 @@ def tampered(
             for _ in range(random.randrange(1, 4)):
                 content[random.choice(names)] = any_json(random)
             parts[3] = json.dumps(content).encode()
-    return [(channel, [*frames[:2], session.sign(parts), *parts, *frames[7:]])]
+    return [(channel, signed_again(session, frames, parts))]
+
+
+def parts_of(frames: list[bytes]) -> list[bytes]:
+    """The four parts of a kernel's message; of one in the compact form, as if it had them."""
+    if not is_compact(frames):
+        return list(frames[3:7])
+    head, _, content = frames[3].partition(b"\n")
+    msg_type, msg_id = head.decode().split(" ")
+    said = [{"msg_type": msg_type}, {"msg_id": msg_id}, {}]
+    return [*(json.dumps(each).encode() for each in said), content]
+
+
+def signed_again(session: Any, frames: list[bytes], parts: list[bytes]) -> list[bytes]:
+    """The message with these parts, in the form that it had."""
+    if not is_compact(frames):
+        return [*frames[:2], session.sign(parts), *parts, *frames[7:]]
+    head = b" ".join(map(word_of, parts[:2]))
+    part = head + b"\n" + parts[3]
+    return [*frames[:2], session.sign([frames[1], part]), part, *frames[4:]]
+
+
+def word_of(part: bytes) -> bytes:
+    """What the first field of a part says; the part itself if it has none."""
+    try:
+        fields = json.loads(part)
+    except (ValueError, RecursionError):
+        return part
+    return str(next(iter(fields.values()), "")).encode() if isinstance(fields, dict) else part
 
 
 def signed(codec: Codec, header: dict[str, Any]) -> list[bytes]:

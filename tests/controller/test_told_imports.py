@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from kernelfleet.controller.engines.state import EngineState
+from kernelfleet.wire.jupyter import decode, encode_compact
 from kernelfleet.wire.messages import JsonDict
 from tests.controller.simulated import Fleet, SimulatedClient
 
@@ -23,7 +23,8 @@ class Watched(Fleet):
 
         def send(channel: str, identity: bytes, frames: Any) -> None:
             if channel == "shell":
-                self.contents.append(json.loads(bytes(memoryview(frames[5]))))
+                said = decode(self.registry.session, [identity, *frames])
+                self.contents.append(said.content)
             usual(channel, identity, frames)
 
         channels.send = send  # type: ignore[method-assign]
@@ -90,12 +91,10 @@ def test_an_engine_that_has_let_it_go_gets_it_again() -> None:
                 return [(channel, frames)]
             aborted.clear()
             channels = fleet.registry.channels[0]
-            parent = json.loads(frames[4])
-            message = channels._session.msg(
-                "fleet_execute_reply", {"status": "aborted"}, parent=None
-            )
-            message["parent_header"] = parent
-            return [(channel, channels._session.serialize(message, [frames[0]]))]
+            session, said = channels._session, decode(channels._session, frames)
+            content = {"status": "aborted"}
+            reply = encode_compact(session, said.msg_type, said.parent_id, content)
+            return [(channel, [frames[0], *reply])]
 
         fleet.registry.channels[0].tamper = forgets
         reply = await ask(fleet, client, imports="a")

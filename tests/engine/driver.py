@@ -19,6 +19,7 @@ from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.session import Session
 
 from kernelfleet.provisioners.forkserver import ForkServer
+from kernelfleet.wire.jupyter import encode_compact, is_compact, open_compact
 from kernelfleet.wire.objects.serialize import pack, unpack
 from tests.engine.forked import Forked, fork
 
@@ -111,7 +112,12 @@ class Engine:
         buffers: Sequence[Any] = (),
         socket: zmq.Socket[bytes] | None = None,
     ) -> str:
-        """Send a request; returns its id."""
+        """Send a request, in the fleet's form if it is one of its own; returns its id."""
+        if msg_type.startswith("fleet_"):
+            msg_id = self.session.msg_id
+            frames = encode_compact(self.session, msg_type, msg_id, content or {})
+            (socket or self.shell).send_multipart([*frames, *buffers])
+            return msg_id
         message = self.session.send(
             socket or self.shell, msg_type, content or {}, buffers=list(buffers)
         )
@@ -128,8 +134,17 @@ class Engine:
             assert time.monotonic() < deadline, "no message came"
             if self._interrupted:
                 self.process.send_signal(signal.SIGURG)
-        _, frames = self.session.feed_identities(socket.recv_multipart())
-        return self.session.deserialize(frames)
+        frames: list[bytes] = socket.recv_multipart()
+        if is_compact([b"", *frames]):
+            msg_type, msg_id, packed = open_compact(self.session, [b"", *frames])
+            return {
+                "msg_type": msg_type,
+                "parent_header": {"msg_id": msg_id},
+                "content": json.loads(packed),
+                "buffers": frames[3:],
+            }
+        _, parts = self.session.feed_identities(frames)
+        return self.session.deserialize(parts)
 
     def ask(
         self,

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jupyter_client.session import DELIM, Session
 
-from kernelfleet.wire.jupyter import BadKernelMessage, decode, encode, make_session
+from kernelfleet.wire.jupyter import (
+    COMPACT,
+    BadKernelMessage,
+    decode,
+    encode,
+    encode_compact,
+    make_session,
+)
 
 KEY = b"0123456789abcdef"
 
@@ -126,3 +133,52 @@ def test_who_waits_for_a_message_is_told_that_its_content_cannot_be_taken(
     assert problem in message.problem
     assert message.content["status"] == "error"
     assert message.content["evalue"] == message.problem
+
+
+def framed(session: Session, content: dict[str, Any], **changes: Any) -> list[bytes]:
+    said = {"msg_type": "fleet_pull_reply", "msg_id": "id-7", **changes}
+    return [b"engine", *encode_compact(session, said["msg_type"], said["msg_id"], content)]
+
+
+def test_a_compact_message_is_read_back_with_its_data() -> None:
+    session = make_session(KEY, "controller")
+    message = decode(session, [*framed(session, {"status": "ok"}), b"data", b"more"])
+    assert (message.msg_type, message.parent_id) == ("fleet_pull_reply", "id-7")
+    assert (message.content, message.problem) == ({"status": "ok"}, "")
+    assert (message.identities, message.buffers) == ([b"engine"], [b"data", b"more"])
+
+
+def test_a_line_in_the_content_does_not_end_the_head() -> None:
+    session = make_session(KEY, "controller")
+    assert decode(session, framed(session, {"a": "b\nc d"})).content == {"a": "b\nc d"}
+
+
+@pytest.mark.parametrize("at", [2, 3])
+def test_a_compact_message_with_a_changed_byte_is_refused(at: int) -> None:
+    session = make_session(KEY, "controller")
+    frames = framed(session, {"status": "ok"})
+    frames[at] = frames[at][:-1] + b"0"
+    with pytest.raises(BadKernelMessage, match="signature"):
+        decode(session, frames)
+
+
+def test_the_signature_of_a_jupyter_message_does_not_sign_a_compact_one() -> None:
+    session = make_session(KEY, "controller")
+    _, _, part = encode_compact(session, "fleet_pull_reply", "id", {})
+    with pytest.raises(BadKernelMessage, match="signature"):
+        decode(session, [b"engine", COMPACT, session.sign([part]), part])
+
+
+@pytest.mark.parametrize("head", [b"", b"one", b"a b c", b"\xff id"])
+def test_a_compact_message_without_type_and_id_is_refused(head: bytes) -> None:
+    session = make_session(KEY, "controller")
+    part = head + b"\n{}"
+    with pytest.raises(BadKernelMessage, match="not a message"):
+        decode(session, [b"engine", COMPACT, session.sign([COMPACT, part]), part])
+
+
+def test_a_compact_message_whose_content_is_no_object_has_a_problem() -> None:
+    session = make_session(KEY, "controller")
+    contents: tuple[Any, ...] = ([], 7, None, "text")
+    for content in contents:
+        assert decode(session, framed(session, content)).problem

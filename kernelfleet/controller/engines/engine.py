@@ -36,7 +36,7 @@ from kernelfleet.controller.lifecycle.launcher import Incarnation
 from kernelfleet.controller.lifecycle.restart_policy import RestartPolicy
 from kernelfleet.controller.requests import Job
 from kernelfleet.controller.timing import EXIT_SECONDS, IOPUB_LAG_SECONDS
-from kernelfleet.wire.jupyter import KernelMessage, encode
+from kernelfleet.wire.jupyter import KernelMessage, encode, encode_compact
 from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.objects.shared_memory import SharedBuffer
 from kernelfleet.wire.operations import Operation, message_type, why_not_portable
@@ -365,15 +365,21 @@ class Engine:
             gone = f"engine {self.id}: {self.death or 'not running'}"
             future.set_exception(ConnectionError(gone))
             return future
-        msg_id, frames = encode(self.session, msg_type, content)
+        msg_id, frames = self._encoded(msg_type, content)
         future = self.awaited.expect(msg_id)
         self.channels.send(channel, self.incarnation.identity, frames)
         return future
 
+    def _encoded(self, msg_type: str, content: JsonDict) -> tuple[str, list[bytes]]:
+        if not self.native:
+            return encode(self.session, msg_type, content)
+        msg_id = self.session.msg_id
+        return msg_id, encode_compact(self.session, msg_type, msg_id, content)
+
     def tell(self, channel: str, msg_type: str, content: JsonDict) -> None:
         """Send a message whose answer nobody waits for."""
         if self.incarnation is not None and self.channels is not None:
-            _, frames = encode(self.session, msg_type, content)
+            _, frames = self._encoded(msg_type, content)
             self.channels.send(channel, self.incarnation.identity, frames)
 
 

@@ -263,7 +263,7 @@ def test_a_kernel_is_asked_what_the_table_says(operation: Operation) -> None:
     session = make_session(b"key", "c")
     content = {"code": "1"} if operation.name == "execute" else {"names": ["x"]}
     request = job(operation.name, **content).request
-    sent = decode(session, encode_native(session, request)[1])
+    sent = decode(session, [b"engine", *encode_native(session, request)[1]])
     assert (sent.msg_type, sent.content) == (f"fleet_{operation.asks}_request", content)
     sent = decode(session, encode_portable(session, request, [b"data"], "python")[1])
     assert sent.msg_type == "execute_request"
