@@ -9,8 +9,10 @@ from typing import Any
 
 from tests.browser.servers import TOKEN, Server
 
-#: JupyterLab's own view of what goes wrong; the machine's network may change below the browser.
-_NOT_OURS = ("ERR_NETWORK_CHANGED", "ERR_INTERNET_DISCONNECTED")
+#: The machine's network has changed below the browser, which then ends all its requests.
+_NETWORK = ("ERR_NETWORK_CHANGED", "ERR_INTERNET_DISCONNECTED")
+#: What JupyterLab itself complains of when a kernel is restarted.
+_NOT_OURS = ("Could not restore the debugger state",)
 
 CURRENT_IS_DONE = """() => {
     const panel = jupyterapp.shell.currentWidget;
@@ -29,21 +31,21 @@ class Page:
         page.on("console", self._hear)
 
     def _hear(self, message: Any) -> None:
-        if message.type == "error":
+        if message.type == "error" and not any(word in message.text for word in _NOT_OURS):
             self.errors.append(f"console: {message.text} {message.location}")
 
     def open(self, path: str) -> None:
-        """Go to a page of the server, and wait until it is complete.
+        """Go to a page of the server, without what was open before, and wait until it is complete.
 
         If the network of the machine changes meanwhile, the browser ends all its requests: then
         the page is opened once more.
         """
         for _ in range(5):
             self.errors.clear()
-            self.page.goto(f"{self.server.url}/{path}?token={TOKEN}")
+            self.page.goto(f"{self.server.url}/{path}?token={TOKEN}&reset")
             self.page.wait_for_function("window.jupyterapp", timeout=60_000)
             self.page.evaluate("jupyterapp.restored.then(() => 1)")
-            if not any(word in error for error in self.errors for word in _NOT_OURS):
+            if not any(word in error for error in self.errors for word in _NETWORK):
                 return
         raise AssertionError(f"the page cannot be loaded: {self.errors}")
 

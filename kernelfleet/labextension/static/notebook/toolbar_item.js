@@ -128,8 +128,8 @@ export class EnginesChoice extends Widget {
   // -- what is shown ------------------------------------------------------------------------------
 
   _draw() {
-    if (this.isDisposed) {
-      return;
+    if (this.isDisposed || this._select.disabled) {
+      return; // (while the kernel is asked, what the user has chosen stands there)
     }
     const value = this._valueOfMode();
     const options = this._options();
@@ -138,8 +138,8 @@ export class EnginesChoice extends Widget {
     if (drawn !== this._drawn) {
       this._drawn = drawn;
       this._select.replaceChildren(...options.map(([key, text]) => make('option', { value: key }, text)));
-      this._select.value = value;
     }
+    this._select.value = value;
     const on = this._mode !== null;
     setAttribute(this._select, 'title', on ? 'Every cell runs on all these engines.' : 'Cells run in the kernel of this notebook.');
     this.node.classList.toggle('kf-on', on);
