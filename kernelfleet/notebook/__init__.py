@@ -10,6 +10,5 @@ Where things are::
     what is kept         shell_state
     what is typed        extension  magics  fleet_magic  autopx  options  completion  words
     what runs            attach
-    JupyterLab asks      lab
     what is shown        running  screens  discarded  failures  status  long_results
 """

@@ -159,6 +159,7 @@ class FleetMagic:
             "cells": "engines" if mode is not None else "here",
             "fleet": access.fleet_name(client) if client is not None and is_open else None,
             "engines": access.engine_ids(client) if client is not None and is_open else [],
+            "own": client is not None and any(f.owns(client) for f in self._state.fleets.values()),
         }
         return json.dumps(state)
 

@@ -236,14 +236,15 @@ def test_every_cell_runs_on_engines_of_this_process_until_it_is_switched_off(
 ) -> None:
     assert "No active client" in loaded.run("%fleet cells")
     assert json.loads(loaded.run("%fleet cells --json")) == {
-        "cells": "here", "fleet": None, "engines": [],
+        "cells": "here", "fleet": None, "engines": [], "own": False,
     }  # fmt: skip
     assert loaded.run("%fleet cells -n 1 -q") == ""
     assert loaded.run("engine_id") == "[0] Out[1]: 0\n"
     pid = loaded["mec"].engines()[0].pid
     assert "Every cell runs on 2 engines" in loaded.run("%fleet cells -n 2")
     assert loaded["mec"].engines()[0].pid == pid
-    assert json.loads(loaded.run("%fleet cells --json"))["engines"] == [0, 1]
+    told = json.loads(loaded.run("%fleet cells --json"))
+    assert (told["engines"], told["own"]) == ([0, 1], True)
     loaded.run("1/0")
     assert isinstance(loaded.error, CompositeError)
     assert loaded.run("%fleet cells --off") == "Cells run here again.\n"
@@ -267,7 +268,7 @@ def test_every_cell_runs_on_a_fleet_by_its_name_and_saying_it_again_changes_noth
     assert loaded["mec"] == "mine"
     client = state_of(loaded.ip).clients[""]
     state = json.loads(loaded.run(f"%fleet cells {NAME} --json"))
-    assert state == {"cells": "engines", "fleet": NAME, "engines": [0, 1, 2, 3]}
+    assert state == {"cells": "engines", "fleet": NAME, "engines": [0, 1, 2, 3], "own": False}
     assert state_of(loaded.ip).clients[""] is client
     loaded.run("%autopx")
     assert json.loads(loaded.run("%fleet cells --json"))["cells"] == "here"

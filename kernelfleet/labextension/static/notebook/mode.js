@@ -1,44 +1,49 @@
 /**
- * What the toolbar asks of a notebook's kernel: on which engines its cells are to run.
+ * What the toolbar asks of a notebook's kernel: on which engines its cells are to run. docs/cells.md has the lines.
  *
- * It is asked with user expressions of an empty, silent request. So the notebook's own code sees nothing of it: no
- * variable, no number of a cell, no history. `kernelfleet/notebook/lab/toolbar.py` answers.
+ * They are sent silently: no number of a cell, no history, and what they print is read here.
  */
-
-const MODULE = "__import__('kernelfleet.notebook.lab.toolbar', fromlist=['toolbar'])";
-
-/** @param {string|number|null} wanted a fleet's name, a number of engines, or `null` for the notebook's kernel alone */
-export function choose(kernel, wanted) {
-  const argument = wanted === null ? 'None' : typeof wanted === 'number' ? String(wanted) : JSON.stringify(wanted);
-  return ask(kernel, `choose(${argument})`);
-}
 
 /**
- * What is chosen: `{ fleet: name or null, engines: how many, own: whether the fleet is the notebook's own }`; `null` if
- * nobody has loaded kernelfleet there. It need not be loaded to be told that.
+ * Have the cells run somewhere else.
+ *
+ * @param {string|number|null} wanted a fleet's name, a number of engines, or `null` for the notebook's kernel alone
+ * @returns what is so then: `{ cells: 'engines' | 'here', fleet, engines: [ids], own }`
  */
-export function currentIfLoaded(kernel) {
-  const loaded = "'kernelfleet.notebook.extension' in __import__('sys').modules";
-  return ask(kernel, 'current()', loaded);
+export function choose(kernel, wanted) {
+  const where = wanted === null ? '--off' : typeof wanted === 'number' ? `-n ${wanted}` : wanted;
+  return ask(kernel, `%load_ext kernelfleet\n%fleet cells ${where} --json`);
 }
 
-async function ask(kernel, call, condition = 'True') {
-  const expression = `${MODULE}.${call} if ${condition} else None`;
-  const content = {
-    code: '', silent: true, store_history: false, allow_stdin: false, stop_on_error: false,
-    user_expressions: { kernelfleet: expression }
+/** What is so now; `null` if nobody has loaded kernelfleet there. It is not loaded to be told that. */
+export function current(kernel) {
+  return ask(
+    kernel,
+    "if 'kernelfleet.notebook.extension' in __import__('sys').modules:\n" +
+      "    get_ipython().run_line_magic('fleet', 'cells --json')"
+  );
+}
+
+async function ask(kernel, code) {
+  const content = { code, silent: true, store_history: false, allow_stdin: false, stop_on_error: false };
+  const future = kernel.requestExecute(content, true);
+  let printed = '';
+  future.onIOPub = ({ header, content: { name, text } }) => {
+    if (header.msg_type === 'stream' && name === 'stdout') {
+      printed += text;
+    }
   };
-  const reply = await kernel.requestExecute(content, true).done;
-  const answer = reply.content.user_expressions?.kernelfleet;
-  if (answer?.status === 'ok') {
-    return answer.data['application/json'] ?? null;
+  const { status, ename, evalue } = (await future.done).content;
+  if (status !== 'ok') {
+    throw new Error(complaint(ename, evalue));
   }
-  throw new Error(complaint(answer ?? reply.content));
+  const line = printed.split('\n').findLast(each => each.startsWith('{')); // (other lines say what is loaded)
+  return line ? JSON.parse(line) : null;
 }
 
-function complaint({ ename, evalue, status }) {
+function complaint(ename, evalue) {
   if (ename === 'ModuleNotFoundError') {
-    return 'The kernel of this notebook has no kernelfleet of this version: install it into its environment.';
+    return 'The kernel of this notebook has no kernelfleet: install it into its environment.';
   }
-  return evalue || ename || `The kernel answered: ${status ?? 'nothing'}.`;
+  return evalue || ename || 'The kernel did not answer.';
 }

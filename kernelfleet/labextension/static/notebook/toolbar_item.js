@@ -4,14 +4,14 @@ import { InputDialog, Widget } from '../base/lab.js';
 import { make, setAttribute } from '../base/dom.js';
 import { count } from '../base/words.js';
 import { tell } from '../fleets/actions.js';
-import { choose, currentIfLoaded } from './mode.js';
+import { choose, current } from './mode.js';
 
 /** Offered besides the fleets that are running. */
 const NUMBERS = [2, 4, 8];
 const OTHER = 'other';
 
 /** Cells with these may change the mode without the toolbar. */
-const MAY_CHANGE = /%autopx|%fleet|kernelfleet|Fleet\(/;
+const MAY_CHANGE = /%autopx|%fleet|kernelfleet/;
 
 export class EnginesChoice extends Widget {
   /**
@@ -50,7 +50,7 @@ export class EnginesChoice extends Widget {
   /** Another cell has been run. Whether it was a magic that changes the mode is asked only if it looks like one. */
   async cellHasRun(code) {
     if (this._mode || MAY_CHANGE.test(code)) {
-      await this._hear(currentIfLoaded);
+      await this._hear(current);
     }
   }
 
@@ -97,8 +97,9 @@ export class EnginesChoice extends Widget {
     }
     const mode = await ask(kernel);
     if (kernel === this._kernel) {
-      this._mode = mode?.fleet ? mode : null;
-      this._wanted = this._mode ? (this._mode.own ? this._mode.engines : this._mode.fleet) : null;
+      const { cells, fleet, engines, own } = mode ?? {};
+      this._mode = cells === 'engines' && fleet ? { fleet, engines: engines.length, own } : null;
+      this._wanted = this._mode ? (own ? engines.length : fleet) : null;
       this._draw();
     }
   }
@@ -121,7 +122,7 @@ export class EnginesChoice extends Widget {
     this._wanted = null;
     this._draw();
     if (newValue) {
-      this._hear(currentIfLoaded).catch(() => null); // (a kernel of another language, which has no fleets)
+      this._hear(current).catch(() => null); // (a kernel of another language, which has no fleets)
     }
   }
 

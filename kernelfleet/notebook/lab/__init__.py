@@ -1,1 +1,0 @@
-"""What the extension of JupyterLab (``labextension/``) asks of a notebook's kernel."""
