@@ -37,6 +37,9 @@ def stream(text: str, name: str = "stdout") -> dict[str, Any]:
 
 EVIL = "<img src='data:,' onerror=\"document.title = 'gotcha'\"><script>document.title = 'gotcha'</script>"
 
+POINT = {"image/png": png(), "text/plain": "a point"}
+TRACEBACK = ["line 1", "ValueError: no"]
+
 BUNDLE = {
     "version": 1,
     "engines": [
@@ -44,7 +47,7 @@ BUNDLE = {
             "engine": 0,
             "items": [
                 stream("hello\n\x1b[31mred\x1b[0m\n"),
-                {"output_type": "display_data", "data": {"image/png": png(), "text/plain": "a point"}},
+                {"output_type": "display_data", "data": POINT},
                 {"output_type": "display_data", "data": {"text/html": f"<b>bold</b>{EVIL}"}},
             ],
         },
@@ -52,7 +55,8 @@ BUNDLE = {
         {
             "engine": 4,
             "items": [
-                {"output_type": "error", "ename": "ValueError", "evalue": "no", "traceback": ["line 1", "ValueError: no"]}
+                {"output_type": "error", "ename": "ValueError", "evalue": "no",
+                 "traceback": TRACEBACK}
             ],
         },
     ],
