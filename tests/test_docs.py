@@ -134,3 +134,18 @@ def test_every_link_between_documents_leads_somewhere(document: Path) -> None:
 def test_a_link_that_leads_nowhere_is_found() -> None:
     text = "[a](nowhere.md) [b](README.md#nowhere) [c](https://example.org/x) `[d](e)` [f](docs)"
     assert broken_links(ROOT / "README.md", text) == ["nowhere.md", "README.md#nowhere"]
+
+
+def in_toctrees() -> set[Path]:
+    """The pages that some page's table of contents names."""
+    found = set()
+    for page in WRITTEN:
+        for block in re.findall(r":::\{toctree\}\n(.*?):::", page.read_text("utf-8"), re.DOTALL):
+            names = [line for line in block.split() if not line.startswith(":")]
+            found |= {(page.parent / f"{name.strip('<>')}.md").resolve() for name in names}
+    return found
+
+
+def test_every_page_of_the_site_is_in_a_table_of_contents() -> None:
+    pages = {page for page in WRITTEN if page.name != "index.md" or page.parent.name != "docs"}
+    assert pages - in_toctrees() == set()
