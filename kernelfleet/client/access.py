@@ -48,6 +48,21 @@ def dead_engine_ids(client: BaseClient) -> list[int]:
     return sorted(client._connection.roster.dead)
 
 
+def ask_timeline(client: MultiEngineClient, since: int) -> PendingResult[dict[str, Any]]:
+    """Ask what the engines have worked on, without waiting.
+
+    Args:
+        client: The client.
+        since: The ``mark`` of the last answer; 0 asks for everything that is kept.
+
+    Returns:
+        What the controller will answer: ``spans`` that have ended since, ``running`` ones,
+        ``mark``, whether there are ``more``, and the controller's ``instance``; a new one numbers
+        its spans afresh.
+    """
+    return client._ask_controller("timeline", lambda value: value, since=since)
+
+
 def refused_peers(client: BaseClient, timeout: float) -> dict[str, Any]:
     """What the controller has refused since it was started: connections and messages without a key.
 

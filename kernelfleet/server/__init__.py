@@ -8,7 +8,7 @@ Where things are::
 
     what is said    shapes  description  problems
     who answers     extension  services  handlers  web_socket
-    what is known   board  fleets  watching
+    what is known   board  spans  view  fleets  watching
     what is done    starting  logs  opening
 """
 

@@ -46,9 +46,9 @@ def owner_of(fleet: FleetFile) -> Owner:
     return {"kind": kind, "pid": fleet.pid, "host": fleet.host, "path": fleet.owner_path}
 
 
-def describe_engine(engine: EngineInfo, cpu_percent: float | None) -> EngineRow:
+def describe_engine(engine: EngineInfo) -> EngineRow:
     """The row of an engine."""
-    memory = engine.memory_bytes
+    memory, cpu = engine.memory_bytes, engine.cpu_percent
     return {
         "id": engine.id,
         "state": engine.state,
@@ -59,7 +59,7 @@ def describe_engine(engine: EngineInfo, cpu_percent: float | None) -> EngineRow:
         "executable": engine.executable,
         "connection_file": engine.connection_file,
         "memory_bytes": None if memory is None else memory // MIB * MIB,
-        "cpu_percent": None if cpu_percent is None else round(cpu_percent),
+        "cpu_percent": None if cpu is None else round(cpu),
         "queue": engine.queue,
         "executed": engine.executed,
         "started": engine.started,
@@ -67,36 +67,3 @@ def describe_engine(engine: EngineInfo, cpu_percent: float | None) -> EngineRow:
         "running_since": engine.running_since,
         "result_id": engine.result_id,
     }
-
-
-class CpuMeter:
-    """How busy engines are, from the processor time that they have used at two moments."""
-
-    #: A shorter interval would count the ticks of the system's clock.
-    SECONDS = 1.0
-
-    def __init__(self) -> None:
-        #: By id and pid: when, and how many seconds had been used by then.
-        self._before: dict[tuple[int, int | None], tuple[float, float]] = {}
-        self._percent: dict[tuple[int, int | None], float] = {}
-
-    def measure(self, engines: Iterable[EngineInfo], now: float) -> dict[int, float | None]:
-        """The use of each engine in percent of one processor; None while it is not known."""
-        used: dict[int, float | None] = {}
-        before, percent = {}, {}
-        for engine in engines:
-            key, spent = (engine.id, engine.pid), engine.cpu_seconds
-            if spent is None:
-                used[engine.id] = None
-                continue
-            then = self._before.get(key)
-            if then is not None and now - then[0] >= self.SECONDS:
-                percent[key] = 100 * max(0.0, spent - then[1]) / (now - then[0])
-                before[key] = now, spent
-            else:
-                before[key] = (now, spent) if then is None else then
-                if key in self._percent:
-                    percent[key] = self._percent[key]
-            used[engine.id] = percent.get(key)
-        self._before, self._percent = before, percent
-        return used

@@ -60,18 +60,23 @@ class EngineRow(TypedDict):
 
 
 class Span(TypedDict):
-    """One piece of work on one engine, for the timeline."""
+    """One piece of work on one engine, for the timeline; as the controller tells it."""
 
-    #: Unique within its fleet; a span that has ended comes again under the same id.
-    id: str
+    #: They ended in this order; 0 for what runs.
+    number: int
     engine: int
-    #: The same for all engines of one call.
+    #: The same for all engines of one call, and for all batches of one map.
     call: str
-    label: str
+    what: str
+    operation: str
     started: float
-    #: null while it runs.
-    ended: float | None
-    ok: bool | None
+    #: How long it took; for what runs, how long it has taken so far.
+    seconds: float
+    #: How long it had waited in the engine's queue.
+    waited: float
+    #: ``ok``, ``error``, ``interrupted``, ``lost`` or ``running``.
+    outcome: str
+    error: str
 
 
 class FleetHead(TypedDict):
@@ -147,8 +152,10 @@ class FleetChange(TypedDict):
     engines: NotRequired[list[EngineRow]]
     #: The ids of engines that are there no more.
     removed: NotRequired[list[int]]
-    #: Spans that are new, or have ended.
+    #: Spans that have ended, for a page that has asked for the timeline of this fleet.
     spans: NotRequired[list[Span]]
+    #: All that runs now, for such a page; what it had before is to be forgotten.
+    running: NotRequired[list[Span]]
 
 
 class Update(TypedDict):

@@ -13,6 +13,7 @@ from kernelfleet.errors.tree import ControllerUnreachable
 from kernelfleet.results import EngineInfo, EngineList
 from kernelfleet.server import watching as module
 from kernelfleet.server.starting import Starts, starting
+from kernelfleet.server.view import View
 from kernelfleet.server.watching import Watching
 from kernelfleet.wire.files.connection_file import FleetFile
 from tests.fleets import until
@@ -74,9 +75,9 @@ def run(fleets: FakeFleets, work: Callable[[Watching], Awaitable[None]]) -> None
 def test_who_looks_on_hears_of_changes_and_of_the_end(fleets: FakeFleets) -> None:
     async def work(watching: Watching) -> None:
         fleets.engines_of["a"] = engines("idle")
-        with watching.looking():
+        with watching.looking(View()):
             await watching.changed(0)
-            seen = watching.board.version
+            seen = watching.version
             fleets.engines_of["a"] = engines("idle", "busy")
             await watching.changed(seen)
             found = watching.board.get("a")
@@ -91,7 +92,7 @@ def test_who_looks_on_hears_of_changes_and_of_the_end(fleets: FakeFleets) -> Non
 def test_nobody_looks_and_nothing_is_asked(fleets: FakeFleets) -> None:
     async def work(watching: Watching) -> None:
         fleets.engines_of["a"] = engines("idle")
-        with watching.looking(), watching.looking():
+        with watching.looking(View()), watching.looking(View()):
             await until(lambda: fleets.asked > 2)
         await until(lambda: not watching._asking)
         asked = fleets.asked
@@ -162,7 +163,7 @@ def test_a_fault_while_looking_ends_with_its_cause(
 ) -> None:
     async def work(watching: Watching) -> None:
         fleets.error = OSError("the runtime directory is broken")
-        with watching.looking():
+        with watching.looking(View()):
             await until(lambda: "is broken" in caplog.text)
             fleets.error = None
             fleets.engines_of["a"] = engines("idle")

@@ -103,6 +103,24 @@ def run_code(fleet: str, code: str, target: int) -> None:
             pass
 
 
+def test_a_page_that_shows_a_timeline_sees_it_move(jupyter: JupyterServer) -> None:
+    async def work() -> None:
+        await in_thread(jupyter.post, "fleets", {"name": "timed", "n": 2})
+        async with page(jupyter) as looking:
+            await looking.say(type="look", at="fleets", timeline=["timed"])
+            await in_thread(run_code, "timed", "while True: pass", 1)
+            now = await looking.hear_of(lambda each: bool(each.get("running")))
+            (runs,) = now["running"]
+            assert (runs["engine"], runs["operation"], runs["outcome"]) == (1, "execute", "running")
+            await in_thread(jupyter.post, "fleets/timed/interrupt")
+            then = await looking.hear_of(lambda each: bool(each.get("spans")))
+            (ended,) = [each for each in then["spans"] if each["call"] == runs["call"]]
+            assert (ended["outcome"], then["running"]) == ("interrupted", [])
+        await in_thread(jupyter.delete, "fleets/timed")
+
+    run(work)
+
+
 def test_a_page_whose_panel_is_hidden_hears_nothing(jupyter: JupyterServer) -> None:
     async def work() -> None:
         async with page(jupyter) as looking:

@@ -110,10 +110,12 @@ class ListingVerbs(BaseClient):
     def _ask_engines(self) -> EngineList:
         return _as_engines(self._connection.call("engines", ASK_SECONDS).header["value"])
 
-    def _ask_controller(self, operation: str, read: Callable[[Any], Any]) -> PendingResult[Any]:
+    def _ask_controller(
+        self, operation: str, read: Callable[[Any], Any], **fields: Any
+    ) -> PendingResult[Any]:
         """Ask the controller something that involves no engine, without waiting."""
         pending: PendingResult[Any] = self._run(
-            {"operation": operation}, [], {"kind": "value", "method": operation},
+            {"operation": operation, **fields}, [], {"kind": "value", "method": operation},
             targets=[], blocks=False, timeout=None,
         )  # fmt: skip
         pending.add_callback(read)
