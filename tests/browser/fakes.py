@@ -18,6 +18,18 @@ def engine(engine_id: int, **fields: Any) -> dict[str, Any]:
     return {**row, **fields}
 
 
+def span(
+    number: int, engine_id: int, call: str, started: float, seconds: float, **fields: Any
+) -> dict[str, Any]:
+    """A piece of work, as docs/rest.md describes it."""
+    row = {
+        "number": number, "engine": engine_id, "call": call, "what": f"execute('{call}')",
+        "operation": "execute", "started": started, "seconds": seconds, "waited": 0.0,
+        "outcome": "ok", "error": "",
+    }  # fmt: skip
+    return {**row, **fields}
+
+
 def head(name: str, engines: list[dict[str, Any]], **fields: Any) -> dict[str, Any]:
     """A fleet without its engines."""
     counts: dict[str, int] = {}
@@ -42,6 +54,7 @@ class FakeServer:
     def __init__(self, page: Any) -> None:
         self.fleets: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {}
         self.sockets: list[Any] = []
+        self.looks: list[dict[str, Any]] = []
         self.requests: list[tuple[str, str]] = []
         self.problem: tuple[int, dict[str, str]] | None = None
         page.route("**/kernelfleet/api/**", self._answer)
@@ -69,14 +82,19 @@ class FakeServer:
 
     def _accept(self, socket: Any) -> None:
         self.sockets.append(socket)
+        socket.on_message(lambda message: self.looks.append(json.loads(message)))
         socket.on_close(lambda *_: self.sockets.remove(socket))
         socket.send(self._message(full=True))
 
     def _message(self, *, full: bool, spans: dict[str, list[dict[str, Any]]] | None = None) -> str:
-        changes = [
-            {"name": name, "head": one, "engines": rows, "spans": (spans or {}).get(name, [])}
-            for name, (one, rows) in self.fleets.items()
-        ]
+        changes = []
+        for name, (one, rows) in self.fleets.items():
+            change = {"name": name, "head": one, "engines": rows, "new": full}
+            if spans is not None:
+                done = [span for span in spans.get(name, []) if span["outcome"] != "running"]
+                change["spans"] = done
+                change["running"] = [span for span in spans.get(name, []) if span not in done]
+            changes.append(change)
         return json.dumps(
             {"type": "update", "now": time.time(), "full": full, "fleets": changes, "gone": []}
         )

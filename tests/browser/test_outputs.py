@@ -35,7 +35,8 @@ def stream(text: str, name: str = "stdout") -> dict[str, Any]:
     return {"output_type": "stream", "name": name, "text": text}
 
 
-EVIL = "<img src='data:,' onerror=\"document.title = 'gotcha'\"><script>document.title = 'gotcha'</script>"
+GOTCHA = "document.title = 'gotcha'"
+EVIL = f'<img src="data:," onerror="{GOTCHA}"><script>{GOTCHA}</script>'
 
 POINT = {"image/png": png(), "text/plain": "a point"}
 TRACEBACK = ["line 1", "ValueError: no"]

@@ -25,7 +25,9 @@ export class Fleets {
     this.error = null;
     /** When the last answer came, in milliseconds of `performance.now()`. */
     this.heard = -Infinity;
-    this._lookers = 0;
+    /** What each of those who look wants: an object with the name of a `timeline`, or none. */
+    this._lookers = new Set();
+    this._told = '';
     this._socket = null;
     this._retryMs = FIRST_RETRY_MS;
     this._timer = 0;
@@ -52,12 +54,17 @@ export class Fleets {
     return Date.now() / 1000 + this._ahead;
   }
 
-  /** What these fleets say is wanted from now on, until what is returned is disposed of. */
-  look() {
-    this._lookers += 1;
+  /**
+   * Hear of changes from now on, until what is returned is disposed of.
+   *
+   * @param {string|null} timeline the name of a fleet of which the spans are wanted, too
+   */
+  look(timeline = null) {
+    const looker = { timeline };
+    this._lookers.add(looker);
     this._settle();
     return new DisposableDelegate(() => {
-      this._lookers -= 1;
+      this._lookers.delete(looker);
       this._settle();
     });
   }
@@ -77,11 +84,13 @@ export class Fleets {
 
   /** Open or close the connection, or leave it, as is right now. */
   _settle() {
-    const wanted = this._lookers > 0 && document.visibilityState !== 'hidden';
+    const wanted = this._lookers.size > 0 && document.visibilityState !== 'hidden';
     clearTimeout(this._timer);
     if (wanted && !this._socket) {
       this._connect();
-    } else if (!wanted && this._socket) {
+    } else if (wanted) {
+      this._tell();
+    } else if (this._socket) {
       this._timer = setTimeout(() => this._close(), LINGER_MS);
     }
   }
@@ -93,8 +102,20 @@ export class Fleets {
     socket?.close();
   }
 
+  /** Tell the server what is wanted, if that has changed: without a word it tells all but timelines. */
+  _tell() {
+    const timeline = [...new Set([...this._lookers].map(each => each.timeline).filter(Boolean))];
+    const message = JSON.stringify({ type: 'look', at: 'engines', timeline });
+    if (this.isLive && message !== this._told) {
+      this._told = message;
+      this._socket.send(message);
+    }
+  }
+
   _connect() {
     const socket = (this._socket = this.api.watch());
+    this._told = JSON.stringify({ type: 'look', at: 'engines', timeline: [] });
+    socket.onopen = () => socket === this._socket && this._tell();
     socket.onmessage = event => {
       if (socket === this._socket) {
         this._hear(JSON.parse(event.data));

@@ -2,7 +2,8 @@
  * What is known of all fleets, kept up to date by the messages of the server. No I/O.
  *
  * A fleet is the server's description of it (`name`, `state`, `owner`, `counts`, ...), with `engines`, a Map from an
- * engine's id to its row, and `spans`, a Map from a span's id to the span: what engines have worked on lately.
+ * engine's id to its row. Where a timeline is shown it also has `spans`, a Map from the number of a span to the span, what
+ * engines have worked on lately, and `running`, the spans of what they work on now.
  */
 
 /** How many spans of a fleet are kept; the timeline shows no more. */
@@ -60,15 +61,18 @@ export class FleetsState {
   _entry(name) {
     let fleet = this.fleets.get(name);
     if (!fleet) {
-      fleet = { name, engines: new Map(), spans: new Map() };
+      fleet = { name, engines: new Map(), spans: new Map(), running: [] };
       this.fleets.set(name, fleet);
     }
     return fleet;
   }
 
-  _change({ name, new: isNew, head, engines = [], removed = [], spans = [] }) {
-    if (isNew) {
+  _change({ name, new: isNew, head, engines = [], removed = [], spans = [], running = null }) {
+    const before = this.fleets.get(name);
+    if (isNew && before && !(before.pid === head?.pid && before.started === head?.started)) {
       this.fleets.delete(name); // it is another fleet of the same name
+    } else if (isNew && before) {
+      before.engines.clear(); // told anew; the work of the past stays
     }
     const fleet = this._entry(name);
     Object.assign(fleet, head);
@@ -79,8 +83,9 @@ export class FleetsState {
       fleet.engines.delete(id);
     }
     for (const span of spans) {
-      fleet.spans.set(span.id, span);
+      fleet.spans.set(span.number, spanOf(span));
     }
+    fleet.running = running?.map(spanOf) ?? fleet.running;
     // A Map keeps the order in which keys came, so the first ones are the oldest.
     for (const id of fleet.spans.keys()) {
       if (fleet.spans.size <= MAX_SPANS) {
@@ -89,6 +94,12 @@ export class FleetsState {
       fleet.spans.delete(id);
     }
   }
+}
+
+/** A span as it is drawn: `ended` is `null` while it runs, `ok` tells how it ended. */
+function spanOf({ engine, call, what, started, seconds, outcome, error }) {
+  const runs = outcome === 'running';
+  return { engine, call, label: what, started, ended: runs ? null : started + seconds, ok: runs ? null : outcome === 'ok', outcome, error };
 }
 
 /** The rows of a fleet's engines, by id. */

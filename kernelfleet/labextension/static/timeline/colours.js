@@ -1,7 +1,9 @@
 /** A colour per call. They differ in lightness too, and each bar that failed has a mark besides. */
 
-/** To be read on light and on dark ground. */
-const COLOURS = ['#4c8dd6', '#d98b2b', '#4fa86b', '#c25b8f', '#8b78d0', '#b5a642', '#3fa7b5', '#a9745b'];
+/** Those of `kernelfleet/display/timeline.py`; to be read on light and on dark ground. */
+const COLOURS = [
+  '#4878cf', '#e8873a', '#3f9e6b', '#b05bb5', '#c9a227', '#3aa5b8', '#d1627f', '#8a6d5a', '#7d7fd6', '#7a9a3c'
+];
 
 /** Colours in the order in which calls are first seen, so that calls after each other differ. */
 export class CallColours {

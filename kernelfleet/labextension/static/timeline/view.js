@@ -16,6 +16,9 @@ const FRAME_MS = 50;
 /** Its description in words changes so often. */
 const TELL_MS = 500;
 
+/** How what did not end well is told. */
+const FAILURES = { error: 'failed', interrupted: 'interrupted', lost: 'lost with its engine' };
+
 export class Timeline extends Widget {
   /**
    * @param {Fleets} fleets the fleets
@@ -46,6 +49,7 @@ export class Timeline extends Widget {
   _build() {
     const button = (label, title, act) => make('button.kf-text-button', { type: 'button', title, click: act }, label);
     this._live = button('Live', 'Follow the clock (L)', () => this._show(this._length, null));
+    this._live.setAttribute('aria-pressed', 'true');
     this._words = make('span.kf-timeline-words', { role: 'status' });
     this._canvas = make('canvas', { 'aria-hidden': 'true' });
     this._spacer = make('div.kf-timeline-spacer');
@@ -73,7 +77,7 @@ export class Timeline extends Widget {
   }
 
   onAfterShow() {
-    this._look ??= this._fleets.look();
+    this._look ??= this._fleets.look(this._name);
     this._schedule();
   }
 
@@ -117,6 +121,8 @@ export class Timeline extends Widget {
   _show(length, to) {
     this._length = length;
     this._to = to;
+    this._told = -Infinity;
+    this._live.setAttribute('aria-pressed', String(to === null));
     this._schedule();
   }
 
@@ -138,7 +144,8 @@ export class Timeline extends Widget {
   }
 
   _spans() {
-    return [...(this._fleets.get(this._name)?.spans.values() ?? [])];
+    const fleet = this._fleets.get(this._name);
+    return fleet ? spansOf(fleet) : [];
   }
 
   // -- mouse and keys -----------------------------------------------------------------------------
@@ -189,9 +196,10 @@ export class Timeline extends Widget {
   _tipOf({ span, engine, many }) {
     const end = endOf(span, this._fleets.now());
     const took = shortDuration(end - span.started);
-    const how = span.ended === null ? `has run for ${took}` : span.ok === false ? `failed after ${took}` : took;
+    const how = span.ended === null ? `has run for ${took}` : span.ok ? took : `${FAILURES[span.outcome] ?? 'failed'} after ${took}`;
     const what = many > 1 ? `${count(many, 'piece')} of work, the first: ${how}` : how;
-    return [make('code', {}, span.label), make('div', {}, `Engine ${engine} · ${what}`)];
+    const error = span.error ? ` (${span.error})` : '';
+    return [make('code', {}, span.label), make('div', {}, `Engine ${engine} · ${what}${error}`)];
   }
 
   _key(event) {
@@ -255,7 +263,6 @@ export class Timeline extends Widget {
 
   /** The picture in words: for those who cannot see it, and for tests. */
   _tell(fleet, lanes) {
-    this._live.setAttribute('aria-pressed', String(this._to === null));
     const what = fleet ? `${duration(this._length)}, ${count(this._drawn.length, 'bar')}` : `The fleet ${this._name} has ended.`;
     setText(this._words, what);
     this.node.dataset.kfSpans = fleet?.spans.size ?? 0;
@@ -264,10 +271,15 @@ export class Timeline extends Widget {
   }
 }
 
+/** What has ended, and what runs. */
+function spansOf(fleet) {
+  return [...fleet.spans.values(), ...fleet.running];
+}
+
 /** The engines of a fleet, with what each has worked on and which part of the window it was busy. */
 function lanesOf(fleet, window, now) {
   const lanes = new Map(enginesOf(fleet).map(({ id }) => [id, { engine: id, spans: [] }]));
-  for (const span of fleet.spans.values()) {
+  for (const span of spansOf(fleet)) {
     lanes.get(span.engine)?.spans.push(span);
   }
   return [...lanes.values()].map(lane => ({ ...lane, share: busyShare(lane.spans, { ...window, now }) }));
