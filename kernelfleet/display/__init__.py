@@ -7,7 +7,7 @@ does any I/O.
 Where things are::
 
     tables               tables
-    outputs of engines   layout  transcript
+    outputs of engines   layout  transcript  bundle
     what engines did     lanes  timeline
     a fleet on one page  overview
     the HTML of all      html

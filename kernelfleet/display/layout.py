@@ -212,10 +212,8 @@ def _items(outputs: Iterable[Output]) -> list[_Item]:
                 items.append(_Item(str(output.get("name", "stdout")), text))
         elif kind in ("display_data", "execute_result"):
             whole = output.get("data", {})
-            data = {k: v for k, v in whole.items() if k not in _LIVE_ONLY}
-            is_live = len(data) < len(whole)
-            if is_live and not data:
-                data = {"text/plain": "(a widget)"}
+            data = without_widgets(whole)
+            is_live = data != whole
             if data:
                 text = joined(data.get("text/plain", ""))
                 items.append(
@@ -226,6 +224,12 @@ def _items(outputs: Iterable[Output]) -> list[_Item]:
                     )
                 )  # fmt: skip
     return items
+
+
+def without_widgets(data: dict[str, Any]) -> dict[str, Any]:
+    """The data of a display without what only a live widget can show; never less than a text."""
+    kept = {mime: value for mime, value in data.items() if mime not in _LIVE_ONLY}
+    return kept if kept or not data else {"text/plain": "(a widget)"}
 
 
 def joined(text: Any) -> str:

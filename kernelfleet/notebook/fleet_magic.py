@@ -175,9 +175,19 @@ class FleetMagic:
             return self._client()
         if client is not None and here and access.fleet_name(client) == options.name:
             return client
-        client = MultiEngineClient(options.name)
+        client = self._own_client(options.name) or MultiEngineClient(options.name)
         self._give_if_free(client, options.variable)
         return client
+
+    def _own_client(self, name: str) -> MultiEngineClient | None:
+        """A client of the fleet of this process that has this name; None if none has."""
+        for fleet in self._state.fleets.values():
+            if fleet.running:
+                client = fleet.client()
+                if access.fleet_name(client) == name:
+                    return client
+                client.close()
+        return None
 
     def _own_engines(self, n: int, variable: str) -> MultiEngineClient:
         """A client of a fleet of this process with so many engines; one that runs is scaled."""
@@ -188,7 +198,7 @@ class FleetMagic:
         for fleet in self._state.fleets.values():
             client = self._state.clients.get("")
             if fleet.running:
-                if client is None or not fleet.owns(client):
+                if client is None or not (fleet.owns(client) and access.is_open(client)):
                     client = fleet.client()
                     self._give_if_free(client, variable)
                 if len(access.engine_ids(client)) != n:

@@ -150,16 +150,19 @@ class View:
         self._drain()
         self._status = ""
         blocks: list[layout.Block] = []
+        outputs: Sequence[tuple[int, list[JsonDict]]] = ()
         if self._screen.permanent and self._begun:
             self._screen.say([*self._finished_lines(last=True), *failed])
             failed = ()
         elif show and pending.done() and not self._talking:
-            blocks = layout.arrange(pending.outputs, collapse=self._collapse)
+            found = pending.outputs
+            blocks = layout.arrange(found, collapse=self._collapse)
+            outputs = found if self._collapse else ()
         elif show and (lines := self._tail(layout.MAX_LINES)):
             blocks = [layout.Text(lines)]
         if failed:
             blocks = [*blocks, layout.Text(list(failed))]
-        self._screen.finish(blocks, self._summary(pending))
+        self._screen.finish(blocks, self._summary(pending), outputs)
 
     def _summary(self, pending: PendingResult[Any]) -> str:
         """The line that replaces a live view if there is no final form."""

@@ -17,9 +17,10 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from kernelfleet.client.frontend import is_notebook
-from kernelfleet.display import html, layout
-from kernelfleet.display.layout import Block, Grid, Rich, Text
+from kernelfleet.display import bundle, html
+from kernelfleet.display.layout import Block, Output, Rich, Text, printable
 
+Outputs = Sequence[tuple[int, Sequence[Output]]]
 Bundle = tuple[dict[str, Any], dict[str, Any]]
 
 #: For each shell the cell and the display id of the last view of which only a summary is left.
@@ -47,12 +48,13 @@ class Screen(Protocol):
     def say(self, lines: Sequence[str]) -> None:
         """Print lines that stay."""
 
-    def finish(self, blocks: Sequence[Block], summary: str = "") -> None:
+    def finish(self, blocks: Sequence[Block], summary: str = "", outputs: Outputs = ()) -> None:
         """Replace the live view by the final form.
 
         Args:
             blocks: The final form.
             summary: Is shown instead if there is no final form, and the view cannot be removed.
+            outputs: What the final form was made of, by engine, for a front end that has tabs.
         """
 
 
@@ -68,7 +70,7 @@ class NoScreen:
     def say(self, lines: Sequence[str]) -> None:
         """Print nothing."""
 
-    def finish(self, blocks: Sequence[Block], summary: str = "") -> None:
+    def finish(self, blocks: Sequence[Block], summary: str = "", outputs: Outputs = ()) -> None:
         """Show nothing."""
 
 
@@ -101,13 +103,15 @@ class NotebookScreen:
     def say(self, lines: Sequence[str]) -> None:
         """Do nothing: in a notebook no line stays before the end."""
 
-    def finish(self, blocks: Sequence[Block], summary: str = "") -> None:
+    def finish(self, blocks: Sequence[Block], summary: str = "", outputs: Outputs = ()) -> None:
         """Replace the view by the first block, and show the others below it.
 
         A display cannot be removed, and an empty one would stay in the saved notebook. So if there
         are no blocks, the summary replaces the view.
         """
-        if self._detached:
+        if tabs := bundle.of_engines(outputs, blocks):
+            bundles: list[Bundle] = [(tabs, {})]
+        elif self._detached:
             bundles = [_together(blocks)] if blocks else []
         else:
             bundles = [bundle_of(block) for block in blocks]
@@ -144,8 +148,8 @@ class NotebookScreen:
             self._display_id, self._is_again = self._spare[1], True
             self._spare = None
 
-    def _put(self, bundle: Bundle) -> None:
-        data, metadata = bundle
+    def _put(self, shown: Bundle) -> None:
+        data, metadata = shown
         if data == self._shown:
             return
         transient = {"display_id": self._display_id}
@@ -173,24 +177,18 @@ def bundle_of(block: Block) -> Bundle:
         return {"text/plain": "\n".join(block.lines)}, {}
     if isinstance(block, Rich):
         return block.data, {**block.metadata, "engines": block.ids}
-    return {"text/plain": "\n".join(_as_lines(block)), "text/html": html.grid(block.pictures)}, {}
+    return {
+        "text/plain": "\n".join(bundle.as_lines(block)),
+        "text/html": html.grid(block.pictures),
+    }, {}
 
 
 def _together(blocks: Sequence[Block]) -> Bundle:
     """All blocks as the data and the metadata of one display."""
-    data = {"text/plain": "\n".join(line for block in blocks for line in _as_lines(block))}
+    data = {"text/plain": "\n".join(line for block in blocks for line in bundle.as_lines(block))}
     if not all(isinstance(block, Text) for block in blocks):
         data["text/html"] = "".join(map(html.block, blocks))
     return data, {}
-
-
-def _as_lines(block: Block) -> list[str]:
-    """A block as lines of text."""
-    if isinstance(block, Text):
-        return block.lines
-    if isinstance(block, Grid):
-        return [f"{layout.prefix(each.ids)}{each.text}" for each in block.pictures]
-    return layout.joined(block.data.get("text/plain", "")).split("\n")
 
 
 class TerminalScreen:
@@ -216,7 +214,7 @@ class TerminalScreen:
         if not self._tty:
             return
         self._wipe()
-        shown = [layout.printable(line)[: self._width - 1] for line in lines[-self.height :]]
+        shown = [printable(line)[: self._width - 1] for line in lines[-self.height :]]
         sys.stdout.write("".join(line + "\n" for line in shown))
         sys.stdout.flush()
         self._below = len(shown)
@@ -227,11 +225,11 @@ class TerminalScreen:
         sys.stdout.write("".join(line + "\n" for line in lines))
         sys.stdout.flush()
 
-    def finish(self, blocks: Sequence[Block], summary: str = "") -> None:
+    def finish(self, blocks: Sequence[Block], summary: str = "", outputs: Outputs = ()) -> None:
         """Print the blocks; what ``say`` has printed is not among them."""
         self._wipe()
         for block in blocks:
-            for line in _as_lines(block):
+            for line in bundle.as_lines(block):
                 sys.stdout.write(line + "\n")
         sys.stdout.flush()
 

@@ -13,6 +13,7 @@ from kernelfleet.client.frontend import PlainFrontend
 from kernelfleet.display.layout import Block, Text
 from kernelfleet.notebook.frontend import LiveOutput
 from kernelfleet.notebook.running import View, start
+from kernelfleet.notebook.screens import Outputs
 from tests.fleets import eventually
 from tests.gate import Gate
 
@@ -35,7 +36,7 @@ class Screen:
     def say(self, lines: Sequence[str]) -> None:
         self.said.extend(lines)
 
-    def finish(self, blocks: Sequence[Block], summary: str = "") -> None:
+    def finish(self, blocks: Sequence[Block], summary: str = "", outputs: Outputs = ()) -> None:
         self.final, self.summary = blocks, summary
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from kernelfleet.display.bundle import MIME_TYPE
 from kernelfleet.display.layout import Grid, Picture, Rich, Text
 from kernelfleet.notebook.screens import DisplayFile, NoScreen, NotebookScreen, TerminalScreen
 
@@ -141,3 +142,18 @@ def test_no_screen_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     screen.say(["b"])
     screen.finish([Text(["c"])])
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("detached", [False, True])
+def test_outputs_that_differ_take_one_display_with_tabs_for_who_has_them(detached: bool) -> None:
+    page = Page()
+    screen = NotebookScreen(page, detached=detached)
+    screen.live(["running"])
+    outputs = [
+        (engine, [{"output_type": "stream", "name": "stdout", "text": f"{engine}\n"}])
+        for engine in (0, 1)
+    ]
+    screen.finish([Text(["[0] 0", "[1] 1"])], outputs=outputs)
+    (data,) = page.outputs.values()
+    assert data["text/plain"] == "[0] 0\n[1] 1"
+    assert [each["engine"] for each in data[MIME_TYPE]["engines"]] == [0, 1]

@@ -8,7 +8,7 @@
 
 import { shared } from '../base/shared.js';
 import { make } from '../base/dom.js';
-import { collapsedView, engineView } from './views.js';
+import { collapsedView, engineView, joined } from './views.js';
 import { tabList } from './tabs.js';
 
 const { Widget } = await shared('@lumino/widgets');
@@ -37,6 +37,34 @@ export function complaint(bundle) {
   return Array.isArray(bundle?.engines) ? null : 'These outputs of engines cannot be read.';
 }
 
+/**
+ * The bundle with what it has only once, in the text and in the HTML beside it: the collapsed lines, and pictures. No script of
+ * that HTML runs and no address in it is fetched.
+ */
+export function complete(bundle, data) {
+  if (!Array.isArray(bundle?.engines)) {
+    return bundle;
+  }
+  const page = new DOMParser().parseFromString(joined(data['text/html']), 'text/html');
+  const sources = [...page.querySelectorAll('img')].map(image => image.getAttribute('src') ?? '');
+  const content = (mime, value) => {
+    const source = Number.isInteger(value?.img) ? (sources[value.img] ?? '') : null;
+    const start = mime === 'image/svg+xml' ? `data:${mime},` : `data:${mime};base64,`;
+    if (source === null) {
+      return value;
+    }
+    const text = source.startsWith(start) ? source.slice(start.length) : '';
+    return mime === 'image/svg+xml' ? decodeURIComponent(text) : text;
+  };
+  const whole = item =>
+    item?.data
+      ? { ...item, data: Object.fromEntries(Object.entries(item.data).map(([mime, value]) => [mime, content(mime, value)])) }
+      : item;
+  const engines = bundle.engines.map(each => ({ ...each, items: (each.items ?? []).map(whole) }));
+  const collapsed = bundle.collapsed === 'text/plain' ? [{ lines: joined(data['text/plain']).split('\n') }] : bundle.collapsed;
+  return { ...bundle, engines, collapsed };
+}
+
 class EnginesOutput extends Widget {
   constructor(options) {
     super();
@@ -45,7 +73,7 @@ class EnginesOutput extends Widget {
   }
 
   async renderModel(model) {
-    const bundle = model.data[MIME_TYPE];
+    const bundle = complete(model.data[MIME_TYPE], model.data);
     const wrong = complaint(bundle);
     this.node.replaceChildren(wrong ? make('pre', {}, wrong) : this._draw(bundle));
   }

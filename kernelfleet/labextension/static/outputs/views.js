@@ -6,7 +6,7 @@ import { coloured } from './ansi.js';
 const PICTURES = ['image/png', 'image/jpeg', 'image/gif', 'image/webp', 'image/svg+xml'];
 
 /** A text in a notebook file may be a list of lines. */
-const joined = text => (Array.isArray(text) ? text.join('') : String(text ?? ''));
+export const joined = text => (Array.isArray(text) ? text.join('') : String(text ?? ''));
 
 /** The outputs of one engine, one below the other. */
 export function engineView(items, sanitizer) {
