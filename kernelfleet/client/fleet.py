@@ -61,6 +61,10 @@ class Fleet(StaysHere):
         fork: Fork engines from one warm process (Linux) instead of starting each on its own.
         name: By which ``MultiEngineClient(name)`` finds it in other processes of yours; None
             makes one of that of the notebook or the script.
+        mpi: Start the engines as the ranks of one MPI world: ``from mpi4py import MPI`` works in
+            every cell, and ``engine_id`` is the rank.
+        mpiexec: The command that starts the ranks (``'srun -n {n}'``); None looks for the
+            ``mpiexec`` of the installed mpi4py.
         insecure_kernel: Allow a ``kernel`` that can neither use Unix sockets nor encrypt: every
             user of this machine can then read its code and output.
 
@@ -88,6 +92,8 @@ class Fleet(StaysHere):
         on_start: str | None = None,
         preload: Sequence[str] = (),
         fork: bool = True,
+        mpi: bool = False,
+        mpiexec: str | None = None,
         insecure_kernel: bool = False,
         restart: str = "never",
         limits: Mapping[str, int | None] | None = None,
@@ -103,6 +109,8 @@ class Fleet(StaysHere):
             on_start=on_start,
             preload=preload,
             fork=fork,
+            mpi=mpi,
+            mpiexec=mpiexec,
             insecure_kernel=insecure_kernel,
             restart=restart,
             limits={} if limits is None else limits,

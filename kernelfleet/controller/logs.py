@@ -33,7 +33,7 @@ KEPT_SECONDS = 30 * 86400.0
 HEADING = "--- engine %d started %s\n"
 
 #: How the traceback that faulthandler writes at a crash begins.
-CRASHES = (b"Fatal Python error: ", b"Windows fatal exception: ")
+CRASHES = ("Fatal Python error: ", "Windows fatal exception: ")
 
 
 def open_log(directory: Path, engine_id: int, log: Logger) -> int:
@@ -87,11 +87,16 @@ def last_life(text: str) -> str:
 
 def tells_a_crash(path: Path) -> bool:
     """Whether the present process of an engine has written the traceback of a crash."""
+    words = last_words(path)
+    return any(crash in words for crash in CRASHES)
+
+
+def last_words(path: Path) -> str:
+    """The end of what the present process of an engine has written to its log."""
     with contextlib.suppress(OSError), os.fdopen(open_any(path), "rb") as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - KEPT_BYTES))
-        _, _, life = file.read().rpartition(HEADING.partition("%")[0].encode())
-        return any(crash in life for crash in CRASHES)
-    return False
+        return last_life(file.read().decode(errors="replace"))
+    return ""
 
 
 def remove_engine_logs(directory: Path) -> None:

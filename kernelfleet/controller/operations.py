@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from kernelfleet.controller.engines.interrupting import over
 from kernelfleet.controller.engines.state import EngineState
+from kernelfleet.controller.lifecycle.worlds import REFUSED
 from kernelfleet.controller.progress import progress, timeline
 from kernelfleet.controller.requests import CallError
 from kernelfleet.controller.rows import engine_row
@@ -151,6 +152,8 @@ async def restart(controller: Controller, client: str, header: requests.TargetsR
             raise CallError("InvalidEngineID", f"no engine {engine_id} that could be restarted")
         if engine not in found:
             found.append(engine)
+    if controller.registry.is_world and len(found) < len(controller.registry.engines):
+        raise CallError("UnsupportedOperation", REFUSED["restart"])
     ids = format_ids(engine.id for engine in found)
     controller.log.info("restart of engines %s requested by client %s", ids, client[:8])
     try:
@@ -166,6 +169,8 @@ async def restart(controller: Controller, client: str, header: requests.TargetsR
 async def kill(controller: Controller, client: str, header: requests.TargetsRequest) -> Answer:
     """End engines for good."""
     found = controller.find_engines(header["targets"])
+    if controller.registry.is_world:
+        raise CallError("UnsupportedOperation", REFUSED["kill"])
     answer = _each(found, lambda _: None)
     ids = format_ids(engine.id for engine in found)
     controller.log.info("engines %s are killed, as requested by client %s", ids, client[:8])
@@ -181,6 +186,8 @@ async def scale(controller: Controller, client: str, header: requests.ScaleReque
     n = header["engines"]
     if isinstance(n, bool) or not isinstance(n, int) or not 0 < n <= MAX_ENGINES:
         raise CallError("ValueError", f"a fleet has 1 to {MAX_ENGINES} engines, not {n!r}")
+    if controller.registry.is_world and n != len(controller.registry.engines):
+        raise CallError("UnsupportedOperation", REFUSED["scale"])
     before, log = len(controller.registry.ids), controller.log
     log.info("scaling from %d to %d engines requested by client %s", before, n, client[:8])
     try:

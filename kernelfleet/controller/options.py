@@ -15,7 +15,7 @@ from kernelfleet.controller.limits import make_limits
 from kernelfleet.wire.files.addresses import LOOPBACK
 from kernelfleet.wire.files.fleet_paths import DEFAULT_NAME
 from kernelfleet.wire.launcher_variables import without_rank
-from kernelfleet.wire.platforms import number_of_cores
+from kernelfleet.wire.platforms import HERE, number_of_cores
 
 RESTART_POLICIES = ("never", "on-death")
 
@@ -53,6 +53,10 @@ class FleetOptions:
     fork: bool = True
     #: Modules that process loads besides the engine's own.
     preload: tuple[str, ...] = ()
+    #: Start the engines as the ranks of one MPI world.
+    mpi: bool = False
+    #: The command that starts them, with ``{n}`` for how many; None looks for mpiexec.
+    mpiexec: str | None = None
     #: Allow kernels that can neither use Unix sockets nor encrypt: every local user reads along.
     insecure_kernel: bool = False
     #: What becomes of an engine that died: ``'never'`` or ``'on-death'``.
@@ -96,9 +100,10 @@ class FleetOptions:
         preload: object = self.preload
         if not isinstance(preload, Iterable) or not _are_names(preload):
             raise TypeError(f"preload is a list of modules' names, not {preload!r}")
-        for flag in ("fork", "insecure_kernel"):
+        for flag in ("fork", "insecure_kernel", "mpi"):
             if not isinstance(getattr(self, flag), bool):
                 raise TypeError(f"{flag} is True or False, not {getattr(self, flag)!r}")
+        self._check_mpi()
         if self.restart not in RESTART_POLICIES:
             raise ValueError(
                 f"restart is {' or '.join(map(repr, RESTART_POLICIES))}, not {self.restart!r}"
@@ -109,6 +114,23 @@ class FleetOptions:
         object.__setattr__(self, "preload", tuple(self.preload))
         if self.cwd is not None:
             object.__setattr__(self, "cwd", os.path.abspath(self.cwd))
+
+    def _check_mpi(self) -> None:
+        if self.mpiexec is not None:
+            if not isinstance(self.mpiexec, str):
+                raise TypeError(f"mpiexec is the text of a command, not {self.mpiexec!r}")
+            if not self.mpiexec.strip():
+                raise ValueError("mpiexec is a command such as 'srun -n {n}', not an empty text")
+            object.__setattr__(self, "mpi", True)
+        if not self.mpi:
+            return
+        if any(kernel is not None for kernel in self.kernels):
+            raise ValueError(
+                "the ranks of an MPI world are kernelfleet's own engines: kernel= cannot be given "
+                "with mpi (another kernel would not be told which rank it is)"
+            )
+        if not HERE.pidfds:
+            raise ValueError("mpi needs Linux: nothing else tells at once that a rank has ended")
 
 
 def _are_names(values: Iterable[object]) -> bool:

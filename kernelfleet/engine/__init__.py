@@ -9,6 +9,7 @@ Where things are::
     the client's modules            modules
     what it publishes               output
     beside the work                 peek  debugging
+    as a rank of MPI                mpi
     its end                         shutdown
     where its parts are found       own_libraries
     in kernels that are not ours    portable  provided

@@ -24,7 +24,7 @@ from tornado import ioloop
 from traitlets import Bool, DottedObjectName, Int, Type
 from traitlets.config import Config
 
-from kernelfleet.engine import own_libraries, packing, shutdown
+from kernelfleet.engine import mpi, own_libraries, packing, shutdown
 from kernelfleet.engine.kernel import EngineKernel
 from kernelfleet.engine.output import bars
 from kernelfleet.engine.output.iopub import (
@@ -109,6 +109,9 @@ class EngineApp(IPKernelApp):
         config=True
     )
 
+    mpi_rank = Int(0, help="Which rank of an MPI world this engine is.").tag(config=True)
+    mpi_size = Int(0, help="How many ranks that has; 0 if it is none.").tag(config=True)
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._leaving = threading.Event()
@@ -172,6 +175,8 @@ class EngineApp(IPKernelApp):
 
     def init_kernel(self) -> None:
         """Give the shell the private directory, too: IPython 9.18 reads the environment only."""
+        if self.mpi_size:
+            mpi.check_world(self.mpi_rank, self.mpi_size)
         before = os.environ.get("IPYTHONDIR")
         os.environ["IPYTHONDIR"] = self.ipython_dir
         try:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
@@ -19,7 +20,7 @@ from kernelfleet.errors.tree import ControllerUnreachable, FleetError
 from kernelfleet.notebook import autopx
 from kernelfleet.notebook.attach import choose, console, follow
 from kernelfleet.notebook.magics import ParallelMagics
-from kernelfleet.notebook.options import HelpAsked, fleet_parser
+from kernelfleet.notebook.options import HelpAsked, as_arguments, fleet_parser, special, words_of
 from kernelfleet.notebook.running import View
 from kernelfleet.notebook.screens import NotebookScreen, Screen, TerminalScreen
 from kernelfleet.notebook.shell_state import NO_CLIENT, ShellState
@@ -49,6 +50,7 @@ class FleetMagic:
 
             %fleet start -n 4              start engines; they end with this kernel (--name NAME)
             %fleet start -n 4 --daemon     in a process of their own, which outlives it
+            %fleet start -n 4 --mpi        as the ranks of one MPI world
             %fleet connect [NAME]          use a running fleet, such as `kernelfleet start` makes
             %fleet status                  what the engines do
             %fleet timeline                what they worked on, and when, as a picture
@@ -66,7 +68,7 @@ class FleetMagic:
         ``start`` and ``connect`` leave the client in ``mec`` (``--as NAME``), and the magics
         serve it.
         """
-        words = line.split()
+        words = words_of(line)
         # A target such as ``-1:`` begins with a dash, but is not an option.
         if words[:1] in (["use"], ["restart"], ["interrupt"]) and not {"-h", "--help"} & set(words):
             words.insert(1, "--")
@@ -91,7 +93,7 @@ class FleetMagic:
         began = time.monotonic()
         if options.daemon:
             options.name = options.name or DEFAULT_NAME
-            _start_daemon(options.n, options.name)
+            _start_daemon(options.n, options.name, special(options))
             try:
                 client = MultiEngineClient(options.name)
             except ControllerUnreachable as error:
@@ -104,7 +106,7 @@ class FleetMagic:
         else:
             from kernelfleet.client.fleet import Fleet
 
-            fleet = Fleet(options.n, name=options.name)
+            fleet = Fleet(options.n, name=options.name, **special(options))
             client = fleet.start()
             self._state.fleets[options.variable] = fleet
             ends = f"It ends with this {self._place} (with --daemon it would not)."
@@ -337,11 +339,12 @@ def _engines(client: MultiEngineClient) -> str:
     return "1 engine" if count == 1 else f"{count} engines"
 
 
-def _start_daemon(n: int | None, name: str) -> None:
+def _start_daemon(n: int | None, name: str, how: Mapping[str, Any] | None = None) -> None:
     command = [sys.executable, "-P", "-m", "kernelfleet.cli", "start", "--daemonize"]
     command += ["--name", name]
     if n is not None:
         command += ["-n", str(n)]
+    command += as_arguments(how or {})
     with (
         ctrl_c.held() as hold,
         subprocess.Popen(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -210,6 +210,47 @@ VERBS = {
 }
 
 
+def _add_start(start: argparse.ArgumentParser) -> None:
+    start.add_argument(
+        "-n", "--engines", dest="n", type=int, metavar="N", help="how many (one per processor)"
+    )
+    start.add_argument(
+        "--daemon", action="store_true", help="in a process of their own, which outlives this one"
+    )
+    start.add_argument(
+        "--mpi", action="store_true", help="as the ranks of one MPI world: engine_id is the rank"
+    )
+    start.add_argument(
+        "--mpiexec", metavar="COMMAND", help="which starts the ranks ('srun -n {n}'); a world too"
+    )
+    start.add_argument("--name", help="by which other processes find it (default for a daemon)")
+
+
+#: Options of ``%fleet start`` that ``Fleet`` and ``kernelfleet start`` have by the same names.
+_SPECIAL = ("mpi", "mpiexec")
+
+
+def special(options: argparse.Namespace) -> dict[str, Any]:
+    """How engines are to be started, where something was given."""
+    given = {name: getattr(options, name) for name in _SPECIAL}
+    return {name: value for name, value in given.items() if value}
+
+
+def as_arguments(special: Mapping[str, Any]) -> list[str]:
+    """The same as arguments of ``kernelfleet start``."""
+    return [
+        f"--{name}" if value is True else f"--{name}={value}" for name, value in special.items()
+    ]
+
+
+def words_of(line: str) -> list[str]:
+    """The words of a line, where quotes hold several together."""
+    try:
+        return shlex.split(line)
+    except ValueError:  # a quote without its other half
+        return line.split()
+
+
 def fleet_parser() -> Parser:
     """The parser of ``%fleet``."""
     parser = Parser(prog="%fleet", description="Start, find and manage fleets of engines.")
@@ -222,13 +263,7 @@ def fleet_parser() -> Parser:
     }
     _add_cells(parsers["cells"])
     start, connect, attach = parsers["start"], parsers["connect"], parsers["attach"]
-    start.add_argument(
-        "-n", "--engines", dest="n", type=int, metavar="N", help="how many (one per processor)"
-    )
-    start.add_argument(
-        "--daemon", action="store_true", help="in a process of their own, which outlives this one"
-    )
-    start.add_argument("--name", help="by which other processes find it (default for a daemon)")
+    _add_start(start)
     connect.add_argument(
         "address", nargs="?", metavar="NAME", help="its name, or the path of its connection file"
     )

@@ -236,7 +236,7 @@ def _become_kernel(
         gc.unfreeze()
         gc.freeze()
         threading.Thread(target=_die_with, args=[owner], name="OwnerWatch", daemon=True).start()
-        code = _run(request["argv"])
+        code = run_command(request["argv"])
     except BaseException:  # noqa: BLE001 (a child must never return into the fork server's loop)
         with os.fdopen(log, "w") as file:  # kernels redirect standard error
             traceback.print_exc(file=file)
@@ -296,7 +296,7 @@ def _current_folder() -> str:
         return ""
 
 
-def _run(argv: list[str]) -> int:
+def run_command(argv: list[str]) -> int:
     """Run a module as Python would if it started with ``argv``; returns the exit code.
 
     That is ``python -m MODULE ...``, or ``python SCRIPT MODULE ...`` where the script runs the

@@ -22,6 +22,13 @@ def added_to(environment: Mapping[str, str], mark: str) -> dict[str, str]:
     return {**environment, VARIABLE: f"{before},{mark}" if before else mark}
 
 
+def without_last(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment without the mark that ``added_to`` has added."""
+    before = environment.get(VARIABLE, "").rpartition(",")[0]
+    others = {name: value for name, value in environment.items() if name != VARIABLE}
+    return {**others, VARIABLE: before} if before else others
+
+
 def own_mark(environment: Mapping[str, str]) -> str | None:
     """The mark of the engine that this environment is of, or was inherited from; or None."""
     return environment.get(VARIABLE, "").rpartition(",")[2] or None

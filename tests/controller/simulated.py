@@ -27,6 +27,7 @@ from kernelfleet.controller.engines.state import EngineState
 from kernelfleet.controller.lifecycle.registry import EngineRegistry
 from kernelfleet.controller.limits import Limits
 from kernelfleet.controller.operations import CALLS
+from kernelfleet.controller.options import FleetOptions
 from kernelfleet.wire.chunks import IPC_FRAME_BYTES, Incoming
 from kernelfleet.wire.codec import BadMessage, Codec
 from kernelfleet.wire.files.connection_file import FleetFile
@@ -153,6 +154,7 @@ class SimulatedRegistry(EngineRegistry):
     def __init__(self, log: logging.Logger) -> None:
         self.engines: dict[int, Engine] = {}
         self._listeners = []
+        self._options = FleetOptions(kernels=(None,))
         self.session = make_session(b"secret", "kernelfleet")
         self.channels: dict[int, SimulatedChannels] = {}
         self._log = log

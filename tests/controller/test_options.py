@@ -46,6 +46,10 @@ def test_a_fleet_has_as_many_engines_as_said_as_kernels_are_named_or_as_there_ar
         ({"preload": [1]}, TypeError, "preload is a list of modules' names"),
         ({"fork": 1}, TypeError, "fork is True or False, not 1"),
         ({"insecure_kernel": "no"}, TypeError, "insecure_kernel is True or False, not 'no'"),
+        ({"mpi": 1}, TypeError, "mpi is True or False, not 1"),
+        ({"mpiexec": ["srun"]}, TypeError, "mpiexec is the text of a command, not"),
+        ({"mpiexec": " "}, ValueError, "not an empty text"),
+        ({"mpi": True, "kernel": "python3"}, ValueError, "kernel= cannot be given with mpi"),
         ({"restart": "always"}, ValueError, "restart is 'never' or 'on-death', not 'always'"),
         ({"limits": [("queue_length", 1)]}, TypeError, "limits is a dict of limits by name"),
         ({"limits": {"queue_lenght": 1}}, Exception, "queue_lenght"),
@@ -68,6 +72,11 @@ def test_the_environment_of_an_engine_is_ours_and_what_the_user_adds_for_it(
     gpu = FleetOptions.of(2, env=lambda engine_id: {"CUDA_VISIBLE_DEVICES": str(engine_id)})
     assert [gpu.environment(each)["CUDA_VISIBLE_DEVICES"] for each in (0, 1)] == ["0", "1"]
     assert gpu.environment(0)["PATH"] == os.environ["PATH"]
+
+
+def test_a_command_that_starts_ranks_makes_a_world() -> None:
+    assert FleetOptions.of(2, mpiexec="srun -n {n}").mpi
+    assert not FleetOptions.of(2).mpi
 
 
 def test_none_unsets_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:

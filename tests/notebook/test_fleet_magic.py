@@ -102,7 +102,7 @@ def test_a_daemon_that_cannot_be_reached_after_its_start_is_not_forgotten(
     def unreachable(name: str) -> None:
         raise ControllerUnreachable(f"no controller of {name}")
 
-    monkeypatch.setattr(fleet_magic, "_start_daemon", lambda n, name: None)
+    monkeypatch.setattr(fleet_magic, "_start_daemon", lambda *_: None)
     monkeypatch.setattr(fleet_magic, "MultiEngineClient", unreachable)
     loaded.run("%fleet start -n 1 --daemon --name lasting")
     assert isinstance(loaded.error, ControllerUnreachable)
@@ -161,6 +161,18 @@ def test_an_interrupt_ends_the_start_of_a_daemon_and_waits_until_it_has_cleaned_
         fleet_magic._start_daemon(1, "slow")
     thread.join()
     assert note.read_text() == "started\ncleaned up\n"
+
+
+def test_a_daemon_is_started_with_the_same_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "kernelfleet"
+    program.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/said\n')
+    program.chmod(0o700)
+    monkeypatch.setattr("sys.executable", str(program))
+    fleet_magic._start_daemon(2, "x", {"mpi": True, "mpiexec": "srun -n {n}"})
+    said = (tmp_path / "said").read_text()
+    assert said.endswith("--name x -n 2 --mpi --mpiexec=srun -n {n}\n")
 
 
 def test_a_daemon_that_does_not_come_up_is_given_up(

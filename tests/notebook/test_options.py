@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from IPython.core.error import UsageError
 
-from kernelfleet.notebook.options import CellOptions, cell_options
+from kernelfleet.notebook.options import CellOptions, cell_options, fleet_parser, special, words_of
 
 
 def test_an_empty_line_leaves_all_to_the_client() -> None:
@@ -53,3 +53,20 @@ def test_a_line_that_makes_no_sense_is_a_usage_error(line: str) -> None:
 def test_a_timeout_that_is_no_number_is_called_so() -> None:
     with pytest.raises(UsageError, match="'soon' is no number of seconds"):
         cell_options("--timeout soon")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("start -n 2 --mpi", {"mpi": True}),
+        ("start --mpiexec 'srun -n {n}'", {"mpiexec": "srun -n {n}"}),
+        ("start", {}),
+    ],
+)
+def test_how_engines_are_to_be_started_is_passed_on(line: str, expected: dict[str, object]) -> None:
+    given = fleet_parser().parse_args(words_of(line))
+    assert special(given) == expected
+
+
+def test_a_line_with_an_odd_quote_is_taken_word_by_word() -> None:
+    assert words_of("start --as don't") == ["start", "--as", "don't"]

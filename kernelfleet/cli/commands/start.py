@@ -98,6 +98,12 @@ class Start(NamedCommand):
     fork = Bool(
         True, help="Fork engines from one warm process instead of starting each on its own."
     ).tag(config=True)
+    mpi = Bool(False, help="Start the engines as the ranks of one MPI world.").tag(config=True)
+    mpiexec = Unicode(
+        None,
+        allow_none=True,
+        help="The command that starts the ranks ('srun -n {n}'); the mpiexec of mpi4py's MPI.",
+    ).tag(config=True)
     insecure_kernel = Bool(
         False,
         help="Allow kernels that every user of this machine can listen to: on loopback TCP, "
@@ -117,11 +123,13 @@ class Start(NamedCommand):
         "on-start": "Start.on_start",
         "restart": "Start.restart",
         "preload": "Start.preload",
+        "mpiexec": "Start.mpiexec",
         **NamedCommand.aliases,
     }
     flags = {
         "no-tcp": ({"Start": {"tcp": False}}, "A Unix socket only."),
         "no-fork": ({"Start": {"fork": False}}, "Start each engine as a process of its own."),
+        "mpi": ({"Start": {"mpi": True}}, str(mpi.help)),
         "insecure-kernel": ({"Start": {"insecure_kernel": True}}, str(insecure_kernel.help)),
         "daemonize": ({"Start": {"daemonize": True}}, str(daemonize.help)),
         **NamedCommand.flags,
@@ -186,6 +194,8 @@ def _serve(start: Start, name: str, say: Teller, *, to_stderr: bool) -> int:
         restart=start.restart,
         preload=tuple(listed(start.preload)),
         fork=start.fork,
+        mpi=start.mpi,
+        mpiexec=start.mpiexec,
         insecure_kernel=start.insecure_kernel,
         limits=_limits(start),
         on_progress=say.progress,

@@ -126,6 +126,13 @@ def why_not_tcp(name: str) -> str:
     )
 
 
+#: A warning of the log: engine id, kernel.
+PLAIN_TCP = (
+    "engine %d (kernel %s) listens on loopback TCP without encryption, as insecure_kernel allows: "
+    "every user of this machine can read its code and output"
+)
+
+
 def about_the_trial(name: str) -> str:
     """A hint for a kernel that does not answer on the Unix sockets it was told to use."""
     return (

@@ -32,6 +32,7 @@ from jupyter_client.manager import AsyncKernelManager
 
 from kernelfleet.controller.engines.channels import Endpoints
 from kernelfleet.controller.lifecycle import kernelspecs
+from kernelfleet.controller.lifecycle.worlds import Worlds
 from kernelfleet.controller.limits import make_limits, meaning
 from kernelfleet.controller.logs import open_log
 from kernelfleet.controller.options import FleetOptions
@@ -135,6 +136,10 @@ class Launcher:
         self._nanny = Nanny()
         #: Tags of engines that died, whose descendants are still to be killed.
         self._orphaned: set[str] = set()
+        #: Where the engines are the ranks of an MPI world.
+        self.worlds: Worlds | None = None
+        if options.mpi:
+            self.worlds = Worlds(options.mpiexec, directory, logs, self._nanny)
         #: How kernelfleet's own kernels are started; other kernelspecs say so themselves.
         self._provisioner: dict[str, Any] = {
             "provisioner_name": "kernelfleet-fork" if options.fork else "local-provisioner",
@@ -205,7 +210,7 @@ class Launcher:
         manager = EngineManager(autorestart=False, log=_kernels_log)
         manager.session = make_session(self._key, session_id)
         manager.connection_file = str(self._directory / f"e{engine_id}-{session_id[:4]}.json")
-        manager._kernel_spec = spec = self._spec(kernel_name, session_id)
+        manager._kernel_spec = spec = self._spec(engine_id, kernel_name, session_id)
         transport = kernelspecs.transport_of(
             spec, name=kernel_name, insecure=self._options.insecure_kernel
         )
@@ -221,15 +226,16 @@ class Launcher:
         where = f" in {self._directory}" if full else ""
         return f"engine {engine_id} could not be started: {error}{where}{meaning(str(error))}"
 
-    def _spec(self, kernel_name: str | None, session_id: str) -> KernelSpec:
+    def _spec(self, engine_id: int, kernel_name: str | None, session_id: str) -> KernelSpec:
         if kernel_name is not None:
             return kernelspecs.find(self._specs, kernel_name)
         return kernelspecs.own(
             self._directory,
             session_id,
             self._limits.output_bytes,
-            self._provisioner,
-            log_output=not self._options.embedded,
+            self._provisioner if self.worlds is None else self.worlds.provisioner(engine_id),
+            # MPI writes into it which rank has aborted the world.
+            log_output=not self._options.embedded or self._options.mpi,
             out_bytes=self._limits.out_bytes,
         )
 

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable
 from logging import Logger
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import zmq
 from jupyter_client.session import Session
@@ -22,38 +22,20 @@ from kernelfleet.controller.engines.in_flight import InFlight, Outcome
 from kernelfleet.controller.engines.interrupting import interrupt
 from kernelfleet.controller.engines.state import EngineState
 from kernelfleet.controller.lifecycle.blas_threads import thread_environment
-from kernelfleet.controller.lifecycle.kernelspecs import about_the_trial
+from kernelfleet.controller.lifecycle.death import find_out, start_again
+from kernelfleet.controller.lifecycle.kernelspecs import PLAIN_TCP, about_the_trial
 from kernelfleet.controller.lifecycle.launcher import Incarnation, Launcher
-from kernelfleet.controller.lifecycle.startup import start_up, tell_size, why_it_failed
+from kernelfleet.controller.lifecycle.listener import Listener
+from kernelfleet.controller.lifecycle.startup import logged, start_up, tell_size, why_it_failed
 from kernelfleet.controller.limits import allow_engines
-from kernelfleet.controller.logs import add_output, engine_log, tells_a_crash
+from kernelfleet.controller.logs import engine_log
 from kernelfleet.controller.options import FleetOptions
 from kernelfleet.controller.timing import LAST_MESSAGES_SECONDS, START_TIMEOUT
-from kernelfleet.errors.text import describe_death
 from kernelfleet.errors.tree import StartError
 from kernelfleet.wire.jupyter import KernelMessage
 
 #: How many processes are started at the same time; with more, each start only takes longer.
 STARTS_AT_ONCE = 2 * (os.cpu_count() or 1)
-
-
-PLAIN_TCP = (
-    "engine %d (kernel %s) listens on loopback TCP without encryption, as insecure_kernel allows: "
-    "every user of this machine can read its code and output"
-)
-
-
-class Listener(Protocol):
-    """Is notified of what happens to engines."""
-
-    def engines_changed(self) -> None:
-        """An engine was started, has died, or was removed."""
-
-    def engine_restarted(self, engine: Engine) -> None:
-        """An engine was started afresh: its namespace is empty."""
-
-    def engine_finished(self, engine: Engine, run: InFlight, outcome: Outcome) -> None:
-        """An engine has ended a request; called just before the request gets its result."""
 
 
 class EngineRegistry:
@@ -76,7 +58,8 @@ class EngineRegistry:
         self._listeners: list[Listener] = []
         self._channels = KernelChannels(self._loop, context, session, self._route, log)
         self._by_session: dict[str, Engine] = {}
-        self._gate = asyncio.Semaphore(STARTS_AT_ONCE)
+        # The ranks of an MPI world wait for each other while they start.
+        self._gate = asyncio.Semaphore(len(options.kernels) if options.mpi else STARTS_AT_ONCE)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._starts: set[asyncio.Task[None]] = set()
 
@@ -91,6 +74,11 @@ class EngineRegistry:
     def dead(self) -> dict[int, str]:
         """How each dead engine died; its id stays reserved."""
         return {e.id: e.death for e in self.engines.values() if e.state is EngineState.DEAD}
+
+    @property
+    def is_world(self) -> bool:
+        """Whether the engines are the ranks of an MPI world."""
+        return self._options.mpi
 
     def subscribe(self, listener: Listener) -> None:
         """Notify a listener of what happens to engines, from now on."""
@@ -171,6 +159,7 @@ class EngineRegistry:
             await self._end(engines, EngineState.STARTING, "EngineDied", "it was restarted")
             self._changed()
             outcomes = await self._start_all(engines)
+            await self._end_a_broken_world(engines, outcomes)
             for engine, outcome in zip(engines, outcomes, strict=True):
                 if isinstance(outcome, BaseException):
                     engine.detach(
@@ -187,6 +176,18 @@ class EngineRegistry:
             for engine, outcome in zip(engines, outcomes, strict=True):
                 engine.restarted(outcome)
 
+    async def _end_a_broken_world(
+        self, engines: list[Engine], outcomes: list[BaseException | None]
+    ) -> None:
+        """End the ranks that came up if another one did not, and give them its error."""
+        failures = [each for each in outcomes if each is not None]
+        if self.is_world and failures:
+            first = next((each for each in failures if isinstance(each, StartError)), failures[0])
+            await self._end(
+                engines, EngineState.DEAD, "EngineDied", "its MPI world did not come up"
+            )
+            outcomes[:] = [first] * len(engines)
+
     async def _start_all(
         self, engines: Iterable[Engine], *, or_none: bool = False
     ) -> list[BaseException | None]:
@@ -194,6 +195,10 @@ class EngineRegistry:
 
         With ``or_none`` the first failure cancels the others, which might take a minute to fail.
         """
+        engines = list(engines)
+        if self._launcher.worlds is not None:
+            self._launcher.worlds.begin(len(engines))
+            or_none = True
         tasks = [self._loop.create_task(self._start(engine)) for engine in engines]
         for task in tasks:
             self._starts.add(task)
@@ -240,15 +245,8 @@ class EngineRegistry:
 
     def _own_channels(self, engine: Engine) -> KernelChannels:
         """Channels for a foreign kernel; in a daemon its output is also written to its log."""
-
-        def take(channel: str, message: KernelMessage) -> None:
-            if channel == "iopub" and message.msg_type == "stream":
-                text = message.content.get("text")
-                if isinstance(text, str):
-                    add_output(engine_log(self._logs, engine.id), text)
-            engine.take(channel, message)
-
-        route = engine.take if self._options.embedded else take
+        log = None if self._options.embedded else engine_log(self._logs, engine.id)
+        route = engine.take if log is None else logged(engine.take, log)
         return KernelChannels(self._loop, self._context, self._session, route, self._log)
 
     async def _abandon(self, engine: Engine, incarnation: Incarnation) -> None:
@@ -304,49 +302,32 @@ class EngineRegistry:
         await asyncio.sleep(LAST_MESSAGES_SECONDS)
         if engine.channels is not None:
             await engine.channels.drain()
-        exit_code = await self._launcher.reap(incarnation)
+        death = await find_out(self._launcher, incarnation, self._logs)
         if engine.incarnation is not incarnation:
             return
-        signum = -exit_code if exit_code is not None and exit_code < 0 else None
-        exit_code = exit_code if signum is None else None
-        cause = describe_death(exit_code, signum)
-        if tells_a_crash(engine_log(self._logs, engine.id)):
-            # Only the directory: engines that crash in the same way share one line of an error.
-            cause += f"; the traceback of the crash is in its log in {self._logs}"
         self._by_session.pop(incarnation.session_id, None)
-        self._log.error("engine %d (pid %s) died: %s", engine.id, incarnation.pid, cause)
+        self._log.error("engine %d (pid %s) died: %s", engine.id, incarnation.pid, death.cause)
         channels = engine.channels
         is_wanted = engine.state not in (EngineState.STARTING, EngineState.LEAVING)
         # Clients learn of the change before the failures, so that get_ids() does not include the
         # engine any more when a call raises EngineDied.
-        engine.move_to(EngineState.DEAD, cause)
+        engine.move_to(EngineState.DEAD, death.cause)
         if is_wanted:
             self._changed()
-        engine.detach(EngineState.DEAD, "EngineDied", cause, exit_code=exit_code, signal=signum)
+        engine.detach(
+            EngineState.DEAD,
+            "EngineDied",
+            death.cause,
+            exit_code=death.exit_code,
+            signal=death.signal,
+        )
         self._release(engine, channels)
         self._spawn(self._launcher.end_descendants(incarnation))
         if self._options.restart == "on-death" and is_wanted:
-            await self._restart_by_policy(engine)
-
-    async def _restart_by_policy(self, engine: Engine) -> None:
-        """Start a dead engine again, unless it dies too often or is started by somebody else."""
-        cause = engine.death
-        while (pause := engine.restart_policy.pause(self._loop.time())) is not None:
-            engine.death = f"{cause}; it is being started again"
-            self._changed()
-            await asyncio.sleep(pause)
-            if engine.state is not EngineState.DEAD or self.engines.get(engine.id) is not engine:
-                return
-            try:
-                await self.restart([engine])
-            except StartError as error:
-                self._log.error("%s", error)
-                continue
-            self._log.warning("engine %d was started again", engine.id)
-            return
-        engine.death = f"{cause}; it was restarted too often and is left dead"
-        self._log.error("engine %d was restarted too often and is left dead", engine.id)
-        self._changed()
+            together = list(self.engines.values()) if self.is_world else [engine]
+            # The last one of a world to be found dead has all of them started again.
+            if all(each.state is EngineState.DEAD for each in together):
+                await start_again(together, self, self._changed, self._log)
 
     async def stop(self) -> None:
         """End every engine and close the sockets."""
@@ -360,6 +341,8 @@ class EngineRegistry:
             await asyncio.wait(starts)
         engines = list(self.engines.values())
         await self._end(engines, EngineState.STOPPING, "FleetStopped", "the fleet was stopped")
+        if self._launcher.worlds is not None:
+            await self._launcher.worlds.end()
         self.engines.clear()
         self._channels.close()
 

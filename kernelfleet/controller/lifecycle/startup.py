@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from kernelfleet import __version__
@@ -12,7 +13,7 @@ from kernelfleet.controller.engines.bootstrap import bootstrap_request, expressi
 from kernelfleet.controller.engines.engine import Engine
 from kernelfleet.controller.engines.in_flight import answered
 from kernelfleet.controller.limits import meaning
-from kernelfleet.controller.logs import last_life
+from kernelfleet.controller.logs import add_output, last_life
 from kernelfleet.errors.tree import StartError
 from kernelfleet.wire.files.private_files import open_any
 from kernelfleet.wire.jupyter import KernelMessage
@@ -90,6 +91,21 @@ def tell_size(engine: Engine, n_engines: int) -> None:
         asked = {"code": "", "silent": True, "store_history": False}
         values = expressions("identity", identity)
         engine.tell("shell", "execute_request", {**asked, "user_expressions": values})
+
+
+def logged(
+    take: Callable[[str, KernelMessage], None], log: Path
+) -> Callable[[str, KernelMessage], None]:
+    """What takes the messages of a foreign kernel, and writes what it prints to its log as well."""
+
+    def take_and_log(channel: str, message: KernelMessage) -> None:
+        if channel == "iopub" and message.msg_type == "stream":
+            text = message.content.get("text")
+            if isinstance(text, str):
+                add_output(log, text)
+        take(channel, message)
+
+    return take_and_log
 
 
 def _check(reply: KernelMessage, what: str) -> None:

@@ -21,9 +21,12 @@ import select
 import signal
 import subprocess
 import sys
+import time
 
 #: How often to check whether the controller lives, where the system has no pidfd.
 CHECK_SECONDS = 0.5
+#: How long a process that is asked to end first may take.
+POLITE_SECONDS = 2.0
 _READ_BYTES = 4096
 
 
@@ -32,23 +35,32 @@ class Nanny:
 
     def __init__(self) -> None:
         self._watched: set[int] = set()
+        self._polite: set[int] = set()
         self._process: subprocess.Popen[bytes] | None = None
 
-    def watch(self, pid: int) -> None:
-        """Have the group of this child of ours killed when we are gone."""
+    def watch(self, pid: int, *, politely: bool = False) -> None:
+        """Have the group of this child of ours killed when we are gone.
+
+        Args:
+            pid: The child, which leads its group.
+            politely: Whether it gets SIGTERM and some time first, to tidy up.
+        """
         if sys.platform == "win32":
             return  # no process groups
         self._watched.add(pid)
+        if politely:
+            self._polite.add(pid)
         if self._process is None or self._process.poll() is not None:
             self._end()  # it was killed: close the pipe
             self._start()
         else:
-            self._say(f"+{pid}\n")
+            self._say(self._order(pid))
 
     def forget(self, pid: int) -> None:
         """A child has ended. Call this before it is reaped, while its pid cannot be reused."""
         if pid in self._watched:
             self._watched.remove(pid)
+            self._polite.discard(pid)
             self._say(f"-{pid}\n")
             if not self._watched:
                 self._end()
@@ -66,7 +78,10 @@ class Nanny:
         )
         if self._process.stdin is not None:  # if it is stopped, we must not block
             os.set_blocking(self._process.stdin.fileno(), False)
-        self._say("".join(f"+{pid}\n" for pid in self._watched))
+        self._say("".join(map(self._order, self._watched)))
+
+    def _order(self, pid: int) -> str:
+        return f"{'t' if pid in self._polite else '+'}{pid}\n"
 
     def _say(self, text: str) -> None:
         if self._process is not None and self._process.stdin is not None:
@@ -93,6 +108,7 @@ def main() -> None:
     """Keep the list until the controller is gone, then kill the groups on it."""
     owner = int(sys.argv[1])
     watched: set[int] = set()
+    polite: set[int] = set()
     poll = select.poll()
     poll.register(0, select.POLLIN)
     owner_fd = _open(owner)
@@ -105,16 +121,36 @@ def main() -> None:
             data = os.read(0, _READ_BYTES)
             *lines, pending = (pending + data).split(b"\n")
             for line in lines:
-                change = watched.add if line.startswith(b"+") else watched.discard
-                change(int(line[1:]))
+                pid = int(line[1:])
+                for group, word in ((watched, b"+"), (polite, b"t")):
+                    (group.add if line.startswith(word) else group.discard)(pid)
             if data:
                 continue  # first read everything the controller has written
             poll.unregister(0)
         if os.getppid() != owner:
-            for pid in watched:
-                with contextlib.suppress(OSError):
-                    os.killpg(pid, signal.SIGKILL)
+            _signal(polite, signal.SIGTERM)
+            _signal(watched, signal.SIGKILL)
+            _await(polite)
+            _signal(polite, signal.SIGKILL)
             return
+
+
+def _signal(groups: set[int], signum: int) -> None:
+    for pid in groups:
+        with contextlib.suppress(OSError):
+            os.killpg(pid, signum)
+
+
+def _await(groups: set[int]) -> None:
+    """Give processes that were asked to end the time to do so; ``groups`` has those left."""
+    deadline = time.monotonic() + POLITE_SECONDS
+    while groups and time.monotonic() < deadline:
+        time.sleep(0.02)
+        for pid in list(groups):
+            try:
+                os.killpg(pid, 0)
+            except OSError:
+                groups.discard(pid)
 
 
 def _open(pid: int) -> int:

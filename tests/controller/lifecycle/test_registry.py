@@ -28,6 +28,7 @@ class Life:
 
     native, ipc_on_trial, transport, kernel_name = True, False, "ipc", "kernelfleet"
     endpoints: Any = None
+    provisioner: Any = None
 
     def __init__(self, number: int, engine_id: int) -> None:
         self.engine_id, self.pid = engine_id, 1000 + number
@@ -38,6 +39,8 @@ class Life:
 
 class SimulatedLauncher:
     """Its processes live until they are stopped, or until the test lets them die."""
+
+    worlds = None
 
     def __init__(self) -> None:
         self.lives: dict[int, Life] = {}

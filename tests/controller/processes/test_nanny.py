@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -28,6 +29,36 @@ nanny.forget(forgotten.pid)
 print(guarded.pid, forgotten.pid, nanny._process.pid, flush=True)
 time.sleep(600)
 """
+
+
+#: A group that tidies up when it is asked to end, and one that does not care.
+_POLITE_OWNER = """
+import subprocess, sys, time
+from kernelfleet.controller.processes.nanny import Nanny
+nanny = Nanny()
+def start(script):
+    return subprocess.Popen(['sh', '-c', script], start_new_session=True, stdout=subprocess.DEVNULL)
+tidy = start(f'trap "echo tidied > {sys.argv[1]}; exit" TERM; while :; do sleep 0.05; done')
+deaf = start('trap "" TERM; while :; do sleep 0.05; done')
+for each in (tidy, deaf):
+    nanny.watch(each.pid, politely=True)
+print(tidy.pid, deaf.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_who_is_watched_politely_is_asked_first_and_killed_if_it_does_not_end(
+    tmp_path: Path,
+) -> None:
+    said = tmp_path / "said"
+    command = [sys.executable, "-c", _POLITE_OWNER, str(said)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        tidy, deaf = map(int, owner.stdout.readline().split())
+        owner.kill()
+    eventually(lambda: not members(tidy))
+    assert said.read_text() == "tidied\n"
+    eventually(lambda: not members(deaf))
 
 
 @pytest.fixture

@@ -1,0 +1,12 @@
+"""MPI worlds: kernels that are the ranks of one run of ``mpiexec`` or ``srun``.
+
+::
+
+    controller                        mpiexec
+      World  <---- Unix socket ---->    rank.py, one per rank, which stays as the parent of
+      MpiProvisioner, one per rank        the kernel, which is the rank
+
+``command`` decides what is run, ``world`` runs it and knows its ranks, ``rank`` is what the
+launcher starts, ``provisioner`` is jupyter_client's view of one rank, ``verdict`` finds out why a
+world has ended.
+"""
