@@ -9,6 +9,8 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
+from kernelfleet.display.bundle import of_engines
+from kernelfleet.display.layout import arrange
 from tests.browser.pages import Page
 from tests.browser.servers import Server, notebook_with
 
@@ -120,3 +122,36 @@ def test_a_bundle_of_a_newer_version_says_so(
     page.open("lab")
     page.open_notebook("newer.ipynb")
     page.page.get_by_text("written by a newer kernelfleet").wait_for()
+
+
+def test_what_engines_have_put_out_is_shown_with_pictures_that_are_stored_once(
+    lab_server: Server, new_page: Callable[..., Page]
+) -> None:
+    shown = {"output_type": "display_data", "data": POINT, "metadata": {}}
+    outputs = [(0, [stream("of 0\n"), shown]), (1, [stream("of 1\n"), shown])]
+    data = of_engines(outputs, arrange(outputs))
+    assert data is not None
+    assert json.dumps(data).count(POINT["image/png"]) == 1
+    notebook = notebook_with("1")
+    display: dict[str, Any] = {"output_type": "display_data", "data": data, "metadata": {}}
+    notebook["cells"][0]["outputs"] = [display]
+    (lab_server.root / "once.ipynb").write_text(json.dumps(notebook))
+    page = new_page(lab_server)
+    page.open("lab")
+    page.open_notebook("once.ipynb")
+    output = page.page.locator(".kf-outputs")
+    output.wait_for()
+    assert "[0] of 0\n[1] of 1" in output.inner_text()
+    assert output.locator("figcaption").inner_text() == "[0-1]"
+    assert output.locator("figure img").evaluate("image => image.naturalWidth") == 1
+    output.get_by_role("tab", name="Engine 1").click()
+    assert "of 1" in output.get_by_role("tabpanel").inner_text()
+    assert output.locator("img[alt='a point']").evaluate("image => image.naturalWidth") == 1
+
+    outputs = [(0, [stream("of 0\n")]), (1, [stream("of 1\n")])]
+    display["data"] = of_engines(outputs, arrange(outputs))
+    (lab_server.root / "text.ipynb").write_text(json.dumps(notebook))
+    page.open_notebook("text.ipynb")
+    output = page.page.locator(".lm-Widget:not(.lm-mod-hidden) > * .kf-outputs").last
+    output.get_by_role("tab", name="Engine 1").click()
+    assert output.get_by_role("tabpanel").inner_text().strip() == "of 1"
