@@ -13,6 +13,7 @@ Where things are::
     the controller        controller_proxy
     its modules           imports  autoreload
     around it             fleet (an embedded one)  owner  frontend  access  settings
+    widgets of engines    comms
 """
 
 from typing import TYPE_CHECKING, Any

@@ -103,6 +103,8 @@ class ControllerProxy:
         self._told_imports: str | None = None
         self._close_lock = threading.Lock()
         self._listeners: list[Callable[[], None]] = []
+        #: Gets comm messages of engines as the controller lists them, on the loop thread.
+        self.on_comms: Callable[[list[JsonDict], list[Any]], object] = lambda *_: None
         with ctrl_c.held(lambda: thread.call(self._refuse)):
             thread.call(self._open, make_transport)
             try:
@@ -155,6 +157,8 @@ class ControllerProxy:
                     content = content_of(published)
                     if content is not None:
                         waiting.on_output(header["engine"], published.msg_type, content)
+        elif header["event"] == "comms":
+            self.on_comms(header["messages"], buffers)
         elif header["event"] == "stopped":
             self.lost("the fleet was stopped")
 

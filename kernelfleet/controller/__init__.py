@@ -11,6 +11,7 @@ Where things are::
     beside a request      progress  rows  time_limits
     of clients' modules   told_imports
     an engine at work     engines
+    widgets of engines    comms
     how engines come      lifecycle
     local processes       processes
 """

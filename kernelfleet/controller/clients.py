@@ -13,11 +13,16 @@ from typing import Any, Protocol
 
 from kernelfleet.controller.limits import Limits
 from kernelfleet.wire.messages import JsonDict
-from kernelfleet.wire.outputs import to_pages
+from kernelfleet.wire.outputs import as_bytes, to_pages
 
 OUTPUT_LEFT_OUT = (
     "[output was left out here, as it came faster than this client reads; the result has it]\n"
 )
+
+
+#: What a display of a widget has in its content, and the types that may.
+VIEW = b"widget-view"
+DISPLAYS = ("display_data", "execute_result", "update_display_data")
 
 
 class Peer(Protocol):
@@ -41,6 +46,10 @@ class Clients:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._peers: dict[str, Peer] = {}
+        #: Called with a client's id before it is shown what may be a view of a widget.
+        self.before_view: Callable[[str], object] = lambda _: None
+        #: Called with the id of a client that has left.
+        self.on_removed: Callable[[str], object] = lambda _: None
 
     def __contains__(self, client_id: str) -> bool:
         return client_id in self._peers
@@ -52,6 +61,7 @@ class Clients:
     def remove(self, client_id: str) -> None:
         """A client has left."""
         self._peers.pop(client_id, None)
+        self.on_removed(client_id)
 
     def deliver(self, client_id: str, header: JsonDict, buffers: list[Any]) -> None:
         """Hand a message to a client, if it is there."""
@@ -68,6 +78,11 @@ class Clients:
         """Whether a result may wait for this client; True for one that is not connected."""
         peer = self._peers.get(client_id)
         return peer is None or peer.has_room
+
+    def is_behind(self, client_id: str) -> bool:
+        """Whether a client reads so slowly that streamed output is left out."""
+        peer = self._peers.get(client_id)
+        return peer is not None and peer.is_behind
 
     def answer(self, client_id: str, reply: JsonDict, buffers: list[Any]) -> None:
         """Send a client its reply, or an error instead if it does not read."""
@@ -107,6 +122,8 @@ class Clients:
                 left_out.remove(engine_id)
                 note = {"name": "stderr", "text": OUTPUT_LEFT_OUT}
                 send(engine_id, "stream", json.dumps(note).encode())
+            if msg_type in DISPLAYS and VIEW in as_bytes(content):
+                self.before_view(client_id)
             send(engine_id, msg_type, content)
 
         return output

@@ -80,7 +80,7 @@ class Controller:
         #: The kernelspec that ``scale`` adds engines of; None is our own.
         self.kernel_name = kernel_name
         self.request_stop = stop
-        self.clients = Clients(self.limits)
+        self.clients = registry.comms.serve(Clients(self.limits))
         self.running: dict[str, Request] = {}
         self.results = ResultStore(self.limits.result_count, self.limits.result_bytes)
         self.commands: dict[int, CommandHistory] = {}

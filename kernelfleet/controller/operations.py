@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from kernelfleet.controller.comms import calls as comms
 from kernelfleet.controller.engines.interrupting import over
 from kernelfleet.controller.engines.state import EngineState
 from kernelfleet.controller.lifecycle.worlds import REFUSED
@@ -52,8 +53,8 @@ def answers(call: CallT) -> CallT:
     return call
 
 
-answers(progress)
-answers(timeline)
+for each in (progress, timeline, comms.watch_comms, comms.join_comm, comms.comm_states):
+    answers(each)
 
 
 def _each(engines: list[Engine], value: Callable[[Engine], Any]) -> Answer:

@@ -77,6 +77,7 @@ class EngineKernel(JupyterKernel):
             message_type("pull"): self._pull,
             message_type("keys"): self._keys,
             message_type("reset"): self._reset,
+            message_type("comm"): self._comm,
         }
         self._on_control: dict[str, ControlHandler] = {
             message_type("identity"): self._identify_at_once,
@@ -320,3 +321,24 @@ class EngineKernel(JupyterKernel):
     def _reset(self, request: Request) -> Answer:
         self.namespace.reset()
         return Answer({"status": "ok"})
+
+    def _comm(self, request: Request) -> Answer:
+        """Hand a message of a frontend to its comm: the callbacks of widgets run."""
+        content = request.content
+        message = {
+            **request.as_parent(),
+            "content": {"comm_id": content["comm_id"], "data": content["data"]},
+            "metadata": content.get("metadata", {}),
+            "buffers": [memoryview(_bytes_of(frame)) for frame in request.buffers],
+        }
+        take = getattr(self.comm_manager, content["msg_type"])
+        self._forward_input(allow_stdin=False)
+        try:
+            interrupts.run_interruptible(lambda: take(self.shell_stream, [request.asker], message))
+        finally:
+            self._restore_input()
+        return Answer({"status": "ok"})
+
+
+def _bytes_of(frame: Any) -> Any:
+    return frame.view() if isinstance(frame, SharedBuffer) else getattr(frame, "buffer", frame)

@@ -10,5 +10,6 @@ Where things are::
     what is kept         shell_state
     what is typed        extension  magics  fleet_magic  autopx  options  completion  words
     what runs            attach
+    widgets of engines   widgets
     what is shown        running  screens  discarded  failures  status  long_results
 """

@@ -36,6 +36,7 @@ from kernelfleet.errors.tree import FleetError
 from kernelfleet.notebook.screens import Screen
 from kernelfleet.session import ctrl_c
 from kernelfleet.wire.messages import JsonDict
+from kernelfleet.wire.messages.comms import WIDGET_VIEW
 
 if TYPE_CHECKING:
     from kernelfleet.client.base import BaseClient
@@ -80,6 +81,7 @@ class View:
         self._unit = "engines"
         #: Whether code has asked for input. Then all earlier lines stay above the question.
         self._talking = False
+        self._place = screen.place(client)
 
     def feed(self, engine_id: int, msg_type: str, content: JsonDict) -> None:
         """Take an output message. This is called on kernelfleet's own thread."""
@@ -149,13 +151,15 @@ class View:
         self._is_finished = True
         self._drain()
         self._status = ""
+        if self._place is not None:
+            self._place.finish()
         blocks: list[layout.Block] = []
         outputs: Sequence[tuple[int, list[JsonDict]]] = ()
         if self._screen.permanent and self._begun:
             self._screen.say([*self._finished_lines(last=True), *failed])
             failed = ()
         elif show and pending.done() and not self._talking:
-            found = pending.outputs
+            found = self._not_live(pending)
             blocks = layout.arrange(found, collapse=self._collapse)
             outputs = found if self._collapse else ()
         elif show and (lines := self._tail(layout.MAX_LINES)):
@@ -174,13 +178,28 @@ class View:
     def _drain(self) -> None:
         while self._news:
             engine_id, msg_type, content = self._news.popleft()
-            self._dirty = True
             if msg_type == "input_request":
                 self._questions.append((engine_id, content))
                 continue
+            if self._place is not None and self._place.take(engine_id, msg_type, content):
+                continue
+            self._dirty = True
             if engine_id not in self._transcripts:
                 self._transcripts[engine_id] = Transcript(collect=self._screen.permanent)
             self._transcripts[engine_id].add(msg_type, content)
+
+    def _not_live(self, pending: PendingResult[Any]) -> list[tuple[int, list[JsonDict]]]:
+        """The outputs of a call without the widgets that stand below the cell already."""
+        views = set() if self._place is None else self._place.views
+
+        def is_live(engine_id: int, output: JsonDict) -> bool:
+            view = output.get("data", {}).get(WIDGET_VIEW)
+            return isinstance(view, dict) and (engine_id, view.get("model_id")) in views
+
+        return [
+            (engine_id, [each for each in outputs if not is_live(engine_id, each)])
+            for engine_id, outputs in pending.outputs
+        ]
 
     def _note_status(self, pending: PendingResult[Any], elapsed: float) -> None:
         progress = access.ask_progress(pending)

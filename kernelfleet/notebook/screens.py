@@ -14,11 +14,15 @@ import sys
 import uuid
 import weakref
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from kernelfleet.client.frontend import is_notebook
 from kernelfleet.display import bundle, html
 from kernelfleet.display.layout import Block, Output, Rich, Text, printable
+
+if TYPE_CHECKING:
+    from kernelfleet.client.base import BaseClient
+    from kernelfleet.notebook.widgets.place import Place
 
 Outputs = Sequence[tuple[int, Sequence[Output]]]
 Bundle = tuple[dict[str, Any], dict[str, Any]]
@@ -45,6 +49,9 @@ class Screen(Protocol):
     def live(self, lines: Sequence[str]) -> None:
         """Show these lines in the live view, in place of those before."""
 
+    def place(self, client: BaseClient) -> Place | None:
+        """Where live widgets of engines stand; None if they are text here."""
+
     def say(self, lines: Sequence[str]) -> None:
         """Print lines that stay."""
 
@@ -66,6 +73,10 @@ class NoScreen:
 
     def live(self, lines: Sequence[str]) -> None:
         """Show nothing."""
+
+    def place(self, client: BaseClient) -> Place | None:
+        """Widgets are text."""
+        return None
 
     def say(self, lines: Sequence[str]) -> None:
         """Print nothing."""
@@ -93,6 +104,28 @@ class NotebookScreen:
         self._display_id = uuid.uuid4().hex
         self._shown: dict[str, Any] | None = None
         self._is_again = False
+        self._place: Place | None = None
+        #: The display that has widgets and text, if the cell can have no other.
+        self._widgets_id: str | None = None
+
+    def place(self, client: BaseClient) -> Place | None:
+        """Where live widgets stand: where somebody watches, in the kernel of a notebook."""
+        if not self.height or getattr(self._shell.kernel, "iopub_socket", None) is None:
+            return None
+        from kernelfleet.notebook.widgets.bridge import bridge_for
+
+        self._place = bridge_for(self._shell, client).place(self._publish_widgets)
+        return self._place
+
+    def _publish_widgets(self, data: dict[str, Any], display_id: str, is_shown: bool) -> None:
+        """Show widgets in a display of their own, or in the one that the cell has got."""
+        if not self._detached:
+            self._publish(data, {}, transient={"display_id": display_id}, update=is_shown)
+        elif is_shown:
+            self._publish(data, {}, transient={"display_id": self._widgets_id}, update=True)
+        else:
+            self._widgets_id = self._display_id
+            self._put(({"text/plain": ""}, {}))
 
     def live(self, lines: Sequence[str]) -> None:
         """Make or update the display."""
@@ -117,7 +150,8 @@ class NotebookScreen:
             bundles = [bundle_of(block) for block in blocks]
         if self._shown is not None:
             self._spare = None if bundles or self._detached else (self._cell, self._display_id)
-            self._put(bundles.pop(0) if bundles else ({"text/plain": summary or "done"}, {}))
+            text = summary or "done" if self._widgets_id is None else ""
+            self._put(bundles.pop(0) if bundles else ({"text/plain": text}, {}), last=True)
         for data, metadata in bundles:
             self._publish(data, metadata)
         self._display_id, self._shown, self._is_again = uuid.uuid4().hex, None, False
@@ -148,8 +182,10 @@ class NotebookScreen:
             self._display_id, self._is_again = self._spare[1], True
             self._spare = None
 
-    def _put(self, shown: Bundle) -> None:
+    def _put(self, shown: Bundle, *, last: bool = False) -> None:
         data, metadata = shown
+        if self._widgets_id is not None and self._place is not None:
+            data, metadata = self._place.with_text(data, last=last), {}
         if data == self._shown:
             return
         transient = {"display_id": self._display_id}
@@ -205,6 +241,10 @@ class TerminalScreen:
         self.height = min(TERMINAL_LINES, size.lines - 2) if self._tty else 0
         self._width = size.columns
         self._below = 0
+
+    def place(self, client: BaseClient) -> Place | None:
+        """Widgets are text."""
+        return None
 
     def live(self, lines: Sequence[str]) -> None:
         """Show lines below the printed text.

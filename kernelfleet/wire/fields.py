@@ -53,6 +53,13 @@ def _are_ids(value: Any) -> bool:
     return isinstance(value, list) and len(value) <= MAX_TARGETS and all(map(is_int, value))
 
 
+def _are_comms(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(each, list) and len(each) == 2 and is_int(each[0]) and isinstance(each[1], str)
+        for each in value
+    )
+
+
 def _is_time(value: Any, most: float) -> bool:
     return (is_int(value) or isinstance(value, float)) and 0 <= value <= most
 
@@ -60,6 +67,7 @@ def _is_time(value: Any, most: float) -> bool:
 Size = Annotated[int, Check("an integer from 0 on", lambda value: is_int(value) and value >= 0)]
 Sizes = Annotated[list[int], Check("a list of integers from 0 on", _are_sizes)]
 Targets = Annotated[list[int], Check(f"a list of engine ids, at most {MAX_TARGETS}", _are_ids)]
+Comms = Annotated[list[Any], Check("a list of pairs of an engine id and a comm id", _are_comms)]
 Seconds = Annotated[float, Check("a number of seconds", lambda value: _is_time(value, MAX_SECONDS))]
 #: Seconds since 1970, by the clock of the engine's machine.
 Moment = Annotated[

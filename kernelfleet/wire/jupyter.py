@@ -114,13 +114,15 @@ def make_session(key: bytes, session_id: str) -> Session:
     )
 
 
-def encode(session: Session, msg_type: str, content: JsonDict) -> tuple[str, list[bytes]]:
+def encode(
+    session: Session, msg_type: str, content: JsonDict, metadata: JsonDict | None = None
+) -> tuple[str, list[bytes]]:
     """Pack and sign one request; the frames may be sent to any number of kernels.
 
     Returns:
         The msg_id, and the frames from the delimiter on.
     """
-    message = session.msg(msg_type, content)
+    message = session.msg(msg_type, content, metadata=metadata)
     return message["msg_id"], session.serialize(message)
 
 

@@ -45,6 +45,7 @@ class Operation:
         independent: Whether it survives a failure before it, as it builds on nothing.
         ends_with_client: Whether it is cancelled when its client leaves; nobody else can ask for
             its result then.
+        goes_first: Whether it waits before what others have queued: the user has touched a widget.
         needs_imports: Whether objects or code travel, so that the engine must be able to import
             what the client can.
     """
@@ -59,6 +60,7 @@ class Operation:
     clears_queue: bool = False
     independent: bool = False
     ends_with_client: bool = False
+    goes_first: bool = False
     needs_imports: bool = False
 
     @property
@@ -76,12 +78,13 @@ def _queued(
     content: type = kernel.KernelContent,
     clears_queue: bool = False,
     part_of_a_map: bool = False,
+    goes_first: bool = False,
     needs_imports: bool = True,
 ) -> Operation:
     return Operation(
         name, summary, requests.QueuedRequest, kernels, "engines", asks or name, content,
-        clears_queue, independent=part_of_a_map, ends_with_client=part_of_a_map,
-        needs_imports=needs_imports,
+        clears_queue, independent=part_of_a_map or goes_first, ends_with_client=part_of_a_map,
+        goes_first=goes_first, needs_imports=needs_imports,
     )  # fmt: skip
 
 
@@ -105,6 +108,10 @@ _OPERATIONS = (
         "task", "Call a function for an executor.", "functions",
         asks="apply", content=kernel.ApplyContent, part_of_a_map=True,
     ),
+    _queued(
+        "comm", "Hand a message of a frontend to a comm of the kernel.", "any",
+        content=kernel.CommContent, goes_first=True, needs_imports=False,
+    ),
     Operation("ping", "Facts about the controller.", passes="all"),
     Operation("engines", "A row for each engine, dead ones too.", passes="all"),
     Operation("queue_status", "What runs and what waits.", _TARGETS, passes="all"),
@@ -126,6 +133,9 @@ _OPERATIONS = (
     Operation("complete", "Completions.", requests.CompleteRequest, "any", "all"),
     Operation("inspect", "What the name at the cursor is.", requests.InspectRequest, "any", "all"),
     Operation("input_reply", "What the user typed.", requests.InputReplyRequest, "any", "all"),
+    Operation("watch_comms", "Tell of comms from now on.", requests.WatchCommsRequest),
+    Operation("join_comm", "What opens a comm, and all it names.", requests.JoinCommRequest),
+    Operation("comm_states", "Comms as they are now.", requests.CommStatesRequest),
     Operation("set_properties", "Label engines.", requests.SetPropertiesRequest),
     Operation("get_properties", "The labels of engines.", requests.GetPropertiesRequest),
     Operation("has_properties", "Which labels engines have.", requests.PropertyKeysRequest),
@@ -178,6 +188,7 @@ _KERNEL_OPERATIONS = (
     KernelOperation("pull", "Values of variables.", kernel.PullContent, portable=True),
     KernelOperation("keys", "The names of the user's variables.", portable=True),
     KernelOperation("reset", "Empty the namespace.", portable=True),
+    KernelOperation("comm", "Hand a message of a frontend to a comm.", kernel.CommContent),
     KernelOperation("peek", "Read variables in a thread.", kernel.PeekContent, _CONTROL),
     KernelOperation(
         "interrupt", "Interrupt one request.", kernel.InterruptContent, _CONTROL
@@ -212,6 +223,7 @@ def why_not_portable(operation: Operation, language: str, no_functions: str | No
     """
     able = ("functions", "python", "any") if language == "python" else ("any",)
     if operation.kernels not in able:
-        names = sorted(each.name for each in _OPERATIONS if each.queued and each.kernels in able)
+        can = [each for each in _OPERATIONS if each.queued and not each.goes_first]
+        names = sorted(each.name for each in can if each.kernels in able)
         return f"only {', '.join(names)}"
     return (no_functions or "") if operation.kernels == "functions" else ""

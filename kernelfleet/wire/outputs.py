@@ -63,6 +63,23 @@ def to_pages(msg_type: str, content: Any) -> list[Any]:
     return Pages().add(msg_type, content).frames()
 
 
+def joined(frames: Sequence[Any]) -> list[Any]:
+    """Pages that were made one by one, as fewer pages.
+
+    A content of its own frame stays one, behind the page that has its header.
+    """
+    pages: list[Any] = []
+    is_open = False
+    for frame in frames:
+        is_small = len(frame) < OWN_FRAME_BYTES
+        if is_small and is_open and len(pages[-1]) < PAGE_BYTES:
+            pages[-1] += as_bytes(frame)
+        else:
+            pages.append(bytearray(as_bytes(frame)) if is_small else frame)
+        is_open = is_small
+    return pages
+
+
 class Pages:
     """Puts messages into frames."""
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import zmq
 
+from kernelfleet.controller.comms.router import CommRouter
 from kernelfleet.controller.controller import Controller
 from kernelfleet.controller.door.server import Server
 from kernelfleet.controller.engines.channels import KernelChannels
@@ -153,7 +154,8 @@ class SimulatedRegistry(EngineRegistry):
 
     def __init__(self, log: logging.Logger) -> None:
         self.engines: dict[int, Engine] = {}
-        self._listeners = []
+        self.comms = CommRouter()
+        self._listeners = [self.comms]
         self._options = FleetOptions(kernels=(None,))
         self.session = make_session(b"secret", "kernelfleet")
         self.channels: dict[int, SimulatedChannels] = {}
@@ -165,6 +167,7 @@ class SimulatedRegistry(EngineRegistry):
 
     def _make(self, engine_id: int, kernel: str | None) -> None:
         engine = Engine(engine_id, kernel, self.session, self._log, self._finished)
+        engine.comms = self.comms.of_engine(engine_id)
         engine.language = kernel if kernel == "bash" else "python"
         session_id = f"session-of-{engine_id}"
         channels = SimulatedChannels(self.session, engine.take, self._log)

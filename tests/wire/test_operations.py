@@ -77,7 +77,8 @@ def test_message_types_are_made_of_the_table_alone() -> None:
 def test_only_a_failing_cell_clears_the_queue_and_only_parts_of_maps_are_independent() -> None:
     every = OPERATIONS.values()
     assert [each.name for each in every if each.clears_queue] == ["execute"]
-    assert [each.name for each in every if each.independent] == ["map", "task"]
+    assert [each.name for each in every if each.independent] == ["map", "task", "comm"]
+    assert [each.name for each in every if each.goes_first] == ["comm"]
     assert [each.name for each in every if each.ends_with_client] == ["map", "task"]
     assert {"execute", "push", "pull", "apply", "map", "task"} == NEEDING_IMPORTS
 

@@ -14,6 +14,7 @@ from kernelfleet.wire.outputs import (
     Pages,
     Published,
     content_of,
+    joined,
     read_pages,
     record,
     to_pages,
@@ -85,3 +86,13 @@ def test_a_content_that_has_not_the_form_of_its_type_is_none(
     msg_type: str, content: bytes, good: bool
 ) -> None:
     assert (content_of(Published(msg_type, memoryview(content))) is not None) is good
+
+
+@given(MESSAGES)
+def test_pages_that_were_made_one_by_one_are_joined_without_loss(
+    messages: list[tuple[str, bytes]],
+) -> None:
+    frames = joined([page for each in messages for page in to_pages(*each)])
+    assert [(each.msg_type, bytes(each.content)) for each in read_pages(frames)] == messages
+    if not any(content == LARGE for _, content in messages):
+        assert len(frames) <= 1

@@ -20,18 +20,19 @@ from typing import Any
 
 from jupyter_client.session import Session
 
+from kernelfleet.controller.comms.engine_comms import EngineComms
 from kernelfleet.controller.engines.channels import KernelChannels
 from kernelfleet.controller.engines.encoding import encoded
 from kernelfleet.controller.engines.in_flight import (
     InFlight,
     NativeInFlight,
     Outcome,
-    PortableInFlight,
+    portable_in_flight,
 )
 from kernelfleet.controller.engines.outputs import ReadBytes
 from kernelfleet.controller.engines.queue import EngineQueue
 from kernelfleet.controller.engines.state import EngineState, check_change
-from kernelfleet.controller.engines.waiting import AwaitedReplies, Drain, fail_quietly
+from kernelfleet.controller.engines.waiting import AwaitedReplies, Drain, fail_quietly, failed
 from kernelfleet.controller.lifecycle.launcher import Incarnation
 from kernelfleet.controller.lifecycle.restart_policy import RestartPolicy
 from kernelfleet.controller.requests import Job
@@ -90,6 +91,7 @@ class Engine:
         self._drain = Drain()
         #: The timer that ends the wait for output that a reply has announced.
         self._lag: asyncio.TimerHandle | None = None
+        self.comms = EngineComms(engine_id)
         self._log = log
         self._on_finished = on_finished
         self.queue.hold(NOT_READY)
@@ -168,6 +170,7 @@ class Engine:
                 ename, cause, outputs=outputs, ran=run is not None and run.job is job, **details
             )
         self._drain.is_over()
+        self.comms.close_all(cause)
         gone = ConnectionError(f"engine {self.id}: {cause}")
         self.awaited.fail(gone)
         if self.welcome is not None:
@@ -189,6 +192,7 @@ class Engine:
     def put(self, job: Job) -> None:
         """Queue a job; it starts at once if nothing runs."""
         self.queue.put(job)
+        self.comms.note_request(job)
         if self.run is None:
             self.start_next()
 
@@ -209,7 +213,7 @@ class Engine:
                 continue
             assert self.incarnation is not None
             assert self.channels is not None
-            self.run = (NativeInFlight if self.native else PortableInFlight)(job, msg_id)
+            self.run = (NativeInFlight if self.native else portable_in_flight)(job, msg_id)
             self.run_since = time.time()
             self.channels.send("shell", self.incarnation.identity, frames)
             job.request.on_start(self.id)
@@ -242,8 +246,9 @@ class Engine:
         """Output or a change of status; what comes after its request has ended is dropped."""
         self._note_iopub(message)
         run = self.run
+        of_comms = self.comms.take(message, run)
         if run is not None and message.parent_id == run.msg_id:
-            if run.take_iopub(message):
+            if run.take_iopub(message, of_comms=of_comms):
                 self._stream(message)
             self.finish_if_complete()
 
@@ -361,10 +366,7 @@ class Engine:
     def ask(self, channel: str, msg_type: str, content: JsonDict) -> asyncio.Future[KernelMessage]:
         """Send a request beside the queue; the future gets its reply, or ConnectionError."""
         if self.incarnation is None or self.channels is None:
-            future: asyncio.Future[KernelMessage] = asyncio.get_running_loop().create_future()
-            gone = f"engine {self.id}: {self.death or 'not running'}"
-            future.set_exception(ConnectionError(gone))
-            return future
+            return failed(ConnectionError(f"engine {self.id}: {self.death or 'not running'}"))
         msg_id, frames = self._encoded(msg_type, content)
         future = self.awaited.expect(msg_id)
         self.channels.send(channel, self.incarnation.identity, frames)

@@ -111,12 +111,16 @@ class InFlight(ABC):
             self.mark_malformed(message.problem)
         self.reply = message
 
-    def take_iopub(self, message: KernelMessage) -> bool:
+    def take_iopub(self, message: KernelMessage, *, of_comms: bool = False) -> bool:
         """A published message that names this request; True if it is an output.
 
         Its content is kept as it is: who reads it will see whether it can be shown.
+
+        Args:
+            message: The message.
+            of_comms: Whether it is for comms, and so no output of the request.
         """
-        if message.msg_type not in OUTPUT_TYPES:
+        if of_comms or message.msg_type not in OUTPUT_TYPES:
             return False
         self.log.add(message.msg_type, message.packed)
         return True
@@ -172,9 +176,9 @@ class NativeInFlight(InFlight):
             message.buffers = []
         super().take_reply(message)
 
-    def take_iopub(self, message: KernelMessage) -> bool:  # noqa: D102
+    def take_iopub(self, message: KernelMessage, *, of_comms: bool = False) -> bool:  # noqa: D102
         self.received += 1
-        return super().take_iopub(message)
+        return super().take_iopub(message, of_comms=of_comms)
 
     @property
     def _complete(self) -> bool:
@@ -206,7 +210,15 @@ def encode_portable(
     *,
     tell_imports: bool = False,
 ) -> tuple[str, list[Any]]:
-    """Pack a request as ``execute_request``; a script is code to a kernel that is not Python's."""
+    """Pack a request as ``execute_request``; a script is code to a kernel that is not Python's.
+
+    What is for a comm is Jupyter's own message.
+    """
+    if request.operation.name == "comm":
+        said = {key: request.content[key] for key in ("comm_id", "data")}
+        metadata = request.content.get("metadata")
+        msg_id, frames = encode(session, request.content["msg_type"], said, metadata)
+        return msg_id, [*frames, *map(_buffer, payload)]
     content: JsonDict = {
         "code": "",
         "silent": True,
@@ -245,7 +257,7 @@ class PortableInFlight(InFlight):
         self.reply_lost = False
         self._published_error: KernelMessage | None = None
 
-    def take_iopub(self, message: KernelMessage) -> bool:  # noqa: D102
+    def take_iopub(self, message: KernelMessage, *, of_comms: bool = False) -> bool:  # noqa: D102
         if message.msg_type == "status":
             state = message.content.get("execution_state")
             self.idle = self.idle or state == "idle"
@@ -253,7 +265,7 @@ class PortableInFlight(InFlight):
         elif message.msg_type == "error":
             self._published_error = message
         self.begun = self.begun or message.msg_type == "execute_input"
-        return super().take_iopub(message)
+        return super().take_iopub(message, of_comms=of_comms)
 
     @property
     def _complete(self) -> bool:
@@ -296,6 +308,27 @@ class PortableInFlight(InFlight):
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
             return Outcome({"ok": False, "error": error_of(expression)})
         return Outcome(result, frames)
+
+
+class PortableComm(PortableInFlight):
+    """A message for a comm has no reply: it is complete when the kernel is idle again."""
+
+    @property
+    def _complete(self) -> bool:
+        return self.idle
+
+    @property
+    def aborted(self) -> bool:
+        """No: a kernel that has dropped it tells nothing."""
+        return False
+
+    def _outcome(self) -> Outcome:
+        return Outcome({"ok": True})
+
+
+def portable_in_flight(job: Job, msg_id: str) -> PortableInFlight:
+    """What a kernel that is not ours is about to be sent."""
+    return (PortableComm if job.operation.name == "comm" else PortableInFlight)(job, msg_id)
 
 
 def answered(values: Any) -> tuple[JsonDict | None, JsonDict]:

@@ -20,12 +20,16 @@ behind it**. Other clients' requests stay, and so do map items and executor task
 nothing before them. An interrupt is an error like others. Errors in other operations clear nothing
 (``Operation.clears_queue`` and ``Operation.independent`` say which is which).
 
+What the user does with a widget goes before what others have queued, in its own order
+(``Operation.goes_first``): a page that does not respond to a slider would seem broken.
+
 What is not in the table (finishing when nothing runs, an item that is here already, holding
 or releasing twice for one reason) raises ``IllegalTransition`` and changes nothing.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Hashable
 from typing import Generic, Protocol, TypedDict, TypeVar
@@ -94,9 +98,13 @@ class EngineQueue(Generic[ItemT]):
         return frozenset(self._holds)
 
     def put(self, item: ItemT) -> None:
-        """Queue an item behind the others."""
+        """Queue an item behind the others, or behind those that go first if it does so, too."""
         self._admit(item)
-        self._waiting.append(item)
+        if not item.operation.goes_first:
+            self._waiting.append(item)
+            return
+        ahead = itertools.takewhile(lambda each: each.operation.goes_first, self._waiting)
+        self._waiting.insert(sum(1 for _ in ahead), item)
 
     def put_front(self, item: ItemT) -> None:
         """Put an item before the others, to run it again after the engine aborted it.

@@ -38,6 +38,13 @@ class AwaitedReplies:
         self._futures.clear()
 
 
+def failed(error: Exception) -> asyncio.Future[KernelMessage]:
+    """A future of a reply that will not come."""
+    future: asyncio.Future[KernelMessage] = asyncio.get_running_loop().create_future()
+    future.set_exception(error)
+    return future
+
+
 class Drain:
     """Those who wait until an engine has nothing left to do."""
 

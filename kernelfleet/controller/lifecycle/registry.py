@@ -16,6 +16,7 @@ from typing import Any
 import zmq
 from jupyter_client.session import Session
 
+from kernelfleet.controller.comms.router import CommRouter
 from kernelfleet.controller.engines.channels import KernelChannels
 from kernelfleet.controller.engines.engine import Engine
 from kernelfleet.controller.engines.in_flight import InFlight, Outcome
@@ -54,8 +55,8 @@ class EngineRegistry:
         self._loop = asyncio.get_running_loop()
         self._context, self._session, self._launcher = context, session, launcher
         self._logs, self._log = logs, log
-        self._options = options
-        self._listeners: list[Listener] = []
+        self._options, self.comms = options, CommRouter()
+        self._listeners: list[Listener] = [self.comms]
         self._channels = KernelChannels(self._loop, context, session, self._route, log)
         self._by_session: dict[str, Engine] = {}
         # The ranks of an MPI world wait for each other while they start.
@@ -102,6 +103,7 @@ class EngineRegistry:
         for kernel_name in kernels:
             engine_id = next(i for i in range(len(self.engines) + 1) if i not in self.engines)
             new.append(Engine(engine_id, kernel_name, self._session, self._log, self._finished))
+            new[-1].comms = self.comms.of_engine(engine_id)
             self.engines[engine_id] = new[-1]
         outcomes = await self._start_all(new, or_none=True)
         failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]

@@ -1,9 +1,10 @@
-"""Progress bars of ``tqdm.auto`` as text, because clients do not show widgets of an engine.
+"""Progress bars of ``tqdm.auto`` as text, because an engine does not know who will look.
 
-This serves everybody whose engine code, or a library in it, uses ``tqdm.auto``: in a kernel with
-ipywidgets installed, tqdm 4.70 makes a widget, and only its first state is seen, 0 %. As text a
-bar is one line that is rewritten. tqdm cannot know what the frontend shows
-(https://github.com/tqdm/tqdm/issues/1098), so this stays until clients show widgets.
+In a kernel with ipywidgets installed, ``tqdm.auto`` (4.70) chooses widgets, once, when it is
+imported. Notebooks show widgets of engines; a script, a terminal or a notebook that is executed
+without a person, which may use the same engine later, would see only the first state of a bar, 0 %.
+As text a bar is one line that is rewritten, and equal ones of several engines are shown once.
+tqdm cannot know what the frontend shows either (https://github.com/tqdm/tqdm/issues/1098).
 
 This module does not import tqdm.
 """

@@ -1,6 +1,6 @@
 """What a kernel is asked, and what our own kernels answer: the content of Jupyter messages."""
 
-from typing import Annotated, NotRequired, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict
 
 from kernelfleet.wire.fields import Check, Moment, Size, is_int
 
@@ -35,6 +35,18 @@ class ApplyContent(KernelContent):
     """``python`` is the client's version where it differs from the engine's."""
 
     python: NotRequired[str]
+
+
+_COMM_TYPE = Check("comm_msg or comm_close", lambda value: value in ("comm_msg", "comm_close"))
+
+
+class CommContent(KernelContent):
+    """A message of a frontend for a comm of the kernel; its buffers are those of the request."""
+
+    msg_type: Annotated[str, _COMM_TYPE]
+    comm_id: str
+    data: dict[str, Any]
+    metadata: NotRequired[dict[str, Any]]
 
 
 class IdentityContent(TypedDict):

@@ -98,6 +98,24 @@ class OutputEvent(TypedDict):
     engine: int
 
 
+class ListedComm(TypedDict):
+    """One comm message of an engine; ``comm_output`` is what an Output widget takes, in pages."""
+
+    engine: int
+    msg_type: str
+    content: dict[str, Any]
+    metadata: dict[str, Any]
+    buffers: Size
+
+
+class CommsEvent(TypedDict):
+    """Comm messages of engines, in their order; their buffers follow in the order of the list."""
+
+    type: str
+    event: str
+    messages: list[ListedComm]
+
+
 class EnginesEvent(TypedDict):
     """Engines have come or gone."""
 

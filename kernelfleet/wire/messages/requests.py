@@ -2,7 +2,7 @@
 
 from typing import Any, NotRequired, TypedDict
 
-from kernelfleet.wire.fields import Seconds, Size, Sizes, Targets
+from kernelfleet.wire.fields import Comms, Seconds, Size, Sizes, Targets
 
 
 class RequestFields(TypedDict):
@@ -129,3 +129,25 @@ class PropertyKeysRequest(TargetsRequest):
     """Which labels."""
 
     keys: list[str]
+
+
+class WatchCommsRequest(RequestFields):
+    """The bridge of this client, and the comms that it has already: engine id and comm id."""
+
+    bridge: str
+    known: NotRequired[Comms]
+
+
+class JoinCommRequest(RequestFields):
+    """A comm that a bridge wants."""
+
+    bridge: str
+    engine: int
+    comm_id: str
+
+
+class CommStatesRequest(RequestFields):
+    """A bridge, and of which comms; missing is all that it has."""
+
+    bridge: str
+    of: NotRequired[Comms]

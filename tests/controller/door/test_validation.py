@@ -85,10 +85,11 @@ def test_every_operation_needs_its_fields(operation: Operation) -> None:
         with pytest.raises(BadRequest, match=f"{name} is missing"):
             check(good, 0)
         good[name] = next(value for value in VALUES if fields[name].check.fits(value))
-    if operation.name in ("execute", "pull"):
+    if operation.name in ("execute", "pull", "comm"):
         with pytest.raises(BadRequest, match=r"content\.\w+ is missing"):
             check(good, 0)
-        good["content"] = {"code": "1", "names": []}
+        comm = {"msg_type": "comm_msg", "comm_id": "c", "data": {}}
+        good["content"] = {"code": "1", "names": [], **comm}
     assert check(good, 0) is operation
 
 

@@ -16,6 +16,7 @@ from kernelfleet.controller.engines.in_flight import (
     PortableInFlight,
     encode_native,
     encode_portable,
+    portable_in_flight,
 )
 from kernelfleet.controller.requests import Job, Request
 from kernelfleet.wire.jupyter import KernelMessage, decode, make_session
@@ -258,7 +259,10 @@ def test_a_native_reply_that_is_as_long_as_data_is_none() -> None:
     assert "bytes beside its data" in result["error"]["evalue"]
 
 
-@pytest.mark.parametrize("operation", [o for o in OPERATIONS.values() if o.queued], ids=str)
+QUEUED = [each for each in OPERATIONS.values() if each.queued and each.name != "comm"]
+
+
+@pytest.mark.parametrize("operation", QUEUED, ids=lambda each: each.name)
 def test_a_kernel_is_asked_what_the_table_says(operation: Operation) -> None:
     session = make_session(b"key", "c")
     content = {"code": "1"} if operation.name == "execute" else {"names": ["x"]}
@@ -273,3 +277,31 @@ def test_a_kernel_is_asked_what_the_table_says(operation: Operation) -> None:
         assert '["made", {}, []]' in asked
     else:
         assert f'["{operation.asks}", {{"names": ["x"]}}, ["ZGF0YQ=="]]' in asked
+
+
+def test_a_message_for_a_comm_is_jupyters_own_where_the_kernel_is_not_ours() -> None:
+    session = make_session(b"key", "c")
+    content = {"msg_type": "comm_msg", "comm_id": "c", "data": {"x": 1}, "metadata": {"m": 2}}
+    request = job("comm", **content).request
+    ours = decode(session, [b"engine", *encode_native(session, request)[1]])
+    assert (ours.msg_type, ours.content) == ("fleet_comm_request", content)
+    _, frames = encode_portable(session, request, [b"data"], "R")
+    theirs = decode(session, frames)
+    assert (theirs.msg_type, theirs.content) == ("comm_msg", {"comm_id": "c", "data": {"x": 1}})
+    assert theirs.metadata == {"m": 2}
+    assert theirs.buffers == [b"data"]
+
+
+def test_a_message_for_a_comm_has_no_reply_and_is_over_when_the_kernel_is_idle() -> None:
+    run = portable_in_flight(job("comm", msg_type="comm_msg", comm_id="c", data={}), "m")
+    for state in ("busy", "idle"):
+        assert not run.complete
+        run.take_iopub(KernelMessage([], "status", "s", "m", {}, [], state_of(state)))
+    assert run.complete
+    assert run.outcome().result == {"ok": True}
+    assert not run.aborted
+    assert type(portable_in_flight(job("execute", code="1"), "m")) is PortableInFlight
+
+
+def state_of(state: str) -> bytes:
+    return json.dumps({"execution_state": state}).encode()

@@ -82,6 +82,20 @@ def test_an_error_in_another_operation_clears_nothing(method: str) -> None:
     assert queue.waiting == (waiting,)
 
 
+def test_what_the_user_does_with_a_widget_goes_first_in_its_own_order() -> None:
+    running, waiting, item = Item(), Item(), Item(method="map")
+    touch, click = Item("b", method="comm"), Item("b", method="comm")
+    queue = queue_of(running, waiting, item)
+    queue.start_next()
+    queue.put(touch)
+    queue.put(click)
+    assert list(queue.waiting) == [touch, click, waiting, item]
+    assert queue.finish(failed=True) == [waiting]
+    assert list(queue.waiting) == [touch, click, item]
+    queue.start_next()
+    assert queue.finish(failed=True) == []  # a callback's error is nobody else's
+
+
 def test_success_clears_nothing() -> None:
     queue = queue_of(Item(), Item())
     queue.start_next()

@@ -160,7 +160,7 @@ def test_a_fleet_may_keep_less() -> None:
     async def test(fleet: Fleet, me: Asker, _: Asker) -> None:
         for number in range(5):
             me.execute(0, result_id=str(number))
-        await asyncio.sleep(0.01)
+        await fleet.settle()
         assert [s["call"] for s in me.at_once("timeline")["value"]["spans"]] == ["3", "4"]
 
     with_clients(test, make_limits({"span_count": 2}))

@@ -1,0 +1,56 @@
+"""What stands in one Output widget. Pure.
+
+In a notebook the frontend collects it and tells the widget; for the widgets of engines the bridge
+does, as a frontend knows the requests of its own kernel alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kernelfleet.client.results.outputs import Output, OutputAggregator
+from kernelfleet.wire.outputs import BadPages, content_of, read_pages
+
+
+class Captured:
+    """See the module's docstring.
+
+    Args:
+        outputs: What stands there already.
+    """
+
+    def __init__(self, outputs: Sequence[Output] = ()) -> None:
+        self._before = list(outputs)
+        self._clears = False
+        self._since = OutputAggregator()
+
+    def add(self, pages: Sequence[Any]) -> None:
+        """Take outputs, as pages; what cannot be read is left out."""
+        try:
+            for published in read_pages(pages):
+                content = content_of(published)
+                if content is not None:
+                    self.add_one(published.msg_type, content)
+        except BadPages:
+            pass  # of a controller that has gone mad
+
+    def add_one(self, msg_type: str, content: dict[str, Any]) -> None:
+        """Take one output."""
+        if msg_type == "clear_output":
+            self._clears = True
+        if self._clears and (msg_type != "clear_output" or not content.get("wait")):
+            self._before, self._clears = [], False
+        self._since.add(msg_type, content)
+
+    def outputs(self) -> list[Output]:
+        """All that stands there."""
+        outputs = [*self._before, *self._since.outputs()]
+        return [_joined(each) for each in outputs]
+
+
+def _joined(output: Output) -> Output:
+    """In a widget the metadata of a display must be there."""
+    if output.get("output_type") in ("display_data", "execute_result"):
+        return {**output, "metadata": output.get("metadata") or {}}
+    return output
