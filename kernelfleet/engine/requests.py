@@ -21,7 +21,7 @@ from kernelfleet.errors.tree import UnsupportedOperation
 from kernelfleet.wire.jupyter import encode_compact, is_compact, open_compact
 from kernelfleet.wire.objects.serialize import pack
 from kernelfleet.wire.objects.shared_memory import to_frames
-from kernelfleet.wire.pump import are_small
+from kernelfleet.wire.pump import send_frames
 
 
 @dataclass(slots=True)
@@ -112,7 +112,7 @@ def reply(session: Session, stream: Any, request: Request, answer: Answer) -> No
         stream.flush(zmq.POLLOUT)
         return
     # Straight to the socket: a ZMQStream takes a turn of the loop and two polls for it.
-    stream.socket.send_multipart(frames, copy=are_small(frames))
+    send_frames(stream.socket, frames)
 
 
 def unknown(request: Request) -> Answer:

@@ -22,6 +22,7 @@ from typing import Any
 import zmq
 
 from kernelfleet.wire.jupyter import is_compact
+from kernelfleet.wire.pump import EVENTS, POLLIN, receive_frames
 
 
 class ShellChannel:
@@ -44,17 +45,17 @@ class ShellChannel:
 
     def read_all(self) -> None:
         """Read what has arrived, while a message is served: it gets its turn later."""
-        while self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
-            self._take(self._socket.recv_multipart(zmq.NOBLOCK, copy=False))
+        while self._socket.getsockopt(EVENTS) & POLLIN:
+            self._take(receive_frames(self._socket))
 
     def _wake(self, *_: object) -> None:
         """Serve one message, if there is one."""
         if self._stream.sending():
             self._stream.flush(zmq.POLLOUT)
-        if not self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+        if not self._socket.getsockopt(EVENTS) & POLLIN:
             return
         try:
-            self._take(self._socket.recv_multipart(zmq.NOBLOCK, copy=False))
+            self._take(receive_frames(self._socket))
         finally:
             self._look_again()
 
@@ -63,7 +64,7 @@ class ShellChannel:
 
         The socket's descriptor tells of changes only, and sending a reply takes the sign away.
         """
-        if self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+        if self._socket.getsockopt(EVENTS) & POLLIN:
             self._loop.call_soon(self._wake)
 
     def _take(self, frames: Sequence[Any]) -> None:

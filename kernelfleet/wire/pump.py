@@ -22,6 +22,11 @@ MAX_SOCKETS = 8192
 BATCH = 64
 TURN_SECONDS = 0.005
 
+# zmq's constants are members of enumerations, and an operation with one costs as much as sending.
+EVENTS, POLLIN, POLLOUT = int(zmq.EVENTS), int(zmq.POLLIN), int(zmq.POLLOUT)
+_NOBLOCK = int(zmq.NOBLOCK)
+_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
+
 #: Frames below this size are copied when they are sent.
 COPIED_BYTES = 64 * 1024
 
@@ -62,11 +67,11 @@ class SocketPump:
             self._waiting.append(frames)
             return
         try:
-            self.socket.send_multipart(frames, zmq.NOBLOCK, copy=are_small(frames))
+            send_frames(self.socket, frames)
         except zmq.Again:
             self._waiting.append(frames)
         finally:  # a send that fails eats the edge as well
-            if self._waiting or self._events() & zmq.POLLIN:
+            if self._waiting or self._events() & POLLIN:
                 self._loop.call_soon(self._wake)
 
     @property
@@ -81,7 +86,7 @@ class SocketPump:
 
     def drain(self) -> None:
         """Read everything that has arrived by now."""
-        while not self._closed and self._events() & zmq.POLLIN:
+        while not self._closed and self._events() & POLLIN:
             self._receive()
 
     def close(self, linger: float = 0.0) -> None:
@@ -103,9 +108,9 @@ class SocketPump:
         deadline = self._loop.time() + TURN_SECONDS
         for _ in range(BATCH):
             events = self._events()
-            if events & zmq.POLLOUT and self._waiting:
+            if events & POLLOUT and self._waiting:
                 self._send_waiting()
-            if not events & zmq.POLLIN:
+            if not events & POLLIN:
                 return False
             self._receive()
             if self.is_closed:  # by the callback
@@ -117,7 +122,7 @@ class SocketPump:
     def _send_waiting(self) -> None:
         while self._waiting:
             try:
-                self.socket.send_multipart(self._waiting[0], zmq.NOBLOCK, copy=False)
+                send_frames(self.socket, self._waiting[0])
             except zmq.Again:
                 return
             except zmq.ZMQError:  # the peer has left meanwhile
@@ -125,11 +130,11 @@ class SocketPump:
             self._waiting.popleft()
 
     def _events(self) -> int:
-        return int(self.socket.getsockopt(zmq.EVENTS))
+        return int(self.socket.getsockopt(EVENTS))
 
     def _receive(self) -> None:
         try:
-            frames = self.socket.recv_multipart(zmq.NOBLOCK, copy=self._copy)
+            frames = receive_frames(self.socket, copy=self._copy)
         except zmq.Again:
             return
         try:
@@ -140,12 +145,35 @@ class SocketPump:
             )
 
 
-def are_small(frames: Sequence[Any]) -> bool:
-    """Whether frames are to be copied when they are sent.
+def send_frames(socket: zmq.Socket[bytes], frames: Sequence[Any]) -> None:
+    """Send one message, or nothing.
 
     Without a copy each frame costs an object of its own, which pays for large ones only.
+
+    Raises:
+        zmq.Again: the peer takes no more now.
+        zmq.ZMQError: there is no such peer.
     """
-    return all(map(_is_small, frames))
+    if not all(map(_is_small, frames)):
+        socket.send_multipart(frames, _NOBLOCK, copy=False)
+        return
+    for frame in frames[:-1]:
+        socket.send(frame, _MORE)
+    socket.send(frames[-1], _NOBLOCK)
+
+
+def receive_frames(socket: zmq.Socket[bytes], *, copy: bool = False) -> list[Any]:
+    """Receive one message: frames of pyzmq, or their bytes with ``copy``.
+
+    Raises:
+        zmq.Again: there is none.
+    """
+    if copy:
+        return socket.recv_multipart(_NOBLOCK)
+    frames = [socket.recv(_NOBLOCK, copy=False)]
+    while frames[-1].more:
+        frames.append(socket.recv(_NOBLOCK, copy=False))
+    return frames
 
 
 def _is_small(frame: Any) -> bool:
