@@ -5,6 +5,7 @@ so that an engine, which imports ``kernelfleet.engine`` and with it this file, d
 the client.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -166,9 +167,19 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'kernelfleet' has no attribute {name!r}")
     if name == "client":
         return import_module("kernelfleet.client")
+    if name == "Fleet":
+        import_module("kernelfleet.provisioners.servers").warm_up_for(_who_asks())
     value = getattr(import_module(_MODULE_OF.get(name, "kernelfleet.errors")), name)
     globals()[name] = value
     return value
+
+
+def _who_asks() -> str:
+    """The module whose code uses a name of this one for the first time."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith("importlib"):
+        frame = frame.f_back
+    return str(frame.f_globals.get("__name__"))
 
 
 def __dir__() -> list[str]:

@@ -25,9 +25,9 @@ from kernelfleet.provisioners.forkserver import (
     ForkedProcess,
     ForkServer,
     ForkServerError,
-    servers,
 )
 from kernelfleet.provisioners.kinds import Kind, kind_of
+from kernelfleet.provisioners.servers import servers
 from kernelfleet.wire.platforms import HERE
 from kernelfleet.wire.safe_start import module_index
 

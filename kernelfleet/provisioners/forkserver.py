@@ -1,4 +1,4 @@
-"""ForkServer: the owner's half of the fork server, and the table of those that run.
+"""ForkServer: the owner's half of the fork server.
 
 One zygote process (``zygote.py``) per kind of kernel (``kinds.py``). It may be used from several
 threads and event loops.
@@ -30,8 +30,6 @@ START_TIMEOUT = 30.0
 FORK_TIMEOUT = 5.0
 #: How often a fork server that does not answer gets SIGCONT, in case somebody has stopped it.
 WAKE_SECONDS = 0.5
-#: A fork server takes as much memory as a kernel; kernels of further kinds are started without.
-MAX_SERVERS = 4
 
 
 class ForkServerError(RuntimeError):
@@ -345,47 +343,3 @@ class ForkServer:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-
-
-class Servers:
-    """The fork servers of this process and how many users each has; the last user ends it."""
-
-    def __init__(self) -> None:
-        self._servers: dict[Kind, ForkServer] = {}
-        self._users: Counter[Kind] = Counter()
-        self._pid = os.getpid()
-        self._lock = threading.Lock()
-
-    def _forget_if_forked(self) -> None:
-        if self._pid != os.getpid():  # after a fork: they belong to the parent process
-            self._servers, self._users, self._pid = {}, Counter(), os.getpid()
-
-    def take(self, kind: Kind) -> ForkServer | None:
-        """A running server, to be given back with ``release``; None if there are too many."""
-        with self._lock:
-            self._forget_if_forked()
-            server = self._servers.get(kind)
-            if server is not None:
-                server.pump()
-            elif len(self._servers) >= MAX_SERVERS:
-                return None
-            if server is None or not server.alive:
-                server = self._servers[kind] = ForkServer(kind)
-            self._users[kind] += 1
-            return server
-
-    def release(self, kind: Kind) -> None:
-        """Give a server back; the last user ends it."""
-        with self._lock:
-            self._forget_if_forked()
-            if kind not in self._users:
-                return
-            self._users[kind] -= 1
-            if self._users[kind] > 0:
-                return
-            del self._users[kind]
-            server = self._servers.pop(kind)
-        server.close()
-
-
-servers = Servers()

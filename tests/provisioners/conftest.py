@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from kernelfleet.provisioners.forkserver import servers
+from kernelfleet.provisioners.servers import servers
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from kernelfleet.provisioners.fork import ForkProvisioner, _is_this_interpreter
-from kernelfleet.provisioners.forkserver import servers
+from kernelfleet.provisioners.servers import servers
 from tests.fleets import eventually
 from tests.provisioners.kernels import connect, evaluate, is_forked, make, provisioner, spec
 
@@ -243,7 +243,7 @@ def test_interpreters_of_two_virtual_environments_are_not_one(folder: Path) -> N
 def test_too_many_kinds_are_started_in_the_ordinary_way(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kernelfleet.provisioners.forkserver.MAX_SERVERS", 1)
+    monkeypatch.setattr("kernelfleet.provisioners.servers.MAX_SERVERS", 1)
     other = folder / "2"
     other.mkdir()
 

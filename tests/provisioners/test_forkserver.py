@@ -22,9 +22,9 @@ from kernelfleet.provisioners.forkserver import (
     ForkServer,
     ForkServerError,
     PreloadError,
-    Servers,
 )
 from kernelfleet.provisioners.kinds import Kind
+from kernelfleet.provisioners.servers import Servers
 from tests.fleets import eventually, until
 
 NO_MODULES = Kind((), ())
@@ -171,8 +171,8 @@ def test_the_last_user_ends_the_server() -> None:
 def test_a_forked_owner_has_servers_of_its_own() -> None:
     code = """
 import os, sys
-from kernelfleet.provisioners.forkserver import Servers
 from kernelfleet.provisioners.kinds import Kind
+from kernelfleet.provisioners.servers import Servers
 servers, kind = Servers(), Kind((), ())
 ours = servers.take(kind)
 child = os.fork()
