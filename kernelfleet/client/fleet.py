@@ -65,6 +65,11 @@ class Fleet(StaysHere):
             every cell, and ``engine_id`` is the rank.
         mpiexec: The command that starts the ranks (``'srun -n {n}'``); None looks for the
             ``mpiexec`` of the installed mpi4py.
+        ranks: Tell each engine by variables that it is a rank of one job (``RANK``,
+            ``WORLD_SIZE``, ``MASTER_ADDR``, ``JAX_COORDINATOR_ADDRESS`` and so on), as
+            ``torch.distributed`` and ``jax.distributed`` look for them.
+        gpus: Give each engine one of the GPUs, by ``CUDA_VISIBLE_DEVICES``: True takes those that
+            are found, a number says how many there are. ``n`` is their number then, if it is None.
         insecure_kernel: Allow a ``kernel`` that can neither use Unix sockets nor encrypt: every
             user of this machine can then read its code and output.
 
@@ -94,6 +99,8 @@ class Fleet(StaysHere):
         fork: bool = True,
         mpi: bool = False,
         mpiexec: str | None = None,
+        ranks: bool = False,
+        gpus: bool | int = False,
         insecure_kernel: bool = False,
         restart: str = "never",
         limits: Mapping[str, int | None] | None = None,
@@ -111,6 +118,8 @@ class Fleet(StaysHere):
             fork=fork,
             mpi=mpi,
             mpiexec=mpiexec,
+            ranks=ranks,
+            gpus=gpus,
             insecure_kernel=insecure_kernel,
             restart=restart,
             limits={} if limits is None else limits,

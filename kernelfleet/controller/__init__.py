@@ -12,6 +12,6 @@ Where things are::
     of clients' modules   told_imports
     an engine at work     engines
     widgets of engines    comms
-    how engines come      lifecycle
+    how engines come      lifecycle  ranks
     local processes       processes
 """

@@ -187,8 +187,9 @@ async def scale(controller: Controller, client: str, header: requests.ScaleReque
     n = header["engines"]
     if isinstance(n, bool) or not isinstance(n, int) or not 0 < n <= MAX_ENGINES:
         raise CallError("ValueError", f"a fleet has 1 to {MAX_ENGINES} engines, not {n!r}")
-    if controller.registry.is_world and n != len(controller.registry.engines):
-        raise CallError("UnsupportedOperation", REFUSED["scale"])
+    if (size := controller.registry.fixed_size) not in (None, n):
+        text = REFUSED["scale" if controller.registry.is_world else "scale of ranks"]
+        raise CallError("UnsupportedOperation", text.format(size=size))
     before, log = len(controller.registry.ids), controller.log
     log.info("scaling from %d to %d engines requested by client %s", before, n, client[:8])
     try:

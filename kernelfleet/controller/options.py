@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from kernelfleet.controller.limits import make_limits
+from kernelfleet.controller.ranks import Ranks, gpu_variables, gpus_of
 from kernelfleet.wire.files.addresses import LOOPBACK
 from kernelfleet.wire.files.fleet_paths import DEFAULT_NAME
 from kernelfleet.wire.launcher_variables import without_rank
@@ -57,6 +58,8 @@ class FleetOptions:
     mpi: bool = False
     #: The command that starts them, with ``{n}`` for how many; None looks for mpiexec.
     mpiexec: str | None = None
+    #: Where the engines are the ranks of a job of torch or JAX.
+    ranks: Ranks | None = None
     #: Allow kernels that can neither use Unix sockets nor encrypt: every local user reads along.
     insecure_kernel: bool = False
     #: What becomes of an engine that died: ``'never'`` or ``'on-death'``.
@@ -79,6 +82,8 @@ class FleetOptions:
         *,
         kernel: str | list[str | None] | None = None,
         env: Environment = None,
+        ranks: bool = False,
+        gpus: bool | int = False,
         **fields: Any,
     ) -> Self:
         """The options of ``n`` engines (by default one per core), or of one per kernel in a list.
@@ -88,9 +93,26 @@ class FleetOptions:
             kernel: The kernelspec of all of them, or a list of one name (or None) per engine.
             env: Variables added to the engines' environment, where None unsets one, or a function
                 of the engine id.
+            ranks: Tell each engine by variables that it is a rank of one job, as torch and JAX
+                look for them.
+            gpus: Give each engine one of the GPUs: those that are found, or so many.
             **fields: The other fields of this class.
         """
-        return cls(kernels=_kernels(n, kernel), environment=_environment(env), **fields)
+        given = gpus_of(gpus)
+        if not isinstance(ranks, bool):
+            raise TypeError(f"ranks is True or False, not {ranks!r}")
+        if given and n is None and not isinstance(kernel, list):
+            n = len(given)
+        kernels = _kernels(n, kernel)
+        job = Ranks(len(kernels)) if ranks else None
+        added = _added_variables(env)
+
+        def environment(engine_id: int) -> Variables:
+            of_job = job.variables(engine_id) if job is not None else {}
+            of_gpu = gpu_variables(engine_id, given)
+            return {**without_rank(os.environ), **of_job, **of_gpu, **added(engine_id)}
+
+        return cls(kernels=kernels, environment=environment, ranks=job, **fields)
 
     def __post_init__(self) -> None:
         if self.on_start is not None and not isinstance(self.on_start, str):
@@ -151,11 +173,11 @@ def _kernels(n: int | None, kernel: str | list[str | None] | None) -> tuple[str 
     return (kernel,) * n
 
 
-def _environment(env: Environment) -> Callable[[int], Variables]:
+def _added_variables(env: Environment) -> Callable[[int], Variables]:
     if env is not None and not callable(env) and not isinstance(env, Mapping):
         raise TypeError(f"env is a dict or a function of the engine id, not {type(env).__name__}")
 
-    def environment(engine_id: int) -> Variables:
+    def added(engine_id: int) -> Variables:
         extra: Mapping[Any, Any] = env(engine_id) if callable(env) else env or {}
         if not isinstance(extra, Mapping):
             raise TypeError(f"env({engine_id}) is to be a dict, not {type(extra).__name__}")
@@ -164,6 +186,6 @@ def _environment(env: Environment) -> Callable[[int], Variables]:
                 raise TypeError(
                     f"env is of strings, or None to unset a variable: {name!r} cannot be {value!r}"
                 )
-        return {**without_rank(os.environ), **extra}
+        return extra
 
-    return environment
+    return added

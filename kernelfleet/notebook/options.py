@@ -223,11 +223,15 @@ def _add_start(start: argparse.ArgumentParser) -> None:
     start.add_argument(
         "--mpiexec", metavar="COMMAND", help="which starts the ranks ('srun -n {n}'); a world too"
     )
+    start.add_argument(
+        "--ranks", action="store_true", help="as the ranks of one job of torch or JAX"
+    )
+    start.add_argument("--gpus", action="store_true", help="with one of the GPUs each")
     start.add_argument("--name", help="by which other processes find it (default for a daemon)")
 
 
 #: Options of ``%fleet start`` that ``Fleet`` and ``kernelfleet start`` have by the same names.
-_SPECIAL = ("mpi", "mpiexec")
+_SPECIAL = ("mpi", "mpiexec", "ranks", "gpus")
 
 
 def special(options: argparse.Namespace) -> dict[str, Any]:

@@ -104,6 +104,12 @@ class Start(NamedCommand):
         allow_none=True,
         help="The command that starts the ranks ('srun -n {n}'); the mpiexec of mpi4py's MPI.",
     ).tag(config=True)
+    ranks = Bool(
+        False, help="Tell engines by variables that they are ranks of one job of torch or JAX."
+    ).tag(config=True)
+    gpus = Bool(False, help="Give each engine one of the GPUs (CUDA_VISIBLE_DEVICES).").tag(
+        config=True
+    )
     insecure_kernel = Bool(
         False,
         help="Allow kernels that every user of this machine can listen to: on loopback TCP, "
@@ -130,6 +136,8 @@ class Start(NamedCommand):
         "no-tcp": ({"Start": {"tcp": False}}, "A Unix socket only."),
         "no-fork": ({"Start": {"fork": False}}, "Start each engine as a process of its own."),
         "mpi": ({"Start": {"mpi": True}}, str(mpi.help)),
+        "ranks": ({"Start": {"ranks": True}}, str(ranks.help)),
+        "gpus": ({"Start": {"gpus": True}}, str(gpus.help)),
         "insecure-kernel": ({"Start": {"insecure_kernel": True}}, str(insecure_kernel.help)),
         "daemonize": ({"Start": {"daemonize": True}}, str(daemonize.help)),
         **NamedCommand.flags,
@@ -196,6 +204,8 @@ def _serve(start: Start, name: str, say: Teller, *, to_stderr: bool) -> int:
         fork=start.fork,
         mpi=start.mpi,
         mpiexec=start.mpiexec,
+        ranks=start.ranks,
+        gpus=start.gpus,
         insecure_kernel=start.insecure_kernel,
         limits=_limits(start),
         on_progress=say.progress,

@@ -81,6 +81,12 @@ class EngineRegistry:
         """Whether the engines are the ranks of an MPI world."""
         return self._options.mpi
 
+    @property
+    def fixed_size(self) -> int | None:
+        """How many engines there have to be; None if there may be any number."""
+        fixed = self._options.mpi or self._options.ranks is not None
+        return len(self._options.kernels) if fixed else None
+
     def subscribe(self, listener: Listener) -> None:
         """Notify a listener of what happens to engines, from now on."""
         self._listeners.append(listener)
@@ -198,6 +204,8 @@ class EngineRegistry:
         With ``or_none`` the first failure cancels the others, which might take a minute to fail.
         """
         engines = list(engines)
+        if self._options.ranks is not None and len(engines) == len(self.engines):
+            self._options.ranks.renew()
         if self._launcher.worlds is not None:
             self._launcher.worlds.begin(len(engines))
             or_none = True

@@ -27,6 +27,8 @@ REFUSED = {
     "brings a new world, stopping the fleet ends it",
     "scale": "the engines are the ranks of one MPI world, whose size MPI has fixed at its start: "
     "start another fleet",
+    "scale of ranks": "the engines have been told that they are {size} ranks (WORLD_SIZE): start "
+    "another fleet",
 }
 
 #: Not an entry point of the package: without the world of a fleet it is of no use to a kernelspec.

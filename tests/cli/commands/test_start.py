@@ -90,7 +90,8 @@ def test_options_reach_the_controller(cli: CLI, daemon: SimpleNamespace) -> None
     assert daemon.options.host == "10.0.0.5"
     assert cli("start", "world", "--mpi", "--mpiexec", "srun -n {n}")[0] == 0
     assert (daemon.options.mpi, daemon.options.mpiexec) == (True, "srun -n {n}")
-    assert cli("start", "another", "--mpi")[0] == 0
+    assert cli("start", "another", "--mpi", "--ranks")[0] == 0
+    assert daemon.options.ranks is not None
     assert (daemon.options.mpi, daemon.options.mpiexec) == (True, None)
     assert len(daemon.options.kernels) == len(os.sched_getaffinity(0))
 
