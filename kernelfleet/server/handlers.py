@@ -11,6 +11,7 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from jupyter_core.utils import ensure_async
 from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
 from tornado import web
@@ -289,7 +290,11 @@ class OpenHandler(Handler):
         found = next((each for each in engines if each.id == int(engine)), None)
         if found is None:
             raise InvalidEngineID(f"fleet {name!r} has no engine {engine}")
-        kernel = found.kernel_name or manager.default_kernel_name
+        # Our own kernel is no installed kernelspec; what it speaks is that of the default one.
+        specs = await ensure_async(self.settings["kernel_spec_manager"].find_kernel_specs())
+        kernel = found.kernel_name
+        if kernel is None or kernel not in specs:
+            kernel = manager.default_kernel_name
         if found.state == "dead" or not found.connection_file:
             raise opening.EngineCannotBeOpened(f"engine {engine} is {found.state}")
         copy = await in_thread(

@@ -11,13 +11,13 @@ from tests.browser.servers import TOKEN, Server
 
 #: The machine's network has changed below the browser, which then ends all its requests.
 _NETWORK = ("ERR_NETWORK_CHANGED", "ERR_INTERNET_DISCONNECTED")
-#: What JupyterLab itself complains of when a kernel is restarted.
-_NOT_OURS = ("Could not restore the debugger state",)
+#: What JupyterLab 4.6 says when a kernel is restarted, and Notebook 7.6 when it loads; they do so
+#: without this extension, too.
+_NOT_OURS = ("Could not restore the debugger state", "reading 'schema'")
 
-CURRENT_IS_DONE = """() => {
-    const panel = jupyterapp.shell.currentWidget;
-    return panel.sessionContext.session.kernel.status === 'idle'
-        && !panel.node.querySelector('.jp-InputPrompt')?.textContent.includes('*');
+HAS_A_KERNEL = """() => {
+    const kernel = jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel;
+    return kernel?.status === 'idle';
 }"""
 
 
@@ -27,12 +27,16 @@ class Page:
     def __init__(self, page: Any, server: Server) -> None:
         self.page, self.server = page, server
         self.errors: list[str] = []
-        page.on("pageerror", lambda error: self.errors.append(f"page: {error}"))
+        page.on("pageerror", lambda error: self._note(f"page: {error}"))
         page.on("console", self._hear)
 
     def _hear(self, message: Any) -> None:
-        if message.type == "error" and not any(word in message.text for word in _NOT_OURS):
-            self.errors.append(f"console: {message.text} {message.location}")
+        if message.type == "error":
+            self._note(f"console: {message.text} {message.location}")
+
+    def _note(self, complaint: str) -> None:
+        if not any(words in complaint for words in _NOT_OURS):
+            self.errors.append(complaint)
 
     def open(self, path: str) -> None:
         """Go to a page of the server, without what was open before, and wait until it is complete.
@@ -67,6 +71,10 @@ class Page:
             f"{opening}.then(panel => panel.sessionContext.ready.then("
             "() => panel.sessionContext.session.kernel.info)).then(() => 1)"
         )
+
+    def wait_for_kernel(self) -> None:
+        """Wait until the current notebook or console can run code."""
+        self.page.wait_for_function(HAS_A_KERNEL, timeout=60_000)
 
     def run_cell(self, code: str) -> str:
         """Run code in the last cell of the current notebook; its output as text."""

@@ -154,9 +154,7 @@ def test_an_engine_is_opened_as_a_notebook_and_as_a_console(
     page.engine("terminal", 1).wait_for()
     page.do("notebook", "terminal", 1)
     page.page.locator(".jp-NotebookPanel").wait_for()
-    page.page.wait_for_function(
-        "jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
-    )
+    page.wait_for_kernel()
     assert page.run_cell("secret = 4242\nengine_id, n_engines").strip().endswith("(1, 2)")
     assert (
         lab_with_fleets.run(
@@ -170,8 +168,6 @@ def test_an_engine_is_opened_as_a_notebook_and_as_a_console(
     page.do("console", "terminal", 1)
     console = page.page.locator(".jp-CodeConsole")
     console.wait_for()
-    page.page.wait_for_function(
-        "jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
-    )
+    page.wait_for_kernel()
     kernels = lab_with_fleets.ask("api/kernels")
     assert json.dumps(kernels).count('"id"') == len({kernel["id"] for kernel in kernels})

@@ -1,6 +1,6 @@
 /** The commands: for the palette, for buttons, for other extensions and for tests. */
 
-import { ICommandPalette, INotebookTracker, InputDialog, MainAreaWidget } from '../base/lab.js';
+import { ICommandPalette, ILabShell, INotebookTracker, InputDialog, MainAreaWidget } from '../base/lab.js';
 import { fleetIcon } from '../base/icons.js';
 import { tell } from '../fleets/actions.js';
 import { EngineLog } from '../panel/log.js';
@@ -8,6 +8,9 @@ import { Timeline } from '../timeline/view.js';
 import { insertConnectCell } from '../notebook/connect.js';
 import { openEngine } from './open_engine.js';
 import { IFleets } from './token.js';
+
+/** With less height there is nothing to see of a timeline or a log. */
+const LEAST_PIXELS = 120;
 
 const CATEGORY = 'Fleets of kernels';
 
@@ -27,9 +30,10 @@ export const commandsPlugin = {
   description: 'The commands for fleets of kernels.',
   autoStart: true,
   requires: [IFleets],
-  optional: [ICommandPalette, INotebookTracker],
-  activate: (app, { fleets, actions, reveal }, palette, tracker) => {
-    const open = (make, options) => showInMain(app, make, options);
+  optional: [ICommandPalette, INotebookTracker, ILabShell],
+  activate: (app, { fleets, actions, reveal }, palette, tracker, labShell) => {
+    // A page of Notebook 7 has room for one document only; below it other things can be.
+    const open = make => showInMain(app, make, labShell ? 'main' : 'down');
 
     /** A command about one fleet: without one in its arguments, the user chooses. */
     const add = (name, label, execute, more = {}) => {
@@ -60,14 +64,12 @@ export const commandsPlugin = {
         tell(`Connect to ${name}`, error);
       }
     });
-    aboutFleet('timeline', 'Show the timeline of a fleet', name => open(() => new Timeline(fleets, name), { mode: 'split-bottom' }));
+    aboutFleet('timeline', 'Show the timeline of a fleet', name => open(() => new Timeline(fleets, name)));
     aboutFleet('interrupt', 'Interrupt engines', (name, engines) => actions.interrupt(name, engines));
     aboutFleet('restart', 'Restart engines', (name, engines) => actions.restart(name, engines));
     aboutFleet('scale', 'Scale a fleet', name => actions.scale(name));
     aboutFleet('stop', 'Stop a fleet', name => actions.stop(name));
-    aboutEngine('log', 'Show the log of an engine', (name, id) =>
-      open(() => new EngineLog(fleets.api, name, id), { mode: 'split-bottom' })
-    );
+    aboutEngine('log', 'Show the log of an engine', (name, id) => open(() => new EngineLog(fleets.api, name, id)));
     aboutEngine('open-notebook', 'Open an engine as a notebook', (name, id) => openEngine(app, fleets.api, name, id, 'notebook'));
     aboutEngine('open-console', 'Open an engine as a console', (name, id) => openEngine(app, fleets.api, name, id, 'console'));
   }
@@ -90,20 +92,29 @@ async function chooseEngine(fleets, name, title) {
   return value === null ? null : Number(value);
 }
 
-/** Show a widget in the main area: the one that is there already, else a new one. */
-function showInMain(app, make, options) {
+/** Show a widget in an area: the one that is there already, else a new one. */
+function showInMain(app, make, area) {
   const content = make();
-  const there = [...app.shell.widgets('main')].find(widget => widget.id === `main-${content.id}`);
-  if (there) {
+  let widget = [...app.shell.widgets(area)].find(each => each.id === `main-${content.id}`);
+  if (widget) {
     content.dispose();
-    app.shell.activateById(there.id);
-    return there;
+  } else {
+    widget = new MainAreaWidget({ content });
+    widget.id = `main-${content.id}`;
+    widget.toolbar.hide(); // what these views have of it is in themselves
+    Object.assign(widget.title, { label: content.title.label, icon: content.title.icon, closable: true });
+    app.shell.add(widget, area, { mode: 'split-bottom' });
   }
-  const widget = new MainAreaWidget({ content });
-  widget.toolbar.hide(); // what these views have of it is in themselves
-  widget.id = `main-${content.id}`;
-  Object.assign(widget.title, { label: content.title.label, icon: content.title.icon, closable: true });
-  app.shell.add(widget, 'main', options);
   app.shell.activateById(widget.id);
+  const tabs = widget.parent?.parent;
+  if (area === 'down' && tabs?.tabBar) {
+    // The shell of Notebook 7 neither shows what is activated below, nor gives it more room than its tab.
+    tabs.currentWidget = widget;
+    requestAnimationFrame(() => {
+      if (tabs.node.offsetHeight < LEAST_PIXELS) {
+        tabs.parent?.setRelativeSizes?.([2, 1]);
+      }
+    });
+  }
   return widget;
 }
