@@ -53,7 +53,10 @@ class Fleet(StaysHere):
         cwd: The engines' working directory; None is this process's.
         on_start: Code every engine runs before its first command, also after a restart.
         preload: Modules (``['numpy', 'pandas']``) loaded once and shared by all engines, which
-            then need neither the time nor the memory. Not for modules that start threads.
+            then need neither the time nor the memory. Not for modules that start threads. Or a
+            script (``'setup.py'``, alone or in the list) that is run once: its variables, such as
+            a large array, are in each engine from the start, also after a restart, and in memory
+            once.
         restart: ``'on-death'`` starts an engine that died again, under its id, up to five times
             a minute; ``'never'`` leaves it dead until ``mec.restart``.
         limits: Limits that differ from their defaults (``{'queue_length': 1000}``), as
@@ -95,7 +98,7 @@ class Fleet(StaysHere):
         env: Environment = None,
         cwd: str | os.PathLike[str] | None = None,
         on_start: str | None = None,
-        preload: Sequence[str] = (),
+        preload: str | os.PathLike[str] | Sequence[str] = (),
         fork: bool = True,
         mpi: bool = False,
         mpiexec: str | None = None,

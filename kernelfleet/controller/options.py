@@ -119,13 +119,13 @@ class FleetOptions:
             raise TypeError(
                 f"on_start is the text of some code, not {type(self.on_start).__name__}"
             )
-        preload: object = self.preload
-        if not isinstance(preload, Iterable) or not _are_names(preload):
-            raise TypeError(f"preload is a list of modules' names, not {preload!r}")
+        object.__setattr__(self, "preload", _preload(self.preload))
         for flag in ("fork", "insecure_kernel", "mpi"):
             if not isinstance(getattr(self, flag), bool):
                 raise TypeError(f"{flag} is True or False, not {getattr(self, flag)!r}")
         self._check_mpi()
+        if self.scripts:
+            self._check_scripts()
         if self.restart not in RESTART_POLICIES:
             raise ValueError(
                 f"restart is {' or '.join(map(repr, RESTART_POLICIES))}, not {self.restart!r}"
@@ -133,9 +133,22 @@ class FleetOptions:
         if not isinstance(self.limits, Mapping):
             raise TypeError(f"limits is a dict of limits by name, not {self.limits!r}")
         make_limits(self.limits)
-        object.__setattr__(self, "preload", tuple(self.preload))
         if self.cwd is not None:
             object.__setattr__(self, "cwd", os.path.abspath(self.cwd))
+
+    @property
+    def scripts(self) -> list[str]:
+        """The scripts among what is preloaded."""
+        return [name for name in self.preload if name.endswith(".py")]
+
+    def _check_scripts(self) -> None:
+        script = f"preload: {self.scripts[0]} is run once, in the process that engines are forked"
+        if not self.fork or not HERE.fork_server or self.mpi:
+            raise ValueError(f"{script} from, and these engines are not forked: use on_start")
+        if any(kernel is not None for kernel in self.kernels):
+            raise ValueError(
+                f"{script} from, for kernelfleet's own engines: kernel= cannot be given"
+            )
 
     def _check_mpi(self) -> None:
         if self.mpiexec is not None:
@@ -155,8 +168,24 @@ class FleetOptions:
             raise ValueError("mpi needs Linux: nothing else tells at once that a rank has ended")
 
 
-def _are_names(values: Iterable[object]) -> bool:
-    return not isinstance(values, str) and all(isinstance(each, str) for each in values)
+def _preload(given: object) -> tuple[str, ...]:
+    """The names of modules, and the whole paths of scripts."""
+    if isinstance(given, os.PathLike) or (isinstance(given, str) and given.endswith(".py")):
+        given = (given,)
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise TypeError(f"preload is a list of modules' names or a script (.py), not {given!r}")
+    return tuple(map(_preload_item, given))
+
+
+def _preload_item(given: object) -> str:
+    name = os.fspath(given) if isinstance(given, os.PathLike) else given
+    if not isinstance(name, str):
+        raise TypeError(f"preload is a list of modules' names and scripts (.py), not of {given!r}")
+    if not name.endswith(".py"):
+        return name
+    if not os.path.isfile(name):
+        raise FileNotFoundError(f"preload: there is no script {os.path.abspath(name)}")
+    return os.path.abspath(name)
 
 
 def _kernels(n: int | None, kernel: str | list[str | None] | None) -> tuple[str | None, ...]:

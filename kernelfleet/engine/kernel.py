@@ -24,7 +24,13 @@ from kernelfleet.engine.jupyter_kernel import JupyterKernel
 from kernelfleet.engine.modules import imports
 from kernelfleet.engine.peek import Peeker
 from kernelfleet.engine.requests import Answer, Request, error_answer, parse, reply, unknown
-from kernelfleet.engine.running import asyncio_run, batches, execution, interrupts
+from kernelfleet.engine.running import (
+    asyncio_run,
+    batches,
+    execution,
+    interrupts,
+    preloaded,
+)
 from kernelfleet.engine.running.calls import call
 from kernelfleet.engine.running.namespace import Namespace
 from kernelfleet.engine.running.scripts import Script
@@ -57,7 +63,7 @@ class EngineKernel(JupyterKernel):
     """One engine's kernel."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(user_module=preloaded.module(), **kwargs)
         self.namespace = Namespace(self.shell)
         arrivals.set_namespace_provider(self.namespace)
         execution.remember_shown_errors(self.shell)
@@ -91,6 +97,7 @@ class EngineKernel(JupyterKernel):
         """Begin to serve; the loop of this thread is the kernel's from here on."""
         # Each engine has its own, also if its kernel was made before the fork (``prebuilt.py``).
         self._values = Values(self.shell, getattr(self.parent, "out_limit_bytes", None))
+        preloaded.show(self.shell)
         super().start()
         self.shell_channel = ShellChannel(self)
         asyncio_run.install(self.io_loop.asyncio_loop)

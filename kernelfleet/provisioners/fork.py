@@ -25,9 +25,10 @@ from kernelfleet.provisioners.forkserver import (
     ForkedProcess,
     ForkServer,
     ForkServerError,
+    PreloadError,
 )
 from kernelfleet.provisioners.kinds import Kind, kind_of
-from kernelfleet.provisioners.servers import servers
+from kernelfleet.provisioners.servers import MAX_SERVERS, servers
 from kernelfleet.wire.platforms import HERE
 from kernelfleet.wire.safe_start import module_index
 
@@ -51,7 +52,7 @@ class ForkProvisioner(LocalProvisioner):
         server = servers.take(kind)
         if server is None:
             self.log.debug("this environment would need one fork server too many")
-            return await super().launch_kernel(cmd, **kwargs)
+            return await self._launch_without(kind, cmd, kwargs)
         try:
             process = await self._fork(server, cmd, env, kwargs)
         except BaseException:
@@ -59,12 +60,22 @@ class ForkProvisioner(LocalProvisioner):
             raise
         if process is None:
             servers.release(kind)
-            return await super().launch_kernel(cmd, **kwargs)
+            return await self._launch_without(kind, cmd, kwargs)
         self._kind = kind
         self.process = process
         self.pid = self.pgid = process.pid
         self.cwd = _folder(kwargs)
         return self.connection_info
+
+    async def _launch_without(self, kind: Kind, cmd: list[str], kwargs: dict[str, Any]) -> Any:
+        """Start the kernel as an ordinary process, which has not what a script has made."""
+        if kind.scripts:
+            raise PreloadError(
+                f"what {kind.scripts[0]} has made is only in forked engines, and this one cannot "
+                f"be forked: of environments that differ before the fork (PYTHONPATH and the "
+                f"like) there can be {MAX_SERVERS}"
+            )
+        return await super().launch_kernel(cmd, **kwargs)
 
     async def _fork(
         self, server: ForkServer, cmd: list[str], env: Mapping[str, str], kwargs: dict[str, Any]

@@ -28,6 +28,8 @@ from kernelfleet.wire.safe_start import safely
 #: How long a fork server may take to load what is preloaded, and then for each fork.
 START_TIMEOUT = 30.0
 FORK_TIMEOUT = 5.0
+#: How long it may take if it runs a script of the user's first, which may read much data.
+SCRIPT_TIMEOUT = 600.0
 #: How often a fork server that does not answer gets SIGCONT, in case somebody has stopped it.
 WAKE_SECONDS = 0.5
 
@@ -140,6 +142,7 @@ class ForkServer:
         #: The same for a module that the user has asked for, which is an error.
         self._preload_error = ""
         self._wanted = kind.preload
+        self._start_timeout = SCRIPT_TIMEOUT if kind.scripts else START_TIMEOUT
         self._ready = False
         self._processes: dict[int, ForkedProcess] = {}
         self._early_exits: dict[int, int] = {}
@@ -157,7 +160,7 @@ class ForkServer:
                 [
                     *safely([sys.executable, "-m", "kernelfleet.provisioners.zygote"]),
                     str(theirs.fileno()), str(os.getpid()),
-                    ",".join(kind.modules), ",".join(kind.preload), ",".join(kind.prepare),
+                    *map(json.dumps, (kind.modules, kind.preload_items, kind.prepare)),
                 ],
                 pass_fds=[theirs.fileno()],
                 env=environment_of(kind),
@@ -227,7 +230,7 @@ class ForkServer:
             self.wake()
             with contextlib.suppress(TimeoutError):
                 return await asyncio.wait_for(asyncio.shield(waiting), WAKE_SECONDS)
-            limit = FORK_TIMEOUT if self._ready else START_TIMEOUT
+            limit = FORK_TIMEOUT if self._ready else self._start_timeout
             if time.monotonic() - begun > limit:
                 raise TimeoutError(f"not within {limit:g} s")
 

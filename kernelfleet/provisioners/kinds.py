@@ -9,12 +9,16 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from kernelfleet.wire.launcher_variables import without_rank
 
-#: Loads the modules of kernelfleet's engines; and, once all is loaded, makes what they can share.
-LOAD_ENGINE = "kernelfleet.engine.prebuilt:load"
-BUILD_ENGINE = "kernelfleet.engine.prebuilt:build"
+#: The module of an engine, and the name of a function in it. The first loads the modules of
+#: kernelfleet's engines; the second, once all is loaded, makes what they can share.
+LOAD_ENGINE = ("kernelfleet.engine.prebuilt", "load")
+BUILD_ENGINE = ("kernelfleet.engine.prebuilt", "build")
+#: The same for a script of the user's, whose path is the argument.
+RUN_SCRIPT = ("kernelfleet.engine.running.preloaded", "run")
 #: Where IPython 9.18 looks for configuration and start-up files of all users.
 _IPYTHON_DIRECTORIES = (
     os.path.join(sys.prefix, "etc", "ipython"), "/usr/local/etc/ipython", "/etc/ipython",
@@ -34,14 +38,26 @@ _PRELOAD_PREFIXES = (
 class Kind:
     """The properties in which fork servers differ."""
 
-    #: Modules that the kernel itself needs, or ``MODULE:FUNCTION`` to import and call.
-    modules: tuple[str, ...]
+    #: What the kernel itself needs: functions of modules.
+    modules: tuple[tuple[str, str], ...]
     #: Variables of the environment that have an effect only before the fork.
     variables: tuple[tuple[str, str], ...]
-    #: Modules that the user wants preloaded; they may be in the working directory.
+    #: Modules that the user wants preloaded, which may be in the working directory, and the paths
+    #: of scripts that are run.
     preload: tuple[str, ...] = ()
-    #: The same, for when all is loaded.
-    prepare: tuple[str, ...] = ()
+    #: What the kernel needs, for when all is loaded.
+    prepare: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def scripts(self) -> list[str]:
+        """The scripts among what is preloaded: only a forked engine has what they have made."""
+        return [name for name in self.preload if name.endswith(".py")]
+
+    @property
+    def preload_items(self) -> list[Any]:
+        """What is preloaded, as ``zygote.py`` takes it."""
+        scripts = self.scripts
+        return [[*RUN_SCRIPT, name] if name in scripts else name for name in self.preload]
 
 
 def kind_of(preload: Sequence[str], env: Mapping[str, str]) -> Kind:

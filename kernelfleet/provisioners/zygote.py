@@ -1,10 +1,10 @@
 """The fork server's process: imports once what a kernel needs, then forks kernels from it.
 
 Run with the arguments ``FD OWNER MODULES PRELOAD LAST``: one end of a socket pair, the process id
-of its owner, and three lists with commas between. They are the modules of the kernel, those that
-the user wants loaded, and what comes last; ``MODULE:FUNCTION`` means to call a function. The
-process is single-threaded and has no event loop, ZMQ context or lock, or its children would inherit
-them in whatever state they are.
+of its owner, and three lists in JSON. They are what the kernel needs, what the user wants loaded,
+and what comes last. An item is the name of a module, or a list of a module, the name of a function
+in it, and arguments to call that with. The process is single-threaded and has no event loop, ZMQ
+context or lock, or its children would inherit them in whatever state they are.
 
 It is started without the current folder on ``sys.path`` (``wire/safe_start.py``), and loads
 everything of the kernel before it looks there. The user's modules may lie beside his notebook.
@@ -116,20 +116,22 @@ def _folder_of_the_user() -> Iterator[None]:
         sys.path.remove("")
 
 
-def _preload(modules: str) -> dict[str, str]:
-    """Import the modules, and call the functions that are named with some.
+def _preload(items: str) -> dict[str, str]:
+    """Import modules, and call functions.
 
     Returns:
-        The errors by name; a kernel can do without.
+        The errors, by the last argument of the call or the name of the function or module; a
+        kernel can do without what it needs itself.
     """
     failed = {}
-    for name in filter(None, modules.split(",")):
+    for item in json.loads(items):
+        module, *call = [item] if isinstance(item, str) else item
         try:
-            module, _, function = name.partition(":")
             loaded = importlib.import_module(module)
-            if function:
-                getattr(loaded, function)()
+            if call:
+                getattr(loaded, call[0])(*call[1:])
         except (Exception, SystemExit) as error:  # noqa: BLE001 (reported to the owner)
+            name = call[-1] if len(call) > 1 else ".".join([module, *call])
             failed[name] = f"{type(error).__name__}: {error}"
     for stream in (sys.stdout, sys.stderr):
         stream.flush()  # or each child would print it again

@@ -153,7 +153,7 @@ def test_an_owner_that_is_gone_already_is_noticed() -> None:
     gone = subprocess.Popen(["true"])
     gone.wait()
     ours, theirs = socket.socketpair()
-    command = [sys.executable, "-m", "kernelfleet.provisioners.zygote", "0", str(gone.pid), ""]
+    command = [sys.executable, "-m", "kernelfleet.provisioners.zygote", "0", str(gone.pid)]
     with ours, theirs:
         subprocess.run(command, check=True, timeout=30, stdin=theirs.fileno())
         theirs.close()
@@ -166,7 +166,7 @@ def test_an_owner_that_is_gone_already_is_noticed() -> None:
     ids=["nothing", "an engine's modules", "an engine's shell"],
 )
 def test_it_has_one_thread_and_no_socket_but_its_owners(
-    modules: tuple[str, ...], prepare: tuple[str, ...]
+    modules: tuple[tuple[str, str], ...], prepare: tuple[tuple[str, str], ...]
 ) -> None:
     server = ForkServer(Kind(modules, (("OPENBLAS_NUM_THREADS", "1"),), (), prepare))
 

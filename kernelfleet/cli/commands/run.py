@@ -78,7 +78,8 @@ class Run(Command):
     ).tag(config=True)
     preload = Unicode(
         "",
-        help="Modules (numpy,pandas) loaded once for all engines; none that start threads.",
+        help="Modules (numpy,pandas) loaded once for all engines, none that start threads; and "
+        "scripts (setup.py) that are run once, whose variables all engines have.",
     ).tag(config=True)
     completes_arguments = None  # files
     aliases = {

@@ -93,7 +93,8 @@ class Start(NamedCommand):
     ).tag(config=True)
     preload = Unicode(
         "",
-        help="Modules (numpy,pandas) loaded once for all engines; none that start threads.",
+        help="Modules (numpy,pandas) loaded once for all engines, none that start threads; and "
+        "scripts (setup.py) that are run once, whose variables all engines have.",
     ).tag(config=True)
     fork = Bool(
         True, help="Fork engines from one warm process instead of starting each on its own."

@@ -4,7 +4,7 @@ Where things are::
 
     cells and scripts       execution  scripts  history
     calls of functions      calls  batches
-    the user's variables    namespace
+    the user's variables    namespace  preloaded
     interrupts              interrupts
     asyncio                 asyncio_run
     errors                  tracebacks  hints
