@@ -24,5 +24,9 @@ class KernelFleetExtension(ExtensionApp):
         self.handlers.extend([*HANDLERS, *SOCKETS])
 
     async def stop_extension(self) -> None:
-        """End every client and thread with the server."""
+        """End every client and thread with the server; engines are no kernels of it any more."""
+        from kernelfleet.server.opening import sweep_server
+
+        if self.serverapp is not None:
+            sweep_server(self.serverapp.kernel_manager, everything=True)
         await self.services.close()

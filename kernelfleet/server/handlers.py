@@ -198,6 +198,7 @@ class FleetHandler(Handler):
         client = await self.client(name)
         await client.stop_fleet(block=False)
         ended = await self.services.fleets.in_thread(_has_ended, name, END_SECONDS)
+        opening.sweep_server(self.settings["kernel_manager"])
         await self.services.watching.refresh()
         self.set_status(204 if ended else 202)
         await self.finish()
@@ -244,6 +245,7 @@ class StopWorkHandler(Handler):
         client = await self.client(name)
         call = client.interrupt if action == "interrupt" else client.restart
         await self.answer_when_done(call(targets, block=False), lambda _: {})
+        opening.sweep_server(self.settings["kernel_manager"])
 
 
 class LogHandler(Handler):

@@ -73,15 +73,36 @@ def place(folder: Path, fleet: str, engine: int, pid: int | None, file: str, ker
     return copy
 
 
-def sweep(folder: Path) -> None:
-    """Remove the copies of engines that are there no more, so that they are not listed."""
+def sweep(folder: Path, *, everything: bool = False) -> bool:
+    """Remove the copies of engines that are there no more, so that they are not listed.
+
+    Args:
+        folder: Where.
+        everything: Whether to remove those of engines that are there as well.
+
+    Returns:
+        Whether there were any.
+    """
+    swept = False
     for copy in folder.glob(f"{PREFIX}*.json"):
         try:
             source = json.loads(copy.read_text()).get(SOURCE, "")
         except (OSError, ValueError):
             continue  # it is just being written, or somebody else has removed it
-        if not Path(source).exists():
+        if everything or not Path(source).exists():
             copy.unlink(missing_ok=True)
+            swept = True
+    return swept
+
+
+def sweep_server(kernel_manager: Any, *, everything: bool = False) -> None:
+    """Have a server list no engines that were restarted or have ended."""
+    try:
+        folder = folder_of(kernel_manager)
+    except ExternalKernelsOff:
+        return
+    if sweep(folder, everything=everything):
+        kernel_manager.list_kernel_ids()  # it looks into the folder
 
 
 def kernel_id(kernel_manager: Any, copy: Path) -> str | None:

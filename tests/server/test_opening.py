@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -16,8 +18,9 @@ from kernelfleet.server.opening import (
     kernel_id,
     place,
     sweep,
+    sweep_server,
 )
-from tests.server.conftest import JupyterServer
+from tests.server.conftest import TOKEN, JupyterServer, end_server, start_server
 
 
 @pytest.fixture
@@ -52,7 +55,22 @@ def test_copies_go_with_their_engines_and_those_of_others_stay(
     engine_file.unlink()
     sweep(folder)
     assert [path.name for path in folder.iterdir()] == ["somebody.json"]
-    sweep(tmp_path / "not-there")
+    assert not sweep(tmp_path / "not-there")
+
+
+def test_with_the_server_all_copies_go(tmp_path: Path, engine_file: Path) -> None:
+    looked = []
+    manager = SimpleNamespace(
+        external_connection_dir=str(tmp_path), list_kernel_ids=lambda: looked.append(1)
+    )
+    place(tmp_path, "work", 1, 77, str(engine_file), "python3")
+    sweep_server(manager)
+    assert looked == []
+    sweep_server(manager, everything=True)
+    assert looked == [1]
+    assert list(tmp_path.iterdir()) == [engine_file]
+    manager.external_connection_dir = None
+    sweep_server(manager, everything=True)
 
 
 def test_an_engine_without_a_connection_file_cannot_be_opened(tmp_path: Path) -> None:
@@ -79,3 +97,74 @@ def test_a_server_without_the_option_says_which_one(jupyter: JupyterServer) -> N
     assert answer.status == 409
     assert "only kernels that it has started" in answer.json["message"]
     assert "--ServerApp.allow_external_kernels=True" in answer.json["remedy"]
+
+
+@pytest.fixture
+def open_server(tmp_path: Path) -> Iterator[JupyterServer]:
+    pytest.importorskip("jupyter_server", reason="jupyter_server is not installed")
+    server = start_server(tmp_path, "--ServerApp.allow_external_kernels=True")
+    yield server
+    end_server(server)
+
+
+@pytest.mark.slow
+def test_an_engine_is_used_as_a_kernel_of_the_server(open_server: JupyterServer) -> None:
+    from kernelfleet import MultiEngineClient
+
+    server = open_server
+    server.post("fleets", {"name": "opened", "n": 2})
+    with MultiEngineClient("opened") as mec:
+        mec["secret"] = 4242
+        opened = server.post("fleets/opened/engines/1/open").json
+        ids = [kernel["id"] for kernel in kernels(server)]
+        assert opened["kernel_id"] in ids
+        assert (
+            run_in(server, opened["kernel_id"], "print(secret, engine_id); own = 7") == "4242 1\n"
+        )
+        assert mec.pull("own", targets=1) == [7]
+        server.post("fleets/opened/restart", {"targets": 1})
+        assert opened["kernel_id"] not in [kernel["id"] for kernel in kernels(server)]
+        again = server.post("fleets/opened/engines/1/open").json
+        assert again["kernel_id"] != opened["kernel_id"]
+    server.delete("fleets/opened")
+    assert kernels(server) == []
+
+
+def kernels(server: JupyterServer) -> Any:
+    return server.get(f"{server.url}api/kernels").json
+
+
+def run_in(server: JupyterServer, kernel_id: str, code: str) -> str:
+    """Run code through the server's own WebSocket of a kernel, as JupyterLab does."""
+    import asyncio
+
+    from jupyter_client.session import Session
+    from tornado.httpclient import HTTPRequest
+    from tornado.websocket import websocket_connect
+
+    async def run() -> str:
+        url = f"{server.url}api/kernels/{kernel_id}/channels".replace("http:", "ws:", 1)
+        socket = await websocket_connect(
+            HTTPRequest(url, headers={"Authorization": f"token {TOKEN}"})
+        )
+        content = {"code": code, "silent": False, "store_history": True}
+        message = {**Session().msg("execute_request", content), "channel": "shell", "buffers": []}
+        await socket.write_message(json.dumps(message, default=str))
+        text = ""
+        async with asyncio.timeout(30):
+            while True:
+                answer = json.loads(str(await socket.read_message()))
+                if answer["parent_header"].get("msg_id") != message["header"]["msg_id"]:
+                    continue
+                if answer["msg_type"] == "stream":
+                    text += answer["content"]["text"]
+                if answer["msg_type"] == "execute_reply":
+                    assert answer["content"]["status"] == "ok", answer
+                if (
+                    answer["msg_type"] == "status"
+                    and answer["content"]["execution_state"] == "idle"
+                ):
+                    socket.close()
+                    return text
+
+    return asyncio.run(run())
