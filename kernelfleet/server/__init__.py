@@ -7,7 +7,7 @@ modules are imported when it loads its extensions, those of the client when some
 Where things are::
 
     what is said    shapes  description  problems
-    who answers     extension  services  handlers  web_socket
+    who answers     extension  services  handlers  web_socket  metrics
     what is known   board  spans  view  fleets  watching
     what is done    starting  logs  opening
 """

@@ -19,9 +19,12 @@ class KernelFleetExtension(ExtensionApp):
     def initialize_handlers(self) -> None:
         """Add the handlers; Jupyter Server puts ``base_url`` before their paths."""
         from kernelfleet.server.handlers import HANDLERS
+        from kernelfleet.server.metrics import METRICS, FleetCollector
         from kernelfleet.server.web_socket import SOCKETS
 
-        self.handlers.extend([*HANDLERS, *SOCKETS])
+        self.handlers.extend([*HANDLERS, *SOCKETS, *METRICS])
+        self._collector = FleetCollector(self.services.watching)
+        self._collector.register()
 
     async def stop_extension(self) -> None:
         """End every client and thread with the server; engines are no kernels of it any more."""
@@ -29,4 +32,5 @@ class KernelFleetExtension(ExtensionApp):
 
         if self.serverapp is not None:
             sweep_server(self.serverapp.kernel_manager, everything=True)
+        self._collector.unregister()
         await self.services.close()

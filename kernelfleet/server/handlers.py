@@ -19,7 +19,7 @@ from tornado import web
 from kernelfleet.server import logs, opening, problems
 from kernelfleet.server.problems import BadBody
 from kernelfleet.server.services import Services, services_of
-from kernelfleet.server.starting import check_new_fleet, folder, free_name
+from kernelfleet.server.starting import check_new_fleet, end_by_force, folder, free_name
 
 if TYPE_CHECKING:
     from kernelfleet.client.client import MultiEngineClient
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 AUTH_RESOURCE = "kernelfleet"
 #: An answer comes after so many seconds at the latest; what was asked for goes on (202).
 PATIENCE = 20.0
-#: How long a fleet may take to end.
+#: How long a controller may take to hear that it is to end, and how long its fleet then takes.
+ANSWER_SECONDS = 4.0
 END_SECONDS = 10.0
 
 Method = Callable[..., Awaitable[None]]
@@ -190,13 +191,22 @@ class FleetHandler(Handler):
     @answers_with_json
     async def delete(self, name: str) -> None:
         """Stop the fleet, or take a failed start off the list."""
+        from kernelfleet.errors.tree import ControllerUnreachable
+
         if await self.services.starts.forget(name):
             await self.services.watching.refresh()
             self.set_status(204)
             await self.finish()
             return
-        client = await self.client(name)
-        await client.stop_fleet(block=False)
+        file = await self.file(name)
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                client = await self.services.fleets.client(file)
+                await client.stop_fleet(block=False)
+        except (ControllerUnreachable, TimeoutError):
+            if file.embedded:  # it is part of a process that does other things, too
+                raise
+            await end_by_force(name)
         ended = await self.services.fleets.in_thread(_has_ended, name, END_SECONDS)
         opening.sweep_server(self.settings["kernel_manager"])
         await self.services.watching.refresh()

@@ -28,6 +28,10 @@ _KNOWN: dict[str, tuple[HTTPStatus, str]] = {
         HTTPStatus.SERVICE_UNAVAILABLE,
         "Wait until the process that has the fleet is free again, or stop the fleet.",
     ),
+    "TimeoutError": (
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "Wait until the process that has the fleet is free again, or end that process.",
+    ),
     "FleetStopped": (HTTPStatus.CONFLICT, "The fleet has ended; start another one."),
     "ExternalKernelsOff": (
         HTTPStatus.CONFLICT,

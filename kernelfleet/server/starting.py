@@ -1,6 +1,7 @@
 """Fleets that the panel starts: daemons of their own, which outlive Jupyter Server.
 
 They are started by ``kernelfleet start --daemonize``, so that they are what the command line makes.
+One that does not answer is ended by ``kernelfleet stop``.
 """
 
 from __future__ import annotations
@@ -164,6 +165,25 @@ async def _run(line: list[str], cwd: str) -> None:
     if process.returncode:
         text = (complaints or out).decode(errors="replace").strip()
         raise start_error(process.returncode, text)
+
+
+async def end_by_force(name: str) -> None:
+    """End a daemon whose controller does not answer: ``kernelfleet stop`` may kill it.
+
+    Raises:
+        ControllerUnreachable: it could not be ended, as it is on another machine.
+    """
+    from kernelfleet.errors.tree import ControllerUnreachable
+
+    line = [sys.executable, "-P", "-m", "kernelfleet.cli", "stop", name, "--timeout", "5"]
+    process = await asyncio.create_subprocess_exec(
+        *line, stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    _, complaints = await process.communicate()
+    if process.returncode:
+        text = complaints.decode(errors="replace").strip().removeprefix("kernelfleet: ")
+        raise ControllerUnreachable(text)
 
 
 def start_error(code: int, text: str) -> Exception:

@@ -44,6 +44,8 @@ class Watching:
         self.spans: dict[str, SpanLog] = {}
         #: Grows with each change of the board or of a timeline.
         self.version = 0
+        #: When every fleet was last asked, by the clock of the loop.
+        self.refreshed = -math.inf
         self._fleets, self._starts, self._log = fleets, starts, log
         self._meters: dict[str, Meter] = {}
         self._views: set[View] = set()
@@ -101,6 +103,7 @@ class Watching:
 
     async def _ask_all(self, due: float = math.inf) -> None:
         """Begin to ask the fleets that are due and are not being asked; forget those that ended."""
+        self.refreshed = asyncio.get_running_loop().time()
         running = await self._fleets.running()
         for name in self.board.names:
             if name not in running and name not in self._starts.states:
