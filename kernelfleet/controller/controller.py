@@ -5,11 +5,9 @@
     client --handle(header, buffers)--> Request --jobs--> Engine queues --> kernels
     client <--deliver(header, buffers)-- reply when the last target has ended
 
-Headers are JSON-like dicts and buffers opaque frames; the wire (``server.py``) or the embedded
-client's transport hands them over. A request that names an engine that is not there, or is
-malformed, is answered with an error and changes nothing.
-
-Everything runs on one loop; nothing here blocks or waits for a client.
+Headers are JSON-like dicts and buffers opaque frames; the wire (``door/server.py``) or the embedded
+client's transport hands them over. A request that is malformed, or names an engine that is not
+there, is answered with an error. Everything runs on one loop; nothing blocks or waits for a client.
 """
 
 from __future__ import annotations
@@ -41,10 +39,7 @@ from kernelfleet.controller.requests import CallError, Request
 from kernelfleet.controller.time_limits import TimeLimits
 from kernelfleet.controller.told_imports import ToldImports
 from kernelfleet.wire.messages import JsonDict
-from kernelfleet.wire.objects.shared_memory import (
-    available,
-    frame_bytes,
-)
+from kernelfleet.wire.objects.shared_memory import available, frame_bytes
 from kernelfleet.wire.operations import Operation
 from kernelfleet.wire.versions import HERE
 
@@ -90,6 +85,7 @@ class Controller:
         self._imports = ToldImports()
         self._waiting_for: dict[str, list[tuple[str, int]]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._stopping = False
         self._time_limits = TimeLimits(registry.engines.__getitem__, registry.interrupt, self.spawn)
 
     # -- clients --------------------------------------------------------------------------------
@@ -175,6 +171,8 @@ class Controller:
         Raises:
             CallError: one is not there; nothing has been done then.
         """
+        if self._stopping:
+            raise CallError("FleetStopped", "the fleet was stopped")
         engines = []
         for engine_id in targets:
             engine = self.registry.find(engine_id)
@@ -383,6 +381,7 @@ class Controller:
 
     async def stop(self) -> None:
         """Notify the clients, and end the engines with everything they have started."""
+        self._stopping = True
         for task in list(self._tasks):
             task.cancel()
         self.clients.tell_all({"type": "event", "event": "stopping"})

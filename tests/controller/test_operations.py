@@ -33,6 +33,16 @@ def test_what_waits_is_told_by_label_and_by_the_id_under_which_it_is_found() -> 
     with_clients(test)
 
 
+def test_what_comes_while_the_fleet_ends_is_told_so_and_not_that_an_engine_is_missing() -> None:
+    async def test(fleet: Fleet, me: Asker, _: Asker) -> None:
+        await fleet.controller.stop()
+        for n in (me.execute(1), me.request("interrupt", targets=[1])):
+            await until(lambda n=n: n in me.headers)  # type: ignore[misc]
+            assert refusal(me.headers[n]) == "FleetStopped: the fleet was stopped"
+
+    with_clients(test)
+
+
 def test_clearing_a_queue_takes_what_waits_whoever_queued_it_and_leaves_what_runs() -> None:
     async def test(fleet: Fleet, me: Asker, you: Asker) -> None:
         running = me.execute(1, result_id="runs")

@@ -16,15 +16,18 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_importing_what_the_server_names_loads_neither_client_nor_server() -> None:
     code = (
-        "import sys, time; began = time.perf_counter(); import kernelfleet.server;"
-        "took = time.perf_counter() - began; print(took, *sys.modules)"
+        "import sys, time; began = time.process_time(); import kernelfleet.server;"
+        "took = time.process_time() - began; print(took, *sys.modules)"
     )
-    run = subprocess.run(
-        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
-    )
-    took, *modules = run.stdout.split()
-    assert not {"zmq", "tornado", "jupyter_server", "kernelfleet.client"} & set(modules)
-    assert float(took) < 0.03 * 3  # (30 ms; the machine may be busy)
+    took: list[float] = []
+    for _ in range(5):  # the quickest, since a busy machine makes any of them slower
+        run = subprocess.run(
+            [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
+        )
+        seconds, *modules = run.stdout.split()
+        assert not {"zmq", "tornado", "jupyter_server", "kernelfleet.client"} & set(modules)
+        took.append(float(seconds))
+    assert min(took) < 0.03
 
 
 def test_loading_the_extension_loads_nothing_of_the_client() -> None:

@@ -108,6 +108,7 @@ def test_the_clients_of_others_hear_of_its_end() -> None:
     fleet.start()
     with MultiEngineClient(fleet.name) as other:
         pending = other.execute("import time; time.sleep(60)", block=False)
+        eventually(lambda: other.engines()[0].state == "busy")
         fleet.stop()
         with pytest.raises(CompositeError, match="execute") as failed:
             pending.result(timeout=10)
