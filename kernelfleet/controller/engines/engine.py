@@ -373,7 +373,8 @@ class Engine:
         return future
 
     def _encoded(self, msg_type: str, content: JsonDict) -> tuple[str, list[bytes]]:
-        if not self.native:
+        # The compact form is that of our own requests: ``input_reply`` and the like are Jupyter's.
+        if not (self.native and msg_type.startswith("fleet_")):
             return encode(self.session, msg_type, content)
         msg_id = self.session.msg_id
         return msg_id, encode_compact(self.session, msg_type, msg_id, content)
