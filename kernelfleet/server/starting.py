@@ -105,6 +105,14 @@ class Starts:
             FleetExists: there is one of this name.
             StartError: it did not start.
         """
+        from kernelfleet.errors.tree import StartError
+        from kernelfleet.wire.platforms import HERE
+
+        if not HERE.process_groups:
+            raise StartError(
+                "a fleet in the background needs Unix: run `kernelfleet start` in a terminal, or "
+                "`%fleet start` in a notebook"
+            )
         self.states[name] = starting(name)
         task = asyncio.get_running_loop().create_task(_run(command(name, new), cwd))
         self._starting[name] = task

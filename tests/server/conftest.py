@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -91,7 +92,8 @@ def start_server(folder: Path, *options: str) -> JupyterServer:
     root.mkdir()
     command = [
         *(sys.executable, "-P", "-m", "jupyter_server", "--allow-root", "--no-browser"),
-        *("--ServerApp.ip=127.0.0.1", "--ServerApp.port=0", f"--ServerApp.base_url={PREFIX}"),
+        *("--ServerApp.ip=127.0.0.1", f"--ServerApp.port={free_port()}"),
+        f"--ServerApp.base_url={PREFIX}",
         *(f"--ServerApp.root_dir={root}", f"--IdentityProvider.token={TOKEN}"),
         "--ServerApp.jpserver_extensions={'kernelfleet': True}",
         *options,
@@ -108,6 +110,13 @@ def start_server(folder: Path, *options: str) -> JupyterServer:
     server = JupyterServer(process, facts["url"], root, log)
     eventually(lambda: answers(server), 60)
     return server
+
+
+def free_port() -> int:
+    """A port that nobody has now; older versions of the server do not tell which one they took."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def answers(server: JupyterServer) -> bool:

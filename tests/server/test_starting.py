@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from kernelfleet import errors
 from kernelfleet.server import starting
 from kernelfleet.server.problems import BadBody
 from kernelfleet.server.starting import Starts, check_new_fleet, command, folder, free_name
+from kernelfleet.wire import platforms
 from tests.fleets import until
 
 
@@ -69,6 +71,13 @@ def test_a_start_that_fails_says_why_and_is_not_listed(runs: Any) -> None:
     runs("import sys; print('kernelfleet: no such kernel', file=sys.stderr); sys.exit(1)")
     asyncio.run(start())
     assert starts.states == {}
+
+
+def test_a_system_without_daemons_says_how_to_start_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    windows = dataclasses.replace(platforms.HERE, process_groups=False)
+    monkeypatch.setattr(platforms, "HERE", windows)
+    with pytest.raises(errors.StartError, match="kernelfleet start"):
+        asyncio.run(Starts().start("a", {}, ".", 0))
 
 
 @pytest.mark.parametrize(("code", "kind"), [(2, BadBody), (10, errors.FleetExists)])
