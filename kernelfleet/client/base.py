@@ -333,11 +333,9 @@ def _settle(pending: PendingResult[Any], interrupt: KeyboardInterrupt) -> None:
     engines = pending._settle_after_interrupt()
     where = ", ".join(map(str, engines)) or "none (they had not begun this call, or had ended it)"
     interrupt.add_note(f"engines interrupted: {where}; sys.last_value.pending_result has what came")
-    progress = None if pending.done() else pending._ask_progress()
-    if progress is not None and (left := progress.get("left")):
-        interrupt.add_note(
-            f"not stopped yet: {left}; mec.restart({left}) ends what does not listen"
-        )
+    progress = None if pending.done() else pending._ask_progress(where=True)
+    if progress is not None and progress.get("left"):
+        interrupt.add_note(progress.get("unheeded") or f"not stopped yet: {progress['left']}")
 
 
 def _find(address: Address) -> tuple[connection_file.FleetFile, str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from kernelfleet.controller.comms import calls as comms
 from kernelfleet.controller.engines.interrupting import over
 from kernelfleet.controller.engines.state import EngineState
+from kernelfleet.controller.engines.unheeded import why_unheeded
 from kernelfleet.controller.lifecycle.worlds import REFUSED
 from kernelfleet.controller.progress import progress, timeline
 from kernelfleet.controller.requests import CallError
@@ -138,7 +139,12 @@ async def interrupt(
     working = [(each, each.run) for each in set(found) if each.run is not None]
     await asyncio.gather(*(controller.registry.interrupt(*each) for each in working))
     await over(working)
-    return _each(found, lambda _: None)
+    left = [engine for engine, run in working if engine.run is run]
+    answer, frames = _each(found, lambda _: None)
+    if left:
+        is_world = controller.registry.is_world
+        answer["unheeded"] = await why_unheeded(left, is_world=is_world)
+    return answer, frames
 
 
 @answers

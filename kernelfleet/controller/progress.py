@@ -7,9 +7,11 @@ which engine worked on what, and until when.
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
 from kernelfleet.controller.engines.spans import MAX_LABEL
+from kernelfleet.controller.engines.unheeded import why_unheeded
 from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.messages.replies import SpanRow
 from kernelfleet.wire.messages.requests import ProgressRequest, TimelineRequest
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
 Answer = tuple[JsonDict, list[Any]]
 
 
-def progress(controller: Controller, client: str, header: ProgressRequest) -> Answer:
+def progress(
+    controller: Controller, client: str, header: ProgressRequest
+) -> Answer | Awaitable[Answer]:
     """How far a running request is, and (not if ``brief``) what its engines have put out so far.
 
     ``describe`` says what it is, also of one that has ended and is kept.
@@ -44,11 +48,21 @@ def progress(controller: Controller, client: str, header: ProgressRequest) -> An
         "begun": begun,
         "behind": _behind(controller, client, request, left),
     }
+    if header.get("where"):
+        working = [e for e in engines if e.run is not None and e.run.job.request is request]
+        return _with_reasons(controller, working, {"value": value, "describe": describe})
     if header.get("brief"):
         return {"value": value, "describe": describe}, []
     pages = controller.outputs_so_far(request)
     value["outputs"] = [[engine_id, len(frames)] for engine_id, frames in pages]
     return {"value": value, "describe": describe}, [page for _, frames in pages for page in frames]
+
+
+async def _with_reasons(controller: Controller, working: list[Engine], answer: JsonDict) -> Answer:
+    """Adds which calls these engines are in."""
+    is_world = controller.registry.is_world
+    answer["value"]["unheeded"] = await why_unheeded(working, is_world=is_world)
+    return answer, []
 
 
 def _behind(

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from kernelfleet.engine.requests import Answer, Request, error_answer
 from kernelfleet.engine.running.namespace import Namespace
+from kernelfleet.engine.running.whereabouts import whereabouts
 from kernelfleet.errors.tree import SerializationError
 from kernelfleet.wire.objects.serialize import (
     pack,
@@ -43,6 +44,8 @@ class Peeker:
         threading.Thread(target=work, name="Peek", daemon=True).start()
 
     def _look(self, request: Request) -> Answer:
+        if request.content.get("where"):
+            return Answer({"status": "ok", "where": whereabouts()}, [])
         if request.content.get("keys"):
             return Answer({"status": "ok", "keys": self._namespace.keys()}, [])
         names = request.content["names"]

@@ -27,6 +27,7 @@
      +-- StartError             starting: an engine or the controller did not come up
 
     CompositeError              the user's code on one or more engines (an ExceptionGroup)
+    InterruptUnheeded           a warning: engines go on after an interrupt
 
 All of them can be pickled, and keep their attributes. If the user's code fails on one or more
 engines, the call raises one CompositeError, whose members are the original exceptions. If something
@@ -57,6 +58,7 @@ from kernelfleet.errors.tree import FleetError as FleetError
 from kernelfleet.errors.tree import FleetExists as FleetExists
 from kernelfleet.errors.tree import FleetNotFound as FleetNotFound
 from kernelfleet.errors.tree import FleetStopped as FleetStopped
+from kernelfleet.errors.tree import InterruptUnheeded as InterruptUnheeded
 from kernelfleet.errors.tree import InvalidDeferredID as InvalidDeferredID
 from kernelfleet.errors.tree import InvalidEngineID as InvalidEngineID
 from kernelfleet.errors.tree import InvalidProperty as InvalidProperty

@@ -201,6 +201,10 @@ class StartError(FleetError):
     """An engine or the controller could not be started."""
 
 
+class InterruptUnheeded(UserWarning):
+    """An interrupt has not ended what engines run, after a second; the text says what will."""
+
+
 def error_text(exception: BaseException) -> str:
     """An exception in one line: ``ZeroDivisionError: division by zero``.
 
@@ -211,5 +215,5 @@ def error_text(exception: BaseException) -> str:
 
 # Tracebacks and pickles name the classes by their public address.
 for _class in [value for value in globals().values() if isinstance(value, type)]:
-    if issubclass(_class, FleetError):
+    if issubclass(_class, FleetError | InterruptUnheeded):
         _class.__module__ = "kernelfleet.errors"

@@ -6,6 +6,7 @@ import pytest
 
 from kernelfleet.wire.objects.serialize import unpack
 from tests.engine.driver import Engine
+from tests.fleets import eventually
 from tests.gate import Gate
 
 BUSY = {"sleep": "time.sleep(60)", "loop": "while True: pass"}
@@ -60,3 +61,17 @@ def test_one_peek_at_a_time_and_interrupts_do_not_wait_for_it(engine: Engine, ga
     answered = engine.receive(engine.control)
     assert answered["parent_header"]["msg_id"] == first
     assert unpack(answered["buffers"]) == [0]
+
+
+def test_a_busy_engine_says_which_call_it_is_in(engine: Engine) -> None:
+    code = "import time\nprint('now', flush=True)\nx = 1; time.sleep(60)"
+    sent = engine.send("fleet_execute_request", {"code": code})
+    engine.wait_for_output(sent, "now")
+
+    def where() -> str:
+        reply = engine.ask_control("fleet_peek_request", {"where": True})
+        return str(reply["content"]["where"])
+
+    eventually(lambda: where() == "time.sleep(60) in line 3")
+    engine.interrupt()
+    assert engine.reply_to(sent)["content"]["ename"] == "KeyboardInterrupt"

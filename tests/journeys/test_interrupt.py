@@ -16,7 +16,7 @@ import pytest
 
 from kernelfleet import MultiEngineClient
 from kernelfleet.client.results.pending import PendingResult
-from kernelfleet.errors import CompositeError, QueueCleared, RemoteError
+from kernelfleet.errors import CompositeError, InterruptUnheeded, QueueCleared, RemoteError
 from tests.fleets import eventually
 from tests.journeys.daemons import OwnFleet
 
@@ -290,7 +290,10 @@ def test_what_is_sent_after_an_interrupt_runs_however_long_that_takes(
     running = mec.execute(code, block=False)
     queued = mec.execute("never = 1", block=False)
     eventually(lambda: all(running.stdout.get(i) == "in\n" for i in range(4)))
-    mec.interrupt()
+    with pytest.warns(
+        InterruptUnheeded, match=r"not stopped yet: 0-3 in time.sleep\(1.5\) in line 4"
+    ):
+        mec.interrupt()
     assert not running.done()
     mec.execute("x = 42")
     assert mec.pull("x") == [42] * 4

@@ -18,7 +18,8 @@ from typing import Any
 import psutil
 import pytest
 
-from kernelfleet import CompositeError, EngineDied, Fleet, MultiEngineClient
+from kernelfleet import CallTimeout, CompositeError, EngineDied, Fleet, MultiEngineClient
+from kernelfleet.errors import InterruptUnheeded
 from kernelfleet.errors.tree import StartError, UnsupportedOperation
 from tests.fleets import eventually
 from tests.provisioners.mpi.launching import INSTALLED, MPIEXEC, PLAIN, environment
@@ -225,6 +226,34 @@ def test_the_right_rank_is_named(ranks: MultiEngineClient, code: str, how: str) 
         assert "rank 1 took the MPI world along" in str(error)
         assert re.search(how, str(error))
     eventually(lambda: ranks.get_ids() == [])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", [True, False], ids=["holds the lock", "lets others run"])
+def test_an_interrupt_says_which_ranks_wait_and_a_restart_ends_it(
+    ranks: MultiEngineClient, first: bool
+) -> None:
+    # The first collective with small letters of a communicator makes another one, with the lock.
+    code = "comm.allreduce(1)" if first else "comm.Barrier()"
+    if first:
+        ranks.restart("all")
+        ranks.execute(HELLO)
+    waiting = ranks.execute(code, targets=[0, 2], block=False)
+    with pytest.raises(CallTimeout):
+        waiting.result(timeout=0.5)
+    began = time.monotonic()
+    with pytest.warns(InterruptUnheeded) as warned:
+        assert ranks.interrupt() == [None] * 3
+    assert time.monotonic() - began < 3
+    said = str(warned[0].message)
+    place = "a call that holds Python's lock" if first else "comm.Barrier() in line 1"
+    assert f"not stopped yet: 0,2 in {place}. A call of MPI that waits" in said
+    assert "a new world with mec.restart('all')" in said
+    ranks.restart("all")
+    with pytest.raises(CompositeError):
+        waiting.result(timeout=5)
+    ranks.execute(HELLO)
+    assert ranks.execute("comm.allreduce(1)").values() == [3, 3, 3]
 
 
 @pytest.mark.slow

@@ -120,7 +120,8 @@ def test_a_second_ctrl_c_gives_control_back_at_once(terminal: Terminal) -> None:
     shown = terminal.prompt()
     assert time.monotonic() - began < 0.8
     assert "engines interrupted: 0, 1; sys.last_value.pending_result has what came" in shown
-    assert "not stopped yet: [0, 1]; mec.restart([0, 1])" in shown
+    assert "not stopped yet: 0-1 in time.sleep(60) in line 1" in shown
+    assert "mec.restart([0, 1]) ends it" in shown
     terminal.run("%fleet restart")
 
 

@@ -284,7 +284,7 @@ class MapResult(PendingResult[list[Any]]):
         """Engine id and Jupyter outputs of finished batches."""
         return sorted(self._run.dispatcher.printed.outputs.items())
 
-    def _ask_progress(self) -> JsonDict:
+    def _ask_progress(self, *, where: bool = False) -> JsonDict:
         done, total = self.progress
         return {"done": done, "total": total, "unit": "items"}
 

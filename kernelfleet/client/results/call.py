@@ -199,17 +199,23 @@ class CallFuture(Future[T]):
         """The id that its spans have."""
         return str(self._result_id)
 
-    def _ask_progress(self) -> JsonDict | None:
-        """How far it is: ``done``, ``total``, ``left``, ``begun``; None where nobody can say."""
-        return self._ask_about(str(self._result_id))
+    def _ask_progress(self, *, where: bool = False) -> JsonDict | None:
+        """How far it is: ``done``, ``total``, ``left``, ``begun``; None where nobody can say.
 
-    def _ask_about(self, result_id: str) -> JsonDict | None:
-        reply = self._reply_about(result_id, brief=True)
+        Args:
+            where: Also ask, as ``unheeded``, which calls its engines are in.
+        """
+        return self._ask_about(str(self._result_id), where=where)
+
+    def _ask_about(self, result_id: str, *, where: bool = False) -> JsonDict | None:
+        reply = self._reply_about(result_id, brief=True, where=where)
         value: JsonDict | None = None if reply is None else reply.header["value"]
         return value
 
-    def _reply_about(self, result_id: str, *, brief: bool) -> Reply | None:
+    def _reply_about(self, result_id: str, *, brief: bool, where: bool = False) -> Reply | None:
         asked = {"result_id": result_id, "brief": brief}
+        if where:
+            asked["where"] = True
         with suppress(TimeoutError, ConnectionError):
             return self._connection.call("progress", PROGRESS_SECONDS, **asked)
         return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -28,6 +29,7 @@ from kernelfleet.errors.tree import (
     EngineError,
     FleetError,
     FleetStopped,
+    InterruptUnheeded,
     QueueCleared,
     SerializationError,
     UnsupportedOperation,
@@ -72,6 +74,8 @@ class Reader:
                 kernelfleet whose results this one cannot read.
         """
         raise_if_refused(reply)
+        if unheeded := reply.header.get("unheeded"):
+            warnings.warn(str(unheeded), InterruptUnheeded, stacklevel=2)
         if "results" not in reply.header:
             return reply.header.get("value")
         decoder = DECODERS.get(decode.get("kind", ""))

@@ -5,7 +5,7 @@ Where things are::
     cells and scripts       execution  scripts  history
     calls of functions      calls  batches
     the user's variables    namespace  preloaded
-    interrupts              interrupts
+    interrupts              interrupts  whereabouts
     asyncio                 asyncio_run
     errors                  tracebacks  hints
 """

@@ -65,9 +65,13 @@ class SetupContent(IdentityContent):
 
 
 class PeekContent(TypedDict):
-    """Names of variables and the most bytes of their values, or ``keys`` for all names."""
+    """Names of variables and the most bytes of their values.
+
+    Or ``keys`` for all names, or ``where`` for the call that the engine is in.
+    """
 
     keys: NotRequired[bool]
+    where: NotRequired[bool]
     names: NotRequired[list[str]]
     limit_bytes: NotRequired[Size | None]
 

@@ -66,10 +66,11 @@ class AttachRequest(RequestFields):
 
 
 class ProgressRequest(RequestFields):
-    """Which request; ``brief`` leaves its outputs out."""
+    """Which request; ``brief`` leaves its outputs out, ``where`` adds what its engines are in."""
 
     result_id: str
     brief: NotRequired[bool]
+    where: NotRequired[bool]
 
 
 class TimelineRequest(RequestFields):
