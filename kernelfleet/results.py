@@ -262,6 +262,8 @@ class EngineInfo:
             a restart).
         pid: The id of its process; None if it has no process of its own on the fleet's machine.
         host: The name of the machine on which it runs.
+        node: The name of its node; None if the fleet runs on one machine. Its ``pid`` and
+            ``connection_file`` are of that node.
         kernel_name: The name of the kernelspec that it was started from.
         python: Its version of Python (``3.11.7``); None if it runs another language.
         executable: The path of its interpreter.
@@ -291,6 +293,7 @@ class EngineInfo:
     state: str
     pid: int | None = None
     host: str | None = None
+    node: str | None = None
     kernel_name: str | None = None
     python: str | None = None
     executable: str | None = None

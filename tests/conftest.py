@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import atexit
 import gc
+import json
 import os
 import random
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -142,6 +144,21 @@ def start_fleet() -> Iterator[Callable[..., MultiEngineClient]]:
     yield start
     for fleet in started:
         fleet.stop()
+
+
+@pytest.fixture(scope="session")
+def bash() -> str:
+    """The name of a bash kernelspec, as ``python -m bash_kernel.install`` makes it."""
+    folder = HOME / "data" / "kernels" / "bash"
+    folder.mkdir(parents=True, exist_ok=True)
+    spec = {
+        "argv": [sys.executable, "-m", "bash_kernel", "-f", "{connection_file}"],
+        "display_name": "Bash",
+        "language": "bash",
+        "env": {"PS1": "$"},
+    }
+    (folder / "kernel.json").write_text(json.dumps(spec))
+    return "bash"
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from kernelfleet.wire.fields import fields_of
-from kernelfleet.wire.messages import kernel, replies, requests, session
+from kernelfleet.wire.messages import kernel, nodes, replies, requests, session
 from kernelfleet.wire.operations import KERNEL_OPERATIONS, OPERATIONS, message_type
 
 PAGE = Path(__file__).parents[1] / "docs" / "protocol.md"
@@ -42,8 +42,15 @@ REPLIES: dict[str, type] = {
     "`refused` of a reply": replies.Refusal,
     "`describe` of a reply": replies.Description,
     "event `output`": replies.OutputEvent,
+    "event `followed`": replies.FollowedEvent,
     "event `roster`": replies.EnginesEvent,
     "events `stopping`, `stopped`": replies.EndEvent,
+}
+
+NODES: dict[str, type] = {
+    "to the node, first": nodes.NodeSpec,
+    "from the node": nodes.NodeReport,
+    "to the node, later": nodes.EndOfNode,
 }
 
 KERNELS = {
@@ -105,7 +112,21 @@ def tables() -> dict[str, str]:
             (
                 [f"`{each.name}`", fields(each.request, common), KERNELS[each.kernels],
                  PASSES[each.passes], each.summary]
-                for each in operations if not each.queued
+                for each in operations if not each.queued and not each.of_a_head
+            ),
+        ),
+        "of a head": table(
+            ["operation", "fields", "what it does"],
+            (
+                [f"`{each.name}`", fields(each.request, common), each.summary]
+                for each in operations if each.of_a_head
+            ),
+        ),
+        "nodes": table(
+            ["line", "fields", "what it says"],
+            (
+                [name, fields(message), summary(message)]
+                for name, message in NODES.items()
             ),
         ),
         "rules": table(

@@ -32,6 +32,9 @@ MAY_IMPORT = {
     "controller": {COMMON, "errors", "wire", "provisioners"},
     "display": {COMMON, "errors"},
     "session": {COMMON, "errors", "wire"},
+    "clusters": {"errors", "wire"},
+    "node": {COMMON, "errors", "wire", "controller"},
+    "head": {COMMON, "errors", "wire", "controller", "session", "clusters"},
     "client": {COMMON, "errors", "wire", "session", "display"},
     "notebook": {COMMON, "errors", "wire", "session", "client", "display"},
     "cli": {COMMON, "errors", "wire", "session", "client", "display", "mcp"},
@@ -58,6 +61,9 @@ NO_TEST_FILE = {
     "wire/messages/replies.py": "declarations; held by tests/wire/test_messages.py and mypy",
     "wire/messages/requests.py": "declarations; held by tests/wire/test_operations.py and mypy",
     "wire/messages/session.py": "declarations; held by tests/wire/test_messages.py and mypy",
+    "wire/messages/nodes.py": "declarations; held by tests/node/test_serving.py and mypy",
+    "node/__main__.py": "one line, run by whatever starts a node",
+    "head/timing.py": "held by tests/controller/test_timing.py",
     "errors/__init__.py": "names of errors/tree.py and errors/composite.py, tested there",
     "client/__init__.py": "tested by tests/test_package.py",
     "cli/application.py": "tested by tests/cli/test_app.py",
@@ -121,8 +127,8 @@ def test_every_folder_of_the_package_is_in_the_table() -> None:
 
 #: The rooms with so many modules that they have a map in their docstring.
 MAPPED = (
-    *("cli", "client", "controller", "display", "engine", "mcp", "notebook", "server", "wire"),
-    *("controller/comms", "notebook/widgets"),
+    *("cli", "client", "clusters", "controller", "display", "engine", "head", "mcp", "node"),
+    *("notebook", "server", "wire", "controller/comms", "notebook/widgets"),
     *("engine/modules", "engine/output", "engine/running", "wire/files", "wire/objects"),
 )
 
@@ -154,7 +160,7 @@ def test_imports_point_one_way(path: Path) -> None:
     home = folder(path)
     allowed = MAY_IMPORT[home] | {home}
     if short(path) in MAY_START_A_CONTROLLER:
-        allowed |= {"controller"}
+        allowed |= {"controller", "head"}
     if short(path) in MAY_ASK_THE_DISPLAY:
         allowed |= {"display"}
     wrong = [
@@ -254,6 +260,9 @@ def test_the_alias_for_a_dict_of_json_is_declared_once() -> None:
     ]
 
 
+#: The rooms whose code routes the user's objects as opaque bytes.
+CONTROLLERS = ("controller", "node", "head")
+
 UNPICKLERS = re.compile(
     r"(pickle|_pickle|cloudpickle|dill|marshal|shelve)(\.|$)|kernelfleet\.(wire\.objects\.serialize|errors\.composite)"
 )
@@ -261,7 +270,7 @@ UNPICKLERS = re.compile(
 
 @pytest.mark.parametrize(
     "path",
-    [path for path in MODULES if folder(path) == "controller" or short(path) == "wire/codec.py"],
+    [path for path in MODULES if folder(path) in CONTROLLERS or short(path) == "wire/codec.py"],
     ids=short,
 )
 def test_the_controller_and_the_codec_never_unpickle(path: Path) -> None:
@@ -273,7 +282,7 @@ def test_a_controller_process_never_loads_what_unpickles() -> None:
     controller = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts)
         for path in MODULES
-        if folder(path) == "controller" and path.name != "__main__.py"
+        if folder(path) in CONTROLLERS and path.name != "__main__.py"
     ]
     assert modules_loaded_by(*controller, "kernelfleet.wire.codec").isdisjoint(
         {"cloudpickle", "kernelfleet.wire.objects.serialize", "kernelfleet.errors.composite"}

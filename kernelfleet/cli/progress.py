@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TextIO
+from typing import Protocol, TextIO
 
 #: If stderr is a file, a line is written at most so often.
 LINE_SECONDS = 5.0
@@ -44,3 +44,27 @@ class StartProgress:
             self._stream.write("\r\x1b[K")
             self._stream.flush()
             self._drawn = False
+
+
+class Teller(Protocol):
+    """Reports how far a start is."""
+
+    def progress(self, ready: int, n: int) -> None:
+        """Report that ``ready`` of ``n`` engines answer."""
+
+    def ready(self, text: str) -> None:
+        """Report that the fleet is ready; the text says how it is used."""
+
+
+class Terminal:
+    """Reports to the terminal of this process."""
+
+    def __init__(self) -> None:
+        self._progress = StartProgress()
+        self.progress = self._progress.show
+        self.close = self._progress.close
+
+    def ready(self, text: str) -> None:
+        """Print the text."""
+        self.close()
+        print(text, flush=True)

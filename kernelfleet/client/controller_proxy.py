@@ -268,7 +268,7 @@ class ControllerProxy:
         if not self.is_open:
             raise self._gone()
         if str(header.get("operation")) in NEEDING_IMPORTS:
-            told = imports.told(with_files=not self.shares_memory)
+            told = imports.told(with_files=not self.fleet.get("shares_files"))
             header["imports"], header["imports_text"] = told.id, told.text
         _check_size(header, buffers, self.fleet.get("message_bytes"))
         released = self._take_released() if self._released else []

@@ -44,13 +44,14 @@ class Fleet(StaysHere):
     """Engines of your own, started now and ended with ``stop``, ``with`` or this process.
 
     Args:
-        n: How many engines; None is one per core.
+        n: How many engines; None is one per core, or of a cluster one per slot.
         kernel: An installed kernelspec to use instead of kernelfleet's own kernel; a list has
             one name (or None) per engine, and makes ``n`` unnecessary.
         env: Variables added to the engines' environment (None unsets one that they would
             inherit), or a function of the engine id
             (``lambda i: {'CUDA_VISIBLE_DEVICES': str(i)}``).
-        cwd: The engines' working directory; None is this process's.
+        cwd: The engines' working directory; None is this process's. Of a cluster, a folder on its
+            nodes.
         on_start: Code every engine runs before its first command, also after a restart.
         preload: Modules (``['numpy', 'pandas']``) loaded once and shared by all engines, which
             then need neither the time nor the memory. Not for modules that start threads. Or a
@@ -75,6 +76,12 @@ class Fleet(StaysHere):
             are found, a number says how many there are. ``n`` is their number then, if it is None.
         insecure_kernel: Allow a ``kernel`` that can neither use Unix sockets nor encrypt: every
             user of this machine can then read its code and output.
+        cluster: Run the engines on the nodes of a cluster: the address of a Dask scheduler
+            (``tls://...``), its scheduler file, a ``Cluster`` or ``Client`` of Dask (extra
+            ``dask``), or hosts that ssh reaches (``'ssh:host1,host2'``).
+        per_node: How many engines a node may have, or the name of a resource of a Dask worker
+            (``'GPU'``) that says so; None distributes them by the threads of the workers.
+        insecure: Use a Dask scheduler without TLS, which lets whoever reaches it run code.
 
     Raises:
         FleetExists: (from ``start``) a fleet of this ``name`` is running.
@@ -108,6 +115,9 @@ class Fleet(StaysHere):
         restart: str = "never",
         limits: Mapping[str, int | None] | None = None,
         name: str | None = None,
+        cluster: object = None,
+        per_node: int | str | None = None,
+        insecure: bool = False,
     ) -> None:
         self._given_name = None if name is None else check_name(name)
         self._options = FleetOptions.of(
@@ -126,6 +136,9 @@ class Fleet(StaysHere):
             insecure_kernel=insecure_kernel,
             restart=restart,
             limits={} if limits is None else limits,
+            cluster=cluster,
+            per_node=per_node,
+            insecure=insecure,
             embedded=True,
         )
         self._thread: loop_thread.LoopThread | None = None
@@ -143,7 +156,10 @@ class Fleet(StaysHere):
 
     def __repr__(self) -> str:
         state = "running" if self._host is not None else "stopped"
-        return f"<Fleet of {len(self._options.kernels)} engines, {state}>"
+        n = len(self._options.kernels)
+        if self._options.cluster is not None:
+            return f"<Fleet of {f'{n} ' if n else ''}engines on a cluster, {state}>"
+        return f"<Fleet of {n} engines, {state}>"
 
     @property
     def running(self) -> bool:
@@ -209,7 +225,8 @@ class Fleet(StaysHere):
         while True:
             name = self._given_name or fleet_name(owner.what, os.getpid(), next(_numbers))
             try:
-                launching = FleetHost.launch(replace(options, name=name), thread.context, _logger())
+                launch = _host_class(options).launch
+                launching = launch(replace(options, name=name), thread.context, _logger())
                 host, _ = await asyncio.gather(launching, load_door())
                 break
             except FleetExists:  # (of a process of the same number, in another container)
@@ -301,6 +318,14 @@ class Fleet(StaysHere):
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def _host_class(options: FleetOptions) -> type[FleetHost]:
+    if options.cluster is None:
+        return FleetHost
+    from kernelfleet.head.host import ClusterHost
+
+    return ClusterHost
 
 
 def _logger() -> logging.Logger:

@@ -7,8 +7,8 @@ Where things are::
 
     a whole fleet         host  daemon  options  limits  timing  logs
     who may talk to it    door
-    what is asked of it   controller  operations  requests  clients  history
-    beside a request      progress  rows  time_limits
+    what is asked of it   base  controller  operations  requests  clients  history
+    beside a request      progress  rows
     of clients' modules   told_imports
     an engine at work     engines
     widgets of engines    comms

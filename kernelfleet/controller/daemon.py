@@ -29,6 +29,7 @@ def run_daemon(
     options: FleetOptions,
     on_ready: Callable[[FleetFile], None],
     log: Logger | None = None,
+    host_class: type[FleetHost] = FleetHost,
 ) -> int | None:
     """Start a fleet and serve it until SIGINT, SIGTERM, or a client's ``stop_fleet``.
 
@@ -36,6 +37,7 @@ def run_daemon(
         options: The fleet to start.
         on_ready: Called once the engines answer and clients can connect.
         log: The log for deaths of engines and refused messages.
+        host_class: What starts the fleet: on this machine, or on a cluster.
 
     Returns:
         The signal that ended it before the fleet was ready; None if it was ready.
@@ -45,20 +47,24 @@ def run_daemon(
         StartError: an engine did not come up.
         OSError: the TCP port is taken.
     """
-    _raise_descriptor_limit()
+    raise_descriptor_limit()
     # The default loop of Windows has no add_reader, which every socket of ours needs.
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-        return runner.run(_serve(options, on_ready, log or logging.getLogger("kernelfleet")))
+        log = log or logging.getLogger("kernelfleet")
+        return runner.run(_serve(options, on_ready, log, host_class))
 
 
 async def _serve(
-    options: FleetOptions, on_ready: Callable[[FleetFile], None], log: Logger
+    options: FleetOptions,
+    on_ready: Callable[[FleetFile], None],
+    log: Logger,
+    host_class: type[FleetHost],
 ) -> int | None:
     stop = _first_signal(asyncio.get_running_loop())
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     context.set(zmq.MAX_SOCKETS, MAX_SOCKETS)
     try:
-        starting = asyncio.create_task(FleetHost.launch(options, context, log))
+        starting = asyncio.create_task(host_class.launch(options, context, log))
         ends: list[asyncio.Future[Any]] = [starting, stop]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if not starting.done():
@@ -129,7 +135,7 @@ async def _serve_host(
         server.close()
 
 
-def _raise_descriptor_limit() -> None:
+def raise_descriptor_limit() -> None:
     """Ask for as many descriptors as we may have: the usual 1024 end at some 150 engines."""
     try:
         import resource

@@ -19,6 +19,7 @@ from typing import Any, Self
 import zmq
 
 from kernelfleet import __version__
+from kernelfleet.controller.base import BaseController
 from kernelfleet.controller.controller import Controller
 from kernelfleet.controller.lifecycle.launcher import Launcher
 from kernelfleet.controller.lifecycle.registry import EngineRegistry
@@ -93,26 +94,35 @@ class FleetHost:
                 self.directory.write(self.file)
             logs = fleet_paths.log_dir(options.name)
             forget_old_logs(logs, fleet_paths.is_running)
-            key = secrets.token_bytes(32).hex().encode()
             self._log_keeper = LogKeeper(logs, remove_at_end=options.embedded)
             self._keeper = DirectoryKeeper(self.directory, log)
-            launcher = Launcher(
-                self.directory.sockets, logs, key, log, options, before_start=self._keeper.restore
-            )
-            session = make_session(key, "kernelfleet")
-            self._registry = EngineRegistry(context, session, launcher, logs, log, options)
+            self.controller = self._make_controller(context, log)
         except BaseException:
             self.directory.remove()
             raise
-        self.controller = Controller(
-            options.name,
-            self._registry,
+
+    def _make_controller(self, context: zmq.Context[Any], log: Logger) -> BaseController[Any]:
+        registry = self._make_registry(context, log)
+        self.registry = registry
+        return Controller(
+            self._options.name,
+            registry,
             CALLS,
             log,
             self.stop_requested.set,
-            limits=make_limits(options.limits),
-            kernel_name=options.kernels[0],
+            limits=make_limits(self._options.limits),
+            kernel_name=self._options.kernels[0],
         )
+
+    def _make_registry(self, context: zmq.Context[Any], log: Logger) -> EngineRegistry:
+        """The registry of engines on this machine, with what starts them."""
+        options, logs = self._options, fleet_paths.log_dir(self._options.name)
+        key = secrets.token_bytes(32).hex().encode()
+        launcher = Launcher(
+            self.directory.sockets, logs, key, log, options, before_start=self._keeper.restore
+        )
+        session = make_session(key, "kernelfleet")
+        return EngineRegistry(context, session, launcher, logs, log, options)
 
     @classmethod
     async def launch(cls, options: FleetOptions, context: zmq.Context[Any], log: Logger) -> Self:
@@ -131,16 +141,23 @@ class FleetHost:
         return host
 
     async def _start_engines(self) -> None:
-        report = _report_progress(self._registry, self._options.on_progress)
+        report = _report_progress(self._count_engines, self._options.on_progress)
         reporting = self._loop.create_task(report)
         try:
-            await self._registry.add(self._options.kernels)
+            await self._start()
         except BaseException:
             await self.stop()
             remove_engine_logs(fleet_paths.log_dir(self._options.name))  # the error quotes them
             raise
         finally:
             reporting.cancel()
+
+    async def _start(self) -> None:
+        await self.registry.add(self._options.kernels)
+
+    def _count_engines(self) -> tuple[int, int]:
+        """How many engines answer, of how many."""
+        return len(self.registry.ids), len(self.registry.engines)
 
     async def stop(self) -> None:
         """End everything; nothing of the fleet is left on disk.
@@ -174,9 +191,9 @@ def _file_of(options: FleetOptions) -> FleetFile:
 
 
 async def _report_progress(
-    registry: EngineRegistry, report: Callable[[int, int], object] | None
+    count: Callable[[], tuple[int, int]], report: Callable[[int, int], object] | None
 ) -> None:
     """Tell now and then how many engines answer, of how many."""
     while report is not None:
         await asyncio.sleep(PROGRESS_SECONDS)
-        report(len(registry.ids), len(registry.engines))
+        report(*count())

@@ -26,7 +26,8 @@ from kernelfleet.wire.messages.replies import TargetResult
 from kernelfleet.wire.operations import OPERATIONS, message_type
 
 if TYPE_CHECKING:
-    from kernelfleet.controller.controller import Answer, Call, Controller
+    from kernelfleet.controller.base import Answer, Call
+    from kernelfleet.controller.controller import Controller
     from kernelfleet.controller.engines.engine import Engine
 
 CallT = TypeVar("CallT", bound="Call")
@@ -187,12 +188,21 @@ async def kill(controller: Controller, client: str, header: requests.TargetsRequ
     return answer
 
 
+def checked_size(n: object) -> int:
+    """How many engines a fleet is to have.
+
+    Raises:
+        CallError: it is no such number.
+    """
+    if isinstance(n, bool) or not isinstance(n, int) or not 0 < n <= MAX_ENGINES:
+        raise CallError("ValueError", f"a fleet has 1 to {MAX_ENGINES} engines, not {n!r}")
+    return n
+
+
 @answers
 async def scale(controller: Controller, client: str, header: requests.ScaleRequest) -> Answer:
     """Add engines, or end those of the highest ids when their work is done."""
-    n = header["engines"]
-    if isinstance(n, bool) or not isinstance(n, int) or not 0 < n <= MAX_ENGINES:
-        raise CallError("ValueError", f"a fleet has 1 to {MAX_ENGINES} engines, not {n!r}")
+    n = checked_size(header["engines"])
     if (size := controller.registry.fixed_size) not in (None, n):
         text = REFUSED["scale" if controller.registry.is_world else "scale of ranks"]
         raise CallError("UnsupportedOperation", text.format(size=size))

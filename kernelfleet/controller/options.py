@@ -46,7 +46,19 @@ class FleetOptions:
     owner_path: str | None = None
     #: The whole environment of an engine, by its id; None unsets what it would get otherwise.
     environment: Callable[[int], Variables] = field(default=lambda _: without_rank(os.environ))
-    #: Kept absolute: engines that start later are to find it, wherever this process goes.
+    #: Of those, what the user adds.
+    added_variables: Callable[[int], Variables] = field(default=lambda _: {}, compare=False)
+    #: The kernelspec of engines whose number the nodes of a cluster say.
+    kernel: str | None = field(default=None, compare=False)
+    #: The cluster on whose nodes the engines run, as ``clusters/`` takes it; None is this machine.
+    cluster: object = None
+    #: How many engines a node of it may have, or which resource of a node says so; None leaves it
+    #: to the node's threads.
+    per_node: int | str | None = None
+    #: Allow a cluster whose traffic others can read and change.
+    insecure: bool = False
+    #: Kept absolute: engines that start later are to find it, wherever this process goes. Of a
+    #: cluster, a folder of its nodes.
     cwd: str | None = None
     #: Code that every engine runs before its first command.
     on_start: str | None = None
@@ -103,7 +115,11 @@ class FleetOptions:
             raise TypeError(f"ranks is True or False, not {ranks!r}")
         if given and n is None and not isinstance(kernel, list):
             n = len(given)
-        kernels = _kernels(n, kernel)
+        on_cluster = fields.get("cluster") is not None
+        if on_cluster and (ranks or given):
+            what = "ranks" if ranks else "gpus"
+            raise ValueError(f"{what} is for one machine: with cluster= give variables in env=")
+        kernels = _wanted(n, kernel) if on_cluster else _kernels(n, kernel)
         job = Ranks(len(kernels)) if ranks else None
         added = _added_variables(env)
 
@@ -112,7 +128,14 @@ class FleetOptions:
             of_gpu = gpu_variables(engine_id, given)
             return {**without_rank(os.environ), **of_job, **of_gpu, **added(engine_id)}
 
-        return cls(kernels=kernels, environment=environment, ranks=job, **fields)
+        return cls(
+            kernels=kernels,
+            kernel=None if isinstance(kernel, list) else kernel,
+            environment=environment,
+            added_variables=added,
+            ranks=job,
+            **fields,
+        )
 
     def __post_init__(self) -> None:
         if self.on_start is not None and not isinstance(self.on_start, str):
@@ -120,7 +143,7 @@ class FleetOptions:
                 f"on_start is the text of some code, not {type(self.on_start).__name__}"
             )
         object.__setattr__(self, "preload", _preload(self.preload))
-        for flag in ("fork", "insecure_kernel", "mpi"):
+        for flag in ("fork", "insecure_kernel", "insecure", "mpi"):
             if not isinstance(getattr(self, flag), bool):
                 raise TypeError(f"{flag} is True or False, not {getattr(self, flag)!r}")
         self._check_mpi()
@@ -133,7 +156,8 @@ class FleetOptions:
         if not isinstance(self.limits, Mapping):
             raise TypeError(f"limits is a dict of limits by name, not {self.limits!r}")
         make_limits(self.limits)
-        if self.cwd is not None:
+        self._check_cluster()
+        if self.cwd is not None and self.cluster is None:
             object.__setattr__(self, "cwd", os.path.abspath(self.cwd))
 
     @property
@@ -159,6 +183,10 @@ class FleetOptions:
             object.__setattr__(self, "mpi", True)
         if not self.mpi:
             return
+        if self.cluster is not None:
+            raise ValueError(
+                "an MPI world is started by mpiexec, not by a cluster: give mpi or cluster"
+            )
         if any(kernel is not None for kernel in self.kernels):
             raise ValueError(
                 "the ranks of an MPI world are kernelfleet's own engines: kernel= cannot be given "
@@ -166,6 +194,19 @@ class FleetOptions:
             )
         if not HERE.pidfds:
             raise ValueError("mpi needs Linux: nothing else tells at once that a rank has ended")
+
+    def _check_cluster(self) -> None:
+        per_node = self.per_node
+        if self.cluster is None and (per_node is not None or self.insecure):
+            what = "insecure" if per_node is None else "per_node"
+            raise TypeError(f"{what} is for the nodes of a cluster: give cluster= as well")
+        if isinstance(per_node, bool) or not isinstance(per_node, int | str | None):
+            raise TypeError(
+                f"per_node is how many engines a node may have, or the name of a resource of its "
+                f"worker, not {per_node!r}"
+            )
+        if isinstance(per_node, int) and per_node < 1:
+            raise ValueError(f"a node has at least one engine, not {per_node}")
 
 
 def _preload(given: object) -> tuple[str, ...]:
@@ -200,6 +241,11 @@ def _kernels(n: int | None, kernel: str | list[str | None] | None) -> tuple[str 
     if n < 1:
         raise ValueError(f"a fleet has at least one engine, not {n}")
     return (kernel,) * n
+
+
+def _wanted(n: int | None, kernel: str | list[str | None] | None) -> tuple[str | None, ...]:
+    """As ``_kernels``, but none if the nodes of a cluster are to say how many."""
+    return () if n is None and not isinstance(kernel, list) else _kernels(n, kernel)
 
 
 def _added_variables(env: Environment) -> Callable[[int], Variables]:

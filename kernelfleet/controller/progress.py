@@ -17,6 +17,7 @@ from kernelfleet.wire.messages.replies import SpanRow
 from kernelfleet.wire.messages.requests import ProgressRequest, TimelineRequest
 
 if TYPE_CHECKING:
+    from kernelfleet.controller.base import BaseController
     from kernelfleet.controller.controller import Controller
     from kernelfleet.controller.engines.engine import Engine
     from kernelfleet.controller.requests import Request
@@ -32,15 +33,14 @@ def progress(
     ``describe`` says what it is, also of one that has ended and is kept.
     """
     request = controller.running.get(header["result_id"])
+    describe = description(controller, header["result_id"])
     if request is None:
-        kept = controller.results.get(header["result_id"])
-        return {"value": None, "describe": kept.header.get("describe") if kept else None}, []
-    describe = {"operation": request.operation.name, "targets": request.targets}
+        return {"value": None, "describe": describe}, []
     total = len(request.targets)
     left = [i for i, result in zip(request.targets, request.results, strict=True) if result is None]
     engines = controller.registry.engines.values()
     runs = [e.run for e in engines if e.run is not None and e.run.job.request is request]
-    begun = bool(runs) or any(each is not None and _has_run(each) for each in request.results)
+    begun = bool(runs) or has_begun(request)
     value = {
         "done": total - request.remaining,
         "total": total,
@@ -63,6 +63,19 @@ async def _with_reasons(controller: Controller, working: list[Engine], answer: J
     is_world = controller.registry.is_world
     answer["value"]["unheeded"] = await why_unheeded(working, is_world=is_world)
     return answer, []
+
+
+def description(controller: BaseController[Any], result_id: str) -> JsonDict | None:
+    """What a request is, or was if it has ended and is kept; None if nobody knows it."""
+    request, kept = controller.running.get(result_id), controller.results.get(result_id)
+    if request is not None:
+        return {"operation": request.operation.name, "targets": request.targets}
+    return kept.header.get("describe") if kept is not None else None
+
+
+def has_begun(request: Request) -> bool:
+    """Whether any target has ended that has begun."""
+    return any(each is not None and _has_run(each) for each in request.results)
 
 
 def _behind(

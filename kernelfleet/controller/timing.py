@@ -8,6 +8,8 @@ all of them.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 # Whether a client is there. An idle client pings every ``IDLE_PING_SECONDS`` (5.0,
 # session/timing.py). The controller looks as often, and forgets a client that has been
 # silent for several pings. One that has no connection either is forgotten after ``GONE_CHECKS``
@@ -16,6 +18,12 @@ from __future__ import annotations
 CHECK_SECONDS = 5.0
 GONE_CHECKS = 2
 CLIENT_TIMEOUT = 30.0
+# The client of a node is the head of its fleet, and the node ends when it forgets its head. The
+# head pings an idle node every ``NODE_PING_SECONDS`` (1.0, head/timing.py). A head that was killed
+# leaves no engine behind for more than three seconds (the third look, and the end of engines in a
+# tight loop), while a connection that was reset has more than one second to be made again.
+HEAD_CHECK_SECONDS = 0.6
+HEAD_GONE_CHECKS = 3
 #: After this libzmq closes a connection whose other end has vanished. The host of a client answers
 #: keepalives also for a stopped process, so this may be as long as ``CLIENT_TIMEOUT`` allows. The
 #: client's own is shorter (10, session/timing.py), as it has a controller to find again.
@@ -59,3 +67,21 @@ LAST_MESSAGES_SECONDS = 0.02
 DRAIN_SECONDS = 1.0
 IOPUB_LAG_SECONDS = 5.0
 EXIT_SECONDS = 10.0
+
+
+class ClientTimes(NamedTuple):
+    """When a door forgets a client that is not heard of.
+
+    Attributes:
+        check_seconds: How often it looks.
+        gone_checks: In how many looks in a row a client may have no connection.
+        timeout: How long a client may be silent while it has one.
+    """
+
+    check_seconds: float
+    gone_checks: int
+    timeout: float
+
+
+#: Of a node, whose only client is its head.
+TIMES_OF_A_HEAD = ClientTimes(HEAD_CHECK_SECONDS, HEAD_GONE_CHECKS, CLIENT_TIMEOUT)

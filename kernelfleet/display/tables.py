@@ -26,6 +26,8 @@ class EngineRow(Protocol):
     @property
     def state(self) -> str: ...  # noqa: D102
     @property
+    def node(self) -> str | None: ...  # noqa: D102
+    @property
     def pid(self) -> int | None: ...  # noqa: D102
     @property
     def queue(self) -> int: ...  # noqa: D102
@@ -114,6 +116,7 @@ def _known(value: object) -> str:
 COLUMNS: tuple[Column, ...] = (
     Column("engine", lambda engine: str(engine.id)),
     Column("state", lambda engine: engine.state),
+    Column("node", lambda engine: _known(engine.node), optional=True),
     Column("pid", lambda engine: _known(engine.pid)),
     Column("queue", lambda engine: str(engine.queue)),
     Column("executed", lambda engine: str(engine.executed)),

@@ -51,6 +51,7 @@ class FleetMagic:
             %fleet start -n 4              start engines; they end with this kernel (--name NAME)
             %fleet start -n 4 --daemon     in a process of their own, which outlives it
             %fleet start -n 4 --mpi        as the ranks of one MPI world
+            %fleet start --cluster ADDRESS on the nodes of a cluster (tls://..., ssh:HOST1,HOST2)
             %fleet connect [NAME]          use a running fleet, such as `kernelfleet start` makes
             %fleet status                  what the engines do
             %fleet timeline                what they worked on, and when, as a picture

@@ -227,11 +227,15 @@ def _add_start(start: argparse.ArgumentParser) -> None:
         "--ranks", action="store_true", help="as the ranks of one job of torch or JAX"
     )
     start.add_argument("--gpus", action="store_true", help="with one of the GPUs each")
+    start.add_argument(
+        "--cluster", metavar="ADDRESS",
+        help="on nodes of a cluster: tls://..., a scheduler file, or ssh:HOST1,HOST2",
+    )  # fmt: skip
     start.add_argument("--name", help="by which other processes find it (default for a daemon)")
 
 
 #: Options of ``%fleet start`` that ``Fleet`` and ``kernelfleet start`` have by the same names.
-_SPECIAL = ("mpi", "mpiexec", "ranks", "gpus")
+_SPECIAL = ("mpi", "mpiexec", "ranks", "gpus", "cluster")
 
 
 def special(options: argparse.Namespace) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def describe_engine(engine: EngineInfo) -> EngineRow:
         "id": engine.id,
         "state": engine.state,
         "pid": engine.pid,
-        "node": engine.host or None,
+        "node": engine.node or engine.host or None,
         "kernel_name": engine.kernel_name,
         "python": engine.python,
         "executable": engine.executable,

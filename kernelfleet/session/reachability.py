@@ -40,6 +40,7 @@ from kernelfleet.session.timing import (
     SLOWEST_BYTES_PER_SECOND,
     TICK_SECONDS,
     Phase,
+    SessionTimes,
 )
 
 State = Literal["connecting", "up", "away", "lost"]
@@ -56,7 +57,8 @@ def _ticks(seconds: float) -> int:
 class Reachability:
     """The state of one session. The transport reports what happens, and asks what to do."""
 
-    def __init__(self) -> None:
+    def __init__(self, times: SessionTimes | None = None) -> None:
+        self._times = times or SessionTimes(RECONNECT_TIMEOUT, IDLE_PING_SECONDS)
         self.state: State = "connecting"
         self.phase: Phase = "none"
         self._in_phase = 0  # ticks since the phase began
@@ -162,16 +164,17 @@ class Reachability:
 
     def _limit(self) -> int:
         shaking_hands = self.state == "connecting" and self.phase == "connected"
-        return _ticks(FIRST_HANDSHAKE_TIMEOUT if shaking_hands else RECONNECT_TIMEOUT)
+        timeout = self._times.timeout
+        return _ticks(max(FIRST_HANDSHAKE_TIMEOUT, timeout) if shaking_hands else timeout)
 
     def _tick_open(self, asked: bool, in_flight_bytes: int) -> list[Action]:
         if not asked and self._unanswered < 2:
             self._idle += 1
-            if self._idle % _ticks(IDLE_PING_SECONDS):
+            if self._idle % _ticks(self._times.idle_ping):
                 return []
         self._silence += 1
         self._connection_silence += 1
-        if self._silence >= _ticks(RECONNECT_TIMEOUT):
+        if self._silence >= _ticks(self._times.timeout):
             return [*self._go_away(), "reopen"]
         if self._connection_silence < _ticks(PROBE_AFTER_SECONDS):
             self._unanswered += 1

@@ -7,7 +7,7 @@ time that stands alone is a constant of the module that uses it.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 #: What a connection has come to; see ``reachability.py``.
 Phase = Literal["none", "made", "connected", "greeted", "open"]
@@ -42,3 +42,15 @@ IDLE_PING_SECONDS = 5.0
 #: Seconds until the operating system gives up bytes that the controller's host does not take.
 #: The controller's own time is longer (30), as it has nobody to find again.
 DEAD_LINK_SECONDS = 10
+
+
+class SessionTimes(NamedTuple):
+    """How patient a session is.
+
+    Attributes:
+        timeout: Seconds of silence, when an answer is awaited, until the other side is given up.
+        idle_ping: How often, in seconds, it makes sure that the other side is there.
+    """
+
+    timeout: float
+    idle_ping: float

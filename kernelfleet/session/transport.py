@@ -12,7 +12,13 @@ from typing import Any, Protocol
 
 from kernelfleet.session.connection import Connection, Endpoint
 from kernelfleet.session.reachability import Action, Reachability
-from kernelfleet.session.timing import RECONNECT_TIMEOUT, TICK_SECONDS, Phase
+from kernelfleet.session.timing import (
+    IDLE_PING_SECONDS,
+    RECONNECT_TIMEOUT,
+    TICK_SECONDS,
+    Phase,
+    SessionTimes,
+)
 from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.objects.shared_memory import (
     LostSharedBuffer,
@@ -133,6 +139,7 @@ class SocketTransport:
         receiver: Who gets the messages that arrive.
         successor: Called now and then while nobody answers; returns why this controller will
             never come back, or None while it may.
+        times: How patient it is; None is as suits a person's client.
     """
 
     def __init__(
@@ -140,11 +147,15 @@ class SocketTransport:
         endpoint: Endpoint,
         receiver: Receiver,
         successor: Callable[[], str | None] = lambda: None,
+        times: SessionTimes | None = None,
     ) -> None:
         self._endpoint, self._receiver, self._successor = endpoint, receiver, successor
         self._sequence = Sequence()
-        self._reach = Reachability()
+        self._times = times or SessionTimes(RECONNECT_TIMEOUT, IDLE_PING_SECONDS)
+        self._reach = Reachability(times)
         self._memory_probe = Probe()
+        #: Whether the controller can open our shared memory: it tells with its welcome.
+        self._shares_memory = False
         self._closed = False
         self._not_acknowledged = self._unacknowledged_bytes = 0
         self._incoming_bytes = 0  # on their way to this client, as the controller last said
@@ -169,9 +180,7 @@ class SocketTransport:
 
     def _send(self, header: JsonDict, buffers: list[Any]) -> None:
         self._not_acknowledged = self._unacknowledged_bytes = 0
-        frames = to_frames(
-            buffers, shared=True
-        )  # only if the memory probe succeeded are there shared buffers
+        frames = to_frames(buffers, shared=self._shares_memory)
         self._connection.send({**header, "ack": self._sequence.received}, frames)
 
     # -- connections ----------------------------------------------------------------------------
@@ -245,6 +254,8 @@ class SocketTransport:
             self._on_welcome(header)
             return
         self._reach.heard()
+        if kind == "pong" and header.get("unasked"):
+            return  # the controller has looked whether this connection still exists
         if kind == "pong":
             self._incoming_bytes = header.get("bytes", 0)
             # What was sent after the ping may still be on its way, and is not sent again.
@@ -283,6 +294,7 @@ class SocketTransport:
             self._sequence = Sequence()
             self._receiver.away(FORGOTTEN)
         self._instance, self._session = header["instance"], header["session"]
+        self._shares_memory = bool(header.get("shares_memory"))
         self._reach.welcomed()
         if is_new or not was_up:
             self._receiver.receive(header, [])
@@ -345,7 +357,7 @@ class SocketTransport:
     def _go_away(self) -> None:
         """Report that nobody answers, and take back what was sent; connecting goes on."""
         is_open = self._reach.phase == "open"
-        reason = f"no answer for {RECONNECT_TIMEOUT} s" if is_open else self._trouble
+        reason = f"no answer for {self._times.timeout:g} s" if is_open else self._trouble
         self._sequence.take_back()
         self._receiver.away(reason)
 

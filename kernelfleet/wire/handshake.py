@@ -60,6 +60,15 @@ def plain_password(key: bytes) -> str:
     return hmac.digest(key, b"kernelfleet unix socket", hashlib.sha256).hex()
 
 
+def key_of_node(name: str, client_public_key: str) -> str:
+    """The key, in hex, that a node and its head sign messages with.
+
+    It is no secret, as no secret is to travel to a node: CURVE keeps others out, with the key pair
+    that each of the two has made itself. The signature only binds a message to its connection.
+    """
+    return hashlib.sha256(f"{name} {client_public_key}".encode()).hexdigest()
+
+
 def new_nonce() -> str:
     """A fresh random nonce."""
     return secrets.token_hex(16)

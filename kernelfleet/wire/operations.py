@@ -48,6 +48,7 @@ class Operation:
         goes_first: Whether it waits before what others have queued: the user has touched a widget.
         needs_imports: Whether objects or code travel, so that the engine must be able to import
             what the client can.
+        of_a_head: Whether only the controller of a node does it, asked by its head.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Operation:
     ends_with_client: bool = False
     goes_first: bool = False
     needs_imports: bool = False
+    of_a_head: bool = False
 
     @property
     def queued(self) -> bool:
@@ -117,7 +119,7 @@ _OPERATIONS = (
     Operation("queue_status", "What runs and what waits.", _TARGETS, passes="all"),
     Operation("clear_queue", "Drop what waits, whoever queued it.", _TARGETS),
     Operation("get_result", "Finished commands of the history.", requests.GetResultRequest),
-    Operation("cancel", "Drop what of a request waits.", requests.CancelRequest),
+    Operation("cancel", "Drop what of a request waits.", requests.CancelRequest, passes="engines"),
     Operation("interrupt", "Interrupt what runs.", _TARGETS, "any", "engines"),
     Operation("restart", "Start engines afresh under their ids.", _TARGETS),
     Operation("kill", "End engines for good.", _TARGETS),
@@ -142,6 +144,19 @@ _OPERATIONS = (
     Operation("del_properties", "Remove labels.", requests.PropertyKeysRequest),
     Operation("clear_properties", "Remove all labels.", _TARGETS),
     Operation("shutdown", "End the fleet."),
+    Operation(
+        "add_engines", "Start engines under these ids.", requests.AddEnginesRequest, of_a_head=True
+    ),
+    Operation("leave", "End engines when their work is done.", _TARGETS, of_a_head=True),
+    Operation("recount", "Tell the size of the fleet.", requests.RecountRequest, of_a_head=True),
+    Operation(
+        "forget_owner", "End the maps of a client that has left.", requests.OwnerRequest,
+        of_a_head=True,
+    ),
+    Operation(
+        "follow", "Show a follower all output of a request.", requests.FollowRequest,
+        of_a_head=True,
+    ),
 )  # fmt: skip
 
 #: What a client can ask, by name.

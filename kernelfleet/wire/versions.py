@@ -11,7 +11,7 @@ from typing import NamedTuple
 from kernelfleet import __version__
 
 #: Raise it with every change that another version would misunderstand.
-PROTOCOL_VERSION = 5
+PROTOCOL_VERSION = 6
 
 
 class Installed(NamedTuple):

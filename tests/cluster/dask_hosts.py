@@ -69,7 +69,7 @@ class DaskHosts:
         """A client of Dask's."""
         from distributed import Client
 
-        return Client(self.address, set_as_default=False, timeout=30)  # type: ignore[no-untyped-call]
+        return Client(self.address, set_as_default=False, timeout=30)
 
     def said(self, name: str) -> str:
         """What the scheduler, or the worker of a host, has printed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kernelfleet.client.results import call
 from kernelfleet.controller import timing
+from kernelfleet.head import timing as head_timing
 from kernelfleet.provisioners import forkserver
 from kernelfleet.session import ctrl_c
 from kernelfleet.session import timing as session_timing
@@ -39,3 +40,17 @@ def test_a_client_waits_for_an_interrupt_longer_than_the_controller() -> None:
 def test_a_kernel_may_take_longer_to_exit_by_itself_than_when_it_is_stopped() -> None:
     assert timing.EXIT_SECONDS > timing.POLITE_SECONDS + timing.TERMINATE_SECONDS
     assert timing.LAST_MESSAGES_SECONDS < timing.DRAIN_SECONDS < timing.IOPUB_LAG_SECONDS
+
+
+def test_a_node_outlasts_the_patience_of_its_head_and_a_reset_connection() -> None:
+    times, node = timing.TIMES_OF_A_HEAD, head_timing.TIMES_OF_A_NODE
+    assert node.idle_ping < node.timeout < times.timeout
+    # Engines of a head that was killed: found out, and ended, within three seconds.
+    found_out = times.check_seconds * times.gone_checks
+    assert found_out + 2 * timing.POLITE_SECONDS + timing.TERMINATE_SECONDS <= 3.1
+    assert times.check_seconds * (times.gone_checks - 1) > 1.0
+
+
+def test_a_fleet_on_nodes_ends_within_the_patience_of_ctrl_c() -> None:
+    here = 2 * timing.POLITE_SECONDS + timing.TERMINATE_SECONDS
+    assert here < head_timing.STOP_SECONDS < ctrl_c.PATIENCE_SECONDS

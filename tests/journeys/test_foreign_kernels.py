@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +10,6 @@ import pytest
 
 from kernelfleet import Fleet, MultiEngineClient
 from kernelfleet.errors import CompositeError, StartError, UnsupportedOperation
-from tests.conftest import HOME
 
 PROMISED_SECONDS = 1.0
 
@@ -28,21 +25,6 @@ def plain() -> Iterator[MultiEngineClient]:
 def mec(plain: MultiEngineClient) -> MultiEngineClient:
     plain.reset(timeout=30)
     return plain
-
-
-@pytest.fixture(scope="module")
-def bash() -> str:
-    """The name of a bash kernelspec, as ``python -m bash_kernel.install`` makes it."""
-    folder = HOME / "data" / "kernels" / "bash"
-    folder.mkdir(parents=True, exist_ok=True)
-    spec = {
-        "argv": [sys.executable, "-m", "bash_kernel", "-f", "{connection_file}"],
-        "display_name": "Bash",
-        "language": "bash",
-        "env": {"PS1": "$"},
-    }
-    (folder / "kernel.json").write_text(json.dumps(spec))
-    return "bash"
 
 
 def test_execute_prints_and_counts(mec: MultiEngineClient) -> None:

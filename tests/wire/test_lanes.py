@@ -76,5 +76,14 @@ def test_it_must_have_nothing_to_do_with_any_that_waits(
 def test_what_changes_the_fleet_passes_nothing_and_work_passes_work_for_others() -> None:
     passes = {operation.name: operation.passes for operation in OPERATIONS.values()}
     queued = {operation.name for operation in OPERATIONS.values() if operation.queued}
-    assert {name for name in passes if passes[name] == "engines"} == queued | {"interrupt"}
-    assert {passes[name] for name in ("restart", "kill", "scale", "cancel", "shutdown")} == {"none"}
+    assert {name for name in passes if passes[name] == "engines"} == {
+        *(queued | {"interrupt"}),
+        "cancel",  # of a request whose engines it names
+    }
+    assert {passes[name] for name in ("restart", "kill", "scale", "shutdown")} == {"none"}
+
+
+def test_a_cancel_passes_only_what_it_is_known_to_have_nothing_to_do_with() -> None:
+    cancel = {"type": "request", "operation": "cancel", "result_id": "r"}
+    assert topics(cancel) is None
+    assert topics({**cancel, "targets": [1, 2]}) == frozenset((1, 2))

@@ -12,6 +12,7 @@ import pytest
 import kernelfleet
 from kernelfleet.controller import operations as controllers
 from kernelfleet.engine import portable
+from kernelfleet.node import operations as nodes
 from kernelfleet.wire.fields import fields_of
 from kernelfleet.wire.operations import (
     KERNEL_OPERATIONS,
@@ -33,7 +34,9 @@ by_name = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=list(OPE
 def test_each_has_its_end_in_the_controller_or_asks_a_kernel_that_has_one(
     operation: Operation,
 ) -> None:
-    if operation.queued:
+    if operation.of_a_head:
+        assert operation.name in nodes.CALLS
+    elif operation.queued:
         assert KERNEL_OPERATIONS[operation.asks].channels == ("shell",)
     else:
         assert operation.name in controllers.CALLS
@@ -41,7 +44,10 @@ def test_each_has_its_end_in_the_controller_or_asks_a_kernel_that_has_one(
 
 
 def test_the_controller_answers_nothing_that_is_not_in_the_table() -> None:
-    assert set(controllers.CALLS) == {e.name for e in OPERATIONS.values() if not e.queued}
+    every = OPERATIONS.values()
+    asked_by_clients = {each.name for each in every if not each.queued and not each.of_a_head}
+    assert set(controllers.CALLS) == asked_by_clients
+    assert set(nodes.CALLS) == {e.name for e in every if not e.queued}
 
 
 def test_other_kernels_answer_what_the_table_says_they_can_be_asked() -> None:

@@ -16,9 +16,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from traitlets import Bool, CaselessStrEnum, Integer, TraitError, Unicode, default, validate
+from traitlets import Bool, CaselessStrEnum, Integer, TraitError, Unicode, Union, default, validate
 
 from kernelfleet import errors
 from kernelfleet.cli import completion
@@ -33,13 +33,16 @@ from kernelfleet.cli.exits import (
 )
 from kernelfleet.cli.naming import NamedCommand
 from kernelfleet.cli.parsing import listed
-from kernelfleet.cli.progress import StartProgress
+from kernelfleet.cli.progress import StartProgress, Teller, Terminal
 from kernelfleet.controller.limits import Limits
 from kernelfleet.session import ctrl_c
 from kernelfleet.wire.files import connection_file, fleet_paths
 from kernelfleet.wire.files.addresses import LOOPBACK, is_loopback
 from kernelfleet.wire.files.private_files import open_private
 from kernelfleet.wire.platforms import HERE, number_of_cores
+
+if TYPE_CHECKING:
+    from kernelfleet.controller.host import FleetHost
 
 #: The environment variable with the file descriptor on which a detached controller reports.
 READY_FD = "KERNELFLEET_READY_FD"
@@ -58,6 +61,7 @@ class Start(NamedCommand):
         kernelfleet start -n 4
         kernelfleet start sweep -n 8 --daemonize
         kernelfleet start -n 2 --kernel bash
+        kernelfleet start -n 64 --cluster tls://scheduler:8786
     """
 
     n = Integer(1, min=1, help="How many engines (the number of cores).").tag(config=True)
@@ -116,6 +120,20 @@ class Start(NamedCommand):
         help="Allow kernels that every user of this machine can listen to: on loopback TCP, "
         "without encryption.",
     ).tag(config=True)
+    cluster = Unicode(
+        None,
+        allow_none=True,
+        help="On the nodes of a cluster: tls://..., a scheduler file, or ssh:HOST1,HOST2.",
+    ).tag(config=True)
+    per_node = Union(
+        [Integer(min=1), Unicode()],
+        default_value=None,
+        allow_none=True,
+        help="Most engines of a node, or the resource of its worker that says so.",
+    ).tag(config=True)
+    insecure = Bool(
+        False, help="Use a Dask scheduler without TLS: whoever reaches it can run code."
+    ).tag(config=True)
     daemonize = Bool(False, help="Return when the engines answer; the fleet stays.").tag(
         config=True
     )
@@ -131,6 +149,8 @@ class Start(NamedCommand):
         "restart": "Start.restart",
         "preload": "Start.preload",
         "mpiexec": "Start.mpiexec",
+        "cluster": "Start.cluster",
+        "per-node": "Start.per_node",
         **NamedCommand.aliases,
     }
     flags = {
@@ -140,6 +160,7 @@ class Start(NamedCommand):
         "ranks": ({"Start": {"ranks": True}}, str(ranks.help)),
         "gpus": ({"Start": {"gpus": True}}, str(gpus.help)),
         "insecure-kernel": ({"Start": {"insecure_kernel": True}}, str(insecure_kernel.help)),
+        "insecure": ({"Start": {"insecure": True}}, str(insecure.help)),
         "daemonize": ({"Start": {"daemonize": True}}, str(daemonize.help)),
         **NamedCommand.flags,
     }
@@ -177,23 +198,14 @@ def _limits(start: Start) -> dict[str, int | None]:
     return {name: getattr(limits, name) for name in start.config.Limits}
 
 
-class Teller(Protocol):
-    """Reports how far a start is."""
-
-    def progress(self, ready: int, n: int) -> None:
-        """Report that ``ready`` of ``n`` engines answer."""
-
-    def ready(self, text: str) -> None:
-        """Report that the fleet is ready; the text says how it is used."""
-
-
 def _serve(start: Start, name: str, say: Teller, *, to_stderr: bool) -> int:
     """Run the controller in this process until it is told to end."""
     from kernelfleet.controller.daemon import run_daemon
     from kernelfleet.controller.options import FleetOptions
 
+    n = start.n if start.cluster is None or start.trait_has_value("n") else None
     options = FleetOptions.of(
-        start.n,
+        n,
         kernel=start.kernel,
         name=name,
         tcp=start.tcp,
@@ -209,6 +221,9 @@ def _serve(start: Start, name: str, say: Teller, *, to_stderr: bool) -> int:
         gpus=start.gpus,
         insecure_kernel=start.insecure_kernel,
         limits=_limits(start),
+        cluster=start.cluster,
+        per_node=start.per_node,
+        insecure=start.insecure,
         on_progress=say.progress,
     )
     log = logging.getLogger("kernelfleet")
@@ -216,14 +231,25 @@ def _serve(start: Start, name: str, say: Teller, *, to_stderr: bool) -> int:
 
         def on_ready(fleet: connection_file.FleetFile) -> None:
             file.begin()
-            log.info("started fleet %r: %s, pid %d", fleet.name, engines(start.n), fleet.pid)
-            say.ready(announcement(fleet, start.n))
+            log.info("started fleet %r: %s, pid %d", fleet.name, engines(n), fleet.pid)
+            say.ready(announcement(fleet, n))
 
         _hang_up_is_sigterm()
-        signum = run_daemon(options, on_ready)
+        signum = run_daemon(options, on_ready, host_class=_host_class(start))
         log.info("stopped fleet %r", name)
     # The fleet has run and has ended in order, so this is success, whoever has ended it.
     return EXIT_OK if signum is None else 128 + signum
+
+
+def _host_class(start: Start) -> type[FleetHost]:
+    """What starts the fleet: on this machine, or on a cluster."""
+    from kernelfleet.controller.host import FleetHost
+
+    if start.cluster is None:
+        return FleetHost
+    from kernelfleet.head.host import ClusterHost
+
+    return ClusterHost
 
 
 def _hang_up_is_sigterm() -> None:
@@ -232,7 +258,7 @@ def _hang_up_is_sigterm() -> None:
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
 
 
-def announcement(fleet: connection_file.FleetFile, n: int) -> str:
+def announcement(fleet: connection_file.FleetFile, n: int | None) -> str:
     """The text that names a new fleet and its connection file, and how to connect and stop it."""
     default = fleet.name == fleet_paths.DEFAULT_NAME
     rows = [
@@ -252,23 +278,11 @@ def _tcp(url: str | None) -> str:
     return f"{url} (encrypted{'' if is_loopback(url) else ', seen from the network'})"
 
 
-def engines(n: int) -> str:
-    """A number of engines as text: ``1 engine``, ``4 engines``."""
+def engines(n: int | None) -> str:
+    """A number of engines as text: ``1 engine``, ``4 engines``; None is what a cluster has."""
+    if n is None:
+        return "an engine per slot of the cluster"
     return "1 engine" if n == 1 else f"{n} engines"
-
-
-class Terminal:
-    """Reports to the terminal of this process."""
-
-    def __init__(self) -> None:
-        self._progress = StartProgress()
-        self.progress = self._progress.show
-        self.close = self._progress.close
-
-    def ready(self, text: str) -> None:
-        """Print the text."""
-        self.close()
-        print(text, flush=True)
 
 
 # --- detached: the parent reads lines of JSON: any number of {"progress": [3, 64]}, and at the end

@@ -28,7 +28,7 @@ from typing import Any
 import zmq
 from zmq.auth.asyncio import AsyncioAuthenticator
 
-from kernelfleet.controller.controller import Controller
+from kernelfleet.controller.base import BaseController
 from kernelfleet.controller.door.gatekeeper import (
     MAX_WAITING_UNIX,
     Door,
@@ -42,6 +42,7 @@ from kernelfleet.controller.timing import (
     CLIENT_TIMEOUT,
     DEAD_LINK_SECONDS,
     GONE_CHECKS,
+    ClientTimes,
 )
 from kernelfleet.wire.chunks import (
     IPC_FRAME_BYTES,
@@ -83,7 +84,12 @@ class Server:
     """Listens for clients of one controller, on the controller's loop."""
 
     def __init__(
-        self, controller: Controller, context: zmq.Context[Any], fleet: FleetFile, log: Logger
+        self,
+        controller: BaseController[Any],
+        context: zmq.Context[Any],
+        fleet: FleetFile,
+        log: Logger,
+        times: ClientTimes | None = None,
     ) -> None:
         self._controller, self._context, self._log = controller, context, log
         self._loop = asyncio.get_running_loop()
@@ -96,7 +102,8 @@ class Server:
         #: By listening socket: its door, and the size of the largest frame that it accepts.
         self._doors: dict[SocketPump, tuple[Door, int]] = {}
         self._authenticator: AsyncioAuthenticator | None = None
-        self._timer = self._loop.call_later(CHECK_SECONDS, self._check_clients)
+        self._times = times or ClientTimes(CHECK_SECONDS, GONE_CHECKS, CLIENT_TIMEOUT)
+        self._timer = self._loop.call_later(self._times.check_seconds, self._check_clients)
         self._gatekeeper = Gatekeeper(log, max_descriptors())
         controller.count_refused = self._gatekeeper.counts
 
@@ -124,13 +131,21 @@ class Server:
         self._serve(socket, door, IPC_FRAME_BYTES)
         return url
 
-    def listen_tcp(self, fleet: FleetFile, port: int | None, host: str = LOOPBACK) -> str:
+    def listen_tcp(
+        self,
+        fleet: FleetFile,
+        port: int | None,
+        host: str = LOOPBACK,
+        client_key: str | None = None,
+    ) -> str:
         """Listen on encrypted TCP; makes the keys and puts them into ``fleet``.
 
         Args:
             fleet: The connection file to be.
             port: Exactly this one; None is 10105 or the next free one.
             host: The address of this machine to listen on; ``0.0.0.0`` is all of them.
+            client_key: The public key of the only client, which has made its keys itself; None
+                makes them for it.
 
         Returns:
             The URL for clients. Of a door on all addresses, it has the one that others see.
@@ -141,9 +156,12 @@ class Server:
         listener = listen_near(port, host)
         server_public, server_secret = zmq.curve_keypair()
         client_public, client_secret = zmq.curve_keypair()
+        if client_key is None:
+            fleet.client_secret_key = client_secret.decode()
+        else:
+            client_public = client_key.encode()
         fleet.server_public_key = server_public.decode()
         fleet.client_public_key = client_public.decode()
-        fleet.client_secret_key = client_secret.decode()
         self._authentication().configure_curve_callback(
             domain=ZAP_DOMAIN, credentials_provider=_OnlyKey(client_public)
         )
@@ -317,9 +335,10 @@ class Server:
             self._drop(session.connection)
         self._belongs(connection, session)
         session.connection, session.quiet_checks = connection, 0
-        session.shares_memory = probe_succeeds(header)
+        session.shares_memory = shared = probe_succeeds(header)
         welcome = self._controller.connect(session.name, session)
-        extra = {"session": session.id, "shares_memory": session.shares_memory}
+        files = shared and bool(welcome.get("shares_files"))
+        extra = {"session": session.id, "shares_memory": shared, "shares_files": files}
         session.send({**welcome, **extra}, [])
         session.resend(header.get("ack", 0) if known else 0)
 
@@ -340,11 +359,14 @@ class Server:
         self._controller.disconnect(session.name)
 
     def _check_clients(self) -> None:
-        self._timer = self._loop.call_later(CHECK_SECONDS, self._check_clients)
+        times = self._times
+        self._timer = self._loop.call_later(times.check_seconds, self._check_clients)
         for session in list(self._sessions.values()):
             session.quiet_checks += 1
-            silent = session.quiet_checks * CHECK_SECONDS > CLIENT_TIMEOUT
-            if silent or (session.quiet_checks >= GONE_CHECKS and not session.is_connected()):
+            silent = session.quiet_checks * times.check_seconds > times.timeout
+            # In several looks in a row, as one may come between two connections.
+            session.gone_checks = 0 if session.is_connected() else session.gone_checks + 1
+            if silent or session.gone_checks >= times.gone_checks:
                 self._log.info("client %s is gone", session.name)
                 session.send({"type": "forgotten"}, [])  # it may only have been stopped
                 self._forget(session)

@@ -109,7 +109,8 @@ class ClientSession:
         self.client_id = connection.client_id
         self.name = f"{connection.client_id}/{self.id[:16]}"
         self.sequence = Sequence()
-        self.quiet_checks = 0
+        #: How many looks in a row found no message since the last one, and no connection.
+        self.quiet_checks = self.gone_checks = 0
         #: Whether client and controller can open each other's shared memory.
         self.shares_memory = False
         #: Where messages go; and the probe connection, which answers pings while a large message
@@ -202,4 +203,5 @@ class ClientSession:
 
     def is_connected(self) -> bool:
         """Whether one of its connections still exists, even if the client does not read it."""
-        return any(map(self.pong, self.connections))
+        unasked = {"type": "pong", "ack": self.sequence.received, "bytes": 0, "unasked": True}
+        return any(connection.pass_by(unasked) for connection in self.connections)

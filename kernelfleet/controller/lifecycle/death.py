@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from logging import Logger
 from pathlib import Path
@@ -11,10 +10,10 @@ from typing import NamedTuple, Protocol
 from kernelfleet.controller.engines.engine import Engine
 from kernelfleet.controller.engines.state import EngineState
 from kernelfleet.controller.lifecycle.launcher import Incarnation, Launcher
+from kernelfleet.controller.lifecycle.restarting import DeadEngine, restart_by_policy
 from kernelfleet.controller.lifecycle.worlds import cause_of_death, world_of
 from kernelfleet.controller.logs import engine_log, tells_a_crash
 from kernelfleet.errors.text import describe_death, format_ids
-from kernelfleet.errors.tree import StartError
 
 
 class Death(NamedTuple):
@@ -63,24 +62,17 @@ async def start_again(
         changed: Called when what is known of their death has changed.
         log: The fleet's log.
     """
-    first, clock = together[0], asyncio.get_running_loop().time
-    causes = {each.id: each.death for each in together}
-    ids = format_ids(causes)
-    while (pause := first.restart_policy.pause(clock())) is not None:
+    first, causes = together[0], {each.id: each.death for each in together}
+
+    def tell(what: str) -> None:
         for each in together:
-            each.death = f"{causes[each.id]}; it is being started again"
+            each.death = f"{causes[each.id]}; {what}"
         changed()
-        await asyncio.sleep(pause)
-        if first.state is not EngineState.DEAD or registry.engines.get(first.id) is not first:
-            return
-        try:
-            await registry.restart(together)
-        except StartError as error:
-            log.error("%s", error)
-            continue
-        log.warning("engine %s was started again", ids)
-        return
-    for each in together:
-        each.death = f"{causes[each.id]}; it was restarted too often and is left dead"
-    log.error("engine %s was restarted too often and is left dead", ids)
-    changed()
+
+    dead = DeadEngine(
+        format_ids(causes),
+        is_dead=lambda: first.state is EngineState.DEAD and registry.engines.get(first.id) is first,
+        restart=lambda: registry.restart(together),
+        tell=tell,
+    )
+    await restart_by_policy(first.restart_policy, dead, log)

@@ -24,6 +24,7 @@ from kernelfleet.controller.engines.interrupting import interrupt
 from kernelfleet.controller.engines.state import EngineState
 from kernelfleet.controller.lifecycle.blas_threads import thread_environment
 from kernelfleet.controller.lifecycle.death import find_out, start_again
+from kernelfleet.controller.lifecycle.ids import free_ids
 from kernelfleet.controller.lifecycle.kernelspecs import PLAIN_TCP, about_the_trial
 from kernelfleet.controller.lifecycle.launcher import Incarnation, Launcher
 from kernelfleet.controller.lifecycle.listener import Listener
@@ -63,6 +64,7 @@ class EngineRegistry:
         self._gate = asyncio.Semaphore(len(options.kernels) if options.mpi else STARTS_AT_ONCE)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._starts: set[asyncio.Task[None]] = set()
+        self._fleet_size: int | None = None  # on all nodes; None if these engines are all
 
     # -- who is there ---------------------------------------------------------------------------
 
@@ -88,7 +90,7 @@ class EngineRegistry:
         return len(self._options.kernels) if fixed else None
 
     def subscribe(self, listener: Listener) -> None:
-        """Notify a listener of what happens to engines, from now on."""
+        """Notify a listener of what happens to engines."""
         self._listeners.append(listener)
 
     def find(self, engine_id: int) -> Engine | None:
@@ -98,32 +100,29 @@ class EngineRegistry:
 
     # -- starting -------------------------------------------------------------------------------
 
-    async def add(self, kernels: Iterable[str | None]) -> None:
-        """Start an engine per kernel name (None is our own), lowest free ids first.
+    async def add(self, kernels: Iterable[str | None], ids: Iterable[int] | None = None) -> None:
+        """Start an engine per kernel name (None is our own), with the lowest free ids or these.
 
         Raises:
             StartError: one did not start; those that did are ended again.
         """
-        kernels, new = list(kernels), []
+        kernels = list(kernels)
         allow_engines(len(kernels))
-        for kernel_name in kernels:
-            engine_id = next(i for i in range(len(self.engines) + 1) if i not in self.engines)
-            new.append(Engine(engine_id, kernel_name, self._session, self._log, self._finished))
-            new[-1].comms = self.comms.of_engine(engine_id)
-            self.engines[engine_id] = new[-1]
+        ids = free_ids(self.engines, len(kernels)) if ids is None else ids
+        shared = self._session, self._log, self._finished
+        new = [Engine(i, kernel, *shared) for i, kernel in zip(ids, kernels, strict=True)]
+        for engine in new:
+            engine.comms = self.comms.of_engine(engine.id)
+            self.engines[engine.id] = engine
         outcomes = await self._start_all(new, or_none=True)
         failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
-        if failures:
+        if failures:  # one failed, and the others were cancelled because of it
             await self.remove(new)
-            # the others were cancelled because of it
             raise next((e for e in failures if isinstance(e, Exception)), failures[0])
         self._changed()
 
     async def scale(self, n: int, kernel_name: str | None) -> None:
-        """Have ``n`` engines: start some, or end those of the highest ids when they are drained.
-
-        Those finish what they have been given, and get nothing new.
-        """
+        """Have ``n`` engines: start some, or end those of the highest ids when they are drained."""
         while starting := [
             *self._starts,
             *(e.restarting for e in self.engines.values() if e.restarting),
@@ -133,7 +132,11 @@ class EngineRegistry:
         if n > len(here):
             await self.add([kernel_name] * (n - len(here)))
             return
-        leaving = here[n:]
+        await self.leave(here[n:])
+
+    async def leave(self, leaving: Iterable[Engine]) -> None:
+        """End engines when they have done what they were given; they get nothing new."""
+        leaving = list(leaving)
         for engine in leaving:
             engine.move_to(EngineState.LEAVING)
         self._changed()
@@ -239,7 +242,8 @@ class EngineRegistry:
                 incarnation, self._loop, lambda: self._spawn(self._died(engine, incarnation))
             )
             try:
-                starting = start_up(engine, len(self.engines), self._options.on_start)
+                size = self._fleet_size or len(self.engines)
+                starting = start_up(engine, size, self._options.on_start)
                 await asyncio.wait_for(starting, START_TIMEOUT)
             except BaseException as error:
                 await self._abandon(engine, incarnation)
@@ -368,9 +372,14 @@ class EngineRegistry:
         """The engine whose present process has this process tag, which is also its session."""
         return self._by_session.get(tag)
 
+    def recount(self, fleet_size: int) -> None:
+        """Take the number of engines on all nodes, of which these are only some."""
+        self._fleet_size = fleet_size
+        self._changed()
+
     def _changed(self) -> None:
         """Tell engines and clients which engines there are now."""
-        count = len(self.ids)
+        count = self._fleet_size or len(self.ids)
         for engine in self.engines.values():
             if engine.registered:
                 tell_size(engine, count)

@@ -25,6 +25,7 @@ position in ``targets``
 Where things are::
 
     between client and controller   session  requests  replies
+    to and from a node's starter    nodes
     between controller and kernel   kernel
 """
 

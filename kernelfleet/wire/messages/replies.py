@@ -90,12 +90,25 @@ class SpanRow(TypedDict):
 
 
 class OutputEvent(TypedDict):
-    """What an engine has put out for the request of number ``to``; pages in the buffers."""
+    """What an engine has put out for the request of number ``to``; pages in the buffers.
+
+    ``follower`` asked a node for what was put out before it came.
+    """
 
     type: str
     event: str
     to: int
     engine: int
+    follower: NotRequired[str]
+
+
+class FollowedEvent(TypedDict):
+    """A node has told this follower what was put out so far: the rest is streamed."""
+
+    type: str
+    event: str
+    to: int
+    follower: str
 
 
 class ListedComm(TypedDict):
@@ -129,3 +142,4 @@ class EndEvent(TypedDict):
 
     type: str
     event: str
+    reason: NotRequired[str]

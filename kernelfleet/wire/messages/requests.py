@@ -23,7 +23,8 @@ class QueuedRequest(TargetsRequest):
 
     ``payloads`` says how many buffers each group of data has, ``assign`` which group each target
     gets (all get the first where it is missing). ``call`` names the map, or the executor, that
-    the request is a part of.
+    the request is a part of. ``owner`` is the client that a head asks for: an error clears only
+    what is that client's own.
     """
 
     result_id: str
@@ -37,6 +38,7 @@ class QueuedRequest(TargetsRequest):
     limit: NotRequired[Seconds | None]
     imports: NotRequired[str]
     imports_text: NotRequired[str]
+    owner: NotRequired[str]
 
 
 class GetResultRequest(TargetsRequest):
@@ -46,9 +48,13 @@ class GetResultRequest(TargetsRequest):
 
 
 class CancelRequest(RequestFields):
-    """Which request, and whether engines that work on it are interrupted."""
+    """Which request, and whether engines that work on it are interrupted.
+
+    With ``targets``, all of the request's, it may pass what is for other engines.
+    """
 
     result_id: str
+    targets: NotRequired[Targets]
     interrupt: NotRequired[bool]
 
 
@@ -152,3 +158,37 @@ class CommStatesRequest(RequestFields):
 
     bridge: str
     of: NotRequired[Comms]
+
+
+class NewEngine(TypedDict):
+    """An engine that a node is to start: its kernelspec, and what is added to its environment."""
+
+    id: Size
+    kernel: str | None
+    env: dict[str, Any]
+
+
+class AddEnginesRequest(RequestFields):
+    """Which engines, and of how many in the whole fleet."""
+
+    engines: list[NewEngine]
+    count: Size
+
+
+class RecountRequest(RequestFields):
+    """How many engines the whole fleet has."""
+
+    count: Size
+
+
+class OwnerRequest(RequestFields):
+    """A client of the head."""
+
+    owner: str
+
+
+class FollowRequest(RequestFields):
+    """A running request, and who wants to see its output."""
+
+    result_id: str
+    follower: str

@@ -1,6 +1,6 @@
 """Messages of the session between client and controller, beside requests, replies and events."""
 
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from kernelfleet.wire.fields import Size
 
@@ -42,12 +42,16 @@ class Open(TypedDict):
 
 
 class KnownEngines(TypedDict):
-    """Which engines there are, as clients are told."""
+    """Which engines there are, as clients are told.
+
+    A node tells its head in ``portable`` of each engine that is not ours what it can be asked.
+    """
 
     ids: list[int]
     dead: dict[str, str]
     total: int
     pythons: dict[str, str]
+    portable: NotRequired[dict[str, Any]]
 
 
 class Welcome(TypedDict):
@@ -62,6 +66,7 @@ class Welcome(TypedDict):
     name: str
     pid: int
     host: str
+    shares_files: bool
     roster: KnownEngines
 
 
@@ -89,11 +94,15 @@ class Ping(TypedDict):
 
 
 class Pong(TypedDict):
-    """The answer to a ping: what was received, and how many bytes are on their way."""
+    """The answer to a ping: what was received, and how many bytes are on their way.
+
+    One that is ``unasked`` only shows the controller whether the connection still exists.
+    """
 
     type: str
     ack: Size
     bytes: Size
+    unasked: NotRequired[bool]
 
 
 class Plain(TypedDict):

@@ -51,7 +51,9 @@ def test_a_door_to_the_network_is_announced_as_one(running: Running) -> None:
 def daemon(monkeypatch: pytest.MonkeyPatch, running: Running) -> Iterator[SimpleNamespace]:
     """A stand-in for the controller that notes its options, logs a death and ends."""
 
-    def run_daemon(options: FleetOptions, on_ready: Callable[[FleetFile], None]) -> None:
+    def run_daemon(
+        options: FleetOptions, on_ready: Callable[[FleetFile], None], **_: object
+    ) -> None:
         module.options = options
         on_ready(running(options.name))
         logging.getLogger("kernelfleet.controller").warning("engine 1 died")
@@ -151,7 +153,7 @@ def test_in_the_foreground_deaths_are_seen_and_logged(cli: CLI) -> None:
 def test_a_second_fleet_of_the_name_is_refused(
     cli: CLI, daemon: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **_options: object) -> None:
         raise FleetExists("a fleet named 'default' is already running; stop it first")
 
     monkeypatch.setattr(daemon, "run_daemon", refuse)
@@ -176,7 +178,7 @@ def test_a_detached_controller_reports_through_its_pipe(
 def test_a_detached_controller_reports_why_it_could_not_start(
     cli: CLI, daemon: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **_options: object) -> None:
         raise FleetExists("already running")
 
     monkeypatch.setattr(daemon, "run_daemon", refuse)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from kernelfleet.controller import time_limits
-from kernelfleet.controller.time_limits import TimeLimits
+from kernelfleet.controller.engines import time_limits
+from kernelfleet.controller.engines.time_limits import TimeLimits
 
 
 class Job:

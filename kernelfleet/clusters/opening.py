@@ -1,0 +1,30 @@
+"""Which cluster a user means."""
+
+from __future__ import annotations
+
+from kernelfleet.clusters.base import Cluster, Watcher
+
+#: How a list of hosts begins.
+SSH = "ssh:"
+
+
+def open_cluster(cluster: object, watcher: Watcher, *, insecure: bool) -> Cluster:
+    """The cluster that a user means.
+
+    Args:
+        cluster: The address of a Dask scheduler, the path of its scheduler file, an object of
+            Dask's (a ``Cluster`` or a ``Client``), or ``ssh:`` and the names of hosts.
+        watcher: Is told what happens to workers.
+        insecure: Whether a cluster may be used whose traffic others can read and change.
+
+    Raises:
+        StartError: it cannot be reached, or is not secure.
+        TypeError: it is nothing of the kind.
+    """
+    if isinstance(cluster, str) and cluster.startswith(SSH):
+        from kernelfleet.clusters.ssh import SSHHosts
+
+        return SSHHosts(cluster.removeprefix(SSH), watcher)
+    from kernelfleet.clusters.dask import DaskCluster
+
+    return DaskCluster(cluster, watcher, insecure=insecure)

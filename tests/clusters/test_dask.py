@@ -1,0 +1,86 @@
+"""dask.py: what a user may give, what is refused, and a small cluster of this machine."""
+
+from __future__ import annotations
+
+import builtins
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kernelfleet import Fleet
+from kernelfleet.clusters.dask import DaskCluster
+from kernelfleet.errors import StartError
+from tests.fleets import eventually
+
+distributed = pytest.importorskip("distributed", reason="Dask is not installed (extra dask)")
+WATCHER: Any = object()
+
+
+@pytest.mark.parametrize("address", ["tcp://10.1.2.3:8786", "ws://scheduler:80", "tcp://far:1"])
+def test_a_scheduler_without_tls_is_refused(address: str) -> None:
+    with pytest.raises(StartError, match=r"without TLS.*insecure=True"):
+        DaskCluster(address, WATCHER, insecure=False)
+
+
+def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kernelfleet.clusters.dask.CONNECT_SECONDS", 0.2)
+    with pytest.raises(StartError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1:"):
+        DaskCluster("tcp://127.0.0.1:1", WATCHER, insecure=False)
+
+
+def test_a_scheduler_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match="nor a scheduler file that exists"):
+        DaskCluster(str(tmp_path / "scheduler.json"), WATCHER, insecure=False)
+
+
+def test_what_is_no_cluster_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"cluster is an address, .* not int"):
+        DaskCluster(5, WATCHER, insecure=False)
+
+
+def test_the_extra_is_named_where_dask_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def without_dask(name: str, *args: Any, **options: Any) -> Any:
+        if name.startswith("distributed"):
+            raise ImportError("No module named 'distributed'")
+        return real(name, *args, **options)
+
+    monkeypatch.setattr(builtins, "__import__", without_dask)
+    with pytest.raises(StartError, match=r"pip install 'kernelfleet\[dask\]'"):
+        DaskCluster("tls://far:8786", WATCHER, insecure=False)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Two workers of two threads."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Dask's own
+        with distributed.LocalCluster(
+            n_workers=2, threads_per_worker=2, dashboard_address=None, memory_limit=0
+        ) as cluster:
+            yield cluster
+
+
+def test_engines_run_on_the_workers_and_die_with_them(cluster: Any) -> None:
+    with Fleet(cluster=cluster) as mec:
+        assert len(mec.get_ids()) == 4  # two threads each
+        assert len({engine.node for engine in mec.engines()}) == 2
+        mec.push({"a": os.getpid()})
+        assert mec.pull("a") == [os.getpid()] * 4
+        threads = mec.execute("import os; os.environ.get('OMP_NUM_THREADS')")
+        assert {each.value for each in threads} == {str(max(1, (os.cpu_count() or 1) // 2))}
+        address = next(iter(cluster.scheduler_info["workers"]))
+        with distributed.Client(cluster, set_as_default=False) as client:
+            client.retire_workers([address], close_workers=True)
+        eventually(lambda: len(mec.get_ids()) == 2)
+        dead = [engine for engine in mec.engines() if engine.state == "dead"]
+        assert len({engine.node for engine in dead}) == 1
+        assert mec.restart("all", timeout=60) == [None] * 4
+        assert mec.get_ids() == [0, 1, 2, 3]
+    with distributed.Client(cluster, set_as_default=False) as client:
+        assert client.scheduler_info()["workers"]  # the cluster goes on

@@ -1,0 +1,74 @@
+"""operations.py of the head: what nodes answer for their engines, put together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kernelfleet import MultiEngineClient
+from kernelfleet.controller import operations as controllers
+from kernelfleet.errors import CompositeError
+from kernelfleet.head import operations
+from tests.fleets import eventually
+
+
+def test_a_head_answers_all_that_a_controller_answers() -> None:
+    of_widgets = {"watch_comms", "join_comm", "comm_states"}
+    assert set(operations.CALLS) == set(controllers.CALLS) - of_widgets
+
+
+def test_engines_are_listed_with_their_nodes(mec: MultiEngineClient) -> None:
+    engines = mec.engines()
+    assert [engine.id for engine in engines] == [0, 1, 2, 3]
+    assert engines[0].node == engines[2].node != engines[1].node == engines[3].node
+    assert "node" in repr(engines).splitlines()[0].split()
+
+
+def test_properties_are_those_of_each_engine(mec: MultiEngineClient) -> None:
+    mec.set_properties({"colour": "red"}, targets=[1, 2])
+    assert mec.has_properties(["colour"], targets=[0, 1, 2]) == [[False], [True], [True]]
+    with pytest.raises(CompositeError):
+        mec.del_properties(["colour"])
+    mec.clear_properties()
+    assert mec.get_properties() == [{}] * 4
+
+
+def test_the_history_of_each_engine_is_asked_in_the_order_of_targets(
+    mec: MultiEngineClient,
+) -> None:
+    mec.execute("engine_id")
+    assert [each.value for each in mec.get_result(targets=[3, 0])] == [3, 0]
+
+
+def test_busy_engines_of_all_nodes_show_variables_and_are_interrupted(
+    mec: MultiEngineClient, tmp_path: Path
+) -> None:
+    mec.push({"a": 1})
+    pending = mec.execute("import time\nfor i in range(10**6): time.sleep(0.01)", block=False)
+    eventually(lambda: all(status["pending"] for _, status in mec.queue_status()))
+    assert mec.peek("a") == [1] * 4
+    waiting = mec.execute("b = 1", block=False)
+    assert [len(status["queue"]) for _, status in mec.queue_status()] == [1] * 4
+    mec.clear_queue()
+    mec.interrupt()
+    with pytest.raises(CompositeError) as failed:
+        pending.result(timeout=10)
+    assert [getattr(each, "ename", "") for each in failed.value.exceptions] == [
+        "KeyboardInterrupt"
+    ] * 4
+    with pytest.raises(CompositeError):
+        waiting.result(timeout=10)
+
+
+def test_a_call_is_cancelled_on_all_nodes(mec: MultiEngineClient) -> None:
+    first = mec.execute("import time; time.sleep(0.3)", block=False)
+    second = mec.execute("late = 1", block=False)
+    assert second.cancel()
+    first.result(timeout=10)
+    assert not any("late" in names for names in mec.keys(block=True))
+
+
+def test_a_number_that_is_none_of_engines_is_refused(mec: MultiEngineClient) -> None:
+    with pytest.raises(ValueError, match="1 to 4096 engines, not 0"):
+        mec.scale(0)

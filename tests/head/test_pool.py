@@ -1,0 +1,68 @@
+"""pool.py: nodes are started where engines need them; what is wrong with one is told."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kernelfleet import MultiEngineClient
+from kernelfleet.errors import StartError
+from kernelfleet.head.pool import in_thread
+from tests.fleets import eventually
+from tests.nodes import node_processes
+
+Start = Callable[..., MultiEngineClient]
+
+
+def test_only_as_many_nodes_are_started_as_engines_need(start: Start) -> None:
+    before = set(node_processes())
+    mec = start(1)
+    assert len(set(node_processes()) - before) == 1
+    assert mec.scale(2) == [0, 1]
+    assert len(set(node_processes()) - before) == 2
+    assert len({engine.node for engine in mec.engines()}) == 2
+
+
+def test_nodes_and_engines_are_gone_when_the_fleet_has_stopped(start: Start) -> None:
+    before = set(node_processes())
+    mec = start(2)
+    mine = set(node_processes()) - before
+    engines = [engine.pid for engine in mec.engines()]
+    mec.stop_fleet()
+    eventually(lambda: not any(process.is_running() for process in mine))
+    assert not any(pid is not None and os.path.exists(f"/proc/{pid}") for pid in engines)
+
+
+def test_a_node_has_no_more_engines_than_per_node_says(start: Start) -> None:
+    mec = start(None, per_node=1)
+    assert mec.get_ids() == [0, 1]
+    with pytest.raises(StartError, match=r"2 nodes have at most 1 each \(per_node\)"):
+        mec.scale(3)
+
+
+def test_a_host_that_cannot_be_reached_is_named_with_what_ssh_says(start: Start, ssh: Path) -> None:
+    (ssh / "away").write_text("ssh: Could not resolve hostname away\n")
+    with pytest.raises(StartError, match=r"started on away.*\n.*Could not resolve hostname away"):
+        start(1, cluster="ssh:away")
+
+
+def test_a_folder_that_is_not_on_the_node_is_named_with_the_node(start: Start) -> None:
+    with pytest.raises(StartError, match=r"node .*/nowhere/at/all"):
+        start(1, cwd="/nowhere/at/all")
+
+
+def test_what_a_thread_returns_or_raises_comes_back() -> None:
+    async def test() -> None:
+        assert await in_thread(lambda: threading.current_thread().name) == "kernelfleet-cluster"
+        with pytest.raises(ZeroDivisionError):
+            await in_thread(lambda: 1 // 0)
+        cancelled = in_thread(lambda: 1)
+        cancelled.cancel()
+        await asyncio.sleep(0.05)
+
+    asyncio.run(test())
