@@ -119,10 +119,12 @@ class NotebookScreen:
 
     def _publish_widgets(self, data: dict[str, Any], display_id: str, is_shown: bool) -> None:
         """Show widgets in a display of their own, or in the one that the cell has got."""
-        if not self._detached:
-            self._publish(data, {}, transient={"display_id": display_id}, update=is_shown)
-        elif is_shown:
-            self._publish(data, {}, transient={"display_id": self._widgets_id}, update=True)
+        from kernelfleet.notebook.widgets.place import metadata_of
+
+        if not self._detached or is_shown:
+            display_id = self._widgets_id or display_id
+            metadata = metadata_of(data)
+            self._publish(data, metadata, transient={"display_id": display_id}, update=is_shown)
         else:
             self._widgets_id = self._display_id
             self._put(({"text/plain": ""}, {}))
@@ -185,7 +187,7 @@ class NotebookScreen:
     def _put(self, shown: Bundle, *, last: bool = False) -> None:
         data, metadata = shown
         if self._widgets_id is not None and self._place is not None:
-            data, metadata = self._place.with_text(data, last=last), {}
+            data, metadata = self._place.with_text(data, last=last)
         if data == self._shown:
             return
         transient = {"display_id": self._display_id}

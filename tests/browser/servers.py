@@ -7,9 +7,12 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +59,20 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def frontends_of(*packages: str) -> Iterator[tuple[str, Path]]:
+    """The extensions of JupyterLab that come with packages, wherever those are installed."""
+    for package in packages:
+        try:
+            files = metadata.files(package) or ()
+        except metadata.PackageNotFoundError:
+            continue
+        for file in files:
+            if file.name == "package.json" and "labextensions" in file.parts:
+                start = file.parts.index("labextensions") + 1
+                folder = Path(str(file.locate())).resolve().parent
+                yield "/".join(file.parts[start:-1]), folder
+
+
 class Server:
     """A server on a port of its own, with Jupyter directories of its own.
 
@@ -74,11 +91,11 @@ class Server:
         self.root.mkdir()
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.python = python
         self.environment = {**os.environ, **self._directories()}
         config = self.home / "config.py"
         text = CONFIG.format(root=str(self.root), token=TOKEN, external=external_kernels)
         config.write_text(text)
-        self.python = python
         command = [python, "-m", application, f"--config={config}", f"--port={self.port}"]
         self.log = self.home / "server.log"
         with self.log.open("wb") as log:
@@ -92,6 +109,10 @@ class Server:
         data, config = self.home / "share", self.home / "etc"
         (data / "labextensions").mkdir(parents=True)
         (data / "labextensions" / "kernelfleet").symlink_to(ROOT / "kernelfleet" / "labextension")
+        if self.python == sys.executable:
+            for name, folder in frontends_of("jupyterlab_widgets", "ipympl"):
+                (data / "labextensions" / name).parent.mkdir(exist_ok=True)
+                (data / "labextensions" / name).symlink_to(folder)
         shutil.copytree(
             ROOT / "jupyter-config" / "server-config", config / "jupyter_server_config.d"
         )

@@ -162,7 +162,7 @@ class Place:
                 self._put({"text/plain": "\n".join(self._over)})
                 self._bridge.remove(self)
 
-    def with_text(self, data: JsonDict, *, last: bool) -> JsonDict:
+    def with_text(self, data: JsonDict, *, last: bool) -> Bundle:
         """The place and a text in one display, where the cell has no other.
 
         Args:
@@ -174,7 +174,10 @@ class Place:
             if self._over is not None:
                 lines = [*self._over, *([text] if text else [])]
                 markup = models.as_html(self._over) + markup if markup else ""
-                return {"text/plain": "\n".join(lines), **({"text/html": markup} if markup else {})}
+                return {
+                    "text/plain": "\n".join(lines),
+                    **({"text/html": markup} if markup else {}),
+                }, {}
             if not self._text and text:
                 self._text = self._open(models.text, [])
                 self._arrange()
@@ -184,7 +187,7 @@ class Place:
             bundle = self.bundle()
             if last and text:
                 bundle["text/plain"] += f"\n{text}"
-            return bundle
+            return bundle, metadata_of(bundle)
 
     # -- in the bridge's thread -------------------------------------------------------------------
 
@@ -280,6 +283,11 @@ class Place:
             self._bridge.change_own(self._root, {"children": models.references_to(inside)})
         else:
             self._root = self._open(models.box, inside)
+
+
+def metadata_of(data: JsonDict) -> JsonDict:
+    """What tells JupyterLab's extension that a display is a view of engines' widgets."""
+    return {"kernelfleet": "widgets"} if WIDGET_VIEW in data else {}
 
 
 def _as_text(value: Any) -> str:

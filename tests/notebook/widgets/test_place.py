@@ -202,15 +202,16 @@ def test_a_widget_that_its_program_closes_goes(cell: Cell) -> None:
 
 def test_text_and_widgets_share_a_display_where_there_is_only_one(cell: Cell) -> None:
     cell.show(0)
-    first = cell.place.with_text({"text/plain": "line"}, last=False)
-    again = cell.place.with_text({"text/plain": "line <2>"}, last=False)
+    first, metadata = cell.place.with_text({"text/plain": "line"}, last=False)
+    again, _ = cell.place.with_text({"text/plain": "line <2>"}, last=False)
+    assert metadata == {"kernelfleet": "widgets"}
     assert first == again  # only the widget with the text changes
     assert cell.bridge.inside(first[WIDGET_VIEW]["model_id"]) == {
         "VBox": [{"VBox": ["m0"]}, "HTML"]
     }
     (html,) = [each for name, each in cell.bridge.own.items() if name.startswith("HTML")]
     assert html["value"] == "<pre>line &lt;2&gt;</pre>"
-    end = cell.place.with_text({"text/plain": "end", "text/html": "<b>end</b>"}, last=True)
+    end, _ = cell.place.with_text({"text/plain": "end", "text/html": "<b>end</b>"}, last=True)
     assert end["text/plain"].endswith("\nend")
     assert html["value"] == "<b>end</b>"
 
@@ -219,8 +220,9 @@ def test_progress_that_is_over_and_text_are_one_text(cell: Cell) -> None:
     cell.show(0)
     cell.bridge.states["m0"] = bar(5)
     cell.place.finish()
-    end = cell.place.with_text({"text/plain": "end"}, last=True)
+    end, metadata = cell.place.with_text({"text/plain": "end"}, last=True)
     assert end == {"text/plain": "[0] |██████████|\nend"}
-    rich = cell.place.with_text({"text/plain": "end", "text/html": "<b/>"}, last=True)
+    assert metadata == {}
+    rich, _ = cell.place.with_text({"text/plain": "end", "text/html": "<b/>"}, last=True)
     assert rich["text/html"] == "<pre>[0] |██████████|</pre><b/>"
-    assert cell.place.with_text({}, last=True) == {"text/plain": "[0] |██████████|"}
+    assert cell.place.with_text({}, last=True) == ({"text/plain": "[0] |██████████|"}, {})
