@@ -67,6 +67,7 @@ NO_TEST_FILE = {
     "errors/__init__.py": "names of errors/tree.py and errors/composite.py, tested there",
     "client/__init__.py": "tested by tests/test_package.py",
     "cli/application.py": "tested by tests/cli/test_app.py",
+    "notebook/kernel/__main__.py": "one line, run by tests/journeys/test_fleet_kernel.py",
     "cli/__main__.py": "one line, run by tests/journeys/test_command_line.py",
     "engine/__main__.py": "one line, run by whatever starts an engine",
     "client/results/call.py": "half of PendingResult, tested with results/pending.py",

@@ -7,5 +7,6 @@ Where things are::
     what they share    base  naming  targets  parsing  completion  help  exits
     beside a start     progress  controller_log
     on a terminal      keys
+    a fleet as kernel  fleet_kernelspec
     beside a run       job
 """

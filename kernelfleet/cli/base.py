@@ -50,6 +50,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         _COMMANDS + "run.Run",
         "Run a script or code on every engine of a new fleet.",
     ),
+    "install-kernel": (
+        _COMMANDS + "install_kernel.InstallKernel",
+        "Make a kernel for notebooks that runs every cell on all engines.",
+    ),
     "mcp": (_COMMANDS + "mcp.Mcp", "Serve fleets to agents, by the Model Context Protocol."),
     "demo": (_COMMANDS + "demo.Demo", "See a fleet work, in about ten seconds."),
 }

@@ -11,5 +11,6 @@ Where things are::
     what is typed        extension  magics  fleet_magic  autopx  options  completion  words
     what runs            attach
     widgets of engines   widgets
+    a fleet as a kernel  kernel
     what is shown        running  screens  discarded  failures  status  long_results
 """
