@@ -305,7 +305,7 @@ def test_an_error_does_not_clear_tasks(mec: MultiEngineClient, gate: Gate) -> No
     gate.entered()
     with mec.executor(targets=0) as pool:
         future = pool.submit(square, 5)
-        eventually(lambda: mec.queue_status(targets=0)[0][1]["queue"] == ["task x1"])
+        eventually(lambda: mec.queue_status(targets=0)[0][1]["queue"] == ["task(square) x1"])
         gate.open()
         assert future.result(20) == 25
     assert isinstance(failing.exception(), CompositeError)
@@ -486,7 +486,7 @@ def test_as_completed(mec: MultiEngineClient, gate: Gate) -> None:
 def test_an_interrupted_task(mec: MultiEngineClient) -> None:
     with mec.executor(targets=2) as pool:
         future = pool.submit(run, FOREVER)
-        eventually(lambda: mec.queue_status(targets=2)[0][1]["pending"] == "task x1")
+        eventually(lambda: mec.queue_status(targets=2)[0][1]["pending"] == "task(run) x1")
         mec.interrupt(targets=2)
         error = future.exception(20)
         assert isinstance(error, RemoteError)

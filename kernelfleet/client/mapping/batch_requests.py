@@ -87,10 +87,18 @@ class BatchRequests:
             "result_id": batch.result_id,
             "payloads": [len(frames)],
             "call": self.call_id,
-            "label": f"{self._call.label} x{len(batch.items)}",
+            "label": f"{self._label(batch.items)} x{len(batch.items)}",
             "keep": False,  # nobody will ask for a batch by its id
             "limit": batch.items[0].timeout,
         }
         if self._call.on_output is not None:
             header["stream"] = True
         return header, list(frames)
+
+    def _label(self, items: list[Item]) -> str:
+        """What ``queue_status`` shows: tasks have names of their own."""
+        name = items[0].name
+        if not name:
+            return self._call.label
+        others = any(item.name != name for item in items)
+        return f"{self._call.label}({name}{', ...' if others else ''})"

@@ -32,6 +32,8 @@ class Item:
     engines: Engines = None
     #: The batch it travels with; None while it waits here.
     batch: Batch | None = None
+    #: What is called, of a task; the items of a map share their function.
+    name: str = ""
     #: Whether it was cancelled: then it is not sent, or not sent again.
     unwanted: bool = False
 

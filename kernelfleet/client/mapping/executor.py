@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from kernelfleet.client.frontend import running_shell
 from kernelfleet.client.mapping.batches import Item, Outcome
 from kernelfleet.client.mapping.dispatch import Dispatcher
-from kernelfleet.client.mapping.options import Call
+from kernelfleet.client.mapping.options import Call, name_of
 from kernelfleet.client.mapping.tasks import (
     TaskFuture,
     TaskOptions,
@@ -295,7 +295,8 @@ class FleetExecutor(StaysHere, Executor):
             engines = self._engines_with(options.require) if options.require else None
         else:
             engines = None  # put says why not
-        future = self._tasks.put(payload, options, engines, self._work.place)
+        name = name_of(function)
+        future = self._tasks.put(payload, options, engines, self._work.place, name)
         self._work.dispatcher.wake()
         return future
 

@@ -372,10 +372,3 @@ class _Window:
         """Stop the work: no more values are taken."""
         self._dispatcher.cancel_all(interrupt=True)
         self._dispatcher.close()
-
-
-def name_of(function: Callable[..., Any] | str) -> str:
-    """What ``queue_status`` shows of a mapped function."""
-    if isinstance(function, str):
-        return function if len(function) < 40 else function[:37] + "..."
-    return str(getattr(function, "__qualname__", type(function).__name__))

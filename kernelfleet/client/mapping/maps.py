@@ -12,10 +12,9 @@ from kernelfleet.client.mapping.map_run import (
     MapResult,
     MapRun,
     iterate,
-    name_of,
     present,
 )
-from kernelfleet.client.mapping.options import MapOptions
+from kernelfleet.client.mapping.options import MapOptions, name_of
 from kernelfleet.client.mapping.pairing import lazily_paired, paired
 from kernelfleet.client.results.pending import PendingResult
 from kernelfleet.client.targets import Targets, check_targets

@@ -7,6 +7,7 @@ changes them on the way.
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +56,13 @@ class MapOptions:
     def retry_policy(self) -> RetryPolicy:
         """When an item of this map is run again: only after deaths, never after its own error."""
         return RetryPolicy(after_deaths=self.retries)
+
+
+def name_of(function: Callable[..., Any] | str) -> str:
+    """What ``queue_status`` shows of a function that is mapped, or run as a task."""
+    if isinstance(function, str):
+        return function if len(function) < 40 else function[:37] + "..."
+    return str(getattr(function, "__qualname__", type(function).__name__))
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,8 +183,12 @@ class Tasks:
         options: TaskOptions,
         engines: Engines,
         place: Callable[[Item], TaskPlace],
+        name: str = "",
     ) -> TaskFuture[Any]:
-        """Take a task; ``place`` makes what its future asks where the task is."""
+        """Take a task; ``place`` makes what its future asks where the task is.
+
+        ``name`` is that of its function, for ``queue_status``.
+        """
         with self._lock:
             if self._closed is not None:
                 raise self._closed.with_traceback(None)
@@ -194,6 +198,7 @@ class Tasks:
                 options.retry_policy,
                 timeout=options.timeout,
                 engines=engines,
+                name=name,
             )
             future = TaskFuture[Any]()
             future._place = place(item)

@@ -36,6 +36,21 @@ def test_a_request_says_what_is_called_with_what() -> None:
     }  # fmt: skip
 
 
+def test_a_batch_of_tasks_is_labelled_by_what_they_call() -> None:
+    requests = make()
+    f, g = Item(0, (3,), name="f"), Item(1, (4,), name="g")
+    labels = [
+        requests.encode(requests.batch(0, items))[0]["label"] for items in ([f], [f, f], [f, g])
+    ]
+    assert labels == ["map(abs)(f) x1", "map(abs)(f) x2", "map(abs)(f, ...) x2"]
+
+
+def test_all_batches_say_which_call_they_are_part_of() -> None:
+    requests = make()
+    calls = {requests.encode(requests.batch(0, [Item(0, (3,))]))[0]["call"] for _ in range(2)}
+    assert calls == {requests.call_id}
+
+
 def test_the_function_travels_again_only_where_it_is_not() -> None:
     requests = make()
     first = requests.batch(0, [])

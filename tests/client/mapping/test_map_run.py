@@ -13,7 +13,6 @@ from kernelfleet.client.mapping.map_run import (
     MIN_BUFFERED,
     MapRun,
     iterate,
-    name_of,
     present,
 )
 from kernelfleet.client.mapping.options import MapOptions
@@ -185,13 +184,6 @@ def test_closing_a_lazy_map_stops_its_work(moving: SimulatedFleet) -> None:
 def test_nothing_is_sent_before_the_first_value_is_wanted(moving: SimulatedFleet) -> None:
     lazily(moving, iter([1.0]))
     assert moving.sizes == []
-
-
-def test_functions_are_shown_by_name() -> None:
-    assert name_of(abs) == "abs"
-    assert name_of("lambda x: x") == "lambda x: x"
-    assert len(name_of("x" * 100)) == 40
-    assert name_of(SimulatedFleet(1).kill) == "SimulatedFleet.kill"
 
 
 def test_who_takes_part_is_asked_anew() -> None:

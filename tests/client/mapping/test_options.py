@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from kernelfleet.client.mapping.options import Call, MapOptions
+from kernelfleet.client.mapping.options import Call, MapOptions, name_of
 from kernelfleet.client.mapping.retries import RetryPolicy
+from tests.client.simulated import SimulatedFleet
 
 
 @pytest.mark.parametrize(
@@ -45,3 +46,10 @@ def test_an_item_of_a_map_is_run_again_after_deaths_only() -> None:
 def test_only_static_blocks_are_static() -> None:
     assert MapOptions("static").is_static
     assert not MapOptions("dynamic").is_static
+
+
+def test_functions_are_shown_by_name() -> None:
+    assert name_of(abs) == "abs"
+    assert name_of("lambda x: x") == "lambda x: x"
+    assert len(name_of("x" * 100)) == 40
+    assert name_of(SimulatedFleet(1).kill) == "SimulatedFleet.kill"

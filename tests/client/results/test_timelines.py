@@ -29,7 +29,7 @@ def test_commands_of_all_clients_are_told_with_how_they_ended(mec: MultiEngineCl
     ]  # fmt: skip
     assert told[0].call == mark.result_id
     assert all(0 <= span.seconds < 60 and span.waited >= 0 for span in told)
-    assert told.engines == [0, 1, 2, 3]
+    assert told.engines[:4] == [0, 1, 2, 3]
 
 
 def test_a_busy_engine_is_told_of_at_once(mec: MultiEngineClient, gate: Gate) -> None:
