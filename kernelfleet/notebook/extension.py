@@ -6,7 +6,13 @@ prints anything.
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+import sys
 import weakref
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from kernelfleet.notebook import (
@@ -49,6 +55,40 @@ def _register(state: ShellState, suffix: str) -> None:
 def load(shell: Any) -> None:
     """Load the extension: ``%load_ext kernelfleet``."""
     state_of(shell)
+    _register_joblib()
+
+
+#: The module of joblib that knows its backends, and ours, which adds one.
+_JOBLIB, _OURS = "joblib.parallel", "kernelfleet.joblib"
+
+
+def _register_joblib() -> None:
+    """Add our backend to joblib: now if it has been imported, else as soon as it is."""
+    if _JOBLIB in sys.modules:
+        importlib.import_module(_OURS)
+    elif not any(isinstance(finder, _JoblibFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _JoblibFinder())
+
+
+class _JoblibFinder(MetaPathFinder):
+    """Finds joblib as others do, and adds our backend when it has been loaded."""
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        """The spec of joblib's module, whose loader adds our backend; None of any other."""
+        if fullname != _JOBLIB:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(fullname)
+        if spec is None or spec.loader is None:
+            return None
+        load = spec.loader.exec_module
+
+        def load_and_add(module: ModuleType) -> None:
+            load(module)
+            importlib.import_module(_OURS)
+
+        spec.loader.exec_module = load_and_add  # type: ignore[method-assign]
+        return spec
 
 
 def unload(shell: Any) -> None:

@@ -68,3 +68,20 @@ def test_a_client_in_a_plain_script_loads_nothing_of_ipython() -> None:
     command = [sys.executable, "-c", code]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert (run.stdout.strip(), run.stderr) == ("", "")
+
+
+@pytest.mark.parametrize("first", ["joblib", "kernelfleet"])
+def test_joblib_knows_the_backend_whichever_was_first_and_is_not_imported_for_it(
+    first: str,
+) -> None:
+    pytest.importorskip("joblib")
+    code = (
+        "import sys\nfrom IPython.testing.globalipapp import start_ipython\n"
+        "ip = start_ipython()\n"
+        f"{'import joblib' if first == 'joblib' else ''}\n"
+        "ip.run_line_magic('load_ext', 'kernelfleet')\n"
+        "assert ('joblib' in sys.modules) == (%r == 'joblib')\n"
+        "import joblib.parallel\n"
+        "assert 'kernelfleet' in joblib.parallel.BACKENDS\n"
+    ) % first
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -12,9 +12,7 @@ import contextlib
 import os
 import sys
 import threading
-import time
 import weakref
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,6 +27,7 @@ from kernelfleet.client.mapping.tasks import (
     TaskPlace,
     Tasks,
     options_among,
+    outcomes,
 )
 from kernelfleet.client.targets import check_block
 from kernelfleet.errors.composite import Failure
@@ -156,9 +155,14 @@ class _Work:
             text = f"kernelfleet: interrupted, so {count} tasks of an executor are not done\n"
             with contextlib.suppress(Exception):  # None, or closed: the program ends
                 sys.stderr.write(text)
-        self._abandoned = True
-        self.close(cancel=True)
+        self.abort()
         self.wait(SETTLE_SECONDS)
+
+    def abort(self) -> None:
+        """Drop what waits and interrupt what runs, without waiting for it."""
+        self._abandoned = True
+        self._tasks.close(RuntimeError("cannot schedule new futures after shutdown"))
+        self.dispatcher.wake()
 
     def _settle(self, outcome: Outcome) -> None:
         item, error = outcome.item, outcome.error
@@ -333,7 +337,7 @@ class FleetExecutor(StaysHere, Executor):
         """
         if check_block(return_exceptions, "return_exceptions"):
             futures = [self.submit(fn, *args, **options) for args in zip(*iterables, strict=False)]
-            return _outcomes(futures, timeout)
+            return outcomes(futures, timeout)
         return super().map(fn, *iterables, timeout=timeout, chunksize=chunksize, **options)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -350,6 +354,15 @@ class FleetExecutor(StaysHere, Executor):
         self._work.close(cancel=cancel_futures)
         if wait:
             self._work.wait()
+
+    def abort(self) -> None:
+        """Take no more tasks, drop what waits and interrupt what runs; waits for nothing.
+
+        Example:
+            >>> executor = mec.executor()
+            >>> executor.abort()
+        """
+        self._work.abort()
 
     def _engines_with(self, require: Mapping[str, Any]) -> frozenset[int]:
         reply = self._client._connection.call(
@@ -376,25 +389,3 @@ def _ended_by_ctrl_c() -> bool:
         return False  # there it is how a cell has ended, and long ago
     kind = getattr(sys, "last_type", None)
     return isinstance(kind, type) and issubclass(kind, KeyboardInterrupt)
-
-
-def _outcomes(futures: list[TaskFuture[Any]], timeout: float | None) -> Iterator[Any]:
-    """Each task's value or exception, in order; whoever stops taking them cancels the rest."""
-    deadline = None if timeout is None else time.monotonic() + timeout
-
-    def values() -> Iterator[Any]:
-        waiting = deque(futures)
-        try:
-            while waiting:
-                left = None if deadline is None else deadline - time.monotonic()
-                try:
-                    error: BaseException | None = waiting[0].exception(left)
-                except CancelledError as cancelled:
-                    error = cancelled
-                yield error if error is not None else waiting[0].result()
-                waiting.popleft()
-        finally:
-            for each in waiting:
-                each.cancel()
-
-    return values()  # the clock has run since the call, as in the standard library

@@ -5,9 +5,11 @@ from __future__ import annotations
 import inspect
 import itertools
 import threading
+import time
 import types
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -245,3 +247,25 @@ def options_among(function: Callable[..., Any], kwargs: Mapping[str, Any]) -> li
     if any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
         return []
     return [name for name in names if name not in parameters]
+
+
+def outcomes(futures: list[TaskFuture[Any]], timeout: float | None) -> Iterator[Any]:
+    """Each task's value or exception, in order; whoever stops taking them cancels the rest."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+
+    def values() -> Iterator[Any]:
+        waiting = deque(futures)
+        try:
+            while waiting:
+                left = None if deadline is None else deadline - time.monotonic()
+                try:
+                    error: BaseException | None = waiting[0].exception(left)
+                except CancelledError as cancelled:
+                    error = cancelled
+                yield error if error is not None else waiting[0].result()
+                waiting.popleft()
+        finally:
+            for each in waiting:
+                each.cancel()
+
+    return values()  # the clock has run since the call, as in the standard library

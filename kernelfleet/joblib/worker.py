@@ -1,0 +1,67 @@
+"""What joblib's tasks need on an engine: values that came once for all of them, thread limits."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable
+from typing import Any
+
+#: By their keys: large arguments of the calls that go on.
+_kept: dict[str, Any] = {}
+
+
+class KeptValue:
+    """Takes the place of a large argument in a task that travels; is that argument on arrival.
+
+    Args:
+        key: Under which the engine has it.
+    """
+
+    __slots__ = ("key",)
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+    def __reduce__(self) -> tuple[Callable[[str], Any], tuple[str]]:
+        return get, (self.key,)
+
+
+def keep(key: str, value: Any) -> None:
+    """Have a value for the tasks that follow."""
+    _kept[key] = value
+
+
+def get(key: str) -> Any:
+    """The value of this key.
+
+    Raises:
+        LookupError: this engine was started after the value had been sent.
+    """
+    try:
+        return _kept[key]
+    except KeyError:
+        text = "this engine was started in the middle of a call of joblib, and lacks its arrays"
+        raise LookupError(text) from None
+
+
+def drop(keys: Iterable[str]) -> None:
+    """Let values go."""
+    for key in keys:
+        _kept.pop(key, None)
+
+
+def call(function: Callable[[], Any], max_threads: int | None) -> Any:
+    """Call a task of joblib with at most so many threads of BLAS and OpenMP."""
+    with _limited(max_threads):
+        return function()
+
+
+def _limited(max_threads: int | None) -> contextlib.AbstractContextManager[Any]:
+    if max_threads is None:
+        return contextlib.nullcontext()
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        return contextlib.nullcontext()  # without it only a new process could be limited
+    limits: contextlib.AbstractContextManager[Any] = threadpool_limits(max_threads)
+    return limits

@@ -1,0 +1,196 @@
+"""joblib's Parallel on a fleet, against joblib itself and scikit-learn."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+joblib = pytest.importorskip("joblib")
+
+import kernelfleet.joblib  # noqa: E402
+from kernelfleet import Fleet, MultiEngineClient  # noqa: E402
+from kernelfleet.joblib.backend import Keeper, size_of  # noqa: E402
+from tests.fleets import eventually  # noqa: E402
+
+Parallel, delayed = joblib.Parallel, joblib.delayed
+
+
+def square(x: int) -> int:
+    return x * x
+
+
+@pytest.fixture
+def parallel(mec: MultiEngineClient) -> Callable[..., Any]:
+    """``Parallel`` on the fleet."""
+
+    def call(tasks: Any, n_jobs: int = -1, **options: Any) -> Any:
+        with joblib.parallel_config("kernelfleet", fleet=mec):
+            return Parallel(n_jobs=n_jobs, **options)(tasks)
+
+    return call
+
+
+def test_values_come_in_order_from_engines(
+    parallel: Callable[..., Any], mec: MultiEngineClient
+) -> None:
+    assert parallel(delayed(square)(i) for i in range(200)) == [i * i for i in range(200)]
+    pids = set(mec.apply(os.getpid))
+    assert set(parallel(delayed(os.getpid)() for _ in range(8))) <= pids
+    assert parallel([]) == []
+
+
+def test_as_many_tasks_run_at_once_as_jobs_are_asked_for(
+    parallel: Callable[..., Any], mec: MultiEngineClient
+) -> None:
+    assert len(set(parallel((delayed(os.getpid)() for _ in range(6)), n_jobs=1))) == 1
+    found = set(parallel((delayed(os.getpid)() for _ in range(8)), n_jobs=2, batch_size=1))
+    assert found <= set(mec.apply(os.getpid, targets=[0, 1]))
+    with joblib.parallel_config("kernelfleet", fleet=mec):
+        assert joblib.effective_n_jobs(-1) == 4
+        assert joblib.effective_n_jobs(-2) == 3
+        assert joblib.effective_n_jobs(99) == 4
+
+
+def test_values_can_be_taken_as_they_come(parallel: Callable[..., Any]) -> None:
+    def wait(seconds: float) -> float:
+        time.sleep(seconds)
+        return seconds
+
+    tasks = [delayed(wait)(seconds) for seconds in (0.4, 0.0, 0.1)]
+    assert list(parallel(tasks, batch_size=1, return_as="generator")) == [0.4, 0.0, 0.1]
+    unordered = list(parallel(tasks, batch_size=1, return_as="generator_unordered"))
+    assert sorted(unordered) == [0.0, 0.1, 0.4]
+    assert unordered[-1] == 0.4
+
+
+def test_an_error_is_raised_as_it_was_and_the_other_tasks_end(
+    parallel: Callable[..., Any], mec: MultiEngineClient
+) -> None:
+    def fail(i: int) -> None:
+        if i == 0:
+            raise ZeroDivisionError("task 0")
+        time.sleep(60)
+
+    began = time.monotonic()
+    with pytest.raises(ZeroDivisionError, match="task 0"):
+        parallel((delayed(fail)(i) for i in range(8)), batch_size=1)
+    assert time.monotonic() - began < 10
+    eventually(lambda: not any(status["pending"] for _, status in mec.queue_status()))
+
+
+def test_a_timeout_ends_the_tasks(parallel: Callable[..., Any], mec: MultiEngineClient) -> None:
+    with pytest.raises(multiprocessing.TimeoutError):
+        parallel([delayed(time.sleep)(60)] * 2, timeout=0.2)
+    eventually(lambda: not any(status["pending"] for _, status in mec.queue_status()))
+
+
+def test_parallel_within_a_task_runs_on_its_engine(parallel: Callable[..., Any]) -> None:
+    def nested(n: int) -> list[int]:
+        values: list[int] = Parallel(n_jobs=2)(delayed(square)(i) for i in range(n))
+        return values
+
+    assert parallel(delayed(nested)(n) for n in range(4)) == [[], [0], [0, 1], [0, 1, 4]]
+
+
+def test_threads_within_a_task_are_limited(mec: MultiEngineClient) -> None:
+    controls = pytest.importorskip("threadpoolctl")
+
+    def threads() -> list[int]:
+        import numpy as np  # has a BLAS
+
+        assert np is not None
+        return [pool["num_threads"] for pool in controls.threadpool_info()]
+
+    with joblib.parallel_config("kernelfleet", fleet=mec, inner_max_num_threads=1):
+        assert Parallel(n_jobs=2)([delayed(threads)()]) == [[1] * len(mec.apply(threads)[0])]
+
+
+def test_a_large_array_comes_once_to_each_engine_and_is_let_go(
+    parallel: Callable[..., Any], mec: MultiEngineClient
+) -> None:
+    big = np.arange(300_000.0)
+    place = delayed(lambda a, i: (id(a), float(a[i]), os.getpid()))
+    found = parallel((place(big, i) for i in range(12)), batch_size=1)
+    assert [value for _, value, _ in found] == list(range(12))
+    assert len({(pid, where) for where, _, pid in found}) == len({pid for _, _, pid in found})
+
+    def kept() -> int:
+        from kernelfleet.joblib import worker
+
+        return len(worker._kept)
+
+    eventually(lambda: mec.apply(kept) == [0] * 4)
+
+
+def test_only_large_arguments_are_kept() -> None:
+    keeper = Keeper(None, "all")  # type: ignore[arg-type]  # nothing is sent
+    from joblib.parallel import BatchedCalls
+
+    batch = BatchedCalls([(square, (3,), {"y": np.zeros(10)})], (None, None))
+    assert keeper.without_large(batch) is batch
+    assert keeper.without_large(square) is square
+    assert (size_of(np.zeros(10)), size_of([0] * 100)) == (80, 0)
+
+
+@pytest.mark.parametrize(
+    ("package", "make"),
+    [
+        ("pandas", lambda pandas: pandas.DataFrame({"x": np.zeros(1000)})),
+        ("scipy.sparse", lambda sparse: sparse.csr_matrix(np.ones((100, 100)))),
+        ("polars", lambda polars: polars.DataFrame({"x": np.zeros(1000)})),
+        ("pyarrow", lambda pyarrow: pyarrow.table({"x": np.zeros(1000)})),
+    ],
+)
+def test_the_size_of_tables_is_known(package: str, make: Callable[[Any], Any]) -> None:
+    assert size_of(make(pytest.importorskip(package))) >= 8000
+
+
+def test_an_engine_that_dies_loses_no_task(start_fleet: Callable[..., MultiEngineClient]) -> None:
+    mec = start_fleet(2)
+    flag = delayed(lambda i: os._exit(1) if i == 3 and _first() else i)
+    mec.execute("")
+
+    def _first() -> bool:
+        path = f"/tmp/kf-joblib-{os.getppid()}"
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            os.unlink(path)
+            return False
+        return True
+
+    with joblib.parallel_config("kernelfleet", fleet=mec):
+        assert Parallel(n_jobs=2, batch_size=1)(flag(i) for i in range(8)) == list(range(8))
+
+
+def test_a_fleet_is_given_as_such_by_name_or_not_at_all() -> None:
+    fleet = Fleet(2, name="for-joblib")
+    with fleet as mec:
+        pids = set(mec.apply(os.getpid))
+        for given in (fleet, "for-joblib"):
+            with joblib.parallel_config("kernelfleet", fleet=given):
+                for _ in range(2):
+                    assert set(Parallel(n_jobs=-1)([delayed(os.getpid)()] * 4)) <= pids
+
+
+@pytest.mark.slow
+def test_scikit_learn_searches_a_grid(mec: MultiEngineClient) -> None:
+    selection = pytest.importorskip("sklearn.model_selection")
+    from sklearn.datasets import make_classification
+    from sklearn.linear_model import LogisticRegression
+
+    x, y = make_classification(4000, 40, random_state=0)
+    search = selection.GridSearchCV(LogisticRegression(), {"C": [0.1, 1.0]}, cv=3)
+    alone = search.fit(x, y).cv_results_["mean_test_score"]
+    with joblib.parallel_config("kernelfleet", fleet=mec, n_jobs=-1):
+        assert np.allclose(search.fit(x, y).cv_results_["mean_test_score"], alone)
+
+
+def test_the_backend_is_there_after_the_import() -> None:
+    assert kernelfleet.joblib.NAME in joblib.parallel.BACKENDS
