@@ -15,7 +15,7 @@ from kernelfleet.client.controller_proxy import OnOutput, raise_if_refused
 from kernelfleet.errors.tree import FleetError
 from kernelfleet.session.future import Future
 from kernelfleet.wire.messages import JsonDict
-from kernelfleet.wire.messages.comms import CommMessage
+from kernelfleet.wire.messages.comms import CommMessage, read_listing
 from kernelfleet.wire.objects.shared_memory import SharedBuffer
 
 if TYPE_CHECKING:
@@ -165,14 +165,7 @@ def _error_of(done: Future[Any]) -> JsonDict | None:
 
 def _read(listed: Sequence[JsonDict], buffers: Sequence[Any]) -> list[Said]:
     """Messages as the controller lists them."""
-    messages, at = [], 0
-    for each in listed:
-        own = [_bytes_of(frame) for frame in buffers[at : at + each["buffers"]]]
-        at += each["buffers"]
-        said = CommMessage.of(each["msg_type"], each["content"], each["metadata"], own)
-        if said is not None:
-            messages.append((each["engine"], said))
-    return messages
+    return list(read_listing(listed, list(map(_bytes_of, buffers))))
 
 
 def _bytes_of(frame: Any) -> bytes:

@@ -48,8 +48,6 @@ class Clients:
         self._peers: dict[str, Peer] = {}
         #: Called with a client's id before it is shown what may be a view of a widget.
         self.before_view: Callable[[str], object] = lambda _: None
-        #: Called with the id of a client that has left.
-        self.on_removed: Callable[[str], object] = lambda _: None
 
     def __contains__(self, client_id: str) -> bool:
         return client_id in self._peers
@@ -61,7 +59,6 @@ class Clients:
     def remove(self, client_id: str) -> None:
         """A client has left."""
         self._peers.pop(client_id, None)
-        self.on_removed(client_id)
 
     def deliver(self, client_id: str, header: JsonDict, buffers: list[Any]) -> None:
         """Hand a message to a client, if it is there."""

@@ -58,6 +58,11 @@ class Controller(BaseController[Engine]):
             del self.commands[engine_id]
         super().engines_changed()
 
+    def forget_owner(self, client_id: str) -> None:
+        """End the maps of a client that has left; its bridge may go on with another client."""
+        self.registry.comms.leave(client_id)
+        super().forget_owner(client_id)
+
     def known_engines(self) -> JsonDict:
         """Which engines there are, as clients are told (``KnownEngines``)."""
         engines = self.registry.engines.values()

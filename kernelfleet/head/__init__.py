@@ -11,5 +11,6 @@ Where things are::
     what is asked of it       head  operations  progress  timeline
     one request, many nodes   parts  following
     which engine is where     registry  placement
+    widgets of engines        comms
     nodes                     pool  node  installations
 """

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from kernelfleet.controller.base import Answer, BaseController, Call
 from kernelfleet.controller.limits import Limits
 from kernelfleet.controller.requests import CallError, OnOutput, Request
+from kernelfleet.head.comms import HeadComms
 from kernelfleet.head.node import Node
 from kernelfleet.head.parts import SplitRequest
 from kernelfleet.head.placement import grouped
@@ -47,6 +48,7 @@ class Head(BaseController[Node]):
         super().__init__(name, calls, log, stop, limits, kernel_name)
         self.registry = registry
         registry.on_change = self.engines_changed
+        self.comms = HeadComms(self.clients)
         #: By result id, the running requests that nodes have parts of.
         self.split: dict[str, SplitRequest] = {}
 
@@ -54,9 +56,15 @@ class Head(BaseController[Node]):
         """Which engines there are, as clients are told (``KnownEngines``)."""
         return self.registry.known()
 
+    def engines_changed(self) -> None:
+        """Tell every client which engines there are, and close widgets of those that are lost."""
+        super().engines_changed()
+        self.comms.close_lost()
+
     def forget_owner(self, client_id: str) -> None:
         """End the maps and executors of a client that has left."""
         self._imports.forget(client_id)
+        self.comms.leave(client_id)
         for node in self.registry.living:
             if node.owners.pop(client_id, "never asked") != "never asked":
                 node.tell("forget_owner", owner=client_id)
@@ -96,10 +104,16 @@ class Head(BaseController[Node]):
             self._refuse_running(client_id, header["n"], request, error)
 
         split = self.split[request.result_id] = SplitRequest(request, refused)
-        split.send(grouped(places), header)
+        parts = grouped(places)
+        self.comms.introduce(client_id, parts)
+        split.send(parts, header)
 
     def _finished(self, client_id: str, n: int, header: JsonDict, request: Request) -> None:
         self.split.pop(request.result_id, None)
+        if request.operation.goes_first:
+            self.comms.router.flush_for(
+                client_id
+            )  # what a callback has done is told before its end
         super()._finished(client_id, n, header, request)
 
     def _follow(self, client_id: str, n: int, request: Request, show: OnOutput) -> None:

@@ -57,6 +57,8 @@ class Node:
         self.ready: asyncio.Future[None] = endpoint.loop.create_future()
         #: Set when it is lost, or has ended as it was told to.
         self.ended = asyncio.Event()
+        #: Gets what its engines' widgets say.
+        self.on_comms: Callable[[Node, JsonDict, list[Any]], object] = lambda *_: None
         self._watcher = watcher
         self._why_it_stops = ""
         self._waiting: dict[int, tuple[Done, OnEvent | None]] = {}
@@ -140,6 +142,8 @@ class Node:
             self._watcher.node_changed(self)
         elif event == "stopping":
             self._why_it_stops = header.get("reason", "")
+        elif event == "comms":
+            self.on_comms(self, header, buffers)
         elif "to" in header:
             _, on_event = self._waiting.get(header["to"], (None, None))
             if on_event is not None:

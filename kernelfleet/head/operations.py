@@ -16,6 +16,7 @@ from kernelfleet.head.placement import grouped
 from kernelfleet.head.progress import progress
 from kernelfleet.head.timeline import timeline
 from kernelfleet.wire.messages import JsonDict, requests
+from kernelfleet.wire.messages.comms import CLOSE, CommMessage
 from kernelfleet.wire.operations import OPERATIONS
 
 if TYPE_CHECKING:
@@ -179,6 +180,45 @@ async def locate(head: Head, _client: str, header: requests.LocateRequest) -> An
         if value["engine"] is not None:
             return {"value": value}, []
     return {"value": {"engine": None, "pid": None}}, []
+
+
+@answers
+def watch_comms(head: Head, client: str, header: requests.WatchCommsRequest) -> Answer:
+    """Tell a bridge, through this client, of the comms that its clients' code opens."""
+    bridge = header["bridge"]
+    head.comms.watch(client, bridge)
+    known: dict[Node, list[Any]] = {}
+    for engine_id, comm_id in header.get("known", []):
+        node = head.registry.find(engine_id)
+        if node is None:
+            gone = CommMessage(CLOSE, comm_id, {"reason": "its engine is gone"})
+            head.comms.router.tell([bridge], engine_id, gone)
+        else:
+            known.setdefault(node, []).append([engine_id, comm_id])
+    head.comms.introduce(client, known)
+    for node, comms in known.items():
+        node.tell("watch_comms", bridge=bridge, owner=client, known=comms)
+    return {"value": None}, []
+
+
+@answers
+async def join_comm(head: Head, client: str, header: requests.JoinCommRequest) -> Answer:
+    """What opens a comm, and all it names, for a bridge that has not got it."""
+    nodes = head.find_nodes([header["engine"]])
+    head.comms.introduce(client, nodes)
+    answer, buffers = await forward(head, client, header)
+    head.comms.note(nodes[0], header["bridge"], answer["value"] or [])
+    head.comms.router.flush_for(client)  # what it names may have been told before
+    return {"value": answer["value"] or []}, buffers
+
+
+@answers
+async def comm_states(head: Head, client: str, header: requests.CommStatesRequest) -> Answer:
+    """The comms that a bridge has, or some and what they name, as they are now."""
+    answers = await head.ask_all(lambda node: node.ask("comm_states", **_fields(header)))
+    head.comms.router.flush_for(client)
+    listed = [each for reply, _ in answers for each in reply.get("value", [])]
+    return {"value": listed}, [frame for _, buffers in answers for frame in buffers]
 
 
 @answers

@@ -14,8 +14,7 @@ from tests.fleets import eventually
 
 
 def test_a_head_answers_all_that_a_controller_answers() -> None:
-    of_widgets = {"watch_comms", "join_comm", "comm_states"}
-    assert set(operations.CALLS) == set(controllers.CALLS) - of_widgets
+    assert set(operations.CALLS) == set(controllers.CALLS)
 
 
 def test_engines_are_listed_with_their_nodes(mec: MultiEngineClient) -> None:

@@ -16,7 +16,7 @@ Answer = tuple[JsonDict, list[Any]]
 def watch_comms(controller: Controller, client: str, header: requests.WatchCommsRequest) -> Answer:
     """Tell a bridge, through this client, of the comms that its clients' code opens."""
     bridge = header["bridge"]
-    controller.registry.comms.watch(client, bridge)
+    controller.registry.comms.watch(header.get("owner", client), bridge, via=client)
     for engine_id, comm_id in header.get("known", []):
         controller.registry.comms.has(bridge, engine_id, comm_id)
     return {"value": None}, []

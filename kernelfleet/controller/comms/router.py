@@ -37,13 +37,15 @@ class CommRouter:
         #: The clients of each bridge; the first is told.
         self._members: dict[str, list[str]] = {}
         self._bridge_of: dict[str, str] = {}
+        #: Of the clients of a head its own session with this node, by which they are told.
+        self._via: dict[str, str] = {}
         self._pending: dict[str, Pending] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     def serve(self, clients: Clients) -> Clients:
         """Send what bridges are told to these clients; returns them."""
         self._clients = clients
-        clients.before_view, clients.on_removed = self.flush_for, self.leave
+        clients.before_view = self.flush_for
         return clients
 
     def of_engine(self, engine_id: int) -> EngineComms:
@@ -53,8 +55,9 @@ class CommRouter:
 
     # -- bridges --------------------------------------------------------------------------------
 
-    def watch(self, client: str, bridge: str) -> None:
-        """From now on a client belongs to a bridge."""
+    def watch(self, client: str, bridge: str, via: str | None = None) -> None:
+        """From now on a client belongs to a bridge; ``via`` is who is told instead of it."""
+        self._via[client] = client if via is None else via
         if self._bridge_of.get(client) == bridge:
             return
         self.leave(client)
@@ -67,6 +70,7 @@ class CommRouter:
         bridge = self._bridge_of.pop(client, None)
         if bridge is None:
             return
+        del self._via[client]
         self._members[bridge].remove(client)
         if self._members[bridge]:
             self._schedule(bridge, 0.0)
@@ -94,7 +98,8 @@ class CommRouter:
 
     def _new_pending(self, bridge: str) -> Pending:
         def give_up(engine_id: int, comm_id: str) -> None:
-            self._engines[engine_id].leave(bridge, comm_id)
+            if (comms := self._engines.get(engine_id)) is not None:
+                comms.leave(bridge, comm_id)
 
         return Pending(give_up)
 
@@ -128,10 +133,13 @@ class CommRouter:
             self._send(bridge)
 
     def flush_for(self, client: str) -> None:
-        """Send what waits for the bridge of a client, before something else is sent."""
-        bridge = self._bridge_of.get(client)
-        if bridge is not None:
-            self._send(bridge)
+        """Send what waits for the bridges of a client, before something else is sent."""
+        for bridge in list(self._pending):
+            if self._receiver(bridge) == client:
+                self._send(bridge)
+
+    def _receiver(self, bridge: str) -> str:
+        return self._via[self._members[bridge][0]]
 
     def _schedule(self, bridge: str, seconds: float) -> None:
         if bridge not in self._timers:
@@ -142,24 +150,17 @@ class CommRouter:
         del self._timers[bridge]
         if not self._pending[bridge]:
             return
-        client = self._members[bridge][0]
-        if self._clients is not None and not self._clients.is_behind(client):
+        if self._clients is not None and not self._clients.is_behind(self._receiver(bridge)):
             self._send(bridge)
         self._schedule(bridge, PACE_SECONDS)
 
     def _send(self, bridge: str) -> None:
         if self._clients is None or bridge not in self._pending:
             return
-        client = self._members[bridge][0]
         if taken := self._pending[bridge].take():
-            header, buffers = event_of(taken)
-            self._clients.deliver(client, header, buffers)
-
-
-def event_of(messages: Iterable[tuple[int, CommMessage]]) -> tuple[JsonDict, list[Any]]:
-    """Messages as one event; and the buffers of all of them."""
-    listed, buffers = listing_of(messages)
-    return {"type": "event", "event": "comms", "messages": listed}, buffers
+            listed, buffers = listing_of(taken)
+            event = {"type": "event", "event": "comms", "bridge": bridge, "messages": listed}
+            self._clients.deliver(self._receiver(bridge), event, buffers)
 
 
 def listing_of(messages: Iterable[tuple[int, CommMessage]]) -> tuple[list[JsonDict], list[Any]]:

@@ -12,7 +12,7 @@ Pure: no sockets, no clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -80,6 +80,24 @@ class CommMessage:
             return None
         target = (name, module)
         return cls(msg_type, str(comm_id), data, list(buffers), metadata, target, size_bytes)
+
+
+def read_listing(
+    listed: Sequence[JsonDict], buffers: Sequence[Any]
+) -> Iterator[tuple[int, CommMessage]]:
+    """Engine and message of each entry of a list of comm messages; what has no form is left out.
+
+    Args:
+        listed: The entries (``replies.ListedComm``).
+        buffers: The buffers of all of them.
+    """
+    at = 0
+    for each in listed:
+        own = list(buffers[at : at + each["buffers"]])
+        at += each["buffers"]
+        said = CommMessage.of(each["msg_type"], each["content"], each["metadata"], own)
+        if said is not None:
+            yield each["engine"], said
 
 
 @dataclass(slots=True)

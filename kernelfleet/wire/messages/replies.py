@@ -126,6 +126,7 @@ class CommsEvent(TypedDict):
 
     type: str
     event: str
+    bridge: str
     messages: list[ListedComm]
 
 

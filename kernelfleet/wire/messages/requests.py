@@ -139,10 +139,14 @@ class PropertyKeysRequest(TargetsRequest):
 
 
 class WatchCommsRequest(RequestFields):
-    """The bridge of this client, and the comms that it has already: engine id and comm id."""
+    """The bridge of this client, and the comms that it has already: engine id and comm id.
+
+    ``owner`` is the client of a head, which asks a node.
+    """
 
     bridge: str
     known: NotRequired[Comms]
+    owner: NotRequired[str]
 
 
 class JoinCommRequest(RequestFields):

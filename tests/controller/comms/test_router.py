@@ -46,6 +46,10 @@ class Home:
             self.clients.add(name, reader)
         self.me, self.too = self.readers.values()
 
+    def leave(self, name: str) -> None:
+        self.clients.remove(name)
+        self.router.leave(name)
+
     async def until(self, done: Callable[[], bool]) -> None:
         async with asyncio.timeout(20):
             while not done():  # noqa: ASYNC110 (timers of the router have no event)
@@ -85,10 +89,10 @@ def test_clients_of_one_bridge_are_told_once_and_the_next_takes_over() -> None:
         home.comms.take(opening("a", x=0), None)
         home.router.flush()
         assert (len(home.me.got), len(home.too.got)) == (1, 0)
-        home.clients.remove("me")
+        home.leave("me")
         home.comms.take(update("a", x=1), None)
         await home.until(lambda: home.too.states == [{"x": 1}])
-        home.clients.remove("too")
+        home.leave("too")
         assert home.router.openers(None) == []
         home.comms.take(update("a", x=2), None)  # nobody has it any more
         home.router.watch("new", "c")
@@ -149,7 +153,7 @@ def test_a_bridge_that_comes_back_is_told_what_it_has_missed() -> None:
         home.router.watch("me", "b")
         home.comms.take(opening("a", x=0), None)
         home.router.flush()
-        home.clients.remove("me")
+        home.leave("me")
         home.comms.take(update("a", x=1), None)
         home.clients.add("again", home.too)
         home.router.watch("again", "b")
@@ -159,5 +163,22 @@ def test_a_bridge_that_comes_back_is_told_what_it_has_missed() -> None:
         ((header, _),) = home.too.got
         kinds = [(each["engine"], each["msg_type"]) for each in header["messages"]]
         assert kinds == [(0, "comm_msg"), (7, "comm_close")]
+
+    at_home(test)
+
+
+def test_clients_of_a_head_are_told_through_its_session_each_bridge_for_itself() -> None:
+    async def test(home: Home) -> None:
+        home.router.watch("owner", "b", via="me")
+        home.router.watch("other", "c", via="me")
+        home.comms.take(opening("a", x=0), None)
+        home.router.flush_for("owner")
+        assert home.me.got == []
+        home.router.flush_for("me")
+        assert sorted(header["bridge"] for header, _ in home.me.got) == ["b", "c"]
+        home.router.leave("owner")
+        home.comms.take(update("a", x=1), None)
+        home.router.flush()
+        assert [header["bridge"] for header, _ in home.me.got[2:]] == ["c"]
 
     at_home(test)
