@@ -84,7 +84,9 @@ async def split(head: Head, _client: str, header: requests.TargetsRequest) -> An
         edges = split_frames(reply["results"])
         for index, result, (start, _, end) in zip(indices, reply["results"], edges, strict=True):
             results[index], frames[index] = result, buffers[start:end]
-    return {"results": results}, [frame for group in frames for frame in group]
+    unheeded = [reply["unheeded"] for reply, _ in answered if reply.get("unheeded")]
+    more = {"unheeded": "\n".join(unheeded)} if unheeded else {}
+    return {"results": results, **more}, [frame for group in frames for frame in group]
 
 
 async def forward(head: Head, _client: str, header: Any) -> Answer:

@@ -37,7 +37,7 @@ async def progress(head: Head, client: str, header: ProgressRequest) -> Answer:
     }
     value["left"].sort(key=request.targets.index)
     if flags.get("where"):
-        value["unheeded"] = [each for one in values for each in one["unheeded"]]
+        value["unheeded"] = "\n".join(each["unheeded"] for each in values if each["unheeded"])
     if flags.get("where") or flags.get("brief"):
         return {"value": value, "describe": describe}, []
     pages: list[tuple[int, list[Any]]] = list(request.outputs)
