@@ -17,6 +17,9 @@ class ThisEngine:
     Attributes:
         id: The id of the engine, as in ``mec.get_ids()``.
         n_engines: How many engines the fleet has.
+        node: The name of its machine, or of its node of a cluster.
+        local_rank: Its number among the engines of that node, from 0 on.
+        local_size: How many engines that node has.
         namespace: The variables of the engine: those that were pushed, and those that cells have
             made. It is the engine's own dict, so a change takes effect there.
     """
@@ -24,6 +27,9 @@ class ThisEngine:
     id: int
     n_engines: int
     namespace: dict[str, Any] = field(repr=False)
+    node: str = field(default="", repr=False)
+    local_rank: int = field(default=0, repr=False)
+    local_size: int = field(default=1, repr=False)
 
 
 class _Here:
@@ -50,6 +56,6 @@ def this_engine() -> ThisEngine | None:
     return _Here.engine
 
 
-def tell(engine_id: int, n_engines: int, namespace: dict[str, Any]) -> None:
-    """Set which engine this process is; the engine calls it when it is told."""
-    _Here.engine = ThisEngine(engine_id, n_engines, namespace)
+def tell(engine_id: int, n_engines: int, namespace: dict[str, Any], **place: Any) -> None:
+    """Set which engine this process is, and its place; the engine calls it when it is told."""
+    _Here.engine = ThisEngine(engine_id, n_engines, namespace, **place)

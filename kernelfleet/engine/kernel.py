@@ -59,6 +59,10 @@ Send = Callable[[Answer], object]
 ControlHandler = Callable[[Request, Send], None]
 
 
+#: Where an engine is, as its identity tells.
+PLACE = ("node", "local_rank", "local_size")
+
+
 class EngineKernel(JupyterKernel):
     """One engine's kernel."""
 
@@ -242,7 +246,8 @@ class EngineKernel(JupyterKernel):
 
     def _identify(self, request: Request) -> Answer:
         content = request.content
-        self.namespace.set_identity(content["engine_id"], content["n_engines"])
+        place = {name: content[name] for name in PLACE if name in content}
+        self.namespace.set_identity(content["engine_id"], content["n_engines"], **place)
         self.iopub_thread.outflow.share(content["n_engines"])
         return Answer({"status": "ok"})
 

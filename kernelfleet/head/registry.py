@@ -196,7 +196,7 @@ class NodeRegistry:
             for engine_id, placed in new
         ]
         try:
-            reply, _ = await node.ask("add_engines", engines=engines, count=count)
+            reply, _ = await node.ask("add_engines", engines=engines, count=count, node=node.name)
         except ConnectionError as error:
             raise StartError(str(error)) from None
         if "refused" in reply:

@@ -37,6 +37,7 @@ async def add_engines(
     if taken:
         raise CallError("StartError", f"there is an engine {taken[0]} here already")
     controller.added_variables.update({each["id"]: each["env"] for each in new})
+    registry.sizes.node = header["node"]
     registry.recount(header["count"])
     try:
         await registry.add([each["kernel"] for each in new], [each["id"] for each in new])

@@ -26,6 +26,7 @@ from kernelfleet.controller.engines.engine import Engine
 from kernelfleet.controller.engines.in_flight import InFlight
 from kernelfleet.controller.engines.state import EngineState
 from kernelfleet.controller.lifecycle.registry import EngineRegistry
+from kernelfleet.controller.lifecycle.sizes import Sizes
 from kernelfleet.controller.limits import Limits
 from kernelfleet.controller.operations import CALLS
 from kernelfleet.controller.options import FleetOptions
@@ -154,6 +155,7 @@ class SimulatedRegistry(EngineRegistry):
 
     def __init__(self, log: logging.Logger) -> None:
         self.engines: dict[int, Engine] = {}
+        self.sizes = Sizes()
         self.comms = CommRouter()
         self._listeners = [self.comms]
         self._options = FleetOptions(kernels=(None,))

@@ -105,3 +105,24 @@ def test_kernels_of_another_kind_are_asked_only_what_they_can(
     with pytest.raises(UnsupportedOperation, match=r"engine 1 runs the kernel 'bash'"):
         mec.push({"a": 1})
     assert mec.keys(targets=0) == [[]]  # nothing was done anywhere
+
+
+def test_an_engine_knows_its_node_and_its_number_there(mec: MultiEngineClient) -> None:
+    nodes = [engine.node for engine in mec.engines()]
+    code = "(node, local_rank, local_size)"
+    places = [each.value for each in mec.execute(code)]
+    assert [place[0] for place in places] == nodes
+    assert [place[1:] for place in places] == [(0, 2), (0, 2), (1, 2), (1, 2)]
+
+    def place() -> object:
+        from kernelfleet import this_engine
+
+        engine = this_engine()
+        return engine and (engine.node, engine.local_rank, engine.local_size)
+
+    assert mec.apply(place) == places
+    assert not any({"node", "local_rank"} & set(names) for names in mec.keys(block=True))
+    mec["local_rank"] = "mine"
+    mec.scale(5)
+    mec.scale(4)
+    assert mec["local_rank"] == ["mine"] * 4

@@ -67,7 +67,8 @@ def test_engines_are_started_under_their_ids_with_their_environments(registry: R
         {"id": 7, "kernel": None, "env": {"A": "1"}},
         {"id": 9, "kernel": "r", "env": {}},
     ]
-    _, node = call("add_engines", registry, engines=engines, count=12)
+    _, node = call("add_engines", registry, engines=engines, count=12, node="far")
+    assert registry.sizes.node == "far"
     assert registry.asked == [("recount", 12), ("add", [None, "r"], [7, 9])]
     assert node.added_variables == {7: {"A": "1"}, 9: {}}
 
@@ -76,7 +77,7 @@ def test_a_start_that_fails_is_refused_with_its_reason(registry: Registry) -> No
     registry.error = StartError("no room")
     engines: list[dict[str, Any]] = [{"id": 7, "kernel": None, "env": {}}]
     with pytest.raises(CallError, match="no room"):
-        call("add_engines", registry, engines=engines, count=1)
+        call("add_engines", registry, engines=engines, count=1, node="far")
     with pytest.raises(CallError, match="there is an engine 0 here already"):
         call("add_engines", registry, engines=[{"id": 0, "kernel": None, "env": {}}], count=1)
 

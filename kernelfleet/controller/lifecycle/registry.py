@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from logging import Logger
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from kernelfleet.controller.lifecycle.ids import free_ids
 from kernelfleet.controller.lifecycle.kernelspecs import PLAIN_TCP, about_the_trial
 from kernelfleet.controller.lifecycle.launcher import Incarnation, Launcher
 from kernelfleet.controller.lifecycle.listener import Listener
+from kernelfleet.controller.lifecycle.sizes import Sizes
 from kernelfleet.controller.lifecycle.startup import logged, start_up, tell_size, why_it_failed
 from kernelfleet.controller.limits import allow_engines
 from kernelfleet.controller.logs import engine_log
@@ -64,7 +65,7 @@ class EngineRegistry:
         self._gate = asyncio.Semaphore(len(options.kernels) if options.mpi else STARTS_AT_ONCE)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._starts: set[asyncio.Task[None]] = set()
-        self._fleet_size: int | None = None  # on all nodes; None if these engines are all
+        self.sizes = Sizes()
 
     # -- who is there ---------------------------------------------------------------------------
 
@@ -100,13 +101,12 @@ class EngineRegistry:
 
     # -- starting -------------------------------------------------------------------------------
 
-    async def add(self, kernels: Iterable[str | None], ids: Iterable[int] | None = None) -> None:
+    async def add(self, kernels: Sequence[str | None], ids: Iterable[int] | None = None) -> None:
         """Start an engine per kernel name (None is our own), with the lowest free ids or these.
 
         Raises:
             StartError: one did not start; those that did are ended again.
         """
-        kernels = list(kernels)
         allow_engines(len(kernels))
         ids = free_ids(self.engines, len(kernels)) if ids is None else ids
         shared = self._session, self._log, self._finished
@@ -242,8 +242,8 @@ class EngineRegistry:
                 incarnation, self._loop, lambda: self._spawn(self._died(engine, incarnation))
             )
             try:
-                size = self._fleet_size or len(self.engines)
-                starting = start_up(engine, size, self._options.on_start)
+                identity = self.sizes.identity(engine.id, self.engines, len(self.engines))
+                starting = start_up(engine, identity, self._options.on_start)
                 await asyncio.wait_for(starting, START_TIMEOUT)
             except BaseException as error:
                 await self._abandon(engine, incarnation)
@@ -374,15 +374,15 @@ class EngineRegistry:
 
     def recount(self, fleet_size: int) -> None:
         """Take the number of engines on all nodes, of which these are only some."""
-        self._fleet_size = fleet_size
+        self.sizes.whole = fleet_size
         self._changed()
 
     def _changed(self) -> None:
         """Tell engines and clients which engines there are now."""
-        count = self._fleet_size or len(self.ids)
+        size = len(self.ids)
         for engine in self.engines.values():
             if engine.registered:
-                tell_size(engine, count)
+                tell_size(engine, self.sizes.identity(engine.id, self.engines, size))
         for listener in self._listeners:
             listener.engines_changed()
 

@@ -17,6 +17,7 @@ from kernelfleet.controller.logs import add_output, last_life
 from kernelfleet.errors.tree import StartError
 from kernelfleet.wire.files.private_files import open_any
 from kernelfleet.wire.jupyter import KernelMessage
+from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.objects.shared_memory import Probe
 from kernelfleet.wire.operations import message_type
 
@@ -33,7 +34,7 @@ REPLACED = (
 TAIL_CHARACTERS = 2000
 
 
-async def start_up(engine: Engine, n_engines: int, on_start: str | None) -> None:
+async def start_up(engine: Engine, identity: JsonDict, on_start: str | None) -> None:
     """Wait until the engine answers and its output reaches us, and tell it its id.
 
     Raises:
@@ -41,7 +42,6 @@ async def start_up(engine: Engine, n_engines: int, on_start: str | None) -> None
         StartError: its ``on_start`` code failed, or it is of another version of kernelfleet.
     """
     if engine.native:
-        identity = {"engine_id": engine.id, "n_engines": n_engines}
         probe = Probe()
         setup = {**identity, **probe.fields(), "confirms_output": True}
         reply = await engine.ask("shell", message_type("setup"), setup)
@@ -66,7 +66,7 @@ async def start_up(engine: Engine, n_engines: int, on_start: str | None) -> None
     language = reply.content.get("language_info")
     engine.language = str(language.get("name")) if isinstance(language, dict) else "unknown"
     if engine.language == "python":
-        request = bootstrap_request(engine.id, n_engines)
+        request = bootstrap_request(engine.id, identity["n_engines"])
         reply = await engine.ask("shell", "execute_request", request)
         _check(reply, "bootstrap")
         _, facts = answered(reply.content.get("user_expressions"))
@@ -76,12 +76,11 @@ async def start_up(engine: Engine, n_engines: int, on_start: str | None) -> None
         _check(await engine.ask("shell", "execute_request", request), "on_start")
 
 
-def tell_size(engine: Engine, n_engines: int) -> None:
-    """Tell a registered engine how many engines the fleet has, unless it knows already."""
-    if engine.info.get("n_engines") == n_engines or not (engine.native or engine.python):
+def tell_size(engine: Engine, identity: JsonDict) -> None:
+    """Tell a registered engine how many engines there are, unless it knows already."""
+    if engine.info.get("identity") == identity or not (engine.native or engine.python):
         return
-    engine.info["n_engines"] = n_engines
-    identity = {"engine_id": engine.id, "n_engines": n_engines}
+    engine.info["identity"] = identity
     if engine.native:
         # On control it reaches a busy engine at once; on shell it arrives before whatever is
         # asked from now on.

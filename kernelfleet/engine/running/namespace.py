@@ -37,7 +37,9 @@ class Namespace:
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
         self._brought: dict[str, Any] = {}
-        self._identity = {"engine_id": -1, "n_engines": 0}
+        self._identity: dict[str, int] = {"engine_id": -1, "n_engines": 0}
+        #: Where the engine is: ``node``, ``local_rank`` and ``local_size``.
+        self._place: dict[str, Any] = {}
         self._empty = shell.reset
         # `%reset -f` calls it, too, also from an attached console.
         shell.reset = self._empty_but_for_ours  # type: ignore[method-assign]
@@ -47,12 +49,23 @@ class Namespace:
         """Return the dict in which cells run."""
         return self._shell.user_ns  # type: ignore[no-any-return]
 
-    def set_identity(self, engine_id: int, n_engines: int) -> None:
-        """Give the user's code ``engine_id``, ``n_engines`` and ``this_engine()``."""
+    def set_identity(self, engine_id: int, n_engines: int, **place: Any) -> None:
+        """Give the user's code ``engine_id``, ``n_engines`` and ``this_engine()``.
+
+        It also gets ``node``, ``local_rank`` and ``local_size``, except where the user has
+        variables of these names.
+        """
+        before, self._place = self._place, place or self._place
         self._identity = {"engine_id": engine_id, "n_engines": n_engines}
-        self._shell.user_ns.update(self._identity)
-        self._shell.user_ns_hidden.update(self._identity)
-        here.tell(engine_id, n_engines, self._shell.user_ns)
+        user_ns = self._shell.user_ns
+        free = {
+            name: value
+            for name, value in self._place.items()
+            if name not in user_ns or (name in before and user_ns[name] is before[name])
+        }
+        user_ns.update(self._identity, **free)
+        self._shell.user_ns_hidden.update(self._identity, **free)
+        here.tell(engine_id, n_engines, user_ns, **self._place)
 
     def push(self, variables: Mapping[str, Any]) -> None:
         """Make the variables the user's own. A dotted name sets an attribute.

@@ -50,10 +50,13 @@ class CommContent(KernelContent):
 
 
 class IdentityContent(TypedDict):
-    """Which engine it is, and of how many."""
+    """Which engine it is, and of how many; and the same among those of its node."""
 
     engine_id: int
     n_engines: int
+    node: NotRequired[str]
+    local_rank: NotRequired[int]
+    local_size: NotRequired[int]
 
 
 class SetupContent(IdentityContent):

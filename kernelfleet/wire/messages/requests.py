@@ -173,10 +173,11 @@ class NewEngine(TypedDict):
 
 
 class AddEnginesRequest(RequestFields):
-    """Which engines, and of how many in the whole fleet."""
+    """Which engines, of how many in the whole fleet, and what the head calls this node."""
 
     engines: list[NewEngine]
     count: Size
+    node: str
 
 
 class RecountRequest(RequestFields):

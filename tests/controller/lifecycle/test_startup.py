@@ -73,4 +73,4 @@ def test_an_engine_of_another_kernelfleet_is_refused_as_the_installation_was_cha
         return SimpleNamespace(content={"status": "ok", "kernelfleet": "9.9.9"})
 
     with pytest.raises(StartError, match=rf"would run kernelfleet 9.9.9, and .* {__version__}"):
-        asyncio.run(start_up(engine(native=True, ask=ask), 1, None))
+        asyncio.run(start_up(engine(native=True, ask=ask), {}, None))
