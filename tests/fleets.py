@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
+
+import pytest
 
 from kernelfleet import Fleet, MultiEngineClient
 
 N = 4
+#: Of the fleet on a cluster; each has as many engines as the others.
+NODES = 2
 NAME = "shared"
 
 _DAEMON = f"""
@@ -21,17 +27,21 @@ run_daemon(FleetOptions.of(n={N}, name={NAME!r}), lambda fleet: print(fleet.tcp,
 
 
 class SharedFleets:
-    """Both are started when somebody first wants a client of them."""
+    """Each is started when somebody first wants a client of it."""
 
     def __init__(self) -> None:
         self._embedded: Fleet | None = None
+        self._on_cluster: Fleet | None = None
+        self._cluster: Any = None
         self._daemon: subprocess.Popen[str] | None = None
         self.port = 0
 
     def client(self, transport: str) -> MultiEngineClient:
-        """A new client over 'embedded', 'unix' or 'tcp'."""
+        """A new client over 'embedded', 'unix' or 'tcp', or of the fleet on a 'cluster'."""
         if transport == "embedded":
             return self.embedded.client()
+        if transport == "cluster":
+            return self.on_cluster.client()
         self._start_daemon()
         return MultiEngineClient(NAME if transport == "unix" else ("127.0.0.1", self.port))
 
@@ -42,6 +52,24 @@ class SharedFleets:
             self._embedded = Fleet(N)
             self._embedded.start()
         return self._embedded
+
+    @property
+    def on_cluster(self) -> Fleet:
+        """The one on two workers of Dask."""
+        if self._on_cluster is None:
+            distributed = pytest.importorskip("distributed", reason="a cluster needs Dask")
+            self._cluster = distributed.LocalCluster(
+                n_workers=NODES,
+                processes=False,  # of Dask's; a node is always a process
+                protocol="tcp://",
+                threads_per_worker=N // NODES,
+                memory_limit=0,
+                dashboard_address=None,
+                silence_logs=logging.ERROR,
+            )
+            self._on_cluster = Fleet(N, cluster=self._cluster)
+            self._on_cluster.start()
+        return self._on_cluster
 
     def _start_daemon(self) -> None:
         if self._daemon is not None:
@@ -54,9 +82,13 @@ class SharedFleets:
         self.port = int(url.rpartition(":")[2])
 
     def stop(self) -> None:
-        """End both; the daemon must end well."""
+        """End all of them; the daemon must end well."""
         if self._embedded is not None:
             self._embedded.stop()
+        if self._on_cluster is not None:
+            self._on_cluster.stop()
+        if self._cluster is not None:
+            self._cluster.close()
         if self._daemon is not None:
             assert self._daemon.stdout is not None
             self._daemon.terminate()

@@ -70,6 +70,7 @@ def measure(peer: Peer, network: Network, figures: Figures) -> None:
         ]
         figures.add("pull 100 MB", timed(lambda: peer.pull_from_one("big")))
         n = ITEMS if isinstance(peer, sides.ClusterFleet) else FEWER_ITEMS
+        peer.map(functions.increment, range(100))
         figures.add("map", timed(lambda: peer.map(functions.increment, range(n))) / n)
         with contextlib.suppress(DoesNotApplyError):
             figures.add("interrupt", sides.interrupt(peer))

@@ -60,7 +60,6 @@ class Node:
         #: Gets what its engines' widgets say.
         self.on_comms: Callable[[Node, JsonDict, list[Any]], object] = lambda *_: None
         self._watcher = watcher
-        self._why_it_stops = ""
         self._waiting: dict[int, tuple[Done, OnEvent | None]] = {}
         self._loop = endpoint.loop
         self._transport: SocketTransport | None = None
@@ -140,10 +139,12 @@ class Node:
         if event == "roster":
             self._learn(header["roster"])
             self._watcher.node_changed(self)
-        elif event == "stopping":
-            self._why_it_stops = header.get("reason", "")
         elif event == "comms":
             self.on_comms(self, header, buffers)
+        elif event == "stopping" and header.get("reason"):
+            # It ends, and not as the head has asked: what its engines say from now on, that their
+            # fleet is stopped, is not true of this fleet.
+            self.lose(header["reason"])
         elif "to" in header:
             _, on_event = self._waiting.get(header["to"], (None, None))
             if on_event is not None:
@@ -158,7 +159,7 @@ class Node:
 
     def lost(self, reason: str) -> None:
         """It has ended, or could not be reached."""
-        self.lose(self._why_it_stops or reason)
+        self.lose(reason)
 
     @property
     def is_waiting(self) -> bool:

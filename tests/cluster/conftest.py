@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from tests.cluster import slurm as slurm_module
 from tests.cluster import sshd as sshd_module
 from tests.cluster.certificates import Certificates
 from tests.cluster.dask_hosts import DaskHosts
+from tests.cluster.fleets import FleetOnHosts, assert_nothing_of_ours
 from tests.cluster.hosts import Network
 from tests.cluster.slurm import Slurm
 from tests.cluster.sshd import Sshd
@@ -29,23 +31,51 @@ def shared_folder() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+class Laboratory:
+    """Three hosts for all tests of this process, and what runs on them from test to test."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.dask: DaskHosts | None = None
+
+    def quiet(self) -> Network:
+        """The hosts as after their first start."""
+        if self.dask is not None:
+            self.dask.close()
+            self.dask = None
+        for host in self.network.hosts:
+            host.clean()
+        return self.network
+
+    def with_dask(self, certificates: Certificates) -> DaskHosts:
+        """The hosts with a worker of Dask on each; anew if a test has ended one of them."""
+        if self.dask is None or not self.dask.is_whole:
+            self.quiet()
+            self.dask = DaskHosts(self.network, certificates)
+            for host in self.network.hosts:
+                self.dask.worker(host)
+            self.dask.wait(len(self.network.hosts))
+        return self.dask
+
+
 @pytest.fixture(scope="session")
-def whole_network(shared_folder: Path) -> Iterator[Network]:
-    """Three hosts, used by all tests of this process."""
+def laboratory(shared_folder: Path) -> Iterator[Laboratory]:
+    """The hosts of this process."""
     reason = hosts.why_not()
     if reason:
         pytest.skip(reason)
     network = Network(HOSTS, shared_folder)
-    yield network
+    laboratory = Laboratory(network)
+    yield laboratory
+    laboratory.quiet()
     network.close()
 
 
 @pytest.fixture
-def network(whole_network: Network) -> Iterator[Network]:
+def network(laboratory: Laboratory) -> Iterator[Network]:
     """Three hosts as after their first start; whatever a test does to them is undone."""
-    yield whole_network
-    for host in whole_network.hosts:
-        host.clean()
+    yield laboratory.quiet()
+    laboratory.quiet()
 
 
 @pytest.fixture(scope="session")
@@ -57,15 +87,30 @@ def certificates(shared_folder: Path) -> Certificates:
 
 
 @pytest.fixture
-def dask_hosts(network: Network, certificates: Certificates) -> Iterator[DaskHosts]:
-    """A Dask scheduler with mutual TLS; a test starts the workers that it wants."""
+def dask_hosts(laboratory: Laboratory, certificates: Certificates) -> Iterator[DaskHosts]:
+    """A Dask scheduler here, and a worker with two slots on each host, all with mutual TLS."""
     pytest.importorskip("distributed", reason="Dask on hosts needs distributed")
     import dask
 
     with dask.config.set(certificates.settings):
-        hosts_of_dask = DaskHosts(network, certificates)
-        yield hosts_of_dask
-        hosts_of_dask.close()
+        yield laboratory.with_dask(certificates)
+    for host in laboratory.network.hosts:
+        laboratory.network.cables.mend(host)
+
+
+@pytest.fixture
+def on_hosts(dask_hosts: DaskHosts) -> Iterator[Callable[..., FleetOnHosts]]:
+    """Start a fleet on three hosts; nothing of it is left on them afterwards."""
+    started: list[FleetOnHosts] = []
+
+    def start(n: int = 6, **options: Any) -> FleetOnHosts:
+        started.append(FleetOnHosts(dask_hosts, n, **options))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.fleet.stop()
+    assert_nothing_of_ours(dask_hosts.network)
 
 
 @pytest.fixture

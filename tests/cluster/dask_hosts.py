@@ -60,6 +60,14 @@ class DaskHosts:
         )
         return self.workers[host]
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the scheduler and all workers, with their nannies, are still there."""
+        return self.scheduler.poll() is None and all(
+            host.is_up and worker.poll() is None and host.find("multiprocessing.spawn")
+            for host, worker in self.workers.items()
+        )
+
     def wait(self, n: int, seconds: float = 30.0) -> None:
         """Wait until so many workers have registered."""
         with self.client() as client:

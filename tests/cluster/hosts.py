@@ -183,6 +183,15 @@ class Host:
                     found.append(process)
         return found
 
+    def process(self, pid: int) -> psutil.Process:
+        """The process that has this id on the host."""
+        for process in self.processes():
+            with contextlib.suppress(OSError):
+                status = Path(f"/proc/{process.pid}/status").read_text()
+                if status.partition("NSpid:")[2].split("\n")[0].split()[-1] == str(pid):
+                    return process
+        raise AssertionError(f"{self.name} has no process {pid}")
+
     def find(self, what: str) -> list[psutil.Process]:
         """Those of its processes whose command line has this text."""
         found = []

@@ -125,9 +125,6 @@ def test_a_capture_has_what_crosses_the_bridge(network: Network, tmp_path: Path)
 
 
 def test_dask_workers_run_on_them_with_tls(dask_hosts: DaskHosts) -> None:
-    for host in dask_hosts.network.hosts:
-        dask_hosts.worker(host)
-    dask_hosts.wait(3)
     assert dask_hosts.address.startswith("tls://")
     with dask_hosts.client() as client:
         names = client.run(os.uname)

@@ -399,6 +399,7 @@ def test_a_map_is_cancelled(mec: MultiEngineClient, gate: Gate) -> None:
     assert pending.progress == (0, 50)
     assert pending.running()
     assert pending.cancel()
+    mec.queue_status()  # which comes behind it everywhere
     gate.open()
     error = pending.exception()
     assert isinstance(error, CompositeError)

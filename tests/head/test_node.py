@@ -124,7 +124,12 @@ def test_a_lost_node_fails_what_it_was_asked_after_its_engines_are_known_to_be_d
 def test_what_a_node_says_of_its_end_is_why_it_is_lost() -> None:
     async def test(node: Node, transport: Transport, watcher: Watcher) -> None:
         stopping = {"type": "event", "event": "stopping", "reason": "its Dask worker was closed"}
+        answered: list[object] = []
+        node.send({"operation": "ping"}, [], lambda header, _: answered.append(header))
         transport.receiver.receive(stopping, [])
+        # at once: what its engines would answer is that their fleet is stopped, and this one is not
+        assert watcher.heard == ["lost its Dask worker was closed"]
+        assert answered == [None]
         transport.receiver.lost("the fleet was stopped")
         assert watcher.heard == ["lost its Dask worker was closed"]
         assert node.ended.is_set()

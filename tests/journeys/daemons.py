@@ -7,13 +7,16 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import uuid
 from pathlib import Path
 
 import psutil
+import pytest
 
 from kernelfleet import Fleet, MultiEngineClient
 from kernelfleet.wire.files import fleet_paths
+from tests.nodes import make_ssh, path_with
 
 _DAEMON = """
 import json, sys
@@ -46,8 +49,17 @@ class OwnFleet:
         if transport == "embedded":
             self.fleet = Fleet(n, env={MARK: self.mark}, **options)  # type: ignore[arg-type]
             self.fleet.start()
+        elif transport == "nodes":
+            self._start_on_two_nodes(n, options)
         else:
             self._start_daemon({"n": n, "name": self.name, **options})
+
+    def _start_on_two_nodes(self, n: int, options: dict[str, object]) -> None:
+        """An embedded head, and two nodes on this machine."""
+        with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PATH", path_with(make_ssh(Path(folder))))
+            self.fleet = Fleet(n, env={MARK: self.mark}, cluster="ssh:one,two", **options)  # type: ignore[arg-type]
+            self.fleet.start()
 
     def _start_daemon(self, options: dict[str, object]) -> None:
         self.process = subprocess.Popen(

@@ -26,6 +26,7 @@ from kernelfleet.wire.files import fleet_paths
 from kernelfleet.wire.messages import JsonDict
 from tests.fleets import eventually
 from tests.journeys.daemons import OwnFleet
+from tests.nodes import node_processes
 
 #: More results than a controller keeps of what nobody holds.
 KEPT = 1001
@@ -163,6 +164,8 @@ def take(fleet: OwnFleet, mec: MultiEngineClient) -> Stock:
     for engine, inside in zip(engines, seen, strict=True):
         assert engine.pid is not None
         readings[f"engine {engine.id}"] = look_at(engine.pid, inside)
+    for number, node in enumerate(node_processes()):
+        readings[f"node {number}"] = look_at(node.pid, None)
     assert engines[0].pid is not None
     if (server := _fork_server(engines[0].pid)) is not None:
         readings["fork server"] = look_at(server, None)

@@ -56,6 +56,11 @@ def test_use_leaves_nothing_behind(plan: Plan, tmp_path: Path) -> None:
     soak(plan, tmp_path)
 
 
+@pytest.mark.slow
+def test_use_of_two_nodes_leaves_nothing_behind_on_either(tmp_path: Path) -> None:
+    soak(Plan("two nodes", "nodes", FEWER, rounds=2), tmp_path)
+
+
 def minutes(share: float) -> float:
     return 60 * MINUTES * share
 
@@ -70,6 +75,7 @@ LONG = [
     Plan("daemon, frames instead of shared memory", "unix", HALF, seconds=minutes(0.1)),
     Plan("daemon, ordinary engines", "unix", HALF, seconds=minutes(0.1), options=SPAWNED),
     Plan("daemon, engines come and go", "unix", CHANGING, 5, minutes(0.1), options=REVIVED),
+    Plan("two nodes", "nodes", HALF, seconds=minutes(0.15)),
     Plan("embedded, engines come and go", "embedded", CHANGING, 5, minutes(0.1), options=REVIVED),
 ]
 
