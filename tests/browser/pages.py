@@ -21,6 +21,19 @@ HAS_A_KERNEL = """() => {
 }"""
 
 
+RUN = """async code => {
+    const notebook = jupyterapp.shell.currentWidget.content;
+    notebook.activeCellIndex = notebook.widgets.length - 1;
+    notebook.activeCell.model.sharedModel.setSource(code);
+    await jupyterapp.commands.execute('notebook:run-cell-and-insert-below');
+}"""
+
+OUTPUT = """() => {
+    const cells = jupyterapp.shell.currentWidget.content.widgets;
+    return cells[cells.length - 2].outputArea.node.innerText;
+}"""
+
+
 class Page:
     """One page, with what it has complained of."""
 
@@ -76,30 +89,24 @@ class Page:
         """Wait until the current notebook or console can run code."""
         self.page.wait_for_function(HAS_A_KERNEL, timeout=60_000)
 
+    def start_cell(self, code: str) -> None:
+        """Run code in the last cell of the current notebook, and do not wait."""
+        self.page.evaluate(f"code => {{ ({RUN})(code) }}", code)
+
     def run_cell(self, code: str) -> str:
         """Run code in the last cell of the current notebook; its output as text."""
-        self.page.evaluate(
-            """async code => {
-                const notebook = jupyterapp.shell.currentWidget.content;
-                notebook.activeCellIndex = notebook.widgets.length - 1;
-                notebook.activeCell.model.sharedModel.setSource(code);
-                await jupyterapp.commands.execute('notebook:run-cell-and-insert-below');
-            }""",
-            code,
-        )
+        self.page.evaluate(RUN, code)
         return self.output
 
     @property
     def output(self) -> str:
         """The output of the last but one cell of the current notebook."""
-        return str(
-            self.page.evaluate(
-                """() => {
-                    const cells = jupyterapp.shell.currentWidget.content.widgets;
-                    return cells[cells.length - 2].outputArea.node.innerText;
-                }"""
-            )
-        )
+        return str(self.page.evaluate(OUTPUT))
+
+    def see(self, text: str) -> None:
+        """Wait until the output of the last cell that was run has a text."""
+        condition = f"text => ({OUTPUT})().includes(text)"
+        self.page.wait_for_function(condition, arg=text, timeout=30_000)
 
     # -- the panel ------------------------------------------------------------------------------
 

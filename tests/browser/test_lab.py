@@ -14,6 +14,20 @@ import kernelfleet
 from tests.browser.pages import Page
 from tests.browser.servers import Server
 
+#: Some work of unequal length, from the notebook; what it shows is not waited for.
+WORK = """() => {
+    const panel = [...jupyterapp.shell.widgets('main')].find(each => each.content?.activeCell);
+    const code = `
+def step(i):
+    time.sleep(0.05 + i % 5 / 10 + engine_id / 10)
+mec.push({"step": step})
+for i in range(4):
+    mec.execute(f"step({i})")
+mec.map(lambda i: time.sleep(0.04 * (i % 7)), range(60))
+`;
+    panel.sessionContext.session.kernel.requestExecute({code: 'import time' + code});
+}"""
+
 Save = Callable[[str, bytes], Path]
 
 
@@ -71,8 +85,10 @@ def test_a_fleet_is_started_scaled_interrupted_and_stopped(
 
     # ... and one from a notebook
     page.open_notebook("work.ipynb")
-    page.run_cell("%load_ext kernelfleet\n%fleet start -n 2 --daemon --name notebook")
-    page.engine("notebook", 1).wait_for()
+    page.run_cell("%load_ext kernelfleet\n%fleet start -n 2 --name embedded")
+    page.engine("embedded", 1).wait_for()
+    facts = page.card("embedded").locator(".kf-facts")
+    facts.get_by_text("of notebook work.ipynb").wait_for()
 
     # the cell that connects to another one goes below
     page.do("connect", "dialog")
@@ -105,13 +121,24 @@ def test_a_fleet_is_started_scaled_interrupted_and_stopped(
     assert page.engine("dialog", 0).get_attribute("data-kf-state") == "busy"
     page.do("log", "dialog", 1)
     page.page.locator(".kf-log pre").get_by_text("begun").wait_for()
+    page.do("timeline", "dialog")
+    words = page.page.locator(".kf-timeline-words")
+    words.get_by_text("bars").wait_for()
+    spans = "Number(document.querySelector('.kf-timeline').dataset.kfSpans)"
+    page.page.wait_for_function(f"{spans} > 0")  # engine 1 has been interrupted
     page.do("interrupt", "dialog")
     page.page.locator(busy.format(0, "idle")).wait_for()
+    before = page.page.evaluate(spans)
+    page.page.evaluate(WORK)
+    page.page.wait_for_function(f"{spans} >= {before} + 12", timeout=30_000)
+    page.page.wait_for_timeout(600)  # (the picture below is to have the last of them)
+    page.picture(pictures, "timeline")
+    page.command("application:close")
 
     # the Running panel has all of them
     page.command("running:show-panel")
     running = page.page.locator("#jp-running-sessions")
-    for name in ("terminal", "dialog", "notebook"):
+    for name in ("terminal", "dialog", "embedded"):
         running.get_by_text(name, exact=True).first.wait_for()
 
     # stop
@@ -121,8 +148,11 @@ def test_a_fleet_is_started_scaled_interrupted_and_stopped(
     page.card("dialog").wait_for(state="detached")
     status.get_by_text("/ 4 busy").wait_for()
     names = {fleet["name"] for fleet in server.ask("kernelfleet/api/fleets")["fleets"]}
-    assert names == {"terminal", "notebook"}
-    server.ask("kernelfleet/api/fleets/notebook", "DELETE")
+    assert names == {"terminal", "embedded"}
+    page.do("stop", "embedded")
+    page.accept()
+    page.card("embedded").wait_for(state="detached")
+    status.get_by_text("/ 2 busy").wait_for()
 
 
 def test_a_refusal_of_the_server_is_told_with_what_to_do(

@@ -50,7 +50,7 @@ def test_rows_say_what_engines_do(faked: tuple[Page, FakeServer]) -> None:
     page, fake = faked
     busy = engine(
         1, state="busy", running="import time\ntime.sleep(10)", running_since=time.time() - 190,
-        queue=2, cpu_percent=97, memory_bytes=200 << 20,
+        queue=2, cpu_percent=100, memory_bytes=200 << 20,
     )  # fmt: skip
     fake.put("sim", [engine(0, executed=7), busy, engine(2, state="dead")])
     owner = {"kind": "notebook", "pid": 5, "host": "here", "path": "sweeps/sweep.ipynb"}
@@ -64,7 +64,7 @@ def test_rows_say_what_engines_do(faked: tuple[Page, FakeServer]) -> None:
     text = row.inner_text()
     assert all(
         words in text
-        for words in ("busy", "2 waiting", "200 MiB", "97 %", "import time ⏎ time.sleep(10)")
+        for words in ("busy", "2 waiting", "200 MiB", "100 %", "import time ⏎ time.sleep(10)")
     )
     assert row.locator(".kf-elapsed").inner_text().startswith("3:1")
     assert row.get_attribute("aria-label").startswith("Engine 1, busy, import time")
@@ -76,6 +76,9 @@ def test_rows_say_what_engines_do(faked: tuple[Page, FakeServer]) -> None:
     assert "of notebook sweep.ipynb" in facts
     assert "2 machines" in facts
     assert "two" in page.engine("gpu", 1).inner_text()
+    clipped = """() => [...document.querySelectorAll('.kf-engine-head')]
+        .filter(each => each.scrollWidth > each.clientWidth).map(each => each.innerText)"""
+    assert page.page.evaluate(clipped) == []
 
 
 def test_what_a_server_says_is_text_and_no_html(faked: tuple[Page, FakeServer]) -> None:

@@ -63,6 +63,8 @@ def test_a_number_starts_engines_on_which_every_cell_runs(
     shown = notebook.run_cell("print('value', a)")
     assert "[0] value 0" in shown
     assert "[1] value 10" in shown
+    notebook.page.locator(".kf-outputs").get_by_role("tab", name="Engine 1").wait_for()
+    notebook.picture(pictures, "cells")
     assert "2 engines" in notebook.run_cell("%fleet status")  # its own magics run here
 
     choose(notebook, "")
