@@ -38,7 +38,9 @@ def test_a_worker_that_comes_late_is_used_when_the_fleet_grows(dask: DaskHosts) 
         dask.wait(2)
         assert mec.scale(4) == [0, 1, 2, 3]
         assert [each.node for each in mec.engines()] == [one.name] * 2 + [two.name] * 2
-        assert mec.execute("n_engines").values() == [4] * 4
+        assert mec.execute("n_engines, node, local_rank, local_size").values() == [
+            (4, one.name, 0, 2), (4, one.name, 1, 2), (4, two.name, 0, 2), (4, two.name, 1, 2),
+        ]  # fmt: skip
 
 
 def test_a_worker_that_is_retired_ends_its_engines_and_no_others(dask: DaskHosts) -> None:
