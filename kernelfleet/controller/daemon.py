@@ -5,18 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import platform
-import secrets
 import signal
-import time
 from collections.abc import Callable
 from logging import Logger
 from typing import Any
 
 import zmq
 
-from kernelfleet import __version__
 from kernelfleet.controller.door.server import Server
 from kernelfleet.controller.host import FleetHost
 from kernelfleet.controller.options import FleetOptions
@@ -106,14 +101,7 @@ async def _serve_host(
     log: Logger,
     stop: asyncio.Future[int],
 ) -> None:
-    fleet = FleetFile(
-        name=options.name,
-        pid=os.getpid(),
-        host=platform.node(),
-        started=time.time(),
-        key=secrets.token_hex(32),
-        kernelfleet=__version__,
-    )
+    fleet = host.file
     server = Server(host.controller, context, fleet, log)
     try:
         if HERE.unix_sockets:

@@ -186,6 +186,7 @@ def _file_of(options: FleetOptions) -> FleetFile:
         embedded=options.embedded,
         owner=options.owner,
         owner_path=options.owner_path,
+        cluster=options.cluster_name,
         kernelfleet=__version__,
     )
 

@@ -137,6 +137,15 @@ class FleetOptions:
             **fields,
         )
 
+    @property
+    def cluster_name(self) -> str | None:
+        """The cluster as people know it: what they have typed, or what kind of object it is."""
+        if self.cluster is None or isinstance(self.cluster, str):
+            return self.cluster
+        if isinstance(self.cluster, os.PathLike):
+            return str(self.cluster)
+        return type(self.cluster).__name__
+
     def __post_init__(self) -> None:
         if self.on_start is not None and not isinstance(self.on_start, str):
             raise TypeError(

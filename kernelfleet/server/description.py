@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,7 @@ def describe_fleet(
         "started": fleet.started,
         "tcp": fleet.tcp,
         "connection_file": str(fleet.path),
-        "cluster": None,
+        "cluster": fleet.cluster,
         "counts": dict(Counter(row["state"] for row in rows)),
         "nodes": len({row["node"] for row in rows if row["node"]}),
         "connect": CONNECT.format(name=fleet.name),
@@ -67,3 +68,9 @@ def describe_engine(engine: EngineInfo) -> EngineRow:
         "running_since": engine.running_since,
         "result_id": engine.result_id,
     }
+
+
+def known_clusters() -> list[str]:
+    """How the name of a cluster may begin, of those that this installation can use."""
+    dask = importlib.util.find_spec("distributed") is not None
+    return ["ssh:", *(["tls://", "tcp://"] if dask else [])]

@@ -17,6 +17,7 @@ from jupyter_server.base.handlers import APIHandler
 from tornado import web
 
 from kernelfleet.server import logs, opening, problems
+from kernelfleet.server.description import known_clusters
 from kernelfleet.server.problems import BadBody
 from kernelfleet.server.services import Services, services_of
 from kernelfleet.server.starting import check_new_fleet, end_by_force, folder, free_name
@@ -144,7 +145,7 @@ class FleetsHandler(Handler):
         answer: FleetList = {
             "version": kernelfleet.__version__,
             "cores": number_of_cores(),
-            "clusters": [],
+            "clusters": known_clusters(),
             "fleets": [fleet for fleet in found if fleet is not None],
         }
         await self.finish(json.dumps(answer))
@@ -274,6 +275,8 @@ class LogHandler(Handler):
         file = "controller.log" if engine is None else f"engine-{int(engine)}.log"
         path = log_dir(check_name(name)) / file
         lines, truncated = await self.services.fleets.in_thread(logs.tail, path, int(text))
+        if not lines:
+            await self.file(name)  # raises if there is no such fleet; one that has ended has logs
         answer: EngineLog = {
             "fleet": name,
             "engine": None if engine is None else int(engine),

@@ -113,7 +113,7 @@ class Starts:
                 "a fleet in the background needs Unix: run `kernelfleet start` in a terminal, or "
                 "`%fleet start` in a notebook"
             )
-        self.states[name] = starting(name)
+        self.states[name] = starting(name, new.get("cluster"))
         task = asyncio.get_running_loop().create_task(_run(command(name, new), cwd))
         self._starting[name] = task
         try:
@@ -204,7 +204,7 @@ def start_error(code: int, text: str) -> Exception:
     return BadBody(text) if code == EXIT_USAGE else StartError(text)
 
 
-def starting(name: str) -> FleetHead:
+def starting(name: str, cluster: str | None = None) -> FleetHead:
     """The head of a fleet that is being started."""
     return {
         "name": name,
@@ -216,7 +216,7 @@ def starting(name: str) -> FleetHead:
         "started": time.time(),
         "tcp": None,
         "connection_file": "",
-        "cluster": None,
+        "cluster": cluster,
         "counts": {},
         "nodes": 0,
         "connect": CONNECT.format(name=name),

@@ -118,3 +118,10 @@ def test_the_folder_of_engines_that_start_later_stays_the_same(
     monkeypatch.chdir("/")
     assert options.cwd == str(tmp_path / "here")
     assert FleetOptions.of(1).cwd is None
+
+
+def test_a_cluster_is_told_as_it_was_named() -> None:
+    assert FleetOptions.of(1).cluster_name is None
+    assert FleetOptions.of(1, cluster="ssh:a,b").cluster_name == "ssh:a,b"
+    assert FleetOptions.of(1, cluster=Path("scheduler.json")).cluster_name == "scheduler.json"
+    assert FleetOptions.of(1, cluster=Path).cluster_name == "type"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from kernelfleet.results import EngineInfo
-from kernelfleet.server.description import describe_engine, describe_fleet
+from kernelfleet.server.description import describe_engine, describe_fleet, known_clusters
 from kernelfleet.wire.files.connection_file import FleetFile
 
 FILE = FleetFile(name="a", pid=7, host="here", started=1.0, key="secret", tcp="tcp://127.0.0.1:1")
@@ -32,3 +34,10 @@ def test_memory_comes_in_steps_so_that_an_idle_engine_is_no_news() -> None:
     ]
     assert rows[0] == rows[1]
     assert rows[0]["memory_bytes"] == 50 * 2**20
+
+
+def test_clusters_are_offered_that_can_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    assert known_clusters() == ["ssh:"]
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: object())
+    assert known_clusters() == ["ssh:", "tls://", "tcp://"]

@@ -93,6 +93,7 @@ def test_logs_are_shown_from_their_end(jupyter: JupyterServer, fleet: str) -> No
         ("POST", "fleets", {"cwd": "not there"}, 400, "BadBody"),
         ("POST", "fleets", {"kernel": "nobody's"}, 422, "StartError"),
         ("GET", "fleets/{fleet}/engines/0/log?lines=all", None, 400, "BadBody"),
+        ("GET", "fleets/nobody/engines/0/log", None, 404, "FleetNotFound"),
     ],
 )
 def test_an_error_says_what_is_wrong_and_what_to_do(

@@ -139,6 +139,7 @@ def fleet_facts(fleet: connection_file.FleetFile) -> dict[str, Any]:
         "embedded": fleet.embedded,
         "owner": fleet.owner,
         "owner_path": fleet.owner_path,
+        "cluster": fleet.cluster,
     }
 
 

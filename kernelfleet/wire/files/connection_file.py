@@ -42,6 +42,8 @@ class FleetFile:
     owner: str = "daemon"
     #: The path of the owner's notebook or script, where it is known.
     owner_path: str | None = None
+    #: On what it runs; None is this machine.
+    cluster: str | None = None
     sockets_dir: str | None = None
     version: int = PROTOCOL_VERSION
     kernelfleet: str = ""

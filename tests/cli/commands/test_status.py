@@ -67,6 +67,7 @@ def test_the_list_as_json_has_a_version_and_no_secrets(cli: CLI, running: Runnin
                 "embedded": False,
                 "owner": "daemon",
                 "owner_path": None,
+                "cluster": None,
                 "engines": None,
                 "dead": None,
             }
