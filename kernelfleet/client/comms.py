@@ -15,7 +15,7 @@ from kernelfleet.client.controller_proxy import OnOutput, raise_if_refused
 from kernelfleet.errors.tree import FleetError
 from kernelfleet.session.future import Future
 from kernelfleet.wire.messages import JsonDict
-from kernelfleet.wire.messages.comms import CommMessage, read_listing
+from kernelfleet.wire.messages.comms import CommMessage, read_listing, state_in
 from kernelfleet.wire.objects.shared_memory import SharedBuffer
 
 if TYPE_CHECKING:
@@ -33,6 +33,27 @@ ANSWER_SECONDS = 5.0
 def fleet_of(client: BaseClient) -> str:
     """What tells the client's fleet from every other, and from one of the same name later."""
     return str(client._connection.fleet.get("instance", ""))
+
+
+def values_of(client: BaseClient, of: Sequence[tuple[int, str]]) -> dict[int, dict[str, JsonDict]]:
+    """The values of widgets and of all that they name, by engine and id.
+
+    Args:
+        client: A client of the fleet.
+        of: The engine and the id of each widget.
+
+    Returns:
+        What the controller knows; nothing if it does not answer.
+    """
+    found: dict[int, dict[str, JsonDict]] = {}
+    with suppress(FleetError, TimeoutError):
+        wanted = [list(each) for each in of]
+        asked = {"bridge": "", "of": wanted}
+        reply = client._connection.call("comm_states", ANSWER_SECONDS, **asked)
+        for engine, said in _read(reply.header["value"], reply.buffers):
+            if (state := state_in(said)) is not None:
+                found.setdefault(engine, {})[said.comm_id] = state.values
+    return found
 
 
 class CommLink:

@@ -22,6 +22,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from kernelfleet.client import access
+from kernelfleet.client.comms import values_of
 from kernelfleet.client.results.progress import (
     bar_line,
     laggards,
@@ -34,6 +35,7 @@ from kernelfleet.display.transcript import Line, Transcript
 from kernelfleet.errors.composite import CompositeError
 from kernelfleet.errors.tree import FleetError
 from kernelfleet.notebook.screens import Screen
+from kernelfleet.notebook.widgets.still import with_progress
 from kernelfleet.session import ctrl_c
 from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.messages.comms import WIDGET_VIEW
@@ -196,10 +198,11 @@ class View:
             view = output.get("data", {}).get(WIDGET_VIEW)
             return isinstance(view, dict) and (engine_id, view.get("model_id")) in views
 
-        return [
+        others = [
             (engine_id, [each for each in outputs if not is_live(engine_id, each)])
             for engine_id, outputs in pending.outputs
         ]
+        return with_progress(others, lambda views: values_of(self._client, views))
 
     def _note_status(self, pending: PendingResult[Any], elapsed: float) -> None:
         progress = access.ask_progress(pending)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kernelfleet import MultiEngineClient
-from kernelfleet.client.comms import CommLink, Said, fleet_of
+from kernelfleet.client.comms import CommLink, Said, fleet_of, values_of
 from kernelfleet.errors import FleetError
 from kernelfleet.wire.messages.comms import CommMessage
 from tests.client.scripted import ScriptedController
@@ -128,3 +128,17 @@ def test_the_end_of_the_client_is_told_once(scripted: Both) -> None:
     assert not heard.link.is_open
     with pytest.raises(FleetError, match="closed"):
         heard.link.send(1, MESSAGE, lambda *_: None, lambda _: None)
+
+
+def test_the_values_of_widgets_can_be_asked_for_without_a_bridge(scripted: Both) -> None:
+    mec, controller = scripted
+    opening = {
+        **LISTED, "msg_type": "comm_open", "buffers": 0,
+        "content": {"comm_id": "c", "data": {"state": {"value": 1}}},
+    }  # fmt: skip
+    controller.answers["comm_states"] = lambda _h, _b: ({"value": [opening, LISTED]}, [b"a", b"b"])
+    assert values_of(mec, [(1, "c")]) == {1: {"c": {"value": 1}}}
+    assert controller.asked[-1]["of"] == [[1, "c"]]
+    refusal = {"refused": {"ename": "FleetStopped", "evalue": "gone"}}
+    controller.answers["comm_states"] = lambda _h, _b: (refusal, [])
+    assert values_of(mec, [(1, "c")]) == {}

@@ -166,3 +166,53 @@ def test_a_block_stays_until_word_comes_that_this_one_was_taken(start_engine: An
     taken = {"of": second["parent_header"]["msg_id"]}
     engine.send("fleet_taken_request", taken, socket=engine.control)
     eventually(lambda: is_lost(second["buffers"]))
+
+
+COMM = """
+from comm import create_comm
+heard = []
+comm = create_comm("test")
+@comm.on_msg
+def take(msg):
+    heard.append((msg["content"]["data"], [bytes(each) for each in msg["buffers"]]))
+    print("heard")
+    comm.send({"back": 1})
+    if "ask" in msg["content"]["data"]:
+        input()
+    if "wait" in msg["content"]["data"]:
+        import time; time.sleep(600)
+"""
+
+
+def test_a_message_for_a_comm_runs_its_callback_as_a_request_of_the_fleet(engine: Engine) -> None:
+    engine.execute(COMM)
+    comm_id = engine.value("comm.comm_id")
+
+    def say(data: dict[str, Any]) -> dict[str, Any]:
+        content = {"msg_type": "comm_msg", "comm_id": comm_id, "data": data}
+        return engine.ask("fleet_comm_request", content, [b"bytes"])
+
+    reply = say({"x": 1})
+    assert reply["content"]["status"] == "ok"
+    published = {each["msg_type"]: each["content"] for each in engine.outputs(reply)}
+    assert published["stream"]["text"] == "heard\n"
+    assert published["comm_msg"]["data"] == {"back": 1}
+    assert engine.value("heard") == [({"x": 1}, [b"bytes"])]
+    assert say({"ask": 1})["content"]["status"] == "ok"  # (ipykernel logs what the callback raises)
+
+    closing = {"msg_type": "comm_close", "comm_id": comm_id, "data": {}}
+    assert engine.ask("fleet_comm_request", closing)["content"]["status"] == "ok"
+    assert say({"x": 2})["content"]["status"] == "ok"
+    assert len(engine.value("heard")) == 2  # nothing is there any more that could hear
+
+
+def test_a_callback_that_does_not_end_is_interrupted_by_its_name(engine: Engine) -> None:
+    engine.execute(COMM)
+    content = {"msg_type": "comm_msg", "comm_id": engine.value("comm.comm_id"), "data": {"wait": 1}}
+    sent = engine.send("fleet_comm_request", content)
+    while engine.receive(engine.iopub)["msg_type"] != "comm_msg":
+        pass
+    engine.ask_control("fleet_interrupt_request", {"msg_id": sent})
+    reply = engine.reply_to(sent)
+    assert (reply["content"]["status"], reply["content"]["ename"]) == ("error", "KeyboardInterrupt")
+    assert engine.value("1 + 1") == 2

@@ -167,6 +167,13 @@ display({'application/vnd.jupyter.widget-view+json': {'model_id': 'x'}, 'text/pl
     ]
 
 
+def test_a_bar_that_is_a_widget_is_shown_as_it_is_in_the_end(go_on: Execute) -> None:
+    pytest.importorskip("ipywidgets")
+    *_, px = go_on("%%px -t 0\nfrom tqdm.notebook import tqdm\nfor _ in tqdm(range(20)): pass")
+    (text,) = texts(px)
+    assert text.startswith("[0] 100%|██████████| 20/20 [")
+
+
 def test_no_display_of_a_notebook_is_empty(go_on: Execute) -> None:
     quiet = "import time; time.sleep(1.3)"
     cells = go_on(

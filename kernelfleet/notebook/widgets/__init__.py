@@ -15,5 +15,5 @@ Where things are::
     in the middle                 bridge
     the kernel's side             local_comm  control
     where views stand             place  models
-    decisions without I/O         ids  outbox  captured  output_widgets  as_text
+    decisions without I/O         ids  outbox  captured  output_widgets  as_text  still
 """
