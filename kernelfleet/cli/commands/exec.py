@@ -70,7 +70,6 @@ class Exec(NamedCommand):
         if job.code is not None and len(job.argv) > 1:
             raise UsageError("code of -c takes no arguments; it sees the variables of the engines")
         fleet = find_fleet(self.given_name([]))
-        unwind_on_signals()
         from kernelfleet.client.client import MultiEngineClient
 
         with MultiEngineClient(fleet.name) as mec:
@@ -79,6 +78,7 @@ class Exec(NamedCommand):
             python = all(engine.python for engine in engines if engine.id in ids)
             start = _cell(job.code) if job.code is not None else prepare(job, python=python)
             mec.targets = ids
+            unwind_on_signals()
             printer = LinePrinter(len(str(max(ids, default=0))))
             error = printer.print_all(
                 run_everywhere(mec, start, self.timeout, interrupt=interrupt_own)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,10 +30,12 @@ def test_mistakes_are_found_before_anything_runs(
     cli: CLI, running: Running, fleet_client: Client, words: list[str], told: str
 ) -> None:
     running()
+    handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
     code, out, err = cli("exec", *words)
     assert (code, out) == (2, "")
     assert told in err
     assert fleet_client.asked == []
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
 
 
 def test_a_script_that_does_not_compile_is_told(
