@@ -22,6 +22,7 @@ from kernelfleet.errors.tree import NoEnginesRegistered
 
 if TYPE_CHECKING:
     from kernelfleet.client.mapping.executor import FleetExecutor
+    from kernelfleet.client.mapping.pool import FleetPool
 
 Function = Callable[..., Any] | str
 R = TypeVar("R")
@@ -343,6 +344,27 @@ class MapVerbs(BaseClient):
             here = slice(None) if isinstance(wanted, str) else wanted
             return FleetExecutor(self, lambda: connection.roster.ids[here], options)
         return FleetExecutor(self, present(connection, ids), options)
+
+    def pool(self, *, targets: Targets | None = None) -> FleetPool:
+        """The interface of ``multiprocessing.Pool`` on these engines, load-balanced.
+
+        For libraries that take a pool: ``map``, ``starmap``, ``imap``, ``imap_unordered``,
+        ``apply``, their ``_async`` forms, ``close``, ``terminate``, ``join``.
+
+        Args:
+            targets: Which engines; None takes the client's.
+
+        Raises:
+            NoEnginesRegistered: there is no engine.
+
+        Example:
+            >>> with mec.pool() as pool:
+            ...     pool.map(abs, [-1, -2])
+            [1, 2]
+        """
+        from kernelfleet.client.mapping.pool import FleetPool
+
+        return FleetPool(self, self._targets if targets is None else check_targets(targets))
 
 
 def _check_function(function: object) -> None:

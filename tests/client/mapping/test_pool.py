@@ -1,0 +1,83 @@
+"""pool.py: what ``multiprocessing.Pool`` does, on engines."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from kernelfleet import MultiEngineClient
+from tests.fleets import eventually
+
+
+def test_maps_and_calls_are_those_of_a_pool(mec: MultiEngineClient) -> None:
+    with mec.pool() as pool:
+        assert pool.size == 4
+        assert pool.map(abs, iter([-1, -2, -3])) == [1, 2, 3]
+        assert pool.starmap(pow, [(2, 3), (5, 2, 7)]) == [8, 4]
+        assert list(pool.imap(abs, [-1, -2])) == [1, 2]
+        assert sorted(pool.imap_unordered(abs, [-1, -2])) == [1, 2]
+        assert pool.apply(divmod, (17, 5)) == (3, 2)
+        assert pool.apply(dict, (), {"a": 1}) == {"a": 1}
+        assert pool.map_async(abs, [-1]).get(10) == [1]
+        assert pool.starmap_async(pow, [(2, 3)]).get(timeout=10) == [8]
+        assert pool.apply(os.getpid) in mec.apply(os.getpid)
+    assert mec.get_ids() == [0, 1, 2, 3]
+
+
+def test_callbacks_get_values_and_errors(mec: MultiEngineClient) -> None:
+    values: list[Any] = []
+    errors: list[BaseException] = []
+    with mec.pool() as pool:
+        good = pool.apply_async(abs, (-1,), {}, values.append, errors.append)
+        bad = pool.map_async(int, ["1", "x"], None, values.append, errors.append)
+        good.wait(10)
+        bad.wait(10)
+        assert values == [1]
+        assert [type(error) for error in errors] == [ValueError]
+        assert (good.successful(), bad.successful()) == (True, False)
+        assert bad.ready()
+
+
+def test_an_error_is_raised_as_it_was(mec: MultiEngineClient) -> None:
+    with mec.pool() as pool:
+        for call in (
+            lambda: pool.map(int, ["1", "x"]),
+            lambda: pool.starmap(int, [("x",)]),
+            lambda: pool.apply(int, ("x",)),
+            lambda: list(pool.imap(int, ["x"])),
+        ):
+            with pytest.raises(ValueError, match="invalid literal"):
+                call()
+
+
+def test_a_value_that_is_late_is_a_timeout(mec: MultiEngineClient) -> None:
+    pool = mec.pool()
+    late = pool.apply_async(time.sleep, (60,))
+    with pytest.raises(multiprocessing.TimeoutError):
+        late.get(0.1)
+    with pytest.raises(ValueError, match="not ready"):
+        late.successful()
+    with pytest.raises(ValueError, match="still running"):
+        pool.join()
+    mapped = pool.map_async(time.sleep, [60])
+    pool.terminate()
+    eventually(lambda: not any(status["pending"] for _, status in mec.queue_status()))
+    for each in (late, mapped):
+        with pytest.raises(BaseException):  # noqa: B017, PT011 (interrupted or cancelled)
+            each.get(10)
+
+
+def test_a_closed_pool_finishes_what_it_has_and_takes_no_more(mec: MultiEngineClient) -> None:
+    pool = mec.pool(targets=[0, 1])
+    results = [pool.apply_async(abs, (-i,)) for i in range(20)]
+    pool.close()
+    pool.join()
+    assert [each.get(0) for each in results] == list(range(20))
+    with pytest.raises(ValueError, match="the pool was closed"):
+        pool.map(abs, [1])
+    assert not [t for t in threading.enumerate() if t.name == "kernelfleet-executor"]
