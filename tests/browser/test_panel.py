@@ -112,6 +112,7 @@ def test_the_keyboard_reaches_every_engine_and_its_buttons(faked: tuple[Page, Fa
     fake.put("sim", [engine(i) for i in range(5)])
     page.open("lab")
     page.open_panel()
+    page.page.locator(".jp-Launcher").wait_for()  # it takes the focus when it comes
     page.engine("sim", 0).focus()
     focused = "document.activeElement.getAttribute('aria-label')"
     for _ in range(3):
