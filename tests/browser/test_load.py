@@ -88,5 +88,8 @@ def test_looking_on_costs_little_and_not_looking_nothing(
 
 
 def _listen(socket: Any, heard: list[Any]) -> None:
+    def note(frame: Any) -> None:
+        heard.append(frame)
+
     if "kernelfleet" in socket.url:
-        socket.on("framereceived", heard.append)
+        socket.on("framereceived", note)
