@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -176,3 +177,55 @@ def running() -> list[str]:
     from kernelfleet.wire.files.connection_file import find_fleets
 
     return [fleet.name for fleet in find_fleets()]
+
+
+@pytest.mark.timeout(180)
+def test_fifty_busy_engines_cost_the_server_little_and_a_closed_panel_nothing(
+    jupyter: JupyterServer,
+) -> None:
+    assert jupyter.post("fleets", {"name": "fifty", "n": 50}).status == 201
+    with MultiEngineClient("fifty") as mec:
+        code = "import time\nwhile True:\n    print('x' * 40); time.sleep(0.05)"
+        ids = mec.get_ids()
+
+        async def look(seconds: float) -> tuple[int, float]:
+            """So many messages came, and this part of a processor the server used."""
+            from tornado.httpclient import HTTPRequest
+            from tornado.websocket import websocket_connect
+
+            authorization = {"Authorization": f"token {TOKEN}"}
+            page = await websocket_connect(HTTPRequest(jupyter.watch_url, headers=authorization))
+            said = {"type": "look", "at": "engines", "timeline": ["fifty"]}
+            await page.write_message(json.dumps(said))
+            await page.read_message()
+            began, before, messages = time.monotonic(), seconds_of(jupyter), 0
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    while await page.read_message() is not None:
+                        messages += 1
+                        change_all(mec, ids)
+            used = (seconds_of(jupyter) - before) / (time.monotonic() - began)
+            page.close()
+            return messages, used
+
+        mec.execute(code, block=False)
+        messages, used = asyncio.run(look(8))
+        print(f"{messages} messages in 8 s; {used:.1%} of a processor")
+        assert 0 < messages <= 17  # at most two a second
+        assert used < 0.1
+        mec.interrupt()
+    time.sleep(1)  # (what was asked last is answered)
+    before = seconds_of(jupyter)
+    time.sleep(5)
+    assert seconds_of(jupyter) - before < 0.05
+    assert jupyter.delete("fleets/fifty").status == 204
+
+
+def change_all(mec: MultiEngineClient, ids: list[int]) -> None:
+    """Have something else wait in every queue, so that every row changes."""
+    mec.push({"a": 1}, targets=ids, block=False)
+
+
+def seconds_of(jupyter: JupyterServer) -> float:
+    times = psutil.Process(jupyter.process.pid).cpu_times()
+    return float(times.user + times.system)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,22 @@ def test_the_configuration_file_switches_it_on() -> None:
     file = ROOT / "jupyter-config" / "server-config" / "kernelfleet.json"
     enabled = json.loads(file.read_text())["ServerApp"]["jpserver_extensions"]
     assert enabled == {"kernelfleet": True}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["wheel", "editable"])
+def test_an_installation_has_what_the_servers_look_for(tmp_path: Path, kind: str) -> None:
+    """From a clone, without Node, and from an editable installation of one."""
+    pytest.importorskip("hatchling", reason="hatchling is not installed")
+    code = f"from hatchling.build import build_{kind}; build_{kind}({str(tmp_path)!r})"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    data = f"kernelfleet-{kernelfleet.__version__}.data/data"
+    shipped = {name.removeprefix(data) for name in names if name.startswith(data)}
+    source = ROOT / "kernelfleet" / "labextension"
+    files = {str(each.relative_to(source)) for each in source.rglob("*") if each.is_file()}
+    extension = "/share/jupyter/labextensions/kernelfleet/"
+    assert {f"{extension}{name}" for name in files} <= shipped
+    assert "/etc/jupyter/jupyter_server_config.d/kernelfleet.json" in shipped
+    assert not [name for name in names if name.startswith("kernelfleet/labextension")]
