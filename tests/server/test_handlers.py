@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from kernelfleet import CompositeError, MultiEngineClient
 from kernelfleet.server.shapes import EngineRow, FleetHead
 from tests.fleets import eventually
 from tests.server.conftest import PREFIX, JupyterServer
@@ -49,8 +50,6 @@ def test_scaling_gives_and_takes_engines(jupyter: JupyterServer, fleet: str) -> 
 
 
 def test_an_engine_is_interrupted_and_restarted(jupyter: JupyterServer, fleet: str) -> None:
-    from kernelfleet import CompositeError, MultiEngineClient
-
     with MultiEngineClient(fleet) as mec:
         begun = mec.execute("while True: pass", targets=[0], block=False)
         eventually(lambda: mec.engines()[0].state == "busy")
@@ -65,8 +64,6 @@ def test_an_engine_is_interrupted_and_restarted(jupyter: JupyterServer, fleet: s
 
 
 def test_logs_are_shown_from_their_end(jupyter: JupyterServer, fleet: str) -> None:
-    from kernelfleet import MultiEngineClient
-
     with MultiEngineClient(fleet) as mec:
         mec.execute("for i in range(300): print('line', i)", targets=[0])
     log = jupyter.get(f"fleets/{fleet}/engines/0/log?lines=2").json
@@ -138,7 +135,11 @@ def test_a_cookie_alone_changes_nothing(jupyter: JupyterServer, fleet: str) -> N
 
 
 def test_a_fleet_without_a_name_gets_the_first_free_one(jupyter: JupyterServer) -> None:
-    made = [jupyter.post("fleets", {"n": 1}).json["name"] for _ in range(2)]
+    (jupyter.root / "sub").mkdir()
+    made = [jupyter.post("fleets", {"n": 1, "cwd": "sub"}).json["name"] for _ in range(2)]
     assert made == ["default", "fleet-2"]
+    with MultiEngineClient("fleet-2") as mec:  # in the folder that was asked for
+        mec.execute("import os; here = os.getcwd()")
+        assert mec["here"] == [str(jupyter.root / "sub")]
     for name in made:
         assert jupyter.delete(f"fleets/{name}").status == 204

@@ -96,3 +96,59 @@ def test_what_a_crashed_fleet_left_is_not_running(cli: CLI, home: Path) -> None:
     left = FleetFile(name="sweep", pid=1, host="", started=0, key="")
     (directory / "fleet.json").write_text(json.dumps(asdict(left)))
     assert cli("stop", "sweep")[0] == 11
+
+
+#: A program with a fleet of its own, which tells what it knows of it when it gets a line.
+OWNER = """
+import sys
+from kernelfleet import Fleet
+fleet = Fleet(1, name="sweep")
+fleet.start()
+print("up", flush=True)
+for _ in sys.stdin:
+    print("running" if fleet.running else "stopped", flush=True)
+"""
+
+
+@pytest.fixture
+def owner(home: Path) -> Iterator[subprocess.Popen[str]]:
+    script = home / "sweep.py"
+    script.write_text(OWNER)
+    with subprocess.Popen(
+        [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout.readline() == "up\n"
+        yield process
+        process.stdin.close()
+
+
+def test_a_fleet_of_another_program_is_stopped_by_its_name_only_and_the_program_goes_on(
+    cli: CLI, owner: subprocess.Popen[str]
+) -> None:
+    assert owner.stdin is not None
+    assert owner.stdout is not None
+    code, out, err = cli("stop")
+    assert (code, out) == (11, "")
+    assert f"'sweep', which is part of sweep.py (pid {owner.pid})" in err
+    assert "`kernelfleet stop sweep` ends the fleet alone" in err
+    assert cli("stop", "sweep") == (0, "Fleet 'sweep' is stopped.\n", "")
+    owner.stdin.write("and?\n")
+    owner.stdin.flush()
+    assert owner.stdout.readline() == "stopped\n"
+    assert owner.poll() is None
+
+
+@pytest.mark.slow
+def test_a_program_whose_fleet_does_not_answer_is_not_killed(
+    cli: CLI, owner: subprocess.Popen[str]
+) -> None:
+    owner.send_signal(signal.SIGSTOP)
+    try:
+        code, out, err = cli("stop", "sweep", "--timeout", "0.1")
+        assert (code, out) == (1, "")
+        assert f"is part of sweep.py (pid {owner.pid}), which does not answer" in err
+    finally:
+        owner.send_signal(signal.SIGCONT)
+    assert owner.poll() is None
