@@ -38,6 +38,8 @@ T = TypeVar("T")
 POLL_SECONDS = 1.0
 #: Enough for a network of 10 Gbit/s.
 MAX_IO_THREADS = 4
+#: How often engines are placed anew when workers go while their nodes are being started.
+PLACING_ATTEMPTS = 3
 #: How many characters of a fleet's name its nodes have in theirs.
 NAME_CHARACTERS = 40
 #: How long a start that was given up may take to tell what it has started.
@@ -134,10 +136,30 @@ class NodePool:
     async def place(self, count: int, loads: Mapping[Node, int]) -> list[Node]:
         """The node for each of so many more engines; nodes are started where there are none.
 
+        A worker that goes while a node is being started there is done without.
+
         Raises:
             StartError: there is no room, or a node could not be started.
         """
-        workers, _ = await self._look()
+        for _ in range(PLACING_ATTEMPTS):
+            workers, _ = await self._look()
+            chosen = self._choose(workers, count, loads)
+            missing = {name for name in chosen if name not in self._nodes}
+            failed = await self._start_nodes([each for each in workers if each.name in missing])
+            for name in missing:
+                if name not in self._nodes and name not in failed:
+                    failed[name] = f"the worker {name} is gone: {self._left.get(name, '')}"
+            if not failed:
+                return [self._nodes[name] for name in chosen]
+            here = {worker.name for worker in (await self._look())[0]} - self._left.keys()
+            if not here.isdisjoint(failed):
+                break
+        raise StartError(installations.all_reasons(list(failed.values())))
+
+    def _choose(
+        self, workers: Sequence[Worker], count: int, loads: Mapping[Node, int]
+    ) -> list[str]:
+        """The worker for each of so many more engines."""
         # A host that does not say is taken for one like those that are known.
         usual = max((node.slots for node in self.nodes), default=1)
         slots = {worker.name: self._slots_of(worker, usual) for worker in workers}
@@ -146,16 +168,9 @@ class NodePool:
         loads_by_worker = {node.worker: load for node, load in loads.items() if not node.is_lost}
         strict = self._options.per_node is not None
         try:
-            chosen = choose(slots, loads_by_worker, count, strict=strict)
+            return choose(slots, loads_by_worker, count, strict=strict)
         except NoRoom as error:
             raise StartError(self._why_no_room(slots, str(error))) from None
-        missing = [name for name in dict.fromkeys(chosen) if name not in self._nodes]
-        if missing:
-            await self._start_nodes([worker for worker in workers if worker.name in missing])
-        lost = [name for name in chosen if name not in self._nodes]
-        if lost:
-            raise StartError(f"the worker {lost[0]} is gone: {self._left.get(lost[0], '')}")
-        return [self._nodes[name] for name in chosen]
 
     def _why_no_room(self, slots: Mapping[str, int], error: str) -> str:
         per_node = self._options.per_node
@@ -169,9 +184,13 @@ class NodePool:
 
     # -- nodes ----------------------------------------------------------------------------------
 
-    async def _start_nodes(self, workers: Sequence[Worker]) -> None:
+    async def _start_nodes(self, workers: Sequence[Worker]) -> dict[str, str]:
+        """Start a node on each of these workers; by worker, why there is none."""
         cluster = self._cluster
-        assert cluster is not None
+        if not workers:
+            return {}
+        if cluster is None:
+            raise StartError("the fleet is being stopped")
         self._left.clear()
         specs = {worker.name: self._spec() for worker in workers}
         starting = in_thread(lambda: cluster.start(specs, installations.fits))
@@ -180,14 +199,14 @@ class NodePool:
         except asyncio.CancelledError:
             await self._abandon(starting, specs)
             raise
-        reasons = []
+        failed: dict[str, str] = {}
         for worker in workers:
             each = started[worker.name]
             reason = installations.why_not_started(worker.name, each)
             if reason is None and each.report is not None:
                 self._take(worker, specs[worker.name], each.report)
             elif reason is not None:
-                reasons.append(reason)
+                failed[worker.name] = reason
         new = [self._nodes[worker.name] for worker in workers if worker.name in self._nodes]
         for node, outcome in zip(
             new,
@@ -195,9 +214,10 @@ class NodePool:
             strict=True,
         ):
             if isinstance(outcome, BaseException):
-                reasons.append(f"node {node.name} ({node.worker}) cannot be reached: {outcome}")
-        if reasons:
-            raise StartError(installations.all_reasons(reasons))
+                failed[node.worker] = (
+                    f"node {node.name} ({node.worker}) cannot be reached: {outcome}"
+                )
+        return failed
 
     def _spec(self) -> NodeSpec:
         options = self._options

@@ -7,11 +7,15 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kernelfleet import MultiEngineClient
+from kernelfleet.clusters.base import Started
+from kernelfleet.clusters.ssh import SSHHosts
 from kernelfleet.errors import StartError
+from kernelfleet.head import pool as pool_module
 from kernelfleet.head.pool import in_thread
 from tests.fleets import eventually
 from tests.nodes import node_processes
@@ -43,6 +47,28 @@ def test_a_node_has_no_more_engines_than_per_node_says(start: Start) -> None:
     assert mec.get_ids() == [0, 1]
     with pytest.raises(StartError, match=r"2 nodes have at most 1 each \(per_node\)"):
         mec.scale(3)
+
+
+class Vanishing(SSHHosts):
+    """Hosts of which one goes while a node is being started there."""
+
+    def start(self, specs: Any, fits: Any) -> dict[str, Started]:
+        self._hosts = [host for host in self._hosts if host != "gone"]
+        staying = {name: spec for name, spec in specs.items() if name != "gone"}
+        gone = {name: Started(None, said="Address removed") for name in specs if name == "gone"}
+        return {**super().start(staying, fits), **gone}
+
+
+def test_a_worker_that_goes_while_a_node_is_being_started_there_is_done_without(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_cluster(cluster: str, watcher: Any, **_: object) -> SSHHosts:
+        return Vanishing(cluster.removeprefix("ssh:"), watcher)
+
+    monkeypatch.setattr(pool_module, "open_cluster", open_cluster)
+    assert start(2, cluster="ssh:gone,one").get_ids() == [0, 1]
+    with pytest.raises(StartError, match="it has no hosts"):
+        start(2, cluster="ssh:gone")
 
 
 def test_a_host_that_cannot_be_reached_is_named_with_what_ssh_says(start: Start, ssh: Path) -> None:
