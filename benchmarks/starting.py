@@ -35,7 +35,8 @@ _FIGURES = {
 }
 
 #: Sides whose fleets of this size would take minutes and gigabytes.
-TOO_MANY = {256: ("ipyparallel", "dask", "processes", "raw"), 64: ("dask", "processes")}
+_POOLS = ("dask", "processes", "loky", "joblib")
+TOO_MANY = {256: ("ipyparallel", "raw", *_POOLS), 64: _POOLS}
 
 
 def _rows() -> list[Row]:

@@ -7,7 +7,7 @@ import importlib
 from benchmarks.peers.base import Peer
 
 #: In the order of the table's columns; the first is the one the others are compared with.
-SIDES = ("kernelfleet", "ipyparallel", "dask", "processes", "raw")
+SIDES = ("kernelfleet", "ipyparallel", "dask", "processes", "loky", "joblib", "raw", "floor")
 
 _MODULES = {
     "kernelfleet": "fleet",
@@ -15,7 +15,10 @@ _MODULES = {
     "ipyparallel": "parallel",
     "dask": "distributed",
     "processes": "processes",
+    "loky": "loky",
+    "joblib": "joblib",
     "raw": "raw",
+    "floor": "floor",
 }
 
 

@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import zmq
+from traitlets import observe
 
 from kernelfleet import __version__
 from kernelfleet.engine.jupyter_kernel import JupyterKernel
@@ -38,6 +39,7 @@ from kernelfleet.engine.running.tracebacks import render, show_causes_where_they
 from kernelfleet.engine.shell_channel import ShellChannel
 from kernelfleet.engine.values import Values
 from kernelfleet.errors.tree import SerializationError, UnsupportedOperation
+from kernelfleet.wire.files import packet_socket
 from kernelfleet.wire.objects import arrivals
 from kernelfleet.wire.objects.pythons import VERSION, asker
 from kernelfleet.wire.objects.serialize import (
@@ -106,6 +108,12 @@ class EngineKernel(JupyterKernel):
         self.shell_channel = ShellChannel(self)
         asyncio_run.install(self.io_loop.asyncio_loop)
 
+    @observe("eventloop")
+    def _read_no_packets(self, change: Any) -> None:
+        """Read ZMQ only from now on: the loop of a GUI toolkit ends when that can be read."""
+        if change.new is not None:
+            self.shell_channel.read_no_packets()
+
     # -- dispatch ---------------------------------------------------------------------------
 
     async def dispatch_shell(
@@ -141,7 +149,8 @@ class EngineKernel(JupyterKernel):
             blocks = [buffer for buffer in answer.buffers if isinstance(buffer, SharedBuffer)]
             self._given = {request.msg_id: blocks}
             try:
-                reply(self.session, self.shell_stream, request, answer)
+                packets = self.shell_channel.packets_to(request.asker)
+                reply(self.session, self.shell_stream, request, answer, packets)
             except Exception as raised:  # a lost reply would be a hang
                 self.log.exception("sending a reply")
                 failed = error_answer(raised, kind="engine")
@@ -234,6 +243,9 @@ class EngineKernel(JupyterKernel):
         answer = self._identify(request)
         self.iopub_thread.outflow.confirmed = bool(request.content.get("confirms_output"))
         self._shares_memory = probe_succeeds(request.content)
+        if request.content.get("packets"):
+            path = f"{self.parent.abs_connection_file}{packet_socket.SUFFIX}"
+            answer.content["packets"] = self.shell_channel.listen(path, request.asker)
         answer.content.update(
             shares_memory=self._shares_memory,
             pid=os.getpid(),

@@ -18,9 +18,11 @@ from jupyter_client.session import Session
 from kernelfleet import __version__
 from kernelfleet.errors.text import shortened, text_of
 from kernelfleet.errors.tree import UnsupportedOperation
+from kernelfleet.wire.files.packet_socket import PacketSocket
 from kernelfleet.wire.jupyter import encode_compact, is_compact, open_compact
 from kernelfleet.wire.objects.serialize import pack
 from kernelfleet.wire.objects.shared_memory import to_frames
+from kernelfleet.wire.outputs import as_bytes
 from kernelfleet.wire.pump import send_frames
 
 
@@ -83,7 +85,7 @@ def parse(session: Session, frames: Sequence[Any]) -> Request | None:
         return None
     msg_type, msg_id, packed = open_compact(session, frames)
     return Request(
-        asker=frames[0].bytes,
+        asker=as_bytes(frames[0]),
         msg_type=msg_type,
         msg_id=msg_id,
         content=session.unpack(packed),
@@ -92,8 +94,14 @@ def parse(session: Session, frames: Sequence[Any]) -> Request | None:
     )
 
 
-def reply(session: Session, stream: Any, request: Request, answer: Answer) -> None:
-    """Send the answer to the asker at once.
+def reply(
+    session: Session,
+    stream: Any,
+    request: Request,
+    answer: Answer,
+    packets: PacketSocket | None = None,
+) -> None:
+    """Send the answer to the asker at once, as a packet if there are packets and it fits into one.
 
     Sending takes away the sign that the socket can be read: the caller looks whether it can.
     """
@@ -107,6 +115,8 @@ def reply(session: Session, stream: Any, request: Request, answer: Answer) -> No
         *encode_compact(session, msg_type, request.msg_id, answer.content),
         *to_frames(answer.buffers, shared=True),
     ]
+    if packets is not None and packets.send(frames[1:]):
+        return
     if stream.sending():  # something waits to be sent before us
         stream.send_multipart(frames, copy=False)
         stream.flush(zmq.POLLOUT)

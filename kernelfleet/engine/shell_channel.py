@@ -5,6 +5,10 @@ the reply is sent, which is a quarter of the time of a short call. Here a reques
 in the callback that has read it, as far as it does not wait for anything; what awaits goes on as a
 task. All other messages are left to ipykernel.
 
+Small requests of the controller come as packets (``wire/files/packet_socket.py``), the others over
+ZMQ. A packet is there as soon as it was sent. So packets are read first, and what was sent first is
+served first.
+
 Messages are served one after the other, in the order in which they came. Between two of them the
 event loop turns, so that tasks of the user's go on.
 """
@@ -21,6 +25,7 @@ from typing import Any
 
 import zmq
 
+from kernelfleet.wire.files.packet_socket import Listener, PacketSocket
 from kernelfleet.wire.jupyter import is_compact
 from kernelfleet.wire.pump import EVENTS, POLLIN, receive_frames
 
@@ -35,6 +40,10 @@ class ShellChannel:
         self._loop: asyncio.AbstractEventLoop = kernel.io_loop.asyncio_loop
         # Context variables that a cell has set are there in the next one.
         self._context = contextvars.copy_context()
+        #: Where packets are read, and whose they are; or where a controller is waited for.
+        self._packets: PacketSocket | None = None
+        self._listener: Listener | None = None
+        self._controller = b""
         #: What is served, or waits for its turn.
         self._tasks: set[asyncio.Task[None]] = set()
         # ipykernel's event loops of GUI toolkits read by flushing the stream.
@@ -43,8 +52,56 @@ class ShellChannel:
         kernel.io_loop.add_handler(self._socket, self._wake, kernel.io_loop.READ)
         self._loop.call_soon(self._wake)
 
+    # -- packets --------------------------------------------------------------------------------
+
+    def listen(self, path: str, controller: bytes) -> bool:
+        """Let the controller of this routing id connect; False if that is not possible."""
+        self.read_no_packets()
+        try:
+            self._listener = Listener(path)
+        except OSError:
+            return False
+        self._controller = controller
+        self._loop.add_reader(self._listener.fileno(), self._accept)
+        return True
+
+    def packets_to(self, asker: bytes) -> PacketSocket | None:
+        """Where this asker gets replies as packets; None if it gets them over ZMQ only."""
+        return self._packets if asker == self._controller else None
+
+    def read_no_packets(self) -> None:
+        """Listen no more, and close the connection: the controller goes back to ZMQ."""
+        for each in (self._listener, self._packets):
+            if each is not None:
+                self._loop.remove_reader(each.fileno())
+                each.close()
+        self._listener = self._packets = None
+
+    def _accept(self) -> None:
+        connected = None if self._listener is None else self._listener.accept()
+        if connected is not None:
+            self.read_no_packets()
+            self._packets = connected
+            self._loop.add_reader(connected.fileno(), self._read_packet)
+
+    def _read_packet(self) -> bool:
+        """Serve one packet; False if there was none."""
+        try:
+            frames = None if self._packets is None else self._packets.receive()
+        except EOFError:
+            self.read_no_packets()
+            return False
+        if frames is None:
+            return False
+        self._take([self._controller, *frames])
+        return True
+
+    # -- ZMQ ------------------------------------------------------------------------------------
+
     def read_all(self) -> None:
         """Read what has arrived, while a message is served: it gets its turn later."""
+        while self._read_packet():
+            continue
         while self._socket.getsockopt(EVENTS) & POLLIN:
             self._take(receive_frames(self._socket))
 
@@ -54,6 +111,8 @@ class ShellChannel:
             self._stream.flush(zmq.POLLOUT)
         if not self._socket.getsockopt(EVENTS) & POLLIN:
             return
+        while self._read_packet():
+            continue
         try:
             self._take(receive_frames(self._socket))
         finally:

@@ -115,13 +115,23 @@ def make_session(key: bytes, session_id: str) -> Session:
 
 
 def encode(
-    session: Session, msg_type: str, content: JsonDict, metadata: JsonDict | None = None
+    session: Session,
+    msg_type: str,
+    content: JsonDict,
+    metadata: JsonDict | None = None,
+    *,
+    own: bool = False,
 ) -> tuple[str, list[bytes]]:
     """Pack and sign one request; the frames may be sent to any number of kernels.
+
+    Our own types of messages have the compact form for our ``own`` kernels.
 
     Returns:
         The msg_id, and the frames from the delimiter on.
     """
+    if own and msg_type.startswith("fleet_"):
+        msg_id = session.msg_id
+        return msg_id, encode_compact(session, msg_type, msg_id, content)
     message = session.msg(msg_type, content, metadata=metadata)
     return message["msg_id"], session.serialize(message)
 

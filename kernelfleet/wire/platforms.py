@@ -47,6 +47,8 @@ class Platform:
     process_groups: bool
     #: What a Unix socket's path may take, without the final zero.
     max_socket_path_bytes: int
+    #: Whether Unix sockets carry packets and tell whose process is at the other end.
+    packets: bool = False
 
 
 def platform_of(name: str, offers: Container[str]) -> Platform:
@@ -64,6 +66,7 @@ def platform_of(name: str, offers: Container[str]) -> Platform:
         shared_memory=linux and "memfd_create" in offers,
         pidfds=pidfds,
         process_groups="killpg" in offers,
+        packets=linux,
         max_socket_path_bytes=107 if linux else 103,
     )
 

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from kernelfleet.wire.files import packet_socket
+from kernelfleet.wire.files.packet_socket import PacketSocket
+from kernelfleet.wire.jupyter import encode_compact, open_compact
+from kernelfleet.wire.platforms import HERE
 from tests.engine.driver import Engine
 
 
@@ -91,3 +100,99 @@ def test_what_waits_behind_a_failing_cell_of_jupyters_is_aborted(engine: Engine)
     sent += [engine.send("execute_request", {"code": "1"}) for _ in range(3)]
     replies = [engine.receive() for _ in sent]
     assert [reply["content"]["status"] for reply in replies] == ["error", *["aborted"] * 3]
+
+
+# -- packets ---------------------------------------------------------------------------------------
+
+needs_packets = pytest.mark.skipif(not HERE.packets, reason="needs Linux")
+
+
+@pytest.fixture
+def packets(engine: Engine) -> Iterator[PacketSocket]:
+    """The controller's end."""
+    identity = {"engine_id": 3, "n_engines": 4}
+    answer = engine.ask("fleet_setup_request", {**identity, "packets": True})["content"]
+    assert answer["packets"] is True
+    connected = packet_socket.connect(f"{engine.connection_file}{packet_socket.SUFFIX}")
+    assert connected is not None
+    yield connected
+    connected.close()
+
+
+def send(engine: Engine, packets: PacketSocket, code: str) -> str:
+    msg_id = engine.session.msg_id
+    content = {"code": code}
+    assert packets.send(encode_compact(engine.session, "fleet_execute_request", msg_id, content))
+    return msg_id
+
+
+def reply(engine: Engine, packets: PacketSocket) -> tuple[str, dict[str, object]]:
+    """The id and the content of the next reply that is a packet."""
+    frames = None
+    end = time.monotonic() + 10
+    while frames is None:
+        assert time.monotonic() < end, "no reply came"
+        frames = packets.receive()
+    _, msg_id, content = open_compact(engine.session, [b"engine", *frames])
+    return msg_id, engine.session.unpack(content)
+
+
+def ok(engine: Engine, packets: PacketSocket, code: str) -> bool:
+    sent = send(engine, packets, code)
+    answered, content = reply(engine, packets)
+    return answered == sent and content["status"] == "ok"
+
+
+@needs_packets
+def test_a_small_request_is_answered_by_a_packet_and_a_large_reply_goes_over_zmq(
+    engine: Engine, packets: PacketSocket
+) -> None:
+    assert ok(engine, packets, "x = 5")
+    assert ok(engine, packets, "import asyncio\nawait asyncio.sleep(0.01); assert x == 5")
+    sent = send(engine, packets, "raise ValueError('long ' * 30_000)")
+    assert engine.reply_to(sent)["content"]["ename"] == "ValueError"
+    assert ok(engine, packets, "assert x == 5")
+
+
+@needs_packets
+def test_what_was_sent_as_a_packet_is_served_before_what_came_over_zmq_afterwards(
+    engine: Engine, packets: PacketSocket
+) -> None:
+    codes = ["import time; order = []; time.sleep(0.05)"] + [f"order.append({n})" for n in range(5)]
+    sent = [send(engine, packets, code) for code in codes]
+    sent.append(engine.send("fleet_execute_request", {"code": "order.append(5)"}))
+    assert [reply(engine, packets)[0] for _ in sent] == sent
+    assert ok(engine, packets, "assert order == [0, 1, 2, 3, 4, 5]")
+
+
+@needs_packets
+def test_when_the_controller_is_gone_replies_go_over_zmq_again(
+    engine: Engine, packets: PacketSocket
+) -> None:
+    assert ok(engine, packets, "x = 5")
+    packets.close()
+    assert engine.value("x") == 5
+
+
+@needs_packets
+def test_a_gui_loop_ends_when_zmq_can_be_read_so_packets_are_read_no_more(
+    engine: Engine, packets: PacketSocket
+) -> None:
+    code = (
+        "kernel = get_ipython().kernel\n"
+        "def loop(kernel):\n"  # as ipykernel's: until there is a message on shell
+        "    import time\n"
+        "    while not kernel.shell_stream.flush(limit=1): time.sleep(0.01)\n"
+        "kernel.eventloop = loop"
+    )
+    sent = send(engine, packets, code)
+    assert engine.reply_to(sent)["content"]["status"] == "ok"
+    assert not packets.send([b"x"])
+    assert engine.execute("kernel.eventloop = None")["status"] == "ok"
+    assert engine.value("1") == 1
+
+
+@needs_packets
+def test_nothing_is_left_of_the_socket(engine: Engine, packets: PacketSocket) -> None:
+    assert ok(engine, packets, "x = 5")
+    assert not list(engine.folder.glob(f"*{packet_socket.SUFFIX}"))

@@ -30,6 +30,7 @@ LINUX = Platform(
     pidfds=True,
     process_groups=True,
     max_socket_path_bytes=107,
+    packets=True,
 )
 MACOS = Platform(
     fork_server=False,
@@ -57,9 +58,9 @@ WINDOWS = Platform(
         ("freebsd14", UNIX | {"memfd_create"}, MACOS),
         ("win32", set(), WINDOWS),
         # a Linux or a Python built for one that lacks something
-        ("linux", UNIX | {"pidfd_open"}, Platform(True, True, False, True, True, 107)),
-        ("linux", UNIX | {"memfd_create"}, Platform(False, True, True, False, True, 107)),
-        ("linux", UNIX, Platform(False, True, False, False, True, 107)),
+        ("linux", UNIX | {"pidfd_open"}, Platform(True, True, False, True, True, 107, True)),
+        ("linux", UNIX | {"memfd_create"}, Platform(False, True, True, False, True, 107, True)),
+        ("linux", UNIX, Platform(False, True, False, False, True, 107, True)),
     ],
 )
 def test_a_platform_gets_what_it_can_do(name: str, there: set[str], expected: Platform) -> None:

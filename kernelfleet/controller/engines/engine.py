@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from logging import Logger
 from typing import Any
 
@@ -30,6 +30,7 @@ from kernelfleet.controller.engines.in_flight import (
     portable_in_flight,
 )
 from kernelfleet.controller.engines.outputs import ReadBytes
+from kernelfleet.controller.engines.packets import Packets
 from kernelfleet.controller.engines.queue import EngineQueue
 from kernelfleet.controller.engines.state import EngineState, check_change
 from kernelfleet.controller.engines.waiting import AwaitedReplies, Drain, fail_quietly, failed
@@ -37,7 +38,7 @@ from kernelfleet.controller.lifecycle.launcher import Incarnation
 from kernelfleet.controller.lifecycle.restart_policy import RestartPolicy
 from kernelfleet.controller.requests import Job
 from kernelfleet.controller.timing import EXIT_SECONDS, IOPUB_LAG_SECONDS
-from kernelfleet.wire.jupyter import KernelMessage, encode, encode_compact
+from kernelfleet.wire.jupyter import KernelMessage, encode
 from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.objects.shared_memory import SharedBuffer
 from kernelfleet.wire.operations import Operation, message_type, why_not_portable
@@ -57,8 +58,7 @@ class Engine:
         log: Logger,
         on_finished: Callable[[Engine, InFlight, Outcome], None],
     ) -> None:
-        self.id = engine_id
-        self.kernel_name = kernel_name
+        self.id, self.kernel_name = engine_id, kernel_name
         self.native = kernel_name is None
         self.language = "python"
         #: Whether engine and controller can open each other's shared memory.
@@ -77,6 +77,7 @@ class Engine:
         self._told_imports: set[str] = set()
         self.incarnation: Incarnation | None = None
         self.channels: KernelChannels | None = None
+        self.packets: Packets | None = None
         self.executed = 0
         self.properties: JsonDict = {}
         self.restart_policy = RestartPolicy()
@@ -175,6 +176,9 @@ class Engine:
         self.awaited.fail(gone)
         if self.welcome is not None:
             fail_quietly(self.welcome, gone)
+        if self.packets is not None:
+            self.packets.close()
+            self.packets = None
         if self.channels is not None and self.incarnation is not None:
             self.channels.disconnect(self.incarnation.endpoints)
         self.incarnation = None
@@ -211,11 +215,9 @@ class Engine:
                 self._clear_behind(failed=True)
                 job.fail("EngineError", f"it could not be sent to engine {self.id}: {error}")
                 continue
-            assert self.incarnation is not None
-            assert self.channels is not None
             self.run = (NativeInFlight if self.native else portable_in_flight)(job, msg_id)
             self.run_since = time.time()
-            self.channels.send("shell", self.incarnation.identity, frames)
+            self._send("shell", frames)
             job.request.on_start(self.id)
             return
         if self.run is None and not len(self.queue):
@@ -367,23 +369,22 @@ class Engine:
         """Send a request beside the queue; the future gets its reply, or ConnectionError."""
         if self.incarnation is None or self.channels is None:
             return failed(ConnectionError(f"engine {self.id}: {self.death or 'not running'}"))
-        msg_id, frames = self._encoded(msg_type, content)
+        msg_id, frames = encode(self.session, msg_type, content, own=self.native)
         future = self.awaited.expect(msg_id)
-        self.channels.send(channel, self.incarnation.identity, frames)
+        self._send(channel, frames)
         return future
 
-    def _encoded(self, msg_type: str, content: JsonDict) -> tuple[str, list[bytes]]:
-        # The compact form is that of our own requests: ``input_reply`` and the like are Jupyter's.
-        if not (self.native and msg_type.startswith("fleet_")):
-            return encode(self.session, msg_type, content)
-        msg_id = self.session.msg_id
-        return msg_id, encode_compact(self.session, msg_type, msg_id, content)
+    def _send(self, channel: str, frames: Sequence[Any]) -> None:
+        assert self.incarnation is not None
+        assert self.channels is not None
+        if self.packets is None or not self.packets.send(channel, frames):
+            self.channels.send(channel, self.incarnation.identity, frames)
 
     def tell(self, channel: str, msg_type: str, content: JsonDict) -> None:
         """Send a message whose answer nobody waits for."""
         if self.incarnation is not None and self.channels is not None:
-            _, frames = self._encoded(msg_type, content)
-            self.channels.send(channel, self.incarnation.identity, frames)
+            _, frames = encode(self.session, msg_type, content, own=self.native)
+            self._send(channel, frames)
 
 
 #: Stands for every message type of a channel that has no handler of its own.

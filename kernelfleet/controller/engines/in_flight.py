@@ -34,7 +34,7 @@ from kernelfleet.controller.engines.replies import (
     unsound_field,
 )
 from kernelfleet.controller.requests import Job, Request
-from kernelfleet.wire.jupyter import KernelMessage, encode, encode_compact
+from kernelfleet.wire.jupyter import KernelMessage, encode
 from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.objects.shared_memory import (
     LostSharedBuffer,
@@ -149,8 +149,7 @@ def encode_native(
 ) -> tuple[str, list[Any]]:
     """Pack a request in kernelfleet's own types; its payload frames are appended by the caller."""
     content = request.content_for_engine(tell_imports=tell_imports)
-    msg_id = session.msg_id
-    return msg_id, encode_compact(session, message_type(request.operation.asks), msg_id, content)
+    return encode(session, message_type(request.operation.asks), content, own=True)
 
 
 class NativeInFlight(InFlight):

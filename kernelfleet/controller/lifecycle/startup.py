@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kernelfleet import __version__
+from kernelfleet.controller.engines import packets
 from kernelfleet.controller.engines.bootstrap import bootstrap_request, expressions
 from kernelfleet.controller.engines.engine import Engine
 from kernelfleet.controller.engines.in_flight import answered
@@ -20,6 +21,7 @@ from kernelfleet.wire.jupyter import KernelMessage
 from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.objects.shared_memory import Probe
 from kernelfleet.wire.operations import message_type
+from kernelfleet.wire.platforms import HERE
 
 #: How long to wait for a message on iopub before the kernel is asked for one again.
 HEARING_SECONDS = 0.1
@@ -43,12 +45,20 @@ async def start_up(engine: Engine, identity: JsonDict, on_start: str | None) -> 
     """
     if engine.native:
         probe = Probe()
-        setup = {**identity, **probe.fields(), "confirms_output": True}
+        setup = {**identity, **probe.fields(), "confirms_output": True, "packets": HERE.packets}
         reply = await engine.ask("shell", message_type("setup"), setup)
         engine.info = reply.content
         if (version := reply.content.get("kernelfleet")) != __version__:
             raise StartError(REPLACED.format(there=version, here=__version__))
         engine.shares_memory = bool(reply.content.get("shares_memory"))
+        if reply.content.get("packets"):
+            assert engine.incarnation is not None
+            engine.packets = packets.connect(
+                engine.incarnation.connection_file,
+                engine.session,
+                engine.incarnation.identity,
+                lambda message: engine.take("shell", message),
+            )
         assert engine.welcome is not None
         await engine.welcome
         if on_start:

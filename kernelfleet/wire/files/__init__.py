@@ -6,5 +6,6 @@ Where things are::
     the owner's side        fleet_directory
     the client's side       connection_file  addresses
     its logs                fleet_logs
+    beside its kernels      packet_socket
     who may read or write   private_files
 """

@@ -60,11 +60,15 @@ class IdentityContent(TypedDict):
 
 
 class SetupContent(IdentityContent):
-    """Its identity, a block of shared memory to try, and whether output is confirmed."""
+    """Its identity, a block of shared memory to try, and what the controller does.
+
+    That is whether it confirms output, and whether it will connect to a socket of packets.
+    """
 
     probe: NotRequired[str]
     secret: NotRequired[str]
     confirms_output: NotRequired[bool]
+    packets: NotRequired[bool]
 
 
 class PeekContent(TypedDict):
