@@ -162,11 +162,12 @@ class EngineApp(IPKernelApp):
             os.makedirs(self.ipython_dir, exist_ok=True)
             super().init_profile_dir()
 
-    def set_profile_location(self) -> None:
-        """Make the same directory for a profile that exists already, see ``prebuilt.py``."""
+    def set_ipython_dir(self, path: str) -> None:
+        """Make the same directories for a profile that exists already, see ``prebuilt.py``."""
         profile: Any = self.profile_dir
         with _private_files():
-            profile.location = os.path.join(self.ipython_dir, "profile_default")
+            self.ipython_dir = path
+            profile.location = os.path.join(path, "profile_default")
 
     def init_path(self) -> None:
         """Put the user's folder on the path, but load kernelfleet's libraries from elsewhere."""

@@ -158,12 +158,12 @@ def _complete(app: EngineApp, options: dict[str, Any], connection: Any) -> None:
     """Make the application that of this engine, in the order of ``IPKernelApp.initialize``."""
     app.begin()
     session_id = options.pop("Session.session")
+    app.set_ipython_dir(options.pop("IPKernelApp.ipython_dir"))
     for name, value in options.items():
         setattr(app, name.partition(".")[2], value)
     app.session.session, app.session.pid = session_id, os.getpid()
     app.load_connection_info(connection)
     app.init_crash_handler()
-    app.set_profile_location()
     _make_known(app)
     app.init_sockets()
     app.init_heartbeat()

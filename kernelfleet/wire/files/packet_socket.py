@@ -82,12 +82,16 @@ class PacketSocket:
 
 
 def connect(path: str) -> PacketSocket | None:
-    """Connect to an engine; None where it does not listen, or is not one of this user's."""
+    """Connect to an engine; None where it does not listen, or is not one of this user's.
+
+    The file has served its purpose then, and is removed.
+    """
     connected = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         connected.setblocking(False)
         connected.connect(path)
         if is_of_this_user(connected):
+            os.unlink(path)
             return PacketSocket(connected)
     except OSError:
         pass

@@ -98,10 +98,10 @@ def test_a_controller_connects_and_the_path_is_gone_afterwards(tmp_path: Path) -
     assert listener.accept() is None
     ours = connect(str(path))
     assert ours is not None
+    assert not path.exists()
     theirs = listener.accept()
     assert theirs is not None
     listener.close()
-    assert not path.exists()
     assert ours.send([b"hello"])
     assert theirs.receive() == [b"hello"]
     ours.close()
