@@ -21,6 +21,7 @@ import importlib
 import json
 import os
 import sys
+import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -89,8 +90,10 @@ def build() -> None:
         RuntimeError: a thread was started, which the children would not have.
     """
     threads = threading.active_count()
-    with _nothing_changed():
-        app = EngineApp()
+    with tempfile.TemporaryDirectory() as folder, _nothing_changed():
+        # IPython 9.18 makes its directory where it looks for it, which is that of the user.
+        os.environ["IPYTHONDIR"] = folder
+        app = EngineApp(ipython_dir=folder)
         app.be_lean()
         app.profile_dir = ProfileDir(parent=app)  # its place is set in the child
         app.init_pdb()

@@ -99,6 +99,22 @@ def test_the_names_of_a_shell_are_hidden_and_the_users_are_not(engines: list[Eng
         )
 
 
+def test_no_directory_of_the_users_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    server = ForkServer(kind_of([], os.environ))
+    folder = Path(tempfile.mkdtemp(prefix="kf-"))
+    engine = Engine(folder, fork_server=server)
+    try:
+        engine.set_up()
+        assert engine.value("get_ipython().ipython_dir") == str(folder / "ipython")
+    finally:
+        engine.close()
+        server.close()
+        shutil.rmtree(folder)
+    assert not list(tmp_path.iterdir())
+
+
 def test_with_any_other_option_an_engine_makes_its_shell_itself(engines: list[Engine]) -> None:
     assert engines[2].value("x") == 6
     assert engines[2].value(ADDRESS) != engines[0].value(ADDRESS)
