@@ -93,7 +93,7 @@ def build() -> None:
     with tempfile.TemporaryDirectory() as folder, _nothing_changed():
         # IPython 9.18 makes its directory where it looks for it, which is that of the user.
         os.environ["IPYTHONDIR"] = folder
-        app = EngineApp(ipython_dir=folder)
+        app = EngineApp()
         app.be_lean()
         app.profile_dir = ProfileDir(parent=app)  # its place is set in the child
         app.init_pdb()
