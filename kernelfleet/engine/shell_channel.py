@@ -46,11 +46,12 @@ class ShellChannel:
         self._controller = b""
         #: What is served, or waits for its turn.
         self._tasks: set[asyncio.Task[None]] = set()
+        self._looks_soon = False
         # ipykernel's event loops of GUI toolkits read by flushing the stream.
         self._stream.on_recv(self._take, copy=False)
         kernel.io_loop.remove_handler(self._socket)
         kernel.io_loop.add_handler(self._socket, self._wake, kernel.io_loop.READ)
-        self._loop.call_soon(self._wake)
+        self._look_soon()
 
     # -- packets --------------------------------------------------------------------------------
 
@@ -106,7 +107,13 @@ class ShellChannel:
             self._take(receive_frames(self._socket))
 
     def _wake(self, *_: object) -> None:
+        """Handle the descriptor's sign, unless there is to be a look soon anyway."""
+        if not self._looks_soon:
+            self._look()
+
+    def _look(self) -> None:
         """Serve one message, if there is one."""
+        self._looks_soon = False
         if self._stream.sending():
             self._stream.flush(zmq.POLLOUT)
         if not self._socket.getsockopt(EVENTS) & POLLIN:
@@ -124,7 +131,12 @@ class ShellChannel:
         The socket's descriptor tells of changes only, and sending a reply takes the sign away.
         """
         if self._socket.getsockopt(EVENTS) & POLLIN:
-            self._loop.call_soon(self._wake)
+            self._look_soon()
+
+    def _look_soon(self) -> None:
+        if not self._looks_soon:
+            self._looks_soon = True
+            self._loop.call_soon(self._look)
 
     def _take(self, frames: Sequence[Any]) -> None:
         coroutine = self._kernel.shell_main(None, frames)
