@@ -336,7 +336,7 @@ class Bridge:
     def open_output(self, values: JsonDict) -> str:
         """Open an Output widget that no engine has."""
         here = self.open_own(values)
-        self._outputs.open(here)
+        self._outputs.open_own(here)
         return here
 
     def change_own(self, here: str, values: JsonDict) -> None:

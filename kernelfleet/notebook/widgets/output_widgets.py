@@ -15,6 +15,10 @@ from kernelfleet.wire.messages import JsonDict
 
 #: How often an Output widget is changed at most.
 OUTPUT_SECONDS = 0.1
+#: What is shown again each time may be so long at that pace; what is longer is shown less often.
+OUTPUT_CHARACTERS = 200_000
+#: Of what callbacks put out outside of Output widgets, so much is kept, the latest.
+MOST_CHARACTERS = 50_000
 #: When nothing more has come for so long, an engine is told what its Output widget shows.
 QUIET_SECONDS = 0.3
 
@@ -35,6 +39,10 @@ class OutputWidgets:
         self._captured[here] = Captured(outputs)
         self._frontend_due.pop(here, None)
 
+    def open_own(self, here: str) -> None:
+        """A widget of the bridge's own, in which the latest is enough."""
+        self._captured[here] = Captured(most_characters=MOST_CHARACTERS)
+
     def close(self, here: str) -> None:
         """A widget is gone."""
         for each in (self._captured, self._frontend_due, self._engine_due):
@@ -44,13 +52,16 @@ class OutputWidgets:
         """Outputs that a widget of an engine takes."""
         if here in self._captured:
             self._captured[here].add(pages)
-            self._frontend_due.setdefault(here, now + OUTPUT_SECONDS)
+            self._frontend_due.setdefault(here, now + self._pause(here))
             self._engine_due[here] = now + QUIET_SECONDS
 
     def add_one(self, here: str, msg_type: str, content: JsonDict, now: float) -> None:
         """An output that is shown in a widget of the bridge's own."""
         self._captured[here].add_one(msg_type, content)
-        self._frontend_due.setdefault(here, now + OUTPUT_SECONDS)
+        self._frontend_due.setdefault(here, now + self._pause(here))
+
+    def _pause(self, here: str) -> float:
+        return OUTPUT_SECONDS * (1 + self._captured[here].characters / OUTPUT_CHARACTERS)
 
     @property
     def due(self) -> float | None:

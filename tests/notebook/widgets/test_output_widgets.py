@@ -34,19 +34,27 @@ def test_a_flood_is_shown_some_times_a_second_and_told_the_engine_once() -> None
     assert widgets.for_engines(end) == {}
 
 
+def test_what_is_long_is_shown_less_often() -> None:
+    widgets = OutputWidgets()
+    widgets.open("o", [{"output_type": "stream", "name": "stdout", "text": "x" * 20_000_000}])
+    widgets.add("o", PAGES, 0.0)
+    assert widgets.for_frontend(5.0) == {}
+    assert len(widgets.for_frontend(20.0)["o"]) == 2
+
+
 def test_what_is_due_first_is_known() -> None:
     widgets = OutputWidgets()
     widgets.open("o")
     assert widgets.due is None
     widgets.add("o", PAGES, 10.0)
-    assert widgets.due == pytest.approx(10 + OUTPUT_SECONDS)
+    assert widgets.due == pytest.approx(10 + OUTPUT_SECONDS, abs=0.001)
     widgets.for_frontend(11.0)
     assert widgets.due == pytest.approx(10 + QUIET_SECONDS)
 
 
 def test_a_widget_of_the_bridge_is_no_engines_business() -> None:
     widgets = OutputWidgets()
-    widgets.open("o")
+    widgets.open_own("o")
     widgets.add_one("o", "stream", {"name": "stdout", "text": "x"}, 0.0)
     assert widgets.for_engines(100.0) == {}
     assert len(widgets.for_frontend(100.0)["o"]) == 1
