@@ -54,6 +54,7 @@ class FakeServer:
     def __init__(self, page: Any) -> None:
         self.fleets: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {}
         self.sockets: list[Any] = []
+        self.bodies: list[Any] = []
         self.looks: list[dict[str, Any]] = []
         self.requests: list[tuple[str, str]] = []
         self.problem: tuple[int, dict[str, str]] | None = None
@@ -72,12 +73,14 @@ class FakeServer:
     def _answer(self, route: Any) -> None:
         method, path = route.request.method, route.request.url.partition("/kernelfleet/api/")[2]
         self.requests.append((method, path))
+        if method == "POST":
+            self.bodies.append(route.request.post_data_json)
         if self.problem is not None:
             status, problem = self.problem
             route.fulfill(status=status, content_type="application/json", body=json.dumps(problem))
             return
         fleets = [{**one, "engines": rows} for one, rows in self.fleets.values()]
-        answer = {"version": "0", "cores": 2, "clusters": [], "fleets": fleets}
+        answer = {"version": "0", "cores": 2, "clusters": ["dask", "ssh"], "fleets": fleets}
         route.fulfill(status=200, content_type="application/json", body=json.dumps(answer))
 
     def _accept(self, socket: Any) -> None:

@@ -122,6 +122,9 @@ def test_a_bundle_of_a_newer_version_says_so(
     page.open("lab")
     page.open_notebook("newer.ipynb")
     page.page.get_by_text("written by a newer kernelfleet").wait_for()
+    saved(lab_server, "broken.ipynb", {"version": 1, "engines": [None, {"items": 3}]})
+    page.open_notebook("broken.ipynb")
+    page.page.get_by_text("These outputs of engines cannot be read.").wait_for()
 
 
 def test_what_engines_have_put_out_is_shown_with_pictures_that_are_stored_once(

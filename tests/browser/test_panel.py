@@ -24,13 +24,18 @@ def visible(page: Page, text: str) -> None:
 
 
 def test_without_fleets_it_says_how_to_start_one(faked: tuple[Page, FakeServer]) -> None:
-    page, _ = faked
+    page, fake = faked
     page.open("lab")
     page.open_panel()
     visible(page, "No fleet is running.")
     page.panel.get_by_role("button", name="New fleet", exact=True).last.click()
-    page.page.locator(".jp-Dialog input[name=name]").wait_for()
-    page.page.keyboard.press("Escape")
+    form = page.page.locator(".jp-Dialog .kf-form")
+    form.get_by_text("Known: dask, ssh").wait_for()
+    form.locator("[name=cluster]").fill("ssh:other")
+    page.accept()
+    page.page.wait_for_function("!document.querySelector('.jp-Dialog')")
+    (body,) = fake.bodies
+    assert body == {"name": "fleet", "n": 2, "kernel": "python3", "cluster": "ssh:other"}
 
 
 def test_a_server_without_the_extension_is_named_with_the_remedy(

@@ -54,7 +54,7 @@ def test_words_and_versions_and_bars_are_as_they_should_be(lab: Page) -> None:
     assert (
         call(lab, "base/shared.js", "m.chooseVersion({'9.1.0': {a: 1}, '10.0.0': {a: 2}}).a") == 2
     )
-    assert call(lab, "outputs/mime.js", "m.idsText([5, 0, 2, 1, 7])") == "0-2,5,7"
+    assert call(lab, "outputs/bundle.js", "m.idsText([5, 0, 2, 1, 7])") == "0-2,5,7"
 
     many = (
         "Array.from({length: 1000}, (_, i) => "

@@ -89,13 +89,14 @@ def test_a_fleet_is_chosen_and_a_restart_of_the_kernel_leaves_its_work_alone(
     choose(notebook, f"f:{NAME}")
     assert engines(notebook) == "3"
     notebook.run_cell("b = 7 + engine_id")
+    notebook.run_cell("%%px --noblock\nimport time\nfor i in range(20): time.sleep(0.1)\nend = b")
     notebook.page.evaluate(
         "jupyterapp.shell.currentWidget.sessionContext.restartKernel().then(() => 1)"
     )
     notebook.page.wait_for_function(
         "document.querySelector('.jp-NotebookPanel').dataset.kfEngines === '3'", timeout=30_000
     )
-    assert "[2] b 9" in notebook.run_cell("print('b', b)")
+    assert "[2] b 9 9" in notebook.run_cell("print('b', b, end)")  # after what had been begun
     choose(notebook, "")
 
 
