@@ -299,7 +299,7 @@ def test_a_view_has_its_own_defaults(mec: Any) -> None:
 
 
 @promise("1: engines() gives id, state, pid, host, kernel name, connection file and memory")
-def test_engines_lists_what_is_known(mec: MultiEngineClient) -> None:
+def test_engines_lists_what_is_known(mec: MultiEngineClient, transport: str) -> None:
     engines = mec.engines()
     assert [engine.id for engine in engines] == [0, 1, 2, 3]
     pids = mec.apply(os.getpid)
@@ -317,7 +317,9 @@ def test_engines_lists_what_is_known(mec: MultiEngineClient) -> None:
         assert engine.cpu_percent is not None
         assert engine.cpu_percent >= 0
     assert isinstance(engines, list)
-    assert repr(engines).splitlines()[0].split()[:3] == ["engine", "state", "pid"]
+    where = ["node"] if transport == "cluster" else []
+    columns = ["engine", "state", *where, "pid"]
+    assert repr(engines).splitlines()[0].split()[: len(columns)] == columns
     assert engines._repr_html_().count("<tr>") == 5
 
 
