@@ -7,5 +7,5 @@ Where things are::
     what a cluster is        base
     which one is meant       opening
     kinds of clusters        dask  ssh
-    what runs on a worker    dask_worker
+    what runs in Dask        dask_worker  dask_scheduler
 """

@@ -7,6 +7,7 @@ have engines. Needs the extra ``dask``.
 
 from __future__ import annotations
 
+import logging
 import os
 import uuid
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ from kernelfleet.clusters.base import (
     Worker,
     in_parallel,
 )
+from kernelfleet.clusters.dask_scheduler import keeper
 from kernelfleet.clusters.dask_worker import INSTALLATION, starter
 from kernelfleet.errors.tree import StartError
 from kernelfleet.wire.messages.nodes import NodeSpec
@@ -28,6 +30,8 @@ from kernelfleet.wire.messages.nodes import NodeSpec
 CONNECT_SECONDS = 10.0
 #: Beyond what a node may take: for the way through the scheduler.
 WAY_SECONDS = 10.0
+
+_log = logging.getLogger("kernelfleet")
 
 _NO_DASK = "cluster= needs Dask's distributed: pip install 'kernelfleet[dask]'"
 _INSECURE = (
@@ -60,6 +64,7 @@ class DaskCluster:
         except ImportError as error:
             raise StartError(f"{_NO_DASK} ({error})") from None
         self._watcher = watcher
+        self._with_nodes: set[str] = set()
         self._topic = f"kernelfleet-{uuid.uuid4().hex}"
         where, self._deployed = _address(cluster)
         if not insecure and "address" in where:
@@ -128,10 +133,20 @@ class DaskCluster:
             return Started(installation, told["report"], told["said"])
 
         outcomes = in_parallel(start, specs, NODE_SECONDS + WAY_SECONDS)
-        return {
+        started = {
             worker: each if isinstance(each, Started) else Started(None, said=_words(each))
             for worker, each in outcomes.items()
         }
+        self._with_nodes |= {name for name, each in started.items() if each.report is not None}
+        self._keep_from_adapt()
+        return started
+
+    def _keep_from_adapt(self) -> None:
+        """Have ``adapt()`` of the cluster leave the workers with nodes alone."""
+        try:
+            self._client.run_on_scheduler(keeper(), self._client.id, list(self._with_nodes))
+        except Exception as error:  # noqa: BLE001 (a scheduler need not run functions of clients)
+            _log.warning("adapt() of the cluster may close workers that have engines: %s", error)
 
     def close(self) -> None:
         """End our client of the cluster."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
+from dataclasses import replace
 
 from kernelfleet import __version__
 from kernelfleet.clusters.base import Installation, Started
@@ -68,7 +69,10 @@ def why_not_started(name: str, started: Started) -> str | None:
         return f"{where} did not come up{said}"
     if "error" in report:
         return f"{where} did not come up: {report['error']}{said}"
-    return None
+    # The process is new: what it runs may have been installed after the worker was started.
+    now = replace(there, python=report["python"], kernelfleet=report["kernelfleet"])
+    reason = why_not(now)
+    return f"{where} cannot be used: {reason}" if reason is not None else None
 
 
 def all_reasons(reasons: Sequence[str], most: int = 3) -> str:

@@ -61,7 +61,7 @@ def cluster() -> Iterator[Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Dask's own
         with distributed.LocalCluster(
-            n_workers=2, threads_per_worker=2, dashboard_address=None, memory_limit=0
+            n_workers=2, threads_per_worker=2, dashboard_address=":0", memory_limit=0
         ) as cluster:
             yield cluster
 
