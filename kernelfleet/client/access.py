@@ -48,6 +48,22 @@ def dead_engine_ids(client: BaseClient) -> list[int]:
     return sorted(client._connection.roster.dead)
 
 
+def engine_log(client: MultiEngineClient, engine: int, lines: int, timeout: float) -> str:
+    """The end of an engine's log, wherever the engine runs.
+
+    Args:
+        client: The client.
+        engine: The id of the engine, which may be dead.
+        lines: How many lines at most.
+        timeout: How long the controller may take to answer, in seconds.
+
+    Raises:
+        FleetError: there is no such engine, or its node is lost.
+    """
+    asked = client._connection.call("log", timeout, engine=engine, lines=lines)
+    return str(asked.header["value"])
+
+
 def ask_timeline(client: MultiEngineClient, since: int) -> PendingResult[dict[str, Any]]:
     """Ask what the engines have worked on, without waiting.
 

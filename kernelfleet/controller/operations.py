@@ -16,7 +16,7 @@ from kernelfleet.controller.engines.interrupting import over
 from kernelfleet.controller.engines.state import EngineState
 from kernelfleet.controller.engines.unheeded import why_unheeded
 from kernelfleet.controller.lifecycle.worlds import REFUSED
-from kernelfleet.controller.progress import progress, timeline
+from kernelfleet.controller.progress import log, progress, timeline
 from kernelfleet.controller.requests import CallError
 from kernelfleet.controller.rows import engine_row
 from kernelfleet.errors.text import format_ids
@@ -55,7 +55,7 @@ def answers(call: CallT) -> CallT:
     return call
 
 
-for each in (progress, timeline, comms.watch_comms, comms.join_comm, comms.comm_states):
+for each in (log, progress, timeline, comms.watch_comms, comms.join_comm, comms.comm_states):
     answers(each)
 
 

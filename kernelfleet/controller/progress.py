@@ -1,4 +1,4 @@
-"""How far requests are, and what engines have worked on.
+"""How far requests are, and what engines have worked on and written to their logs.
 
 Of one request: which engines are done, whether any has begun, what they have put out. Of all: when
 which engine worked on what, and until when.
@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from kernelfleet.controller.engines.spans import MAX_LABEL
 from kernelfleet.controller.engines.unheeded import why_unheeded
+from kernelfleet.controller.logs import engine_log
+from kernelfleet.wire.files import fleet_paths
+from kernelfleet.wire.files.fleet_logs import last_lines
 from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.messages.replies import SpanRow
-from kernelfleet.wire.messages.requests import ProgressRequest, TimelineRequest
+from kernelfleet.wire.messages.requests import LogRequest, ProgressRequest, TimelineRequest
 
 if TYPE_CHECKING:
     from kernelfleet.controller.base import BaseController
@@ -137,3 +140,17 @@ def _row(engine: Engine, request: Request, now: float) -> SpanRow:
         "outcome": "running",
         "error": "",
     }
+
+
+def log(controller: Controller, _client: str, header: LogRequest) -> Answer:
+    """The last lines of the log of an engine, a dead one too."""
+    engine_id = header["engine"]
+    if engine_id not in controller.registry.engines:
+        ids, dead = controller.registry.ids, controller.registry.dead
+        raise controller.no_engine(engine_id, ids, dead)
+    try:
+        path = engine_log(fleet_paths.log_dir(controller.name), engine_id)
+        text = last_lines(path, header["lines"])
+    except OSError:  # it has none
+        text = ""
+    return {"value": text}, []

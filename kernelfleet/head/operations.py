@@ -130,6 +130,20 @@ async def _rows(node: Node) -> tuple[Node, list[JsonDict]]:
 
 
 @answers
+async def log(head: Head, _client: str, header: requests.LogRequest) -> Answer:
+    """The end of an engine's log, which is on its node."""
+    placed = head.registry.engines.get(header["engine"])
+    if placed is None:
+        raise head.no_engine(header["engine"], head.registry.ids, head.registry.dead)
+    try:
+        reply, _ = await placed.node.ask("log", **_fields(header))
+    except ConnectionError as error:
+        raise CallError("EngineError", f"the log of engine {header['engine']}: {error}") from None
+    _raise_if_refused(reply)
+    return {"value": reply["value"]}, []
+
+
+@answers
 async def kill(head: Head, client: str, header: requests.TargetsRequest) -> Answer:
     """End engines for good."""
     answer = await split(head, client, header)

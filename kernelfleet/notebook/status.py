@@ -14,13 +14,15 @@ from kernelfleet.client.usage import CPU_SECONDS
 from kernelfleet.client.watching import Watch
 from kernelfleet.display import html, overview
 from kernelfleet.display.layout import Text
-from kernelfleet.errors.tree import FleetNotFound
+from kernelfleet.errors.tree import FleetError, FleetNotFound
 from kernelfleet.notebook.screens import NotebookScreen, Screen, TerminalScreen
 from kernelfleet.wire.files.fleet_logs import last_lines, log_file
 
 if TYPE_CHECKING:
     from kernelfleet.client.client import MultiEngineClient
 
+#: How long the controller may take to show a log, in seconds.
+ASK_SECONDS = 30.0
 #: Seconds between two looks of ``%fleet top``.
 INTERVAL_SECONDS = 1.0
 #: How wide its page is in a notebook, in characters.
@@ -88,4 +90,7 @@ def log_text(client: MultiEngineClient, engine: int | None, lines: int) -> str:
                 "%fleet logs: a fleet that ends with this process logs to the logger "
                 "`kernelfleet` of Python's logging; --engine I shows an engine's log"
             ) from None
-        raise UsageError(f"%fleet logs: {error}") from None
+        try:  # a fleet on many machines has it elsewhere
+            return access.engine_log(client, engine, lines, ASK_SECONDS)
+        except FleetError:
+            raise UsageError(f"%fleet logs: {error}") from None

@@ -129,6 +129,7 @@ _OPERATIONS = (
     Operation(
         "timeline", "What engines worked on, and when.", requests.TimelineRequest, passes="all"
     ),
+    Operation("log", "The end of an engine's log.", requests.LogRequest, passes="all"),
     Operation("locate", "The engine that has a process tag.", requests.LocateRequest),
     Operation("peek", "Read variables of busy engines.", requests.PeekRequest, "own", "all"),
     Operation("names", "Names of variables, of engines that answer soon.", _TARGETS, "own"),

@@ -92,9 +92,9 @@ def test_maps_of_a_client_that_leaves_end_on_the_nodes(
 
     other = shared_fleet.client()
     other.map(forever, range(4), block=False)
-    eventually(lambda: any(status["pending"] for _, status in mec.queue_status()))
+    eventually(lambda: any(status["pending"] for _, status in mec.queue_status()), 30)
     other.close()
-    eventually(lambda: not any(status["pending"] for _, status in mec.queue_status()))
+    eventually(lambda: not any(status["pending"] for _, status in mec.queue_status()), 30)
 
 
 def test_kernels_of_another_kind_are_asked_only_what_they_can(

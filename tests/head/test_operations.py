@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from kernelfleet import MultiEngineClient
+from kernelfleet.client import access
 from kernelfleet.controller import operations as controllers
-from kernelfleet.errors import CompositeError
+from kernelfleet.errors import CompositeError, InvalidEngineID
 from kernelfleet.head import operations
 from tests.fleets import eventually
 
@@ -71,3 +72,12 @@ def test_a_call_is_cancelled_on_all_nodes(mec: MultiEngineClient) -> None:
 def test_a_number_that_is_none_of_engines_is_refused(mec: MultiEngineClient) -> None:
     with pytest.raises(ValueError, match="1 to 4096 engines, not 0"):
         mec.scale(0)
+
+
+def test_the_log_of_an_engine_is_read_on_its_node(mec: MultiEngineClient) -> None:
+    mec.execute("import os; os.write(2, b'written to the log\\n')", targets=1)
+    log = access.engine_log(mec, 1, 5, 10)
+    assert log.splitlines()[-1] == "written to the log"
+    assert len(access.engine_log(mec, 1, 1, 10).splitlines()) == 1
+    with pytest.raises(InvalidEngineID):
+        access.engine_log(mec, 9, 5, 10)

@@ -6,10 +6,15 @@ import sys
 
 from traitlets import Bool, Integer
 
+from kernelfleet import errors
 from kernelfleet.cli import completion
 from kernelfleet.cli.exits import EXIT_OK
-from kernelfleet.cli.naming import NamedCommand
+from kernelfleet.cli.naming import NamedCommand, find_fleet
 from kernelfleet.wire.files.fleet_logs import follow, last_lines, log_file
+
+#: Of an engine on a node of a cluster: how many lines, and how long the node may take.
+MAX_LINES = 10_000
+ASK_SECONDS = 30.0
 
 
 class Logs(NamedCommand):
@@ -44,7 +49,12 @@ class Logs(NamedCommand):
 
     def work(self) -> int:
         """Copy the log to stdout."""
-        path = log_file(self.given_name(), self.engine)
+        try:
+            path = log_file(self.given_name(), self.engine)
+        except errors.FleetNotFound as error:
+            if self.engine is None or self.follow or not self._show_from_node(self.engine):
+                raise error from None
+            return EXIT_OK
         begun = None if self.lines is None else path.stat().st_size
         if self.lines is not None:
             _say(last_lines(path, self.lines))
@@ -54,6 +64,19 @@ class Logs(NamedCommand):
         elif self.lines is None:
             _say(path.read_bytes().decode(errors="replace"))
         return EXIT_OK
+
+    def _show_from_node(self, engine: int) -> bool:
+        """Show what the node of an engine has of its log; False if there is none."""
+        from kernelfleet.client import access
+        from kernelfleet.client.client import MultiEngineClient
+
+        try:
+            fleet = find_fleet(self.given_name())
+            with MultiEngineClient(fleet.name) as mec:
+                _say(access.engine_log(mec, engine, self.lines or MAX_LINES, ASK_SECONDS))
+        except errors.FleetError:
+            return False
+        return True
 
 
 def _say(text: str) -> None:

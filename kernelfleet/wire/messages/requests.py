@@ -86,6 +86,13 @@ class TimelineRequest(RequestFields):
     call: NotRequired[str | None]
 
 
+class LogRequest(RequestFields):
+    """Which engine, and how many of its last lines."""
+
+    engine: int
+    lines: Size
+
+
 class LocateRequest(RequestFields):
     """A process tag (``process_tags.py``)."""
 
