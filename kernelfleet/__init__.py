@@ -20,6 +20,9 @@ if TYPE_CHECKING:
         as_completed as as_completed,
     )
     from kernelfleet.client.results.waiting import wait as wait
+    from kernelfleet.client.verbs.partitioners import (
+        register_partitioner as register_partitioner,
+    )
     from kernelfleet.errors.composite import (
         CompositeError as CompositeError,
     )
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from kernelfleet.errors.tree import FleetExists as FleetExists
     from kernelfleet.errors.tree import FleetNotFound as FleetNotFound
     from kernelfleet.errors.tree import FleetStopped as FleetStopped
+    from kernelfleet.errors.tree import InterruptUnheeded as InterruptUnheeded
     from kernelfleet.errors.tree import (
         InvalidDeferredID as InvalidDeferredID,
     )
@@ -84,6 +88,7 @@ __all__ = [
     "FleetExists",
     "FleetNotFound",
     "FleetStopped",
+    "InterruptUnheeded",
     "InvalidDeferredID",
     "InvalidEngineID",
     "InvalidProperty",
@@ -107,6 +112,7 @@ __all__ = [
     "__version__",
     "as_completed",
     "client",
+    "register_partitioner",
     "this_engine",
     "wait",
 ]
@@ -116,6 +122,7 @@ _MODULE_OF = {  # what is not here is an error
     "Fleet": "kernelfleet.client.fleet",
     "PendingResult": "kernelfleet.client.results.pending",
     "as_completed": "kernelfleet.client.results.waiting",
+    "register_partitioner": "kernelfleet.client.verbs.partitioners",
     "wait": "kernelfleet.client.results.waiting",
     "ThisEngine": "kernelfleet.here",
     "this_engine": "kernelfleet.here",

@@ -16,6 +16,8 @@ from collections.abc import Set as AbstractSet
 from itertools import chain, pairwise
 from typing import Any
 
+from kernelfleet.client.verbs.partitioners import Axis, find
+
 _SLICED = (list, tuple, str, bytes, bytearray, array)
 
 
@@ -32,7 +34,7 @@ def edges(length: int, parts: int) -> list[tuple[int, int]]:
     return list(pairwise(i * size + min(i, extra) for i in range(parts + 1)))
 
 
-def split(seq: Any, parts: int, *, flatten: bool = False) -> list[Any]:
+def split(seq: Any, parts: int, *, flatten: bool = False, axis: Axis = 0) -> list[Any]:
     """Cut a sequence into contiguous blocks of nearly equal length.
 
     Args:
@@ -40,27 +42,49 @@ def split(seq: Any, parts: int, *, flatten: bool = False) -> list[Any]:
             axis, into views; DataFrames and Series by rows.
         parts: How many blocks; the last ones are empty if there are fewer items.
         flatten: A block of exactly one item is that item, bare.
+        axis: Along which axis; only arrays and tables have more than one.
 
     Raises:
-        TypeError: ``seq`` has no order or no length.
+        TypeError: ``seq`` has no order, no length or no such axis.
 
     Example:
         >>> split("abcdefg", 3)
         ['abc', 'de', 'fg']
     """
-    source = _sliceable(seq)
-    blocks = [source[start:stop] for start, stop in edges(_length(seq), parts)]
-    if not flatten:
+    if not _is_array(seq) and (known := find(seq)) is not None:
+        places = edges(known.length(seq, axis), parts)
+        blocks = [known.part(seq, start, stop, axis) for start, stop in places]
+    elif axis != 0:
+        blocks = _along(seq, axis, parts)
+    else:
+        blocks = _rows(seq, parts)
+    if not flatten or axis != 0:
         return blocks
     return [_only_item(block) if _length(block) == 1 else block for block in blocks]
 
 
-def join(parts: Sequence[Any]) -> Any:
+def _along(array: Any, axis: Axis, parts: int) -> list[Any]:
+    """Views of an array along another axis than the first."""
+    if not _is_array(array):
+        raise TypeError(f"a {type(array).__name__} has no axis {axis!r}")
+    if not isinstance(axis, int) or not 0 <= axis < array.ndim:
+        raise TypeError(f"an array of {array.ndim} axes has no axis {axis!r}")
+    before = (slice(None),) * axis
+    places = edges(array.shape[axis], parts)
+    return [array[(*before, slice(start, stop))] for start, stop in places]
+
+
+def _rows(seq: Any, parts: int) -> list[Any]:
+    source = _sliceable(seq)
+    return [source[start:stop] for start, stop in edges(_length(seq), parts)]
+
+
+def join(parts: Sequence[Any], axis: Axis = 0) -> Any:
     """Put blocks together again, by the type of the first.
 
-    Arrays are concatenated, and so are DataFrames and Series; lists and tuples give one flat list;
-    anything else gives the list of the parts. A part that ``flatten`` had left bare counts as the
-    one item it is.
+    Arrays are concatenated, and so are tables and tensors of the libraries that are known; lists
+    and tuples give one flat list; anything else gives the list of the parts. A part that
+    ``flatten`` had left bare counts as the one item it is.
 
     Example:
         >>> join([[1, 2], [3]]), join([1, 2])
@@ -70,9 +94,13 @@ def join(parts: Sequence[Any]) -> Any:
         return []
     first = parts[0]
     if _is_array(first) and first.ndim:
-        return _concatenate(parts)
+        return _concatenate(parts, axis)
+    if (known := find(first)) is not None:
+        return known.join(parts, axis)
     if _is_pandas(first):
         return sys.modules["pandas"].concat(list(parts))
+    if axis != 0:
+        raise TypeError(f"what is gathered is a {type(first).__name__}, which has no axis {axis!r}")
     if isinstance(first, list | tuple):
         lists = (part if isinstance(part, list | tuple) else [part] for part in parts)
         return list(chain.from_iterable(lists))
@@ -121,7 +149,9 @@ def _is_pandas(value: object) -> bool:
     return isinstance(value, classes)
 
 
-def _concatenate(parts: Sequence[Any]) -> Any:
+def _concatenate(parts: Sequence[Any], axis: Axis = 0) -> Any:
+    if axis != 0:
+        return sys.modules["numpy"].concatenate(list(parts), axis=axis)
     numpy = sys.modules["numpy"]
     dims = parts[0].ndim
     arrays = [numpy.asanyarray(part) for part in parts]

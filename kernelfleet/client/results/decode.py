@@ -190,8 +190,8 @@ def _result_list(values: list[Any], _decode: JsonDict) -> Any:
     return ResultList(values)
 
 
-def _joined(values: list[Any], _decode: JsonDict) -> Any:
-    return join(values)
+def _joined(values: list[Any], decode: JsonDict) -> Any:
+    return join(values, decode.get("axis", 0))
 
 
 def _by_name(values: list[Any], decode: JsonDict) -> Any:

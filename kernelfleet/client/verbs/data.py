@@ -155,6 +155,7 @@ class DataVerbs(BaseClient):
         targets: Targets | None,
         block: bool | None,
         timeout: float | None,
+        **decode: Any,
     ) -> Any:
         wanted = checked_names(names)
         kind = "pull" if method == "pull_function" else method
@@ -164,7 +165,7 @@ class DataVerbs(BaseClient):
             "label": call_label(method, wanted),
         }
         return self._run(
-            header, [], {"kind": kind, "names": wanted, "method": method},
+            header, [], {"kind": kind, "names": wanted, "method": method, **decode},
             targets=self._resolve(targets), blocks=self._blocks(block, timeout), timeout=timeout,
         )  # fmt: skip
 

@@ -12,6 +12,7 @@ from kernelfleet.client.results.pending import PendingResult
 from kernelfleet.client.targets import Targets, check_block
 from kernelfleet.client.verbs.data import DataVerbs
 from kernelfleet.client.verbs.names import call_label, checked_name
+from kernelfleet.client.verbs.partitioners import Axis
 from kernelfleet.errors.tree import SerializationError
 from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.objects.culprits import pieces_of_call
@@ -26,16 +27,18 @@ class ScatteringVerbs(DataVerbs):
     # fmt: off
     @overload
     def scatter(self, key: str, seq: Any, targets: Targets | None = ..., block: None = ..., *,
-        flatten: bool = ..., timeout: float | None = ...) -> list[None] | Any: ...
+        flatten: bool = ..., axis: Axis = ..., timeout: float | None = ...) -> list[None] | Any: ...
     @overload
     def scatter(self, key: str, seq: Any, targets: Targets | None = ..., block: Literal[True] = ...,
-        *, flatten: bool = ..., timeout: float | None = ...) -> list[None]: ...
+        *, flatten: bool = ..., axis: Axis = ..., timeout: float | None = ...) -> list[None]: ...
     @overload
     def scatter(self, key: str, seq: Any, targets: Targets | None = ...,
-        block: Literal[False] = ..., *, flatten: bool = ...) -> PendingResult[list[None]]: ...
+        block: Literal[False] = ..., *, flatten: bool = ...,
+        axis: Axis = ...) -> PendingResult[list[None]]: ...
     @overload
     def scatter(self, key: str, seq: Any, targets: Targets | None = ..., block: bool | None = ...,
-        *, flatten: bool = ..., timeout: float | None = ...) -> list[None] | Any: ...
+        *, flatten: bool = ..., axis: Axis = ...,
+        timeout: float | None = ...) -> list[None] | Any: ...
     # fmt: on
     def scatter(
         self,
@@ -45,6 +48,7 @@ class ScatteringVerbs(DataVerbs):
         block: bool | None = None,
         *,
         flatten: bool = False,
+        axis: Axis = 0,
         timeout: float | None = None,
     ) -> Any:
         """Cut a sequence into contiguous blocks and push one to each engine.
@@ -54,11 +58,14 @@ class ScatteringVerbs(DataVerbs):
 
         Args:
             key: The variable's name on the engines.
-            seq: A list, tuple, string, range, array or data frame (cut along axis 0). Slicing
-                keeps its type; a range is sent as lists.
+            seq: A list, tuple, string, range, array, or a table, tensor or sparse matrix of
+                pandas, polars, pyarrow, xarray, torch or SciPy. Slicing keeps its type; a range
+                is sent as lists. ``kernelfleet.register_partitioner`` adds other types.
             targets: Which engines; None takes the client's.
             block: Wait for the value, or return a PendingResult; None takes the client's.
             flatten: Push the item itself where a block has exactly one.
+            axis: Along which axis arrays, tensors and data frames are cut; for xarray also the
+                name of a dimension.
             timeout: Seconds to wait; None means no limit. The work goes on after it.
 
         Returns:
@@ -78,7 +85,7 @@ class ScatteringVerbs(DataVerbs):
         """
         name = checked_name(key)
         ids, blocks = self._resolve(targets), self._blocks(block, timeout)
-        parts = split(seq, len(ids), flatten=flatten) if ids else []
+        parts = split(seq, len(ids), flatten=flatten, axis=axis) if ids else []
         payloads = self._packed_parts(name, ids, parts, snapshot=not blocks)
         header = {
             "operation": "push",
@@ -111,13 +118,13 @@ class ScatteringVerbs(DataVerbs):
     # fmt: off
     @overload
     def gather(self, key: str, targets: Targets | None = ..., block: Literal[True] | None = ..., *,
-        timeout: float | None = ...) -> Any: ...
+        axis: Axis = ..., timeout: float | None = ...) -> Any: ...
     @overload
     def gather(self, key: str, targets: Targets | None = ...,
-        block: Literal[False] = ...) -> PendingResult[Any]: ...
+        block: Literal[False] = ..., *, axis: Axis = ...) -> PendingResult[Any]: ...
     @overload
     def gather(self, key: str, targets: Targets | None = ..., block: bool | None = ..., *,
-        timeout: float | None = ...) -> Any: ...
+        axis: Axis = ..., timeout: float | None = ...) -> Any: ...
     # fmt: on
     def gather(
         self,
@@ -125,6 +132,7 @@ class ScatteringVerbs(DataVerbs):
         targets: Targets | None = None,
         block: bool | None = None,
         *,
+        axis: Axis = 0,
         timeout: float | None = None,
     ) -> Any:
         """Join a scattered sequence, in target order.
@@ -133,12 +141,12 @@ class ScatteringVerbs(DataVerbs):
             key: The variable's name on the engines.
             targets: Which engines; None takes the client's.
             block: Wait for the value, or return a PendingResult; None takes the client's.
+            axis: Along which axis arrays and tables are joined, as for ``scatter``.
             timeout: Seconds to wait; None means no limit. The work goes on after it.
 
         Returns:
-            By the type of the first engine's block: arrays and data frames are concatenated along
-            axis 0, lists and tuples become one flat list, and anything else is the list of the
-            engines' values.
+            By the type of the first engine's block: arrays and tables are concatenated, lists and
+            tuples become one flat list, and anything else is the list of the engines' values.
 
         Raises:
             CompositeError: of ``NameError``, where the variable is missing.
@@ -150,7 +158,7 @@ class ScatteringVerbs(DataVerbs):
             >>> mec.gather("part")
             [0, 10, 20, 30, 40, 50]
         """
-        return self._pull("gather", checked_name(key), targets, block, timeout)
+        return self._pull("gather", checked_name(key), targets, block, timeout, axis=axis)
 
     # fmt: off
     @overload
