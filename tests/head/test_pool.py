@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kernelfleet import MultiEngineClient
-from kernelfleet.clusters.base import Started
+from kernelfleet.clusters.base import Started, Worker
 from kernelfleet.clusters.ssh import SSHHosts
+from kernelfleet.controller.options import FleetOptions
 from kernelfleet.errors import StartError
+from kernelfleet.head import pool as module
 from kernelfleet.head import pool as pool_module
-from kernelfleet.head.pool import in_thread
+from kernelfleet.head.pool import NodePool, in_thread
 from tests.fleets import eventually
 from tests.nodes import node_processes
 
@@ -92,3 +95,96 @@ def test_what_a_thread_returns_or_raises_comes_back() -> None:
         await asyncio.sleep(0.05)
 
     asyncio.run(test())
+
+
+class Scripted:
+    """A cluster that has the workers of a script, one step further with each look."""
+
+    why_no_workers = "it has no workers: start some"
+
+    def __init__(self, *looks: list[Worker], awaited: int = 0) -> None:
+        self.looks, self.left = list(looks), awaited
+        self.started: list[str] = []
+        self.more = True
+
+    def workers(self) -> list[Worker]:
+        self.more = len(self.looks) > 1
+        return self.looks.pop(0) if self.more else self.looks[0]
+
+    def awaited(self) -> int:
+        return self.left if self.more or self.left < 0 else 0
+
+    def start(self, specs: Any, fits: Any) -> dict[str, Started]:
+        del fits
+        self.started += specs
+        return {name: Started(None, said="no route") for name in specs}
+
+    def close(self) -> None: ...
+
+
+def on(cluster: Scripted, test: Callable[[NodePool], Awaitable[None]], **options: Any) -> None:
+    """Run a test with the pool of a fleet on a scripted cluster."""
+
+    async def body() -> None:
+        wanted = FleetOptions(kernels=(None,) * 4, cluster="scripted", **options)
+        pool = NodePool(logging.getLogger("tests.pool"), wanted)
+        await pool.open()
+        try:
+            await test(pool)
+        finally:
+            await pool.stop()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "open_cluster", lambda *_, **_options: cluster)
+        patch.setattr(module, "POLL_SECONDS", 0.01)
+        patch.setattr(module, "WORKERS_SECONDS", 0.1)
+        patch.setattr(module, "FIRST_WORKER_SECONDS", 0.1)
+        asyncio.run(asyncio.wait_for(body(), 20))
+
+
+ONE, TWO = Worker("one", 2), Worker("two", 2)
+
+
+def test_workers_that_were_asked_for_are_waited_for() -> None:
+    async def test(pool: NodePool) -> None:
+        assert await pool.slots(4) == 4
+
+    on(Scripted([], [ONE], [ONE, TWO], awaited=1), test)
+
+
+def test_a_fleet_starts_as_soon_as_there_are_slots_enough() -> None:
+    async def test(pool: NodePool) -> None:
+        assert await pool.slots(2) == 2
+
+    on(Scripted([ONE], [ONE, TWO], awaited=1), test)
+
+
+def test_workers_that_do_not_come_are_told_with_what_to_do() -> None:
+    async def test(pool: NodePool) -> None:
+        with pytest.raises(StartError, match=r"1 workers .* come within 0\.1 s, and -1 have not"):
+            await pool.slots(4)
+
+    on(Scripted([ONE], awaited=-1), test)
+
+
+def test_a_cluster_without_workers_says_what_to_do() -> None:
+    async def test(pool: NodePool) -> None:
+        with pytest.raises(StartError, match="cannot be used: it has no workers: start some"):
+            await pool.slots(4)
+
+    on(Scripted([]), test)
+
+
+def test_a_resource_of_the_worker_says_how_many_engines_a_node_has() -> None:
+    gpus = [Worker("one", 8, {"GPU": 2}), Worker("two", 8), Worker("three", 8, {"GPU": 1})]
+    cluster = Scripted(gpus)
+
+    async def test(pool: NodePool) -> None:
+        assert await pool.slots(3) == 3
+        with pytest.raises(StartError, match="2 of 3 workers have the resource 'GPU'"):
+            await pool.place(4, {})
+        with pytest.raises(StartError, match="no node could be started on one; it said:\nno route"):
+            await pool.place(3, {})
+        assert sorted(cluster.started) == ["one", "three"]
+
+    on(cluster, test, per_node="GPU")
