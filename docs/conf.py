@@ -69,7 +69,9 @@ def _prepare(_app: object) -> None:
     shutil.rmtree(there, ignore_errors=True)
     there.mkdir()
     for notebook in sorted((DOCS.parent / "notebooks").glob("*.ipynb")):
-        shutil.copy(notebook, there)
+        # in the repository a notebook leads to docs/, on the site to the folder above
+        text = notebook.read_text(encoding="utf-8").replace("](../docs/", "](../")
+        (there / notebook.name).write_text(text, encoding="utf-8")
 
 
 #: Documents of the repository's root, which forges show, and the pages of the site that have them.
