@@ -244,8 +244,12 @@ def test_a_figure_of_ipympl_is_drawn_on_request_of_the_page(page: Page) -> None:
     page.custom.clear()
     for kind in ("initialized", "send_image_mode", "refresh", "draw"):
         page.say(canvases[1], {"method": "custom", "content": {"type": kind}})
-    page.wait(lambda: any("binary" in repr(data) for _, data in page.custom), "an image")
-    assert {comm_id for comm_id, _ in page.custom} == {canvases[1]}
+
+    def images() -> list[str]:
+        return [comm_id for comm_id, data in page.custom if "binary" in repr(data)]
+
+    page.wait(lambda: bool(images()), "an image")
+    assert set(images()) == {canvases[1]}
     page.run("%px plt.close('all')")
 
 
