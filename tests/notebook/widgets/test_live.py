@@ -179,7 +179,7 @@ def test_interact_calls_its_function_on_the_engine_whose_slider_moves(page: Page
 
 def test_a_progress_bar_moves_and_is_text_in_the_end(page: Page) -> None:
     page.run("%px from tqdm.notebook import tqdm")
-    cell = page.start("%%px\nfor _ in tqdm(range(20)):\n    time.sleep(0.02)")
+    cell = page.start("%%px\nfor _ in tqdm(range(20)):\n    time.sleep(0.05)")
     page.wait(lambda: bool(page.find(cell, "FloatProgress")))
     bar = page.find(cell, "FloatProgress")[0]
     page.wait(lambda: 0 < page.models[bar]["value"] < 20, "a bar on its way")
