@@ -37,7 +37,8 @@ _NO_DASK = "cluster= needs Dask's distributed: pip install 'kernelfleet[dask]'"
 _INSECURE = (
     "{address} is a Dask scheduler without TLS: whoever can reach it can run code as you on its "
     "workers. Give it a Security (security=Security.temporary() of LocalCluster and others, or "
-    "certificates and a tls:// address), or where nobody else reaches that network insecure=True"
+    "certificates and a tls:// address), or where nobody else reaches that network insecure=True "
+    "(--insecure)"
 )
 
 

@@ -155,8 +155,8 @@ class FleetHost:
     async def _start(self) -> None:
         await self.registry.add(self._options.kernels)
 
-    def _count_engines(self) -> tuple[int, int]:
-        """How many engines answer, of how many."""
+    def _count_engines(self) -> tuple[int, int] | None:
+        """How many engines answer, of how many; None if that is not known yet."""
         return len(self.registry.ids), len(self.registry.engines)
 
     async def stop(self) -> None:
@@ -192,9 +192,11 @@ def _file_of(options: FleetOptions) -> FleetFile:
 
 
 async def _report_progress(
-    count: Callable[[], tuple[int, int]], report: Callable[[int, int], object] | None
+    count: Callable[[], tuple[int, int] | None], report: Callable[[int, int], object] | None
 ) -> None:
     """Tell now and then how many engines answer, of how many."""
     while report is not None:
         await asyncio.sleep(PROGRESS_SECONDS)
-        report(*count())
+        counted = count()
+        if counted is not None:
+            report(*counted)

@@ -40,5 +40,6 @@ class ClusterHost(FleetHost):
         slots = await self._pool.slots(len(kernels) or None)
         await self._nodes.add(kernels or (self._options.kernel,) * slots)
 
-    def _count_engines(self) -> tuple[int, int]:
-        return len(self._nodes.ids), len(self._nodes.engines) or len(self._options.kernels)
+    def _count_engines(self) -> tuple[int, int] | None:
+        wanted = len(self._nodes.engines) or len(self._options.kernels)
+        return (len(self._nodes.ids), wanted) if wanted else None
