@@ -37,6 +37,7 @@ MAY_IMPORT = {
     "head": {COMMON, "errors", "wire", "controller", "session", "clusters"},
     "client": {COMMON, "errors", "wire", "session", "display"},
     "joblib": {COMMON, "errors", "client"},
+    "testing": {COMMON, "client"},
     "notebook": {COMMON, "errors", "wire", "session", "client", "display"},
     "cli": {COMMON, "errors", "wire", "session", "client", "display", "mcp"},
     "server": {COMMON, "errors", "wire", "session", "client", "display"},

@@ -17,13 +17,14 @@ OTHERWISE = Path(__file__).parent / "otherwise"
 
 #: Packages that come with extras only, and are hidden: their own code for a platform may need
 #: further packages there, and is not ours. Modules of ours that need them are passed over.
-BY_EXTRAS = ("anyio", "distributed", "joblib", "jupyter_server", "mcp", "pydantic")
+BY_EXTRAS = ("anyio", "distributed", "joblib", "jupyter_server", "mcp", "pydantic", "pytest")
 
 IMPORT_ALL = """
 import importlib, os, pkgutil, sys
 import kernelfleet
-names = [each.name for each in pkgutil.walk_packages(kernelfleet.__path__, "kernelfleet.")]
 sys.modules.update(dict.fromkeys(sys.argv[1:]))  # (None: cannot be imported)
+# To look into a package means to import it; one that needs an extra is named all the same.
+names = [each.name for each in pkgutil.walk_packages(kernelfleet.__path__, "kernelfleet.")]
 for name in names:
     if name.endswith(("__main__", "launch.safely")):  # these are scripts
         continue

@@ -19,7 +19,7 @@ LOOPBACK = "127.0.0.1"
 
 VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
 #: A folder per GPU of NVIDIA's driver.
-_NVIDIA = Path("/proc/driver/nvidia/gpus")
+_NVIDIA = "/proc/driver/nvidia/gpus"
 
 NO_GPUS = (
     "no GPU was found: there is neither CUDA_VISIBLE_DEVICES nor NVIDIA's driver; gpus=4 says how "
@@ -96,12 +96,14 @@ class Ranks:
         return rank_variables(engine_id, self.n, engine_id, self.n, self._meeting)
 
 
-def find_gpus(environment: Mapping[str, str] = os.environ, driver: Path = _NVIDIA) -> list[str]:
+def find_gpus(
+    environment: Mapping[str, str] = os.environ, driver: str | Path = _NVIDIA
+) -> list[str]:
     """The GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` names them."""
     if VISIBLE_GPUS in environment:
         names = (name.strip() for name in environment[VISIBLE_GPUS].split(","))
         return [name for name in names if name and name != "-1"]
-    return [str(number) for number in range(len(list(driver.glob("*"))))]
+    return [str(number) for number in range(len(list(Path(driver).glob("*"))))]
 
 
 def gpus_of(asked: bool | int) -> list[str]:
