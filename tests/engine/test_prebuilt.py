@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,6 +99,20 @@ def test_the_names_of_a_shell_are_hidden_and_the_users_are_not(engines: list[Eng
             ["mine"],
             ["mine", "x"],
         )
+
+
+def test_an_error_is_rendered_before_the_fork_and_leaves_nothing(engines: list[Engine]) -> None:
+    code = (
+        "from kernelfleet.engine import prebuilt\nprebuilt.load()\nrendered = []\n"
+        "prebuilt.render = lambda shell, error: rendered.append(type(error).__name__) or []\n"
+        "prebuilt.build()\nprint(*rendered)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "ZeroDivisionError\n"
+    assert in_two(engines, "get_ipython()._last_traceback") == [None, None]
+    assert in_two(engines, "getattr(__import__('sys'), 'last_value', None)") == [None, None]
 
 
 def test_no_directory_of_the_users_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
