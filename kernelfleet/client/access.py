@@ -64,6 +64,17 @@ def engine_log(client: MultiEngineClient, engine: int, lines: int, timeout: floa
     return str(asked.header["value"])
 
 
+def ask_log(client: MultiEngineClient, engine: int, lines: int) -> PendingResult[str]:
+    """Ask for the end of an engine's log, wherever the engine runs, without waiting.
+
+    Args:
+        client: The client.
+        engine: The id of the engine, which may be dead.
+        lines: How many lines at most.
+    """
+    return client._ask_controller("log", str, engine=engine, lines=lines)
+
+
 def ask_timeline(client: MultiEngineClient, since: int) -> PendingResult[dict[str, Any]]:
     """Ask what the engines have worked on, without waiting.
 

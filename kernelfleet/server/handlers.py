@@ -276,7 +276,10 @@ class LogHandler(Handler):
         path = log_dir(check_name(name)) / file
         lines, truncated = await self.services.fleets.in_thread(logs.tail, path, int(text))
         if not lines:
-            await self.file(name)  # raises if there is no such fleet; one that has ended has logs
+            # One that has ended may have logs. Those of a cluster's engines are on their nodes.
+            fleet = await self.file(name)
+            if engine is not None and fleet.cluster is not None:
+                lines = await self._lines_of_node(fleet, int(engine), int(text))
         answer: EngineLog = {
             "fleet": name,
             "engine": None if engine is None else int(engine),
@@ -285,6 +288,14 @@ class LogHandler(Handler):
             "truncated": truncated,
         }
         await self.finish(json.dumps(answer))
+
+
+    async def _lines_of_node(self, fleet: FleetFile, engine: int, lines: int) -> list[str]:
+        from kernelfleet.client import access
+
+        client = await self.services.fleets.client(fleet)
+        async with asyncio.timeout(PATIENCE):
+            return (await access.ask_log(client, engine, lines)).splitlines()
 
 
 class OpenHandler(Handler):

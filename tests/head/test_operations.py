@@ -79,5 +79,6 @@ def test_the_log_of_an_engine_is_read_on_its_node(mec: MultiEngineClient) -> Non
     log = access.engine_log(mec, 1, 5, 10)
     assert log.splitlines()[-1] == "written to the log"
     assert len(access.engine_log(mec, 1, 1, 10).splitlines()) == 1
+    assert access.ask_log(mec, 1, 5).result(timeout=10) == log
     with pytest.raises(InvalidEngineID):
         access.engine_log(mec, 9, 5, 10)

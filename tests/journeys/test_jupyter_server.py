@@ -137,7 +137,7 @@ def test_a_controller_that_hangs_delays_nothing_else(jupyter: JupyterServer) -> 
         asked: list[float] = []
         asking = asyncio.run(ask_meanwhile(jupyter, asked))
         states = {fleet["name"]: fleet["state"] for fleet in asking.json["fleets"]}
-        assert states == {"a": "unreachable", "b": "running"}
+        assert (states["a"], states["b"]) == ("unreachable", "running")
         assert time.monotonic() - began < 10
         assert max(asked) < 1.0  # it answered others all the time
         (problem,) = [f["problem"] for f in asking.json["fleets"] if f["name"] == "a"]

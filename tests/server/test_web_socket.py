@@ -77,9 +77,11 @@ def test_a_page_sees_a_fleet_come_work_and_go(jupyter: JupyterServer) -> None:
             came = await looking.hear_of(lambda each: each["name"] == "seen")
             assert came["new"]
             if not came.get("engines"):  # it was heard of while it started
-                await looking.hear_of(lambda each: len(each.get("engines", ())) == 2)
+                await looking.hear_of(
+                    lambda each: each["name"] == "seen" and len(each.get("engines", ())) == 2
+                )
             await in_thread(run_code, "seen", "while True: pass", 1)
-            busy = await looking.hear_of(lambda each: "engines" in each and is_busy(each, 1))
+            busy = await looking.hear_of(lambda each: each["name"] == "seen" and is_busy(each, 1))
             (row,) = [each for each in busy["engines"] if each["id"] == 1]
             assert "while True" in row["running"]
             assert row["running_since"] <= (await looking.read())["now"]
@@ -91,7 +93,8 @@ def test_a_page_sees_a_fleet_come_work_and_go(jupyter: JupyterServer) -> None:
 
 
 def is_busy(change: Any, engine_id: int) -> bool:
-    return any(each["id"] == engine_id and each["state"] == "busy" for each in change["engines"])
+    rows = change.get("engines", ())
+    return any(each["id"] == engine_id and each["state"] == "busy" for each in rows)
 
 
 def run_code(fleet: str, code: str, target: int) -> None:
