@@ -237,6 +237,8 @@ class Running(subprocess.Popen[Any]):
         """The process id of the program, as this machine sees it."""
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
+            if self.poll() is not None:
+                raise ProcessLookupError("the program has ended")
             children = psutil.Process(self.pid).children()
             if children:
                 return children[0].pid
