@@ -76,7 +76,7 @@ def test_a_notebook_of_notebook_7_has_the_panel_and_the_choice_of_engines(
     other = Page(opened.value, notebook)
     other.page.wait_for_function("window.jupyterapp")
     other.wait_for_kernel()
-    assert other.run_cell("engine_id, n_engines").strip().endswith(", 3)")
+    assert "(1, " in other.run_cell("engine_id, n_engines")
     page.errors += other.errors
 
 

@@ -27,6 +27,8 @@ export class EnginesChoice extends Widget {
     this._mode = null;
     /** What the user wants, so that it is as before when the kernel is restarted. */
     this._wanted = null;
+    /** How often the kernel has been restarted: what it said before counts no more. */
+    this._life = 0;
     this._select = make('select', {
       'aria-label': 'Engines: where the cells of this notebook run', 'data-kf-engines-choice': true,
       change: () => this._change(), pointerdown: () => this._offer(), focus: () => this._offer()
@@ -75,13 +77,16 @@ export class EnginesChoice extends Widget {
 
   /** Have the cells run on a fleet, on so many engines of the notebook's own, or (`null`) in its kernel. */
   async choose(wanted) {
+    const life = this._life;
     this._wanted = wanted;
     this._select.disabled = true;
     try {
       await this._hear(kernel => choose(kernel, wanted));
     } catch (error) {
-      this._wanted = null;
-      tell('Engines of this notebook', error);
+      if (life === this._life) {
+        this._wanted = null;
+        tell('Engines of this notebook', error);
+      } // else it was restarted meanwhile, and is asked again when it is idle
     } finally {
       this._select.disabled = false;
       this._draw();
@@ -95,8 +100,9 @@ export class EnginesChoice extends Widget {
     if (!kernel) {
       throw new Error('This notebook has no kernel.');
     }
+    const life = this._life;
     const mode = await ask(kernel);
-    if (kernel === this._kernel) {
+    if (kernel === this._kernel && life === this._life) {
       const { cells, fleet, engines, own } = mode ?? {};
       this._mode = cells === 'engines' && fleet ? { fleet, engines: engines.length, own } : null;
       this._wanted = this._mode ? (own ? engines.length : fleet) : null;
@@ -107,6 +113,7 @@ export class EnginesChoice extends Widget {
   _kernelSaid(_, status) {
     if (status === 'restarting' || status === 'autorestarting' || status === 'dead') {
       this._restarted = true;
+      this._life += 1;
       this._mode = null;
       this._draw();
     } else if (status === 'idle' && this._restarted) {
