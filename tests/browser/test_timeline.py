@@ -30,7 +30,7 @@ def test_words_and_versions_and_bars_are_as_they_should_be(lab: Page) -> None:
         "10 s",
         "1:00",
         "3:07",
-        "2 h 05 min",
+        "2 h 05",
         "1 d 3 h",
     ]
     assert call(lab, "base/words.js", "[61 * 2**20, 1536 * 2**20].map(m.bytes)") == [

@@ -5,7 +5,7 @@ export function count(n, noun) {
   return `${n} ${noun}${n === 1 ? '' : 's'}`;
 }
 
-/** A duration in seconds: `0.4 s`, `12 s`, `3:07`, `2 h 05 min`, `3 d 4 h`. */
+/** A duration in seconds: `0.4 s`, `12 s`, `3:07`, `2 h 05`, `3 d 4 h`. */
 export function duration(seconds) {
   const s = Math.max(0, seconds);
   if (s < 9.95) {
@@ -21,7 +21,7 @@ export function duration(seconds) {
   }
   const hours = Math.floor(whole / 3600);
   if (hours < 24) {
-    return `${hours} h ${two(Math.floor((whole % 3600) / 60))} min`;
+    return `${hours} h ${two(Math.floor((whole % 3600) / 60))}`;
   }
   return `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
