@@ -289,7 +289,6 @@ class LogHandler(Handler):
         }
         await self.finish(json.dumps(answer))
 
-
     async def _lines_of_node(self, fleet: FleetFile, engine: int, lines: int) -> list[str]:
         from kernelfleet.client import access
 
