@@ -6,6 +6,8 @@ import pickle
 
 import pytest
 
+pytest.importorskip("joblib", reason="joblib is not installed")
+
 from kernelfleet.joblib import worker
 
 

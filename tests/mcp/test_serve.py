@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("mcp", reason="kernelfleet[mcp] is not installed")
+
 from kernelfleet.mcp.serve import new_token, with_token
 
 
