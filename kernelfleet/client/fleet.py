@@ -74,6 +74,7 @@ class Fleet(StaysHere):
             ``torch.distributed`` and ``jax.distributed`` look for them.
         gpus: Give each engine one of the GPUs, by ``CUDA_VISIBLE_DEVICES``: True takes those that
             are found, a number says how many there are. ``n`` is their number then, if it is None.
+            On a cluster they are those of each node.
         insecure_kernel: Allow a ``kernel`` that can neither use Unix sockets nor encrypt: every
             user of this machine can then read its code and output.
         cluster: Run the engines on the nodes of a cluster: the address of a Dask scheduler

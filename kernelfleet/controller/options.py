@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from kernelfleet.controller.limits import make_limits
-from kernelfleet.controller.ranks import Ranks, gpu_variables, gpus_of
+from kernelfleet.controller.ranks import Ranks, check_gpus, gpu_variables, gpus_of
 from kernelfleet.wire.files.addresses import LOOPBACK
 from kernelfleet.wire.files.fleet_paths import DEFAULT_NAME
 from kernelfleet.wire.launcher_variables import without_rank
@@ -72,6 +72,10 @@ class FleetOptions:
     mpiexec: str | None = None
     #: Where the engines are the ranks of a job of torch or JAX.
     ranks: Ranks | None = None
+    #: The same on the nodes of a cluster, whose head knows where they meet.
+    ranks_on_nodes: bool = False
+    #: Of a cluster, how many GPUs a node has; True has the node look for them, False for none.
+    gpus_of_nodes: bool | int = False
     #: Allow kernels that can neither use Unix sockets nor encrypt: every local user reads along.
     insecure_kernel: bool = False
     #: What becomes of an engine that died: ``'never'`` or ``'on-death'``.
@@ -110,17 +114,15 @@ class FleetOptions:
             gpus: Give each engine one of the GPUs: those that are found, or so many.
             **fields: The other fields of this class.
         """
-        given = gpus_of(gpus)
         if not isinstance(ranks, bool):
             raise TypeError(f"ranks is True or False, not {ranks!r}")
+        check_gpus(gpus)
+        on_cluster = fields.get("cluster") is not None
+        given = [] if on_cluster else gpus_of(gpus)
         if given and n is None and not isinstance(kernel, list):
             n = len(given)
-        on_cluster = fields.get("cluster") is not None
-        if on_cluster and (ranks or given):
-            what = "ranks" if ranks else "gpus"
-            raise ValueError(f"{what} is for one machine: with cluster= give variables in env=")
         kernels = _wanted(n, kernel) if on_cluster else _kernels(n, kernel)
-        job = Ranks(len(kernels)) if ranks else None
+        job = Ranks(len(kernels)) if ranks and not on_cluster else None
         added = _added_variables(env)
 
         def environment(engine_id: int) -> Variables:
@@ -134,6 +136,8 @@ class FleetOptions:
             environment=environment,
             added_variables=added,
             ranks=job,
+            ranks_on_nodes=ranks and on_cluster,
+            gpus_of_nodes=gpus if on_cluster else False,
             **fields,
         )
 

@@ -63,6 +63,7 @@ def rank_variables(
         local_size: How many are there.
         meeting: Where they meet.
     """
+    host = f"[{meeting.address}]" if ":" in meeting.address else meeting.address
     return {
         "RANK": str(rank),
         "WORLD_SIZE": str(size),
@@ -70,7 +71,7 @@ def rank_variables(
         "LOCAL_WORLD_SIZE": str(local_size),
         "MASTER_ADDR": meeting.address,
         "MASTER_PORT": str(meeting.port),
-        "JAX_COORDINATOR_ADDRESS": f"{meeting.address}:{meeting.jax_port}",
+        "JAX_COORDINATOR_ADDRESS": f"{host}:{meeting.jax_port}",
         "JAX_PROCESS_ID": str(rank),
         "JAX_NUM_PROCESSES": str(size),
     }
@@ -106,13 +107,27 @@ def find_gpus(
     return [str(number) for number in range(len(list(Path(driver).glob("*"))))]
 
 
+def check_gpus(asked: bool | int) -> None:
+    """Whether it is True, False, or a number of GPUs.
+
+    Raises:
+        ValueError: the number is too small.
+        TypeError: it is no number.
+    """
+    if not isinstance(asked, int):
+        raise TypeError(f"gpus is True, or how many there are, not {asked!r}")
+    if not isinstance(asked, bool) and asked < 1:
+        raise ValueError(f"gpus={asked}: there is at least one, or leave it out")
+
+
 def gpus_of(asked: bool | int) -> list[str]:
-    """The GPUs of a fleet: those that are found, or as many as the user says.
+    """The GPUs of a machine: those that are found, or as many as the user says.
 
     Raises:
         ValueError: there are none.
         TypeError: it is no number.
     """
+    check_gpus(asked)
     if asked is False:
         return []
     if asked is True:
@@ -120,10 +135,6 @@ def gpus_of(asked: bool | int) -> list[str]:
         if not found:
             raise ValueError(NO_GPUS)
         return found
-    if not isinstance(asked, int):
-        raise TypeError(f"gpus is True, or how many there are, not {asked!r}")
-    if asked < 1:
-        raise ValueError(f"gpus={asked}: there is at least one, or leave it out")
     return find_gpus()[:asked] if len(find_gpus()) >= asked else [*map(str, range(asked))]
 
 

@@ -10,7 +10,7 @@ Where things are::
     a whole fleet             host  timing
     what is asked of it       head  operations  progress  timeline
     one request, many nodes   parts  following
-    which engine is where     registry  placement
+    which engine is where     registry  placement  ranks
     widgets of engines        comms
     nodes                     pool  node  installations
 """

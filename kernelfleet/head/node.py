@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from kernelfleet.session.connection import Endpoint
 from kernelfleet.session.timing import SessionTimes
@@ -34,6 +35,7 @@ class Node:
         name: What users see.
         worker: What the cluster calls its place.
         slots: How many engines it is meant for.
+        address: That of its machine, as we reach it.
         known: Its engines, as it has told them last (``KnownEngines``).
         registered: The ids of those that take work.
         reason: Why it is lost; empty while it is not.
@@ -50,6 +52,7 @@ class Node:
         times: SessionTimes,
     ) -> None:
         self.name, self.worker, self.slots = name, worker, slots
+        self.address = str(urlsplit(endpoint.url).hostname)
         self.known: JsonDict = {"ids": [], "dead": {}, "total": 0, "pythons": {}, "portable": {}}
         self.registered: frozenset[int] = frozenset()
         self.reason = ""

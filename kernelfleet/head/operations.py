@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kernelfleet.controller import operations as controllers
+from kernelfleet.controller.lifecycle.worlds import REFUSED
 from kernelfleet.controller.requests import CallError
 from kernelfleet.errors.text import format_ids
 from kernelfleet.errors.tree import StartError
@@ -169,6 +170,9 @@ async def restart(head: Head, client: str, header: requests.TargetsRequest) -> A
 async def scale(head: Head, client: str, header: requests.ScaleRequest) -> Answer:
     """Add engines, on new nodes where there are some, or end those of the highest ids."""
     n, registry = controllers.checked_size(header["engines"]), head.registry
+    if registry.ranks is not None and registry.ranks.size != n:
+        text = REFUSED["scale of ranks"].format(size=registry.ranks.size)
+        raise CallError("UnsupportedOperation", text)
     before = len(registry.ids)
     head.log.info("scaling from %d to %d engines requested by client %s", before, n, client[:8])
     await _starting(head, "scaling", lambda: registry.scale(n, head.kernel_name))

@@ -233,6 +233,7 @@ class NodePool:
             "insecure_kernel": options.insecure_kernel,
             "restart": options.restart,
             "limits": dict(options.limits),
+            "gpus": None if options.gpus_of_nodes is True else int(options.gpus_of_nodes),
         }
 
     def _take(self, worker: Worker, spec: NodeSpec, report: NodeReport) -> None:

@@ -22,6 +22,7 @@ from kernelfleet.errors.tree import StartError
 from kernelfleet.head.node import Node
 from kernelfleet.head.placement import grouped
 from kernelfleet.head.pool import NodePool
+from kernelfleet.head.ranks import RanksOnNodes
 from kernelfleet.wire.messages import JsonDict
 
 #: What nodes were told of the number of engines, if they were told different numbers.
@@ -61,6 +62,8 @@ class NodeRegistry:
         self._told_count = 0
         self._tasks: set[asyncio.Task[Any]] = set()
         self._ids: list[int] | None = None
+        #: Where the engines are the ranks of a job of torch or JAX.
+        self.ranks = RanksOnNodes() if options.ranks_on_nodes else None
         pool.watcher = self
 
     # -- who is there ---------------------------------------------------------------------------
@@ -170,13 +173,17 @@ class NodeRegistry:
         groups = grouped([placed.node for _, placed in new])
         count = len([1 for placed in self.engines.values() if not placed.lost])
         self._told_count = UNKNOWN  # these nodes are told, others are not
-        outcomes = await asyncio.gather(
-            *(
-                self._start_on(node, [new[index] for index in indices], count)
-                for node, indices in groups.items()
-            ),
-            return_exceptions=True,
-        )
+        try:
+            await self._arrange_ranks()
+            outcomes = await asyncio.gather(
+                *(
+                    self._start_on(node, [new[index] for index in indices], count)
+                    for node, indices in groups.items()
+                ),
+                return_exceptions=True,
+            )
+        except StartError as error:
+            outcomes = [error]
         failures = [each for each in outcomes if isinstance(each, BaseException)]
         if not failures:
             return
@@ -186,12 +193,22 @@ class NodeRegistry:
         self.engines.update(before)
         raise next((e for e in failures if isinstance(e, StartError)), failures[0])
 
+    async def _arrange_ranks(self) -> None:
+        """Tell all ranks, for their next start, who they are and where they meet."""
+        if self.ranks is not None:
+            places = {i: each.node for i, each in sorted(self.engines.items()) if not each.lost}
+            await self.ranks.arrange(places, self._options.added_variables)
+
+    def _variables(self, engine_id: int) -> JsonDict:
+        of_rank = {} if self.ranks is None else self.ranks.variables[engine_id]
+        return {**of_rank, **self._options.added_variables(engine_id)}
+
     async def _start_on(self, node: Node, new: list[tuple[int, Placed]], count: int) -> None:
         engines = [
             {
                 "id": engine_id,
                 "kernel": placed.kernel,
-                "env": dict(self._options.added_variables(engine_id)),
+                "env": self._variables(engine_id),
             }
             for engine_id, placed in new
         ]
@@ -217,6 +234,13 @@ class NodeRegistry:
         ids = list(dict.fromkeys(ids))
         homeless = [engine_id for engine_id in ids if self.engines[engine_id].lost]
         at_home = [engine_id for engine_id in ids if engine_id not in homeless]
+        if self.ranks is not None:
+            if set(ids) == set(self.engines):
+                self.ranks.renew()
+            if homeless:  # first: where they go decides what the others are told
+                await self._restart_elsewhere(homeless)
+                homeless = []
+            await self._arrange_ranks()
         parts = [self._restart_elsewhere(homeless)] if homeless else []
         parts += [self._restart_there(node, some) for node, some in self._by_node(at_home).items()]
         for outcome in await asyncio.gather(*parts, return_exceptions=True):

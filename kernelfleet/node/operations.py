@@ -6,6 +6,7 @@ from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 from kernelfleet.controller import operations as controllers
+from kernelfleet.controller.ranks import meeting_point
 from kernelfleet.controller.requests import CallError
 from kernelfleet.errors.tree import StartError
 from kernelfleet.wire.messages import requests
@@ -60,6 +61,24 @@ async def leave(
 def recount(controller: NodeController, _client: str, header: requests.RecountRequest) -> Answer:
     """Tell the engines how many there are on all nodes."""
     controller.registry.recount(header["count"])
+    return {"value": None}, []
+
+
+@answers
+def free_ports(
+    _controller: NodeController, _client: str, _header: requests.RequestFields
+) -> Answer:
+    """Two TCP ports of this machine that are free, on all its addresses, at this moment."""
+    _, port, jax_port = meeting_point("")
+    return {"value": [port, jax_port]}, []
+
+
+@answers
+def set_variables(
+    controller: NodeController, _client: str, header: requests.VariablesRequest
+) -> Answer:
+    """Keep what engines get in their environment when they are started the next time."""
+    controller.added_variables.update({each["id"]: each["env"] for each in header["engines"]})
     return {"value": None}, []
 
 

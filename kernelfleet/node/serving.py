@@ -26,6 +26,7 @@ from kernelfleet.controller.daemon import raise_descriptor_limit
 from kernelfleet.controller.door.server import Server
 from kernelfleet.controller.lifecycle.blas_threads import THREAD_VARIABLES
 from kernelfleet.controller.options import FleetOptions, Variables
+from kernelfleet.controller.ranks import gpu_variables, gpus_of
 from kernelfleet.controller.timing import TIMES_OF_A_HEAD
 from kernelfleet.errors.tree import FleetError
 from kernelfleet.node.host import NodeHost
@@ -88,9 +89,12 @@ def base_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 def options_of(spec: NodeSpec, base: Mapping[str, str], host: list[NodeHost]) -> FleetOptions:
     """The options of the fleet that a node is, with the environment that the head has told."""
+    gpus = gpus_of(_asked_gpus(spec["gpus"]))
 
     def environment(engine_id: int) -> Variables:
-        return {**base, **host[0].node.added_variables.get(engine_id, {})}
+        node = host[0].node
+        of_gpu = gpu_variables(node.registry.sizes.local_rank(engine_id), gpus)
+        return {**base, **of_gpu, **node.added_variables.get(engine_id, {})}
 
     return FleetOptions(
         kernels=(),
@@ -105,6 +109,10 @@ def options_of(spec: NodeSpec, base: Mapping[str, str], host: list[NodeHost]) ->
         restart=spec["restart"],
         limits=spec["limits"],
     )
+
+
+def _asked_gpus(told: int | None) -> bool | int:
+    return True if told is None else told or False
 
 
 async def serve(spec: NodeSpec, base: Mapping[str, str], log: Logger) -> None:

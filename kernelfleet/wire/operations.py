@@ -150,6 +150,11 @@ _OPERATIONS = (
     ),
     Operation("leave", "End engines when their work is done.", _TARGETS, of_a_head=True),
     Operation("recount", "Tell the size of the fleet.", requests.RecountRequest, of_a_head=True),
+    Operation("free_ports", "Two TCP ports that are free at this moment.", of_a_head=True),
+    Operation(
+        "set_variables", "What engines get in their environment from their next start on.",
+        requests.VariablesRequest, of_a_head=True,
+    ),
     Operation(
         "forget_owner", "End the maps of a client that has left.", requests.OwnerRequest,
         of_a_head=True,

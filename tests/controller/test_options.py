@@ -125,3 +125,16 @@ def test_a_cluster_is_told_as_it_was_named() -> None:
     assert FleetOptions.of(1, cluster="ssh:a,b").cluster_name == "ssh:a,b"
     assert FleetOptions.of(1, cluster=Path("scheduler.json")).cluster_name == "scheduler.json"
     assert FleetOptions.of(1, cluster=Path).cluster_name == "type"
+
+
+def test_where_ranks_meet_and_which_gpus_there_are_is_found_on_the_nodes_of_a_cluster(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    options = FleetOptions.of(2, cluster="ssh:a,b", ranks=True, gpus=True)
+    assert (options.ranks, options.ranks_on_nodes, options.gpus_of_nodes) == (None, True, True)
+    assert FleetOptions.of(cluster="ssh:a,b", gpus=3).kernels == ()  # as many as nodes have room
+    here = FleetOptions.of(2, ranks=True, gpus=3)
+    assert (here.ranks_on_nodes, here.gpus_of_nodes) == (False, False)
+    with pytest.raises(ValueError, match="gpus=0"):
+        FleetOptions.of(2, cluster="ssh:a,b", gpus=0)

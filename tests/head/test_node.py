@@ -55,7 +55,7 @@ def no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
 def run(test: Callable[[Node, Transport, Watcher], Awaitable[None]]) -> None:
     async def body() -> None:
         loop, watcher = asyncio.get_running_loop(), Watcher()
-        endpoint: Any = type("Endpoint", (), {"loop": loop})()
+        endpoint: Any = type("Endpoint", (), {"loop": loop, "url": "tcp://[fd00::1]:4711"})()
         node = Node("far", "w1", 2, endpoint, watcher, TIMES_OF_A_NODE)
         transport: Any = node._transport
         await test(node, transport, watcher)
@@ -66,6 +66,7 @@ def run(test: Callable[[Node, Transport, Watcher], Awaitable[None]]) -> None:
 def test_it_is_ready_when_it_has_told_its_engines() -> None:
     async def test(node: Node, transport: Transport, watcher: Watcher) -> None:
         assert transport.times is TIMES_OF_A_NODE
+        assert node.address == "fd00::1"
         assert not node.ready.done()
         transport.receiver.receive({"type": "welcome", "roster": KNOWN}, [])
         await node.ready

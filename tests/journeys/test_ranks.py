@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
 from kernelfleet import MultiEngineClient
 from kernelfleet.errors.tree import UnsupportedOperation
+from tests.nodes import make_ssh, path_with
 
 StartFleet = Callable[..., MultiEngineClient]
 
@@ -63,8 +65,12 @@ def test_each_engine_is_a_rank_and_all_get_new_ports_when_all_are_restarted(
 
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("jax") is None, reason="JAX is not installed")
-def test_jax_adds_over_engines_also_after_a_restart(start_fleet: StartFleet) -> None:
-    mec = start_fleet(2, ranks=True, env={"JAX_PLATFORMS": "cpu"})
+@pytest.mark.parametrize("cluster", [None, "ssh:one,two"])
+def test_jax_adds_over_engines_also_after_a_restart(
+    cluster: str | None, start_fleet: StartFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", path_with(make_ssh(tmp_path)))
+    mec = start_fleet(2, ranks=True, env={"JAX_PLATFORMS": "cpu"}, cluster=cluster)
     for _ in range(2):
         mec.execute(JAX, timeout=90)
         assert mec.pull("total") == [[[3.0] * 3]] * 2

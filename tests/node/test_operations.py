@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from typing import Any
 
 import pytest
@@ -86,6 +87,18 @@ def test_engines_leave_and_the_number_is_told(registry: Registry) -> None:
     call("leave", registry, targets=[0, 3])
     call("recount", registry, count=5)
     assert registry.asked == [("leave", [0, 3]), ("recount", 5)]
+
+
+def test_variables_are_kept_for_the_next_start(registry: Registry) -> None:
+    _, node = call("set_variables", registry, engines=[{"id": 7, "env": {"RANK": "7"}}])
+    assert node.added_variables == {7: {"RANK": "7"}}
+
+
+def test_two_different_ports_are_free(registry: Registry) -> None:
+    (answer, _), _ = call("free_ports", registry)
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("", answer["value"][0]))
+        other.bind(("", answer["value"][1]))
 
 
 def test_a_client_of_the_head_is_forgotten(registry: Registry) -> None:

@@ -21,7 +21,7 @@ def spec(**fields: Any) -> dict[str, Any]:
     return {
         "name": "n", "host": "127.0.0.1", "client_key": zmq.curve_keypair()[0].decode(),
         "embedded": True, "cwd": None, "on_start": None, "fork": True, "preload": [],
-        "insecure_kernel": False, "restart": "never", "limits": {}, **fields,
+        "insecure_kernel": False, "restart": "never", "limits": {}, "gpus": 0, **fields,
     }  # fmt: skip
 
 

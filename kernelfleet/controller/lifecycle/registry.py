@@ -114,6 +114,7 @@ class EngineRegistry:
         for engine in new:
             engine.comms = self.comms.of_engine(engine.id)
             self.engines[engine.id] = engine
+        self.sizes.number((engine.id for engine in new), self.engines)
         outcomes = await self._start_all(new, or_none=True)
         failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
         if failures:  # one failed, and the others were cancelled because of it
@@ -323,8 +324,7 @@ class EngineRegistry:
         self._log.error("engine %d (pid %s) died: %s", engine.id, incarnation.pid, death.cause)
         channels = engine.channels
         is_wanted = engine.state not in (EngineState.STARTING, EngineState.LEAVING)
-        # Clients learn of the change before the failures, so that get_ids() does not include the
-        # engine any more when a call raises EngineDied.
+        # Clients learn it first: get_ids() must not include it when a call raises EngineDied.
         engine.move_to(EngineState.DEAD, death.cause)
         if is_wanted:
             self._changed()

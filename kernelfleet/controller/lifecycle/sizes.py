@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from kernelfleet.controller.lifecycle.ids import free_ids
@@ -33,9 +33,7 @@ class Sizes:
             here: The ids of all engines of the node.
             size: How many of them there are to be.
         """
-        self._ranks = {each: rank for each, rank in self._ranks.items() if each in here}
-        if engine_id not in self._ranks:
-            self._ranks[engine_id] = free_ids(self._ranks.values(), 1)[0]
+        self.number([engine_id], here)
         return {
             "engine_id": engine_id,
             "n_engines": self.whole or size,
@@ -43,3 +41,21 @@ class Sizes:
             "local_rank": self._ranks[engine_id],
             "local_size": size,
         }
+
+    def number(self, new: Iterable[int], here: Collection[int]) -> None:
+        """Give engines their numbers, in this order and not in that in which they come up.
+
+        Those that are gone have none.
+
+        Args:
+            new: The engines; one that has a number keeps it.
+            here: The ids of all engines of the node.
+        """
+        self._ranks = {each: rank for each, rank in self._ranks.items() if each in here}
+        for engine_id in new:
+            if engine_id not in self._ranks:
+                self._ranks[engine_id] = free_ids(self._ranks.values(), 1)[0]
+
+    def local_rank(self, engine_id: int) -> int:
+        """The number of an engine that has one."""
+        return self._ranks[engine_id]

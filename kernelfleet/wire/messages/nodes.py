@@ -25,6 +25,8 @@ class NodeSpec(TypedDict):
     insecure_kernel: bool
     restart: str
     limits: dict[str, Any]
+    #: How many GPUs the engines share; None has the node look for them.
+    gpus: Size | None
 
 
 class NodeReport(TypedDict):

@@ -193,6 +193,19 @@ class RecountRequest(RequestFields):
     count: Size
 
 
+class NewVariables(TypedDict):
+    """What is added to the environment of an engine."""
+
+    id: Size
+    env: dict[str, Any]
+
+
+class VariablesRequest(RequestFields):
+    """What engines get in their environment."""
+
+    engines: list[NewVariables]
+
+
 class OwnerRequest(RequestFields):
     """A client of the head."""
 

@@ -13,6 +13,13 @@ def test_a_fleet_of_one_machine_is_as_large_as_its_machine_says() -> None:
     }  # fmt: skip
 
 
+def test_numbers_are_given_in_the_order_of_ids_whoever_comes_up_first() -> None:
+    sizes = Sizes()
+    sizes.number([3, 7], [3, 7])
+    assert sizes.identity(7, [3, 7], 2)["local_rank"] == sizes.local_rank(7) == 1
+    assert sizes.local_rank(3) == 0
+
+
 def test_an_engine_of_a_node_has_a_number_there_that_stays() -> None:
     sizes = Sizes("far", 12)
     ranks = [sizes.identity(each, [3, 7, 9], 3)["local_rank"] for each in (3, 7, 9)]
