@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 from collections.abc import Coroutine, Generator, Sequence
 from typing import Any
 
@@ -35,6 +36,7 @@ class ShellChannel:
 
     def __init__(self, kernel: Any) -> None:
         self._kernel = kernel
+        self._pid = os.getpid()
         self._stream = kernel.shell_stream
         self._socket = self._stream.socket
         self._loop: asyncio.AbstractEventLoop = kernel.io_loop.asyncio_loop
@@ -72,6 +74,8 @@ class ShellChannel:
 
     def read_no_packets(self) -> None:
         """Listen no more, and close the connection: the controller goes back to ZMQ."""
+        if os.getpid() != self._pid:
+            return
         for each in (self._listener, self._packets):
             if each is not None:
                 self._loop.remove_reader(each.fileno())
@@ -87,6 +91,8 @@ class ShellChannel:
 
     def _read_packet(self) -> bool:
         """Serve one packet; False if there was none."""
+        if os.getpid() != self._pid:
+            return False  # a child that the user's code has forked shares the connection
         try:
             frames = None if self._packets is None else self._packets.receive()
         except EOFError:

@@ -42,11 +42,13 @@ SOME: dict[Phase, int] = {
 }
 FEWER = {phase: max(1, n // 2) for phase, n in SOME.items()}
 SOME_CHANGES: dict[Phase, int] = {phases.restarts: 2, phases.deaths: 1, phases.scaling: 2}
+#: The timeline keeps a number of spans, which a short round does not reach otherwise.
+FEW_SPANS = {"limits": {"span_count": 20}}
 REVIVED = {"restart": "on-death"}
 
 SHORT = [
     Plan("daemon", "unix", SOME),
-    Plan("embedded", "embedded", FEWER, rounds=2),
+    Plan("embedded", "embedded", FEWER, rounds=2, options=FEW_SPANS),
     Plan("changing", "unix", SOME_CHANGES, rounds=2, options=REVIVED),
 ]
 
@@ -71,7 +73,7 @@ SPAWNED = {"fork": False}
 LONG = [
     Plan("daemon, Unix socket", "unix", STEADY, seconds=minutes(0.3), each=True),
     Plan("daemon, TCP", "tcp", HALF, seconds=minutes(0.15)),
-    Plan("embedded", "embedded", HALF, seconds=minutes(0.15)),
+    Plan("embedded", "embedded", HALF, seconds=minutes(0.15), options=FEW_SPANS),
     Plan("daemon, frames instead of shared memory", "unix", HALF, seconds=minutes(0.1)),
     Plan("daemon, ordinary engines", "unix", HALF, seconds=minutes(0.1), options=SPAWNED),
     Plan("daemon, engines come and go", "unix", CHANGING, 5, minutes(0.1), options=REVIVED),

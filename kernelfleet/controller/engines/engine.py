@@ -43,8 +43,8 @@ from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.objects.shared_memory import SharedBuffer
 from kernelfleet.wire.operations import Operation, message_type, why_not_portable
 
-#: Why a queue is held.
-NOT_READY = "not ready"
+NOT_READY = "not ready"  # why a queue is held
+ANY_TYPE = ""  # stands for every message type of a channel that has no handler of its own
 
 
 class Engine:
@@ -107,8 +107,7 @@ class Engine:
     @property
     def python(self) -> str | None:
         """The version of its Python; None before it answers, or for another language."""
-        version = self.info.get("python")
-        return version if isinstance(version, str) else None
+        return version if isinstance(version := self.info.get("python"), str) else None
 
     def move_to(self, state: EngineState, death: str = "") -> None:
         """Change the state; ``death`` says how it ended, if it did.
@@ -162,8 +161,8 @@ class Engine:
         if NOT_READY not in self.queue.holds:
             self.queue.hold(NOT_READY)
         run, self.run = self.run, None
+        error = {"ename": ename, "evalue": cause, "kind": "engine"}
         if run is not None:
-            error = {"ename": ename, "evalue": cause, "kind": "engine"}
             self._on_finished(self, run, Outcome({"ok": False, "error": error}))
         for job in lost:
             outputs = run.log.frames() if run is not None and job is run.job else []
@@ -172,16 +171,19 @@ class Engine:
             )
         self._drain.is_over()
         self.comms.close_all(cause)
-        gone = ConnectionError(f"engine {self.id}: {cause}")
-        self.awaited.fail(gone)
+        self.awaited.fail(gone := ConnectionError(f"engine {self.id}: {cause}"))
         if self.welcome is not None:
             fail_quietly(self.welcome, gone)
-        if self.packets is not None:
-            self.packets.close()
-            self.packets = None
+        self.close_packets()
         if self.channels is not None and self.incarnation is not None:
             self.channels.disconnect(self.incarnation.endpoints)
         self.incarnation = None
+
+    def close_packets(self) -> None:
+        """Neither send nor hear packets any more."""
+        if self.packets is not None:
+            self.packets.close()
+        self.packets = None
 
     def unsupported(self, operation: Operation) -> str | None:
         """Why this kernel cannot do an operation; None if it can."""
@@ -386,9 +388,6 @@ class Engine:
             _, frames = encode(self.session, msg_type, content, own=self.native)
             self._send(channel, frames)
 
-
-#: Stands for every message type of a channel that has no handler of its own.
-ANY_TYPE = ""
 
 _MESSAGE_HANDLERS: dict[tuple[str, str], Callable[[Engine, KernelMessage], None]] = {
     ("shell", ANY_TYPE): Engine._take_shell,

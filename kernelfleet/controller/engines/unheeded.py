@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Collection, Mapping
 
 from kernelfleet.controller.engines.engine import Engine
+from kernelfleet.controller.processes.local import is_stopped
 from kernelfleet.errors.text import format_ids
 from kernelfleet.wire.operations import message_type
 
@@ -19,6 +20,7 @@ ANSWER_SECONDS = 0.2
 
 #: In the place of an answer.
 SILENT = "a call that holds Python's lock"
+STOPPED = "a process that is stopped (SIGCONT lets it go on)"
 
 
 async def why_unheeded(engines: Collection[Engine], *, is_world: bool) -> str:
@@ -39,7 +41,8 @@ async def _place(engine: Engine) -> str:
     done, _ = await asyncio.wait([asked], timeout=ANSWER_SECONDS)
     if not done:
         asked.cancel()
-        return SILENT
+        pid = None if engine.incarnation is None else engine.incarnation.pid
+        return STOPPED if is_stopped(pid) else SILENT
     if asked.cancelled() or asked.exception() is not None:
         return ""
     return str(asked.result().content.get("where") or "")

@@ -1,7 +1,6 @@
 """The registry of engines: starting, readiness, death, restart, and the end of the fleet.
 
-It knows the processes and the messages of the life cycle. ``engines/engine.py`` does the work, and
-``controller.py`` knows the clients.
+It knows the processes and the messages of their life; ``engines/engine.py`` does the work.
 """
 
 from __future__ import annotations
@@ -290,6 +289,7 @@ class EngineRegistry:
         incarnations = [e.incarnation for e in living.values() if e.incarnation is not None]
         for engine in engines:
             engine.retire()
+            engine.close_packets()  # the error of a command that this ends is not the command's own
         for incarnation in incarnations:
             incarnation.leaving = True
             self._by_session.pop(incarnation.session_id, None)

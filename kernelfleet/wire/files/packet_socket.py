@@ -77,7 +77,9 @@ class PacketSocket:
         return frames
 
     def close(self) -> None:
-        """Close it."""
+        """Close it, so that the other end notices even if a forked child has the descriptor."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
 
