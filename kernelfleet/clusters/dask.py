@@ -34,6 +34,11 @@ WAY_SECONDS = 10.0
 _log = logging.getLogger("kernelfleet")
 
 _NO_DASK = "cluster= needs Dask's distributed: pip install 'kernelfleet[dask]'"
+_NO_CERTIFICATES = (
+    "{address} has TLS, and Dask has no certificates here: name them in its configuration "
+    "(distributed.comm.tls.client.cert, .key and distributed.comm.tls.ca-file), or give a "
+    "distributed.Client that has a Security as cluster="
+)
 _INSECURE = (
     "{address} is a Dask scheduler without TLS: whoever can reach it can run code as you on its "
     "workers. Give it a Security (security=Security.temporary() of LocalCluster and others, or "
@@ -77,6 +82,8 @@ class DaskCluster:
         except (OSError, TimeoutError, ValueError) as error:
             shown = where.get("address") or where["scheduler_file"]
             raise StartError(f"no Dask scheduler answers at {shown}: {error}") from error
+        except TypeError as error:  # (so Dask says that it was given no certificates)
+            raise StartError(_NO_CERTIFICATES.format(address=where.get("address"))) from error
         try:
             if not insecure:
                 _refuse_insecure(self._client.scheduler.address)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import pickle
 from collections.abc import Callable, Iterable
 from typing import Any
 
-#: By their keys: large arguments of the calls that go on.
-_kept: dict[str, Any] = {}
+#: By their keys: large arguments of the calls that go on, pickled; their data stay where they are.
+_kept: dict[str, tuple[bytes, list[memoryview]]] = {}
 
 
 class KeptValue:
@@ -27,21 +28,29 @@ class KeptValue:
 
 
 def keep(key: str, value: Any) -> None:
-    """Have a value for the tasks that follow."""
-    _kept[key] = value
+    """Have a value for the tasks that follow.
+
+    The tasks share its data, so these must not be written to: each task gets an object of its own
+    over data that are read-only, as from joblib's own backends, which map a file. (With one object
+    for all, a task would silently see what other tasks of its engine have written into it.)
+    """
+    buffers: list[pickle.PickleBuffer] = []
+    pickled = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+    _kept[key] = pickled, [buffer.raw().toreadonly() for buffer in buffers]
 
 
 def get(key: str) -> Any:
-    """The value of this key.
+    """A value of this key, of which the data are read-only.
 
     Raises:
         LookupError: this engine was started after the value had been sent.
     """
     try:
-        return _kept[key]
+        pickled, buffers = _kept[key]
     except KeyError:
         text = "this engine was started in the middle of a call of joblib, and lacks its arrays"
         raise LookupError(text) from None
+    return pickle.loads(pickled, buffers=buffers)
 
 
 def drop(keys: Iterable[str]) -> None:

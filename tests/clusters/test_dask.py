@@ -55,6 +55,11 @@ def test_the_extra_is_named_where_dask_is_missing(monkeypatch: pytest.MonkeyPatc
         DaskCluster("tls://far:8786", WATCHER, insecure=False)
 
 
+def test_tls_without_certificates_says_where_they_are_named() -> None:
+    with pytest.raises(StartError, match=r"no certificates here.*distributed\.comm\.tls"):
+        DaskCluster("tls://127.0.0.1:1", WATCHER, insecure=False)
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """Two workers of two threads."""

@@ -115,7 +115,7 @@ def test_a_large_array_comes_once_to_each_engine_and_is_let_go(
     parallel: Callable[..., Any], mec: MultiEngineClient
 ) -> None:
     big = np.arange(300_000.0)
-    place = delayed(lambda a, i: (id(a), float(a[i]), os.getpid()))
+    place = delayed(lambda a, i: (a.ctypes.data, float(a[i]), os.getpid()))
     found = parallel((place(big, i) for i in range(12)), batch_size=1)
     assert [value for _, value, _ in found] == list(range(12))
     assert len({(pid, where) for where, _, pid in found}) == len({pid for _, _, pid in found})

@@ -6,6 +6,7 @@ the fleet's own maps, single calls through an executor.
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -124,7 +125,7 @@ class FleetPool(StaysHere):
         self, func: Callable[..., T], iterable: Iterable[Any], chunksize: int | None = None
     ) -> list[T]:
         """``[func(x) for x in iterable]`` over the engines; ``chunksize`` has no effect."""
-        return self.map_async(func, iterable).get()
+        return _waited_for(self.map_async(func, iterable))
 
     def starmap(
         self,
@@ -180,7 +181,8 @@ class FleetPool(StaysHere):
         self, func: Callable[..., T], args: Iterable[Any] = (), kwds: Mapping[str, Any] = {}
     ) -> T:
         """``func(*args, **kwds)`` on the engine that is free first."""
-        return self.apply_async(func, args, kwds).get()
+        call = functools.partial(func, **kwds) if kwds else func
+        return _waited_for(self.map_async(_spread(call), [tuple(args)]))[0]
 
     def apply_async(
         self,
@@ -234,6 +236,15 @@ class FleetPool(StaysHere):
 
     def __exit__(self, *_: object) -> None:
         self.terminate()
+
+
+def _waited_for(result: AsyncResult[T]) -> T:
+    """The value of a call that blocks. Ctrl-C ends its work on the engines, as everywhere."""
+    try:
+        return result.get()
+    except KeyboardInterrupt:
+        result._future.cancel(interrupt=True)
+        raise
 
 
 def _spread(function: Callable[..., T]) -> Callable[[Any], T]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from kernelfleet import MultiEngineClient
 from tests.fleets import eventually
+from tests.gate import Gate
 
 
 def test_maps_and_calls_are_those_of_a_pool(mec: MultiEngineClient) -> None:
@@ -27,6 +29,25 @@ def test_maps_and_calls_are_those_of_a_pool(mec: MultiEngineClient) -> None:
         assert pool.starmap_async(pow, [(2, 3)]).get(timeout=10) == [8]
         assert pool.apply(os.getpid) in mec.apply(os.getpid)
     assert mec.get_ids() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("blocking", ["map", "apply"])
+def test_ctrl_c_in_a_call_that_blocks_ends_its_work(
+    mec: MultiEngineClient, gate: Gate, blocking: str
+) -> None:
+    def press_ctrl_c() -> None:
+        gate.entered()
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    finger = threading.Thread(target=press_ctrl_c)
+    pool = mec.pool()
+    finger.start()
+    with pytest.raises(KeyboardInterrupt):
+        pool.map(exec, [gate.code]) if blocking == "map" else pool.apply(exec, (gate.code,))
+    finger.join()
+    assert mec.execute("6 * 7", timeout=20)[0].value == 42  # the gate is still closed
+    pool.terminate()
+    pool.join()
 
 
 def test_callbacks_get_values_and_errors(mec: MultiEngineClient) -> None:
