@@ -37,6 +37,8 @@ class FleetBackend(AutoBatchingMixin, ParallelBackendBase):
         retries: How often a batch whose engine died runs again elsewhere.
         nesting_level: joblib's.
         inner_max_num_threads: joblib's: the most threads of BLAS and OpenMP in a task.
+        initializer: Called on each engine before each call of Parallel.
+        initargs: With these arguments.
         options: Options of joblib that are of no use here, such as ``mmap_mode``.
     """
 
@@ -54,12 +56,15 @@ class FleetBackend(AutoBatchingMixin, ParallelBackendBase):
         retries: int | None = None,
         nesting_level: int | None = None,
         inner_max_num_threads: int | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: Iterable[Any] = (),
         **options: Any,
     ) -> None:
         super().__init__(
             nesting_level=nesting_level, inner_max_num_threads=inner_max_num_threads, **options
         )
         self._fleet, self._wanted, self._retries = fleet, targets, retries
+        self._initializer, self._initargs = initializer, initargs
         self._client: MultiEngineClient | None = None
         self._keeper: Keeper | None = None
         self._executor: FleetExecutor | None = None
@@ -98,22 +103,31 @@ class FleetBackend(AutoBatchingMixin, ParallelBackendBase):
         parallel: Any = None,
         prefer: Any = None,
         require: Any = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: Iterable[Any] = (),
         **_options: Any,
     ) -> int:
-        """Be ready for a call of Parallel."""
+        """Be ready for a call of Parallel; an initializer runs once on each engine before it."""
         count = self.effective_n_jobs(n_jobs)
         self.parallel = parallel
         self._n_jobs = n_jobs
         self._keeper = Keeper(self._mec, self._targets)
+        initializer = initializer or self._initializer
+        if initializer is not None:
+            arguments = [*(initargs or self._initargs)]
+            self._mec.apply(initializer, *arguments, targets=self._chosen())
         self._start()
         return count
 
-    def _start(self) -> None:
+    def _chosen(self) -> Any:
+        """The engines that get tasks: fewer than the targets if fewer jobs are asked for."""
         engines = self._engines()
-        targets = self._targets
         if self._n_jobs is None or 0 < self._n_jobs < len(engines):
-            targets = engines[: self.effective_n_jobs(self._n_jobs)]
-        self._executor = self._mec.executor(targets=targets, retries=self._retries)
+            return engines[: self.effective_n_jobs(self._n_jobs)]
+        return self._targets
+
+    def _start(self) -> None:
+        self._executor = self._mec.executor(targets=self._chosen(), retries=self._retries)
 
     # -- tasks ----------------------------------------------------------------------------------
 
@@ -146,7 +160,8 @@ class FleetBackend(AutoBatchingMixin, ParallelBackendBase):
             self._start()
 
     def terminate(self) -> None:
-        """The call has ended."""
+        """The call has ended; the next one may have tasks of another duration."""
+        self.reset_batch_stats()
         executor, self._executor = self._executor, None
         if executor is not None:
             executor.shutdown(wait=False)

@@ -98,6 +98,28 @@ def test_parallel_within_a_task_runs_on_its_engine(parallel: Callable[..., Any])
     assert parallel(delayed(nested)(n) for n in range(4)) == [[], [0], [0, 1], [0, 1, 4]]
 
 
+def test_an_initializer_runs_on_each_engine_before_the_tasks(mec: MultiEngineClient) -> None:
+    def begin(value: int) -> None:
+        os.environ["BEGUN"] = str(value)
+
+    def begun(_: int) -> str | None:
+        return os.environ.get("BEGUN")
+
+    tasks = [delayed(begun)(i) for i in range(20)]
+    with joblib.parallel_config("kernelfleet", fleet=mec, initializer=begin, initargs=(5,)):
+        assert Parallel(n_jobs=4)(tasks) == ["5"] * 20
+    with joblib.parallel_config("kernelfleet", fleet=mec):
+        assert Parallel(n_jobs=4, initializer=begin, initargs=(6,))(tasks) == ["6"] * 20
+
+
+def test_each_call_finds_the_best_size_of_a_batch_anew(mec: MultiEngineClient) -> None:
+    with joblib.parallel_config("kernelfleet", fleet=mec):
+        call = Parallel(n_jobs=4)
+        call(delayed(square)(i) for i in range(2000))
+        backend = call._backend
+        assert backend._effective_batch_size == backend._DEFAULT_EFFECTIVE_BATCH_SIZE
+
+
 def test_threads_within_a_task_are_limited(mec: MultiEngineClient) -> None:
     controls = pytest.importorskip("threadpoolctl")
 
