@@ -64,7 +64,7 @@ class SharedFleets:
                 protocol="tcp://",
                 threads_per_worker=N // NODES,
                 memory_limit=0,
-                dashboard_address=None,
+                dashboard_address=":0",  # (None would take port 8787, which another run may have)
                 silence_logs=logging.ERROR,
             )
             self._on_cluster = Fleet(N, cluster=self._cluster)

@@ -147,7 +147,8 @@ class EngineKernel(JupyterKernel):
             self._flush_output()
             answer.content["n_iopub"] = iopub.count()
             blocks = [buffer for buffer in answer.buffers if isinstance(buffer, SharedBuffer)]
-            self._given = {request.msg_id: blocks}
+            if blocks:  # (what is asked beside the queue has none, and must not let go of others')
+                self._given = {request.msg_id: blocks}
             try:
                 packets = self.shell_channel.packets_to(request.asker)
                 reply(self.session, self.shell_stream, request, answer, packets)

@@ -170,6 +170,8 @@ class NativeInFlight(InFlight):
             try:
                 message.buffers = from_frames(message.buffers)
             except LostSharedBuffer as error:
+                if error.owner_has_ended:
+                    return  # killed before its reply was read: the engine's death ends the request
                 message.mark_malformed(str(error))
         if message.problem:
             message.buffers = []

@@ -43,12 +43,22 @@ _MAX_SECRET_BYTES = 100
 _PIECE_BYTES = 64 * 1024 * 1024
 
 
+#: A flag of a process in /proc (include/linux/sched.h).
+_EXITING = 0x4
 #: F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW and F_SEAL_WRITE, which only Linux knows.
 _SEALS = 0x1 | 0x2 | 0x4 | 0x8
 
 
 class LostSharedBuffer(RuntimeError):
-    """The shared buffer of a handle cannot be opened: its process has ended, or it is forged."""
+    """The shared buffer of a handle cannot be opened: its process has ended, or it is forged.
+
+    Attributes:
+        owner_has_ended: Whether the process that the handle names is gone.
+    """
+
+    def __init__(self, text: str, *, owner_has_ended: bool = False) -> None:
+        super().__init__(text)
+        self.owner_has_ended = owner_has_ended
 
 
 class SharedBuffer:
@@ -98,9 +108,15 @@ class SharedBuffer:
             raise LostSharedBuffer("processes cannot share memory on this system")
         try:
             pid, number, nbytes = _read_handle(handle)
+        except ValueError as error:
+            raise LostSharedBuffer(f"a buffer in shared memory cannot be opened: {error}") from None
+        try:
             fd = _open_memory(f"/proc/{pid}/fd/{number}", nbytes)
         except (OSError, ValueError) as error:
-            raise LostSharedBuffer(f"a buffer in shared memory cannot be opened: {error}") from None
+            raise LostSharedBuffer(
+                f"a buffer in shared memory cannot be opened: {error}",
+                owner_has_ended=_has_ended(pid),
+            ) from None
         buffer = cls(fd, nbytes)
         if not _is_sealed(fd):
             raise LostSharedBuffer("a handle does not name a sealed buffer")
@@ -120,6 +136,19 @@ class SharedBuffer:
         return memoryview(
             mmap.mmap(self._fd, self.nbytes, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
         )
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether a process is gone, has only its exit code left, or is just ending.
+
+    One that is ending has closed its descriptors before it is a zombie (``PF_EXITING``, proc(5)).
+    """
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            state, *_, flags = file.read().rpartition(b")")[2].split()[:7]
+        return state in (b"Z", b"X", b"x") or bool(int(flags) & _EXITING)
+    except (OSError, ValueError):
+        return True
 
 
 class SharedBufferWriter:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import subprocess
 from typing import Any
 
 import pytest
@@ -305,3 +307,15 @@ def test_a_message_for_a_comm_has_no_reply_and_is_over_when_the_kernel_is_idle()
 
 def state_of(state: str) -> bytes:
     return json.dumps({"execution_state": state}).encode()
+
+
+def test_a_reply_whose_sender_was_killed_before_it_was_read_is_left_to_the_engines_death() -> None:
+    process = subprocess.Popen(["true"])
+    process.wait()
+    handle = f"kernelfleet-buffer:[{process.pid},5,2000000]".encode()
+    run = NativeInFlight(job("pull"), "m")
+    run.take_reply(message("fleet_pull_reply", (handle,), status="ok", n_iopub=0))
+    assert not is_complete(run)
+    alive = f"kernelfleet-buffer:[{os.getpid()},99999,2000000]".encode()
+    run.take_reply(message("fleet_pull_reply", (alive,), status="ok", n_iopub=0))
+    assert is_complete(run)

@@ -124,6 +124,21 @@ def test_a_forged_handle_is_refused(forged: bytes) -> None:
         SharedBuffer.open(forged)
 
 
+def test_it_is_told_whether_the_process_that_had_the_buffer_has_ended() -> None:
+    process = subprocess.Popen(["sleep", "60"])
+    for expected in (False, True):
+        with pytest.raises(LostSharedBuffer) as caught:
+            SharedBuffer.open(handle(process.pid, 99, 10))
+        assert caught.value.owner_has_ended is expected
+        process.kill()
+        if not expected:
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # a zombie now
+    process.wait()
+    with pytest.raises(LostSharedBuffer) as caught:
+        SharedBuffer.open(handle(process.pid, 99, 10))
+    assert caught.value.owner_has_ended
+
+
 def test_a_file_is_no_buffer_and_neither_is_what_is_not_sealed(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(DATA)
