@@ -7,6 +7,7 @@ the fork server starts, and loads its modules beside these imports.
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import threading
@@ -52,6 +53,13 @@ class Servers:
                 self._servers[kind] = ForkServer(kind)
                 self._users[kind] += 1
                 self._warm = kind
+                atexit.register(self._end_the_unused)
+
+    def _end_the_unused(self) -> None:
+        """End the server that nobody has used, before the interpreter warns of what is open."""
+        if self._pid == os.getpid() and self._warm is not None:
+            warm, self._warm = self._warm, None
+            self.release(warm)
 
     def take(self, kind: Kind) -> ForkServer | None:
         """A running server, to be given back with ``release``; None if there are too many."""
