@@ -101,6 +101,9 @@ class ShellChannel:
         if frames is None:
             return False
         self._take([self._controller, *frames])
+        # Code that has closed the descriptors of ZMQ ends the engine here, as it would when a reply
+        # goes over ZMQ: an engine that nothing can wake any more would be waited for in vain.
+        self._look_again()
         return True
 
     # -- ZMQ ------------------------------------------------------------------------------------
