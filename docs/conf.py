@@ -37,6 +37,8 @@ nitpicky = False
 
 myst_enable_extensions = ["attrs_block", "colon_fence", "deflist"]
 myst_heading_anchors = 4
+# Outputs of several engines have a type of ours beside HTML, which JupyterLab shows as tabs.
+suppress_warnings = ["mystnb.unknown_mime_type"]
 nb_execution_mode = "auto"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 120
