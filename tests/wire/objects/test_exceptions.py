@@ -157,7 +157,15 @@ def test_its_notes_and_its_causes_come_along() -> None:
     assert repr(other.__cause__.__cause__) == "KeyError('k')"
 
 
-def test_a_class_that_sees_to_its_pickling_is_left_alone_and_has_its_causes() -> None:
+def test_a_class_that_sees_to_its_pickling_is_left_alone_and_has_its_causes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Again: ``import distributed`` puts tblib's in the place of every exception's reducer.
+    monkeypatch.setitem(
+        copyreg.dispatch_table,
+        Registered,
+        lambda error: (Registered, (error.code, f"{error} by copyreg")),
+    )
     error = raised(OwnWay(4, "x"), Two(5, "y"))
     error.add_note("lost, as the class leaves it out")
     other = arrived(error)
