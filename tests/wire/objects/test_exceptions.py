@@ -90,9 +90,6 @@ class Registered(OwnWay):
     __reduce__ = Exception.__reduce__  # type: ignore[assignment]
 
 
-copyreg.pickle(Registered, lambda error: (Registered, (error.code, f"{error} by copyreg")))
-
-
 class Grouped(ExceptionGroup[Exception]):
     def __new__(cls, code: int, members: list[Exception]) -> Grouped:
         self = super().__new__(cls, f"code {code}", members)
