@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import contextlib
+import functools
+import json
+import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,87 +17,102 @@ from typing import Any
 import pytest
 
 from kernelfleet import Fleet, MultiEngineClient
+from tests.dask_cluster import dask_cluster
 
 N = 4
 #: Of the fleet on a cluster; each has as many engines as the others.
 NODES = 2
 NAME = "shared"
 
-_DAEMON = f"""
+_DAEMON = """
+import json, sys
 from kernelfleet.controller.daemon import run_daemon
+from kernelfleet.controller.host import FleetHost
 from kernelfleet.controller.options import FleetOptions
-run_daemon(FleetOptions.of(n={N}, name={NAME!r}), lambda fleet: print(fleet.tcp, flush=True))
+options = FleetOptions.of(**json.loads(sys.argv[1]))
+if options.cluster is None:
+    host_class = FleetHost
+else:
+    from kernelfleet.head.host import ClusterHost as host_class
+run_daemon(options, lambda fleet: print(fleet.tcp, flush=True), host_class=host_class)
 """
+
+
+class Daemon:
+    """A fleet with a controller of its own process."""
+
+    def __init__(self, runtime_dir: str | None = None, **options: Any) -> None:
+        command = [sys.executable, "-c", _DAEMON, json.dumps(options)]
+        runtime_dir = runtime_dir or os.environ["JUPYTER_RUNTIME_DIR"]
+        self.name: str = options["name"]
+        self._process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "JUPYTER_RUNTIME_DIR": runtime_dir},
+        )
+        assert self._process.stdout is not None
+        url = self._process.stdout.readline().strip()
+        assert url, "the daemon did not start"
+        self.port = int(url.rpartition(":")[2])
+
+    def close(self) -> None:
+        """It must end well, if it has not ended."""
+        assert self._process.stdout is not None
+        self._process.terminate()
+        self._process.stdout.close()
+        assert self._process.wait(timeout=10) == 0
 
 
 class SharedFleets:
     """Each is started when somebody first wants a client of it."""
 
     def __init__(self) -> None:
-        self._embedded: Fleet | None = None
-        self._on_cluster: Fleet | None = None
-        self._cluster: Any = None
-        self._daemon: subprocess.Popen[str] | None = None
-        self.port = 0
+        self._ends = contextlib.ExitStack()
 
     def client(self, transport: str) -> MultiEngineClient:
         """A new client over 'embedded', 'unix' or 'tcp', or of the fleet on a 'cluster'."""
-        if transport == "embedded":
-            return self.embedded.client()
-        if transport == "cluster":
-            return self.on_cluster.client()
-        self._start_daemon()
-        return MultiEngineClient(NAME if transport == "unix" else ("127.0.0.1", self.port))
+        match transport:
+            case "embedded":
+                return self.embedded.client()
+            case "cluster":
+                return MultiEngineClient(self.on_cluster)
+            case "tcp":
+                return MultiEngineClient(("127.0.0.1", self.daemon.port))
+            case _:
+                return MultiEngineClient(self.daemon.name)
 
-    @property
+    @functools.cached_property
     def embedded(self) -> Fleet:
         """The one in this process."""
-        if self._embedded is None:
-            self._embedded = Fleet(N)
-            self._embedded.start()
-        return self._embedded
+        fleet = Fleet(N)
+        fleet.start()
+        self._ends.callback(fleet.stop)
+        return fleet
 
-    @property
-    def on_cluster(self) -> Fleet:
-        """The one on two workers of Dask."""
-        if self._on_cluster is None:
-            distributed = pytest.importorskip("distributed", reason="a cluster needs Dask")
-            self._cluster = distributed.LocalCluster(
-                n_workers=NODES,
-                processes=False,  # of Dask's; a node is always a process
-                protocol="tcp://",
-                threads_per_worker=N // NODES,
-                memory_limit=0,
-                dashboard_address=":0",  # (None would take port 8787, which another run may have)
-                silence_logs=logging.ERROR,
-            )
-            self._on_cluster = Fleet(N, cluster=self._cluster)
-            self._on_cluster.start()
-        return self._on_cluster
+    @functools.cached_property
+    def daemon(self) -> Daemon:
+        """The one that is reached over a Unix socket and over TCP."""
+        daemon = Daemon(n=N, name=NAME)
+        self._ends.callback(daemon.close)
+        return daemon
 
-    def _start_daemon(self) -> None:
-        if self._daemon is not None:
-            return
-        command = [sys.executable, "-c", _DAEMON]
-        self._daemon = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert self._daemon.stdout is not None
-        url = self._daemon.stdout.readline().strip()
-        assert url, "the daemon did not start"
-        self.port = int(url.rpartition(":")[2])
+    @functools.cached_property
+    def on_cluster(self) -> str:
+        """The connection file of the one on two workers of Dask.
+
+        It is not where others look: the only fleet that is found without a name is the daemon.
+        """
+        pytest.importorskip("distributed", reason="a cluster needs Dask")
+        address = self._ends.enter_context(dask_cluster(NODES, N // NODES, processes=False))
+        apart = self._ends.enter_context(tempfile.TemporaryDirectory(prefix="kf-t-", dir="/tmp"))
+        daemon = Daemon(apart, n=N, name=NAME, cluster=address)
+        self._ends.callback(daemon.close)
+        return f"{apart}/kernelfleet/{NAME}/fleet.json"
 
     def stop(self) -> None:
-        """End all of them; the daemon must end well."""
-        if self._embedded is not None:
-            self._embedded.stop()
-        if self._on_cluster is not None:
-            self._on_cluster.stop()
-        if self._cluster is not None:
-            self._cluster.close()
-        if self._daemon is not None:
-            assert self._daemon.stdout is not None
-            self._daemon.terminate()
-            self._daemon.stdout.close()
-            assert self._daemon.wait(timeout=10) == 0
+        """End all of them, the last one first; a daemon must end well."""
+        self._ends.close()
 
 
 def make_ready(mec: MultiEngineClient) -> None:

@@ -44,9 +44,11 @@ def over_http(port: int, token: str, announce: Callable[[str], object]) -> None:
         server = make_server(fleets, log_level="WARNING")
         app = with_token(server.streamable_http_app(streamable_http_path=PATH, host=HOST), token)
         config = uvicorn.Config(app, host=HOST, port=port, log_level="warning")
-        listener = config.bind_socket()
-        announce(f"http://{HOST}:{listener.getsockname()[1]}{PATH}")
-        with contextlib.closing(listener):
+        with contextlib.closing(config.bind_socket()) as listener:
+            # Listening by now: who reads the address waits while uvicorn loads the application,
+            # and is not refused.
+            listener.listen(config.backlog)
+            announce(f"http://{HOST}:{listener.getsockname()[1]}{PATH}")
             uvicorn.Server(config).run(sockets=[listener])
 
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import os
-import warnings
-from collections.abc import Iterator
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kernelfleet import Fleet
+from kernelfleet import MultiEngineClient
 from kernelfleet.clusters.dask import DaskCluster
 from kernelfleet.errors import StartError
-from tests.fleets import eventually
+from kernelfleet.wire.platforms import number_of_cores
+from tests.dask_cluster import dask_cluster
+from tests.fleets import Daemon, eventually
 
-distributed = pytest.importorskip("distributed", reason="Dask is not installed (extra dask)")
+pytest.importorskip("distributed", reason="Dask is not installed (extra dask)")
 WATCHER: Any = object()
 
 
@@ -60,32 +63,62 @@ def test_tls_without_certificates_says_where_they_are_named() -> None:
         DaskCluster("tls://127.0.0.1:1", WATCHER, insecure=False)
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    """Two workers of two threads."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of Dask's own
-        with distributed.LocalCluster(
-            n_workers=2, threads_per_worker=2, dashboard_address=":0", memory_limit=0
-        ) as cluster:
-            yield cluster
+#: In a process of its own, see tests/dask_cluster.py.
+WITH_ITS_OBJECT = """
+import warnings
+warnings.simplefilter("ignore")  # of Dask's own
+import distributed
+from kernelfleet import Fleet
+
+if __name__ == "__main__":
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=2, dashboard_address=":0", memory_limit=0
+    ) as cluster:
+        with Fleet(cluster=cluster) as mec:
+            print(mec.execute("6 * 7").values())  # two: an engine for each thread
+        with distributed.Client(cluster) as client:
+            print(len(client.scheduler_info()["workers"]))
+"""
 
 
-def test_engines_run_on_the_workers_and_die_with_them(cluster: Any) -> None:
-    with Fleet(cluster=cluster) as mec:
-        assert len(mec.get_ids()) == 4  # two threads each
+def test_engines_run_on_the_workers_of_a_cluster_that_is_given_as_an_object() -> None:
+    command = [sys.executable, "-c", WITH_ITS_OBJECT]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.stdout, ended.stderr) == ("[42, 42]\n1\n", "")
+
+
+CLOSE_ONE = """
+import sys
+import distributed
+with distributed.Client(sys.argv[1]) as client:
+    if sys.argv[2:]:
+        client.retire_workers([next(iter(client.scheduler_info()["workers"]))], close_workers=True)
+    print(len(client.scheduler_info()["workers"]))
+"""
+
+
+def workers(address: str, *close_one: str) -> int:
+    """The number of a cluster's workers, after one of them was closed if that is said."""
+    command = [sys.executable, "-c", CLOSE_ONE, address, *close_one]
+    return int(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+
+
+def test_engines_run_on_the_workers_and_die_with_them() -> None:
+    with (
+        dask_cluster(2, 2) as address,
+        contextlib.closing(Daemon(name="on-dask", n=4, cluster=address)) as daemon,
+        MultiEngineClient(daemon.name) as mec,
+    ):
         assert len({engine.node for engine in mec.engines()}) == 2
         mec.push({"a": os.getpid()})
         assert mec.pull("a") == [os.getpid()] * 4
         threads = mec.execute("import os; os.environ.get('OMP_NUM_THREADS')")
-        assert {each.value for each in threads} == {str(max(1, (os.cpu_count() or 1) // 2))}
-        address = next(iter(cluster.scheduler_info["workers"]))
-        with distributed.Client(cluster, set_as_default=False) as client:
-            client.retire_workers([address], close_workers=True)
+        assert {each.value for each in threads} == {str(max(1, number_of_cores() // 2))}
+        workers(address, "close one")
         eventually(lambda: len(mec.get_ids()) == 2)
         dead = [engine for engine in mec.engines() if engine.state == "dead"]
         assert len({engine.node for engine in dead}) == 1
         assert mec.restart("all", timeout=60) == [None] * 4
         assert mec.get_ids() == [0, 1, 2, 3]
-    with distributed.Client(cluster, set_as_default=False) as client:
-        assert client.scheduler_info()["workers"]  # the cluster goes on
+        mec.stop_fleet()
+        assert workers(address)  # the cluster goes on

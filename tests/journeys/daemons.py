@@ -93,6 +93,12 @@ class OwnFleet:
         """The runtime directory of a daemon."""
         return fleet_paths.fleet_dir(self.name)
 
+    def kill(self) -> None:
+        """Kill the controller of a daemon, and wait until it is dead."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(10)
+
     def stop(self) -> None:
         """End it as its owner would."""
         if self.fleet is not None:

@@ -186,10 +186,9 @@ def test_a_successor_of_the_same_name_is_told_from_a_controller_that_may_come_ba
 ) -> None:
     fleet = own_fleet(1, transport="unix")
     old = fleet.client()
+    fleet.kill()
     assert fleet.process is not None
     assert fleet.process.stdout is not None
-    fleet.process.kill()
-    fleet.process.wait()
     fleet.process.stdout.close()
     assert "keeps trying" in str(raises_unreachable(lambda: old.execute("1"), PROMISED))
     fleet._start_daemon({"n": 1, "name": fleet.name})

@@ -42,8 +42,7 @@ def test_clients_are_told_and_engines_are_gone(
     eventually(lambda: waiting.stdout == {0: "in\n", 1: "in\n"})
     idle = fleet.client()
     assert len(fleet.processes()) >= 3
-    assert fleet.process is not None
-    fleet.process.kill()
+    fleet.kill()
     killed = time.monotonic()
 
     with pytest.raises(ControllerUnreachable):
@@ -67,9 +66,8 @@ def test_a_successor_of_the_same_name_knows_nothing_of_an_old_client(
 ) -> None:
     fleet = own_fleet(1, transport="unix")
     old = fleet.client()
+    fleet.kill()
     assert fleet.process is not None
-    fleet.process.kill()
-    fleet.process.wait()
     assert fleet.process.stdout is not None
     fleet.process.stdout.close()
     fleet._start_daemon({"n": 1, "name": fleet.name})
@@ -127,8 +125,7 @@ def test_kernels_of_others_end_too(own_fleet: Callable[..., OwnFleet], tmp_path:
     inside = tmp_path / "inside"  # what it prints would not leave it any more
     mec.execute(f"open({str(inside)!r}, 'w').close()\nsum(range(10**11))", block=False)
     eventually(inside.exists)
-    assert fleet.process is not None
-    fleet.process.kill()
+    fleet.kill()
     eventually(lambda: not fleet.processes(), PROMISED_END)
 
 
@@ -183,8 +180,7 @@ def test_nothing_is_left_of_a_fleet_whose_controller_is_killed_in_a_restart_or_s
         )
     else:
         mec._connection.call("shutdown")
-    assert fleet.process is not None
-    fleet.process.kill()
+    fleet.kill()
     eventually(lambda: not fleet.processes(), PROMISED_END)
     if during == "restart":
         with pytest.raises(ControllerUnreachable):
@@ -199,8 +195,7 @@ def test_a_push_under_way_is_told_and_its_memory_is_freed(
     mec = fleet.client()
     blocks = open_blocks()
     pending = mec.push({"x": bytes(100_000_000)}, block=False)
-    assert fleet.process is not None
-    fleet.process.kill()
+    fleet.kill()
     began = time.monotonic()
     with pytest.raises(ControllerUnreachable):
         pending.result(20)

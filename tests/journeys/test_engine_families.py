@@ -117,6 +117,5 @@ def test_a_daemon_ends_with_a_controller_that_was_killed(
     """Where engines are forked: the fork server has taken the daemon in."""
     fleet = own_fleet(1, transport="unix")
     start_family(fleet.client(), leash, family)
-    assert fleet.process is not None
-    fleet.process.kill()
+    fleet.kill()
     assert leash.is_dropped(5.0)

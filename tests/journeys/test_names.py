@@ -75,9 +75,7 @@ def test_of_two_fleets_that_race_for_a_name_exactly_one_wins(tmp_path: Path) -> 
 
 
 def crash(fleet: OwnFleet) -> OwnFleet:
-    assert fleet.process is not None
-    fleet.process.kill()
-    fleet.process.wait()
+    fleet.kill()
     eventually(lambda: not fleet.processes())
     return fleet
 

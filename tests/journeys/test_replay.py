@@ -80,11 +80,11 @@ def test_captured_messages_run_nothing_on_the_unix_socket(
 def test_captured_bytes_run_nothing_over_tcp(
     fleets: SharedFleets, victim: MultiEngineClient, tcp_file: Callable[[str], Path]
 ) -> None:
-    proxy = Proxy(fleets.port, record=True)
+    proxy = Proxy(fleets.daemon.port, record=True)
     with MultiEngineClient(tcp_file(proxy.url)) as client:
         client.execute("x += 1")
     proxy.close()
-    with socket.create_connection(("127.0.0.1", fleets.port)) as thief:
+    with socket.create_connection(("127.0.0.1", fleets.daemon.port)) as thief:
         thief.settimeout(20)
         thief.sendall(bytes(proxy.recorded["up"]))
         answer = b""

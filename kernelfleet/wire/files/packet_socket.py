@@ -93,7 +93,8 @@ def connect(path: str) -> PacketSocket | None:
         connected.setblocking(False)
         connected.connect(path)
         if is_of_this_user(connected):
-            os.unlink(path)
+            with suppress(FileNotFoundError):  # the engine may have accepted and removed it by now
+                os.unlink(path)
             return PacketSocket(connected)
     except OSError:
         pass

@@ -126,3 +126,19 @@ def test_where_nobody_listens_there_is_no_connection(tmp_path: Path) -> None:
     assert connect(str(tmp_path / ("long" * 50))) is None
     with pytest.raises(FileNotFoundError):
         Listener(str(tmp_path / "missing" / "s"))
+
+
+def test_an_engine_that_accepts_and_removes_the_file_at_once_is_connected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(tmp_path / "packets")
+    listener = Listener(path)
+
+    def accepted_before(connected: socket.socket) -> bool:
+        listener.close()
+        return bool(connected)
+
+    monkeypatch.setattr("kernelfleet.wire.files.packet_socket.is_of_this_user", accepted_before)
+    connected = connect(path)
+    assert connected is not None
+    connected.close()
