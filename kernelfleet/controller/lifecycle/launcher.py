@@ -36,7 +36,7 @@ from kernelfleet.controller.lifecycle.worlds import Worlds
 from kernelfleet.controller.limits import make_limits, meaning
 from kernelfleet.controller.logs import open_log
 from kernelfleet.controller.options import FleetOptions
-from kernelfleet.controller.processes import process_tree, remote
+from kernelfleet.controller.processes import process_tree, remote, table
 from kernelfleet.controller.processes.local import (
     call_when_ended,
     descendants,
@@ -88,6 +88,8 @@ class Incarnation:
     ipc_on_trial: bool = False
     #: None if it is no process of this machine.
     pid: int | None = None
+    #: When that began, as the table of processes has it; 0 if it is unknown.
+    began: int = 0
     pidfd: int = -1
     #: Polls whether it has ended, where there is no pidfd.
     watch: asyncio.Task[None] | None = None
@@ -134,8 +136,11 @@ class Launcher:
         self._before_start = before_start
         self._specs = KernelSpecManager()
         self._nanny = Nanny()
-        #: Tags of engines that died, whose descendants are still to be killed.
-        self._orphaned: set[str] = set()
+        #: Engines that died, whose descendants are still to be killed: their tags, and when they
+        #: began.
+        self._orphaned: dict[str, int] = {}
+        #: When the processes of engines began that have not been reaped, by their ids.
+        self._living: dict[int, int] = {}
         #: Where the engines are the ranks of an MPI world.
         self.worlds: Worlds | None = None
         if options.mpi:
@@ -178,7 +183,6 @@ class Launcher:
             if _is_readable_by_others(manager) and not self._options.insecure_kernel:
                 # its provisioner has decided otherwise
                 raise StartError(kernelspecs.why_not_tcp(kernel_name or "kernelfleet"))
-            pid = remote.local_pid(manager.provisioner)
             child = getattr(manager.provisioner, "process", None)
             if isinstance(child, subprocess.Popen):
                 self._nanny.watch(child.pid)
@@ -190,6 +194,7 @@ class Launcher:
             raise
         finally:
             os.close(log)
+        pid = remote.local_pid(manager.provisioner)
         return Incarnation(
             engine_id=engine_id,
             manager=manager,
@@ -200,8 +205,16 @@ class Launcher:
             kernel_name=kernel_name or "kernelfleet",
             ipc_on_trial=on_trial,
             pid=pid,
+            began=self._note_beginning(pid),
             pidfd=open_pidfd(pid),
         )
+
+    def _note_beginning(self, pid: int | None) -> int:
+        """When a process began; 0 for a rank of MPI: those above it may carry its tag as well."""
+        began = table.started(pid) if self.worlds is None else 0
+        if pid is not None:
+            self._living[pid] = began
+        return began
 
     def _manager(
         self, engine_id: int, kernel_name: str | None, session_id: str
@@ -286,6 +299,7 @@ class Launcher:
         if incarnation.watch is not None:
             incarnation.watch.cancel()
         if incarnation.pid is not None:
+            self._living.pop(incarnation.pid, None)
             self._nanny.forget(incarnation.pid)
         if incarnation.pidfd >= 0:
             asyncio.get_running_loop().remove_reader(incarnation.pidfd)
@@ -310,7 +324,7 @@ class Launcher:
         """
         alive = list(incarnations)
         if not alive:
-            await process_tree.end_all(self._orphaned)
+            await self._end_carriers(self._orphaned)
             return
         # Before they are asked: once a kernel has ended, it is nobody's parent any more.
         family = descendants({incarnation.pid for incarnation in alive if incarnation.pid})
@@ -324,9 +338,7 @@ class Launcher:
         for process in family:
             with contextlib.suppress(psutil.Error):
                 process.kill()  # psutil compares start times: a reused pid is safe
-        await process_tree.end_all(
-            {incarnation.session_id for incarnation in alive} | self._orphaned
-        )
+        await self._end_carriers({each.session_id: each.began for each in alive} | self._orphaned)
 
     async def _stop_here(self, alive: list[Incarnation], family: list[psutil.Process]) -> None:
         """End processes of this machine that were asked to; adds new descendants to ``family``."""
@@ -347,15 +359,21 @@ class Launcher:
             kill_surely(incarnation)
             await wait_exit([incarnation], POLITE_SECONDS)
         await self.reap(incarnation)
-        await process_tree.end_all({incarnation.session_id})
+        await self._end_carriers({incarnation.session_id: incarnation.began})
 
     async def end_descendants(self, incarnation: Incarnation) -> None:
         """Kill what a dead engine has started; engines that die together share one search."""
-        self._orphaned.add(incarnation.session_id)
+        self._orphaned[incarnation.session_id] = incarnation.began
         await asyncio.sleep(GATHER_SECONDS)
-        orphaned = set(self._orphaned)
-        await process_tree.end_all(orphaned)
-        self._orphaned -= orphaned
+        orphaned = dict(self._orphaned)
+        await self._end_carriers(orphaned)
+        for tag in orphaned:
+            self._orphaned.pop(tag, None)
+
+    async def _end_carriers(self, tags: Mapping[str, int]) -> None:
+        """Kill what engines that have ended have started: their tags, and when they began."""
+        known = process_tree.Engines(min(tags.values(), default=0), self._living)
+        await process_tree.end_all(tags, known)
 
 
 def _is_readable_by_others(manager: EngineManager) -> bool:

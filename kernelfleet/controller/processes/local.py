@@ -11,11 +11,12 @@ import contextlib
 import os
 import select
 import signal
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
 import psutil
 
+from kernelfleet.controller.processes import table
 from kernelfleet.wire.platforms import HERE, POLL_SECONDS
 
 #: How often to poll a process that has been told to end.
@@ -43,12 +44,6 @@ def open_pidfd(pid: int | None) -> int:
         return os.pidfd_open(pid)
     except OSError:
         return -1
-
-
-def all_processes() -> Iterator[psutil.Process]:
-    """Every process that is visible; none on Linux without /proc."""
-    with contextlib.suppress(IndexError):  # psutil 7.2 fails so on an empty table
-        yield from psutil.process_iter()
 
 
 def has_ended(pid: int) -> bool:
@@ -187,16 +182,20 @@ def _signal_group(pid: int | None, signum: int) -> None:
 
 def descendants(roots: Iterable[int]) -> list[psutil.Process]:
     """Every process below ``roots``, those in sessions of their own too, in one look."""
-    children: dict[int, list[psutil.Process]] = {}
-    for process in all_processes():
-        with contextlib.suppress(psutil.Error):
-            children.setdefault(process.ppid(), []).append(process)
-    found: list[psutil.Process] = []
     waiting = list(roots)
+    if not waiting:
+        return []
+    children: dict[int, list[table.Row]] = {}
+    for row in table.rows():
+        children.setdefault(row.parent, []).append(row)
+    found: list[psutil.Process] = []
     while waiting:
-        for child in children.get(waiting.pop(), []):
-            found.append(child)
-            waiting.append(child.pid)
+        for row in children.get(waiting.pop(), []):
+            waiting.append(row.pid)
+            with contextlib.suppress(psutil.Error):
+                process = psutil.Process(row.pid)
+                if table.started(row.pid) == row.started:  # its number was not reused meanwhile
+                    found.append(process)
     return found
 
 

@@ -15,11 +15,13 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
 
 import psutil
 
-from kernelfleet.controller.processes.local import all_processes
+from kernelfleet.controller.processes import table
 from kernelfleet.wire import process_tags
 from kernelfleet.wire.platforms import HERE
 
@@ -31,10 +33,29 @@ PAUSE_SECONDS = 0.02
 _INTERPRETER = os.path.realpath(sys.executable)
 
 
-async def end_all(tags: Collection[str]) -> None:
+class Engines(NamedTuple):
+    """What is known of the engines when a search for what others have started begins.
+
+    Attributes:
+        since: When the first of those that are searched for began, as ``table.Row`` has it: what
+            began before was not started by them.
+        living: When the engines began that are no part of the search, by their process ids.
+    """
+
+    since: int = 0
+    living: Mapping[int, int] = MappingProxyType({})
+
+    def may_have_started(self, row: table.Row) -> bool:
+        """Whether a process could be that of an engine that is searched for."""
+        return row.started >= self.since and not (
+            row.started and self.living.get(row.pid) == row.started
+        )
+
+
+async def end_all(tags: Collection[str], engines: Engines = Engines()) -> None:  # noqa: B008
     """Kill every process that carries one of the tags, until none is left."""
     for _ in range(ROUNDS if tags else 0):
-        found = carriers(tags)
+        found = carriers(tags, engines)
         if not found:
             return
         for process in found:
@@ -43,18 +64,30 @@ async def end_all(tags: Collection[str]) -> None:
         await asyncio.sleep(PAUSE_SECONDS)
 
 
-def carriers(tags: Collection[str]) -> list[psutil.Process]:
-    """The living processes that carry one of the tags; never this one."""
+def carriers(tags: Collection[str], engines: Engines = Engines()) -> list[psutil.Process]:  # noqa: B008
+    """The living processes that carry one of the tags; never this one.
+
+    A search takes time for each process that it cannot rule out at once, above all for engines: of
+    those, all descriptors have to be looked at. So it is told which ones to leave out.
+    """
     found = []
-    for process in all_processes():
-        if process.pid == os.getpid():
+    texts = [tag.encode() for tag in tags]
+    for row in table.rows():
+        if row.pid == os.getpid() or not engines.may_have_started(row):
             continue
         with contextlib.suppress(psutil.Error, OSError):  # another user's, or just ended
-            if process_tags.is_in_environment(process.environ(), tags) or _holds_file(
-                process.pid, tags
-            ):
+            process = psutil.Process(row.pid)
+            if _shows_tag(process, tags, texts) or _holds_file(row.pid, tags):
                 found.append(process)
     return found
+
+
+def _shows_tag(process: psutil.Process, tags: Collection[str], texts: Sequence[bytes]) -> bool:
+    if HERE.shared_memory:  # Linux: most environments are not worth taking apart
+        environment = table.environment(process.pid)
+        if not any(text in environment for text in texts):
+            return False
+    return process_tags.is_in_environment(process.environ(), tags)
 
 
 def _holds_file(pid: int, tags: Collection[str]) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from kernelfleet.controller.processes import local
+from kernelfleet.controller.processes import local, table
 from kernelfleet.wire.platforms import HERE, POLL_SECONDS
 from tests.fleets import eventually
 
@@ -159,7 +159,8 @@ def test_without_a_table_of_processes_deaths_are_seen_all_the_same(
     mine = start()
     stranger = psutil.Process().ppid()
     monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path))
-    assert list(local.all_processes()) == []
+    assert list(table.rows()) == []
+    assert table.started(mine.pid) == 0
     assert local.descendants({os.getpid()}) == []
     assert not local.has_ended(mine.pid)
     assert not local.has_ended(stranger)

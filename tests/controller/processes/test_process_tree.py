@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import psutil
 import pytest
 
-from kernelfleet.controller.processes import process_tree
+from kernelfleet.controller.processes import process_tree, table
 from kernelfleet.wire import process_tags
 from tests.fleets import eventually
 
@@ -104,5 +104,22 @@ def test_what_forks_as_fast_as_it_can_is_ended_too(start: Start) -> None:
 
 
 def test_without_marks_nobody_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(psutil, "process_iter", lambda: 1 / 0)
+    monkeypatch.setattr(table, "rows", lambda: 1 / 0)
     asyncio.run(process_tree.end_all(set()))
+
+
+def test_what_began_before_the_engine_and_other_engines_are_left_out(start: Start) -> None:
+    mark = uuid.uuid4().hex
+    environment = process_tags.added_to(os.environ, mark)
+    first = start(*SLEEP, env=environment)
+    began = table.started(first.pid)
+    eventually(lambda: table.started(os.getpid()) < began and carriers(mark) == {first.pid})
+
+    def found(engines: process_tree.Engines) -> set[int]:
+        return {process.pid for process in process_tree.carriers({mark}, engines)}
+
+    assert found(process_tree.Engines(since=began)) == {first.pid}
+    assert found(process_tree.Engines(since=began + 1)) == set()
+    assert found(process_tree.Engines(living={first.pid: began})) == set()
+    # its number was reused: this is not the engine that was known
+    assert found(process_tree.Engines(living={first.pid: began - 1})) == {first.pid}
