@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
+import re
 import subprocess
 import sys
-import tempfile
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 
 def write_all(folder: Path) -> None:
@@ -23,14 +24,41 @@ def write_all(folder: Path) -> None:
         (folder / name).write_text(text, "utf-8")
 
 
+#: The options that every sub-command has, which are described once.
+_COMMON = ("log-level", "config", "debug", "generate-config", "y", "show-config", "help", "version")
+
+
 def commands() -> str:
-    """The help of every sub-command."""
+    """The help of every sub-command, and once of what all of them have."""
     from kernelfleet.cli.base import COMMANDS
 
-    parts = []
+    help_of_all = _run("--help")
+    parts = [
+        "## Options of every command",
+        _block(_options(help_of_all, common=True)),
+        "`--help-all` shows every setting that a [configuration file](settings.md) can hold.",
+    ]
     for name, (_, summary) in sorted(COMMANDS.items()):
-        parts += [f"## {name}", summary, _block(_run(name, "--help"))]
+        text = _run(name, "--help").partition("\n`--help-all`")[0]
+        parts += [f"## {name}", summary, _block(_options(text, common=False))]
     return _joined(parts)
+
+
+def _options(text: str, *, common: bool) -> str:
+    """The help without what every command has, or that alone."""
+    before, word, rest = text.partition("\nOptions:\n")
+    options, blank, after = rest.partition("\n\n")
+    entries = re.findall(r"^  -.*\n?(?:^    .*\n?)*", options, re.MULTILINE)
+    chosen = [each for each in entries if bool(_names(each) & set(_COMMON)) is common]
+    if common:
+        return textwrap.dedent("".join(chosen))
+    shown = "".join(chosen).rstrip("\n")
+    return before + (word + shown if shown else "") + blank + after
+
+
+def _names(entry: str) -> set[str]:
+    """The names of the options that an entry of a help text describes."""
+    return set(re.findall(r"(?<![\w-])--?([\w-]+)", entry.strip().partition("   ")[0]))
 
 
 def exceptions() -> str:
@@ -63,11 +91,34 @@ def magics() -> str:
 
 
 def settings() -> str:
-    """The configuration file that ``--generate-config`` writes: every setting and its default."""
-    with tempfile.TemporaryDirectory() as folder:
-        _run("--generate-config", JUPYTER_CONFIG_DIR=folder)
-        (file,) = Path(folder).glob("*.py")
-        return _joined([_block(file.read_text("utf-8"), "python")])
+    """A table for each class of a configuration file: settings, defaults, what they do."""
+    from traitlets import import_item
+
+    from kernelfleet.cli.base import COMMANDS
+
+    commands = [import_item(where) for where, _ in COMMANDS.values()]
+    parts = []
+    for each in dict.fromkeys(other for one in commands for other in (one, *one.classes)):
+        traits = each.class_own_traits(config=True)
+        rows = [
+            f"| `{name}` | {_default(traits[name])} | {_cell(traits[name].help)} |"
+            for name in vars(each)  # (in the order in which they are written, which has a sense)
+            if name in traits
+        ]
+        if rows:
+            heads = ["| setting | default | what it does |", "| --- | --- | --- |"]
+            parts += [f"## c.{each.__name__}", "\n".join(heads + rows)]
+    return _joined(parts)
+
+
+def _default(trait: Any) -> str:
+    # that of this machine would say nothing about others
+    return "one per core" if trait.name == "n" else f"`{trait.default_value_repr()}`"
+
+
+def _cell(text: str) -> str:
+    """Text as a table's cell has it: in one line, with its own strokes and braces."""
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _parsers(
@@ -80,10 +131,9 @@ def _parsers(
                 yield from _parsers(f"{name} {word}", child)
 
 
-def _run(*arguments: str, **environment: str) -> str:
+def _run(*arguments: str) -> str:
     command = [sys.executable, "-m", "kernelfleet.cli", *arguments]
-    env = {**os.environ, "COLUMNS": "100", **environment}
-    return subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def _block(text: str, language: str = "text") -> str:
