@@ -31,6 +31,7 @@ from kernelfleet.engine.running import (
     execution,
     interrupts,
     preloaded,
+    transformation,
 )
 from kernelfleet.engine.running.calls import call
 from kernelfleet.engine.running.namespace import Namespace
@@ -74,6 +75,7 @@ class EngineKernel(JupyterKernel):
         arrivals.set_namespace_provider(self.namespace)
         execution.remember_shown_errors(self.shell)
         execution.survive_broken_texts(self.shell)
+        transformation.pass_over_plain_code(self.shell)
         show_causes_where_they_were_raised(self.shell)
         self._peeker = Peeker(self.namespace)
         self._shares_memory = False

@@ -21,23 +21,25 @@ _ROUNDS = 20
 
 def why_not_packable(value: Any) -> str | None:
     """What is wrong with a value that ``json.loads`` has made; None if it can be packed again."""
-    level: list[Any] = [value]
+    level: list[Any] = [[value]]
     depth = 0
     while level:
         depth += 1
         if depth > MAX_DEPTH:
             return f"it is nested deeper than {MAX_DEPTH} levels"
-        dicts = [each for each in level if type(each) is dict]
-        lists = [each for each in level if type(each) is list]
-        # The keys of the dicts, their values, and the items of the lists.
-        level = list(chain(*dicts, *(each.values() for each in dicts), *lists))
-        for each in level:
-            kind = type(each)
-            if kind is str:
-                if not each.isascii() and not _is_unicode(each):
-                    return "a text holds half a surrogate pair, which is no Unicode"
-            elif kind is float and not math.isfinite(each):
-                return f"a number is {each}"
+        inner = []
+        for container in level:
+            for each in container if type(container) is list else chain(*container.items()):
+                kind = type(each)
+                if kind is str:
+                    if not each.isascii() and not _is_unicode(each):
+                        return "a text holds half a surrogate pair, which is no Unicode"
+                elif kind is dict or kind is list:
+                    if each:
+                        inner.append(each)
+                elif kind is float and not math.isfinite(each):
+                    return f"a number is {each}"
+        level = inner
     return None
 
 

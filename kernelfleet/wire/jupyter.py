@@ -26,6 +26,9 @@ from kernelfleet.wire.outputs import OWN_FRAME_BYTES, as_bytes
 #: What a message in the compact form has in the place of Jupyter's delimiter.
 COMPACT = b"<KF|MSG>"
 
+#: As jupyter_client's packer (8.10) writes JSON, which makes an encoder anew for each message.
+_to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+
 #: No kernel has so much to say about a message itself.
 MAX_HEADER_BYTES = 1024 * 1024
 
@@ -148,7 +151,11 @@ def encode_compact(session: Session, msg_type: str, msg_id: str, content: JsonDi
     Returns:
         The frames; those of the data follow them.
     """
-    part = f"{msg_type} {msg_id}\n".encode() + session.pack(content)
+    try:
+        packed = _to_json(content).encode()
+    except (TypeError, ValueError):  # a date, a number that is none, half a surrogate pair
+        packed = session.pack(content)
+    part = f"{msg_type} {msg_id}\n".encode() + packed
     return [COMPACT, session.sign([COMPACT, part]), part]
 
 

@@ -2,7 +2,7 @@
 
 Where things are::
 
-    cells and scripts       execution  scripts  history
+    cells and scripts       execution  transformation  scripts  history
     calls of functions      calls  batches
     the user's variables    namespace  preloaded
     interrupts              interrupts  whereabouts
