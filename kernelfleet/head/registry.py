@@ -7,6 +7,7 @@ it is kept where each of them is, and what becomes of those whose node is lost.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from typing import Any
 from kernelfleet.controller.lifecycle.ids import free_ids
 from kernelfleet.controller.lifecycle.restart_policy import RestartPolicy
 from kernelfleet.controller.lifecycle.restarting import DeadEngine, restart_by_policy
+from kernelfleet.controller.lifecycle.scaling import ATTEMPTS
 from kernelfleet.controller.options import FleetOptions
 from kernelfleet.controller.requests import CallError
 from kernelfleet.errors.tree import StartError
@@ -57,7 +59,7 @@ class NodeRegistry:
         self.on_change: Callable[[], None] = lambda: None
         self._pool, self._log, self._options = pool, log, options
         self._loop = asyncio.get_running_loop()
-        self._placing = asyncio.Lock()
+        self._placing, self._scaling = asyncio.Lock(), asyncio.Lock()
         self._adding = 0
         self._told_count = 0
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -293,13 +295,28 @@ class NodeRegistry:
 
     async def scale(self, n: int, kernel_name: str | None) -> None:
         """Have ``n`` engines: start some, or end those of the highest ids when they are drained."""
-        here = self.ids
-        if n > len(here):
-            await self.add([kernel_name] * (n - len(here)))
-            return
-        leaving = here[n:]
-        await self._ask_each("leave", leaving)
+        async with self._scaling:
+            for _ in range(ATTEMPTS):
+                await self._settle()
+                if n <= len(self.ids):
+                    break
+                await self.add([kernel_name] * (n - len(self.ids)))
+            leaving = self.ids[n:]
+            # Nodes hear of it before another one scales, who need not wait until they are drained.
+            drained = asyncio.ensure_future(self._ask_each("leave", leaving))
+        await drained
         self.forget(leaving)
+
+    async def _settle(self) -> None:
+        """Wait until all that start are there, and all that were killed are known to be dead."""
+        while moving := [e.restarting for e in self.engines.values() if e.restarting is not None]:
+            await asyncio.wait(moving)
+
+        async def settled(node: Node) -> None:
+            with contextlib.suppress(ConnectionError):  # it is lost, and so are its engines
+                await node.ask("settle")
+
+        await asyncio.gather(*map(settled, self.living))
 
     # -- ending ---------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 from kernelfleet.controller import operations as controllers
+from kernelfleet.controller.lifecycle import scaling
 from kernelfleet.controller.ranks import meeting_point
 from kernelfleet.controller.requests import CallError
 from kernelfleet.errors.tree import StartError
@@ -46,6 +47,15 @@ async def add_engines(
         controller.log.error("%s", error)
         raise CallError("StartError", str(error)) from error
     return {"value": registry.ids}, []
+
+
+@answers
+async def settle(
+    controller: NodeController, _client: str, _header: requests.RequestFields
+) -> Answer:
+    """Answer when the engines that this node has told of are those that it will have."""
+    await scaling.settle(controller.registry)
+    return {"value": None}, []
 
 
 @answers

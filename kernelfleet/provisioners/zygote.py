@@ -18,7 +18,7 @@ Requests and answers are JSON packets::
     {"id": 1, "argv": [...], "env": {...}, "cwd": "..."} + 2 descriptors -> {"id": 1, "pid": 4711}
     (a child has ended)                                    -> {"exited": 4711, "code": -9}
 
-This file depends on nothing of the package.
+This file depends on nothing of the package; the kernels that it forks do.
 """
 
 from __future__ import annotations
@@ -263,11 +263,18 @@ def _move(env: dict[str, str], cwd: str | None) -> None:
 
 
 def _die_with(owner: int) -> None:
-    """End this process and its group when the owner dies, also if the fork server died first."""
+    """End this process and what it has started when the owner dies.
+
+    The fork server does so itself, unless it has died first.
+    """
+    from kernelfleet.wire import process_tags
+
+    tag = process_tags.own_mark(os.environ)
     poll = select.poll()
     poll.register(owner, select.POLLIN)
     while not poll.poll():
         continue
+    process_tags.end_carriers([tag] if tag else [])
     if os.getpgrp() == os.getpid():
         os.killpg(os.getpgrp(), signal.SIGKILL)
     os._exit(1)

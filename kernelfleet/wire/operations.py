@@ -148,6 +148,7 @@ _OPERATIONS = (
     Operation(
         "add_engines", "Start engines under these ids.", requests.AddEnginesRequest, of_a_head=True
     ),
+    Operation("settle", "Say when no engine starts or is about to be found dead.", of_a_head=True),
     Operation("leave", "End engines when their work is done.", _TARGETS, of_a_head=True),
     Operation("recount", "Tell the size of the fleet.", requests.RecountRequest, of_a_head=True),
     Operation("free_ports", "Two TCP ports that are free at this moment.", of_a_head=True),

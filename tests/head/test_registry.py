@@ -31,6 +31,15 @@ def test_the_lowest_ids_are_given_again_and_the_number_is_told(mec: MultiEngineC
     assert [each.value for each in mec.execute("n_engines")] == [4] * 4
 
 
+@pytest.mark.parametrize("n", [4, 3, 5])
+def test_an_engine_that_was_killed_a_moment_ago_does_not_count(
+    mec: MultiEngineClient, n: int
+) -> None:
+    os.kill(mec.engines()[1].pid or 0, signal.SIGKILL)
+    assert len(mec.scale(n)) == n
+    assert [each.value for each in mec.execute("n_engines")] == [n] * n
+
+
 def test_an_engine_that_is_scaled_away_finishes_its_work(mec: MultiEngineClient) -> None:
     mec.scale(5)
     last = mec.execute("import time; time.sleep(0.3); print('done')", targets=4, block=False)

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 
+import psutil
 import pytest
 
 from kernelfleet import MultiEngineClient
@@ -15,6 +16,8 @@ from tests.fleets import eventually
 from tests.journeys.daemons import OwnFleet
 from tests.journeys.leash import Leash
 from tests.journeys.manners import IN_EVERY_MANNER
+from tests.nodes import node_processes
+from tests.provisioners.mpi.launching import MPIEXEC
 
 #: From the end of an engine to the end of what it has started.
 PROMISED_SECONDS = 2.0
@@ -110,12 +113,43 @@ def test_a_daemon_ends_with_the_engine_that_was_killed(
 
 
 @pytest.mark.parametrize("family", ["a daemon of the shell", "a daemon that was forked twice"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"fork": False}, {"kernel": "python3"}, {"mpiexec": MPIEXEC}],
+    ids=["forked", "ordinary", "of another kernelspec", "a rank of MPI"],
+)
 @pytest.mark.slow
 def test_a_daemon_ends_with_a_controller_that_was_killed(
-    own_fleet: Callable[..., OwnFleet], leash: Leash, family: str
+    own_fleet: Callable[..., OwnFleet], leash: Leash, family: str, options: dict[str, object]
 ) -> None:
-    """Where engines are forked: the fork server has taken the daemon in."""
-    fleet = own_fleet(1, transport="unix")
+    """The fork server has taken the daemon in, or the nanny knows its tag."""
+    fleet = own_fleet(1, transport="unix", **options)
     start_family(fleet.client(), leash, family)
     fleet.kill()
+    assert leash.is_dropped(5.0)
+
+
+@pytest.mark.slow
+def test_a_daemon_ends_with_a_controller_that_was_killed_after_its_fork_server(
+    own_fleet: Callable[..., OwnFleet], leash: Leash
+) -> None:
+    fleet = own_fleet(1, transport="unix")
+    start_family(fleet.client(), leash, "a daemon that was forked twice")
+    assert fleet.process is not None
+    (fork_server,) = psutil.Process(fleet.process.pid).children()
+    fork_server.kill()
+    eventually(lambda: fork_server.status() == psutil.STATUS_ZOMBIE)
+    fleet.kill()
+    assert leash.is_dropped(5.0)
+
+
+@pytest.mark.parametrize("fork", [True, False], ids=["forked", "ordinary"])
+@pytest.mark.slow
+def test_a_daemon_ends_with_the_controller_of_a_node_that_was_killed(
+    own_fleet: Callable[..., OwnFleet], leash: Leash, fork: bool
+) -> None:
+    fleet = own_fleet(2, transport="nodes", fork=fork)
+    start_family(fleet.client(), leash, "a daemon of the shell")
+    for node in node_processes():
+        node.kill()
     assert leash.is_dropped(5.0)

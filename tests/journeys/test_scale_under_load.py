@@ -116,3 +116,11 @@ def test_growing_and_shrinking_all_the_time_loses_nothing(own_fleet: Start, tran
             thread.join(120)
     assert not failures
     assert len(fleet.client().execute("1")) == 3
+
+
+@pytest.mark.parametrize("n", [2, 1, 3])
+def test_an_engine_that_was_killed_a_moment_ago_does_not_count(own_fleet: Start, n: int) -> None:
+    mec = own_fleet(2, transport="embedded").client()
+    os.kill(mec.engines()[1].pid or 0, signal.SIGKILL)
+    assert len(mec.scale(n)) == n
+    assert [each.value for each in mec.execute("n_engines")] == [n] * n

@@ -32,6 +32,14 @@ class Registry(SimulatedRegistry):
         if self.error is not None:
             raise self.error
 
+    def unsettled(self) -> list[asyncio.Future[Any]]:
+        self.asked.append("settle")
+        return []
+
+    def is_ending(self, engine: Any) -> bool:
+        del engine
+        return False
+
     async def leave(self, leaving: Any) -> None:
         self.asked.append(("leave", [engine.id for engine in leaving]))
 
@@ -86,7 +94,8 @@ def test_a_start_that_fails_is_refused_with_its_reason(registry: Registry) -> No
 def test_engines_leave_and_the_number_is_told(registry: Registry) -> None:
     call("leave", registry, targets=[0, 3])
     call("recount", registry, count=5)
-    assert registry.asked == [("leave", [0, 3]), ("recount", 5)]
+    call("settle", registry)
+    assert registry.asked == [("leave", [0, 3]), ("recount", 5), "settle"]
 
 
 def test_variables_are_kept_for_the_next_start(registry: Registry) -> None:

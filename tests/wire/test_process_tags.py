@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from kernelfleet.wire import process_tags
@@ -55,3 +59,35 @@ def test_the_own_mark_is_the_innermost() -> None:
     assert process_tags.own_mark({}) is None
     assert process_tags.own_mark({process_tags.VARIABLE: ""}) is None
     assert process_tags.own_mark(process_tags.added_to(process_tags.added_to({}, "a"), "b")) == "b"
+
+
+#: Ends the carriers of a mark, one of which it is itself.
+END = """
+import os, sys
+from kernelfleet.wire import process_tags
+process_tags.end_carriers({sys.argv[1]})
+print("alive")
+"""
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc"), reason="finds processes in /proc")
+def test_who_ends_the_carriers_of_a_mark_ends_all_others_in_whatever_session() -> None:
+    def sleeper(mark: str) -> subprocess.Popen[bytes]:
+        environment = process_tags.added_to(os.environ, mark)
+        return subprocess.Popen(["sleep", "300"], env=environment, start_new_session=True)
+
+    with sleeper(A) as carrier, sleeper(B) as other:
+        try:
+            ended = subprocess.run(
+                [sys.executable, "-c", END, A],
+                env=process_tags.added_to(os.environ, A),
+                capture_output=True,
+                timeout=20,
+                check=True,
+            )
+            assert ended.stdout == b"alive\n"
+            assert carrier.wait(10) == -9
+            assert other.poll() is None
+        finally:
+            carrier.kill()
+            other.kill()

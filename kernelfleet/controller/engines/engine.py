@@ -34,7 +34,7 @@ from kernelfleet.controller.engines.packets import Packets
 from kernelfleet.controller.engines.queue import EngineQueue
 from kernelfleet.controller.engines.state import EngineState, check_change
 from kernelfleet.controller.engines.waiting import AwaitedReplies, Drain, fail_quietly, failed
-from kernelfleet.controller.lifecycle.launcher import Incarnation
+from kernelfleet.controller.lifecycle.incarnation import Incarnation
 from kernelfleet.controller.lifecycle.restart_policy import RestartPolicy
 from kernelfleet.controller.requests import Job
 from kernelfleet.controller.timing import EXIT_SECONDS, IOPUB_LAG_SECONDS

@@ -9,7 +9,8 @@ from typing import NamedTuple, Protocol
 
 from kernelfleet.controller.engines.engine import Engine
 from kernelfleet.controller.engines.state import EngineState
-from kernelfleet.controller.lifecycle.launcher import Incarnation, Launcher
+from kernelfleet.controller.lifecycle.incarnation import Incarnation
+from kernelfleet.controller.lifecycle.launcher import Launcher
 from kernelfleet.controller.lifecycle.restarting import DeadEngine, restart_by_policy
 from kernelfleet.controller.lifecycle.worlds import cause_of_death, world_of
 from kernelfleet.controller.logs import engine_log, tells_a_crash

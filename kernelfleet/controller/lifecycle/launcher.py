@@ -18,20 +18,21 @@ import logging
 import os
 import signal
 import subprocess
-import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from logging import Logger
 from pathlib import Path
 from typing import Any
 
 import psutil
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
-from jupyter_client.manager import AsyncKernelManager
 
-from kernelfleet.controller.engines.channels import Endpoints
 from kernelfleet.controller.lifecycle import kernelspecs
+from kernelfleet.controller.lifecycle.incarnation import (
+    EngineManager,
+    Incarnation,
+    endpoints_of,
+)
 from kernelfleet.controller.lifecycle.worlds import Worlds
 from kernelfleet.controller.limits import make_limits, meaning
 from kernelfleet.controller.logs import open_log
@@ -40,6 +41,7 @@ from kernelfleet.controller.processes import process_tree, remote, table
 from kernelfleet.controller.processes.local import (
     call_when_ended,
     descendants,
+    is_ending,
     kill_group,
     kill_surely,
     on_readable_once,
@@ -57,7 +59,6 @@ from kernelfleet.wire.jupyter import make_session
 #: The descendants of engines that die within this time are searched for together.
 GATHER_SECONDS = 0.05
 
-
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 NO_FOLDER = "the folder that this process works in was deleted: go to another one (os.chdir)"
 
@@ -66,57 +67,10 @@ _kernels_log = logging.getLogger("kernelfleet.kernels")
 _kernels_log.addFilter(lambda record: record.exc_info is None)
 
 
-class EngineManager(AsyncKernelManager):
-    """A KernelManager that opens no sockets, as ``KernelChannels`` serves all engines."""
-
-    def _connect_control_socket(self) -> None:
-        """Do nothing; the base class opens one socket per kernel (jupyter_client 8.10)."""
-
-
-@dataclass(slots=True)
-class Incarnation:
-    """One process of an engine, from start to end."""
-
-    engine_id: int
-    manager: EngineManager
-    identity: bytes
-    session_id: str
-    endpoints: Endpoints
-    native: bool
-    kernel_name: str
-    #: Whether it is unknown if this kernel supports the Unix sockets that it was told to use.
-    ipc_on_trial: bool = False
-    #: None if it is no process of this machine.
-    pid: int | None = None
-    #: When that began, as the table of processes has it; 0 if it is unknown.
-    began: int = 0
-    pidfd: int = -1
-    #: Polls whether it has ended, where there is no pidfd.
-    watch: asyncio.Task[None] | None = None
-    #: It is being ended by us, so its end is not reported as a death.
-    leaving: bool = False
-    started: float = field(default_factory=time.time)
-
-    @property
-    def connection_file(self) -> str:
-        """The Jupyter connection file, for ``jupyter console --existing``."""
-        return str(self.manager.connection_file)
-
-    @property
-    def provisioner(self) -> Any:
-        """The provisioner that has started it."""
-        return self.manager.provisioner
-
-    @property
-    def transport(self) -> str:
-        """How it is connected: ``ipc``, ``tcp+curve`` or ``tcp`` (signed, not encrypted)."""
-        if self.manager.transport == "tcp" and self.endpoints.curve_public_key is not None:
-            return "tcp+curve"
-        return str(self.manager.transport)
-
-
 class Launcher:
     """Starts and ends kernels in one private directory, all signing with one key."""
+
+    is_ending = staticmethod(is_ending)
 
     def __init__(
         self,
@@ -186,11 +140,13 @@ class Launcher:
             child = getattr(manager.provisioner, "process", None)
             if isinstance(child, subprocess.Popen):
                 self._nanny.watch(child.pid)
+            if isinstance(child, subprocess.Popen) or self.worlds is not None:
+                self._nanny.watch_tag(session_id)
         except Exception as error:
-            await remote.abandon(manager)
+            await self._abandon(manager, session_id)
             raise StartError(self._not_started(engine_id, error)) from error
         except asyncio.CancelledError:
-            await remote.abandon(manager)
+            await self._abandon(manager, session_id)
             raise
         finally:
             os.close(log)
@@ -200,7 +156,7 @@ class Launcher:
             manager=manager,
             identity=session_id.encode(),
             session_id=session_id,
-            endpoints=_endpoints(manager),
+            endpoints=endpoints_of(manager),
             native=kernel_name is None,
             kernel_name=kernel_name or "kernelfleet",
             ipc_on_trial=on_trial,
@@ -215,6 +171,14 @@ class Launcher:
         if pid is not None:
             self._living[pid] = began
         return began
+
+    async def _abandon(self, manager: EngineManager, tag: str) -> None:
+        """End a kernel whose start has failed, and clean up."""
+        child = getattr(manager.provisioner, "process", None)
+        if child is not None:
+            self._nanny.forget(child.pid)
+        self._nanny.forget_tag(tag)
+        await remote.abandon(manager)
 
     def _manager(
         self, engine_id: int, kernel_name: str | None, session_id: str
@@ -374,6 +338,8 @@ class Launcher:
         """Kill what engines that have ended have started: their tags, and when they began."""
         known = process_tree.Engines(min(tags.values(), default=0), self._living)
         await process_tree.end_all(tags, known)
+        for tag in list(tags):
+            self._nanny.forget_tag(tag)
 
 
 def _is_readable_by_others(manager: EngineManager) -> bool:
@@ -386,15 +352,3 @@ def _folder_is_gone() -> bool:
     except FileNotFoundError:
         return True
     return False
-
-
-def _endpoints(manager: EngineManager) -> Endpoints:
-    url = manager._make_url
-    return Endpoints(
-        shell=url("shell"),
-        control=url("control"),
-        stdin=url("stdin"),
-        iopub=url("iopub"),
-        curve_public_key=manager.curve_publickey,
-        curve_secret_key=manager.curve_secretkey,
-    )

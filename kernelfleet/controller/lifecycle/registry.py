@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterable, Sequence
+from functools import partial
 from logging import Logger
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,13 @@ from kernelfleet.controller.engines.engine import Engine
 from kernelfleet.controller.engines.in_flight import InFlight, Outcome
 from kernelfleet.controller.engines.interrupting import interrupt
 from kernelfleet.controller.engines.state import EngineState
+from kernelfleet.controller.lifecycle import scaling
 from kernelfleet.controller.lifecycle.blas_threads import thread_environment
 from kernelfleet.controller.lifecycle.death import find_out, start_again
 from kernelfleet.controller.lifecycle.ids import free_ids
+from kernelfleet.controller.lifecycle.incarnation import Incarnation
 from kernelfleet.controller.lifecycle.kernelspecs import PLAIN_TCP, about_the_trial
-from kernelfleet.controller.lifecycle.launcher import Incarnation, Launcher
+from kernelfleet.controller.lifecycle.launcher import Launcher
 from kernelfleet.controller.lifecycle.listener import Listener
 from kernelfleet.controller.lifecycle.sizes import Sizes
 from kernelfleet.controller.lifecycle.startup import logged, start_up, tell_size, why_it_failed
@@ -64,6 +67,7 @@ class EngineRegistry:
         self._gate = asyncio.Semaphore(len(options.kernels) if options.mpi else STARTS_AT_ONCE)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._starts: set[asyncio.Task[None]] = set()
+        self._deaths: set[asyncio.Task[None]] = set()
         self.sizes = Sizes()
 
     # -- who is there ---------------------------------------------------------------------------
@@ -114,8 +118,7 @@ class EngineRegistry:
             engine.comms = self.comms.of_engine(engine.id)
             self.engines[engine.id] = engine
         self.sizes.number((engine.id for engine in new), self.engines)
-        outcomes = await self._start_all(new, or_none=True)
-        failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        failures = [each for each in await self._start_all(new, or_none=True) if each is not None]
         if failures:  # one failed, and the others were cancelled because of it
             await self.remove(new)
             raise next((e for e in failures if isinstance(e, Exception)), failures[0])
@@ -123,16 +126,16 @@ class EngineRegistry:
 
     async def scale(self, n: int, kernel_name: str | None) -> None:
         """Have ``n`` engines: start some, or end those of the highest ids when they are drained."""
-        while starting := [
-            *self._starts,
-            *(e.restarting for e in self.engines.values() if e.restarting),
-        ]:
-            await asyncio.wait(starting)  # they count too, and may be among those that leave
-        here = [self.engines[engine_id] for engine_id in self.ids]
-        if n > len(here):
-            await self.add([kernel_name] * (n - len(here)))
-            return
-        await self.leave(here[n:])
+        await scaling.scale(self, n, kernel_name)
+
+    def unsettled(self) -> list[asyncio.Future[Any]]:
+        """What changes how many engines there are: starts, restarts, deaths."""
+        restarts = [e.restarting for e in self.engines.values() if e.restarting]
+        return [*self._starts, *restarts, *self._deaths]
+
+    def is_ending(self, engine: Engine) -> bool:
+        """Whether the process of an engine ends, though it may not be known yet."""
+        return engine.incarnation is not None and self._launcher.is_ending(engine.incarnation)
 
     async def leave(self, leaving: Iterable[Engine]) -> None:
         """End engines when they have done what they were given; they get nothing new."""
@@ -142,7 +145,7 @@ class EngineRegistry:
         self._changed()
         await asyncio.gather(*(engine.drained() for engine in leaving))
         going = (EngineState.LEAVING, EngineState.DEAD)
-        await self.remove([engine for engine in leaving if engine.state in going])
+        await self.remove([each for each in leaving if each.state in going])
 
     async def restart(self, engines: Iterable[Engine]) -> None:
         """End engines that live, and start all of them afresh under their ids.
@@ -238,9 +241,8 @@ class EngineRegistry:
             if incarnation.native:
                 self._by_session[incarnation.session_id] = engine
             engine.attach(incarnation, channels)
-            self._launcher.watch(
-                incarnation, self._loop, lambda: self._spawn(self._died(engine, incarnation))
-            )
+            over = partial(self._died, engine, incarnation)
+            self._launcher.watch(incarnation, self._loop, lambda: self._spawn(over(), self._deaths))
             try:
                 identity = self.sizes.identity(engine.id, self.engines, len(self.engines))
                 starting = start_up(engine, identity, self._options.on_start)
@@ -295,8 +297,7 @@ class EngineRegistry:
             self._by_session.pop(incarnation.session_id, None)
 
         def ask(incarnation: Incarnation) -> None:
-            engine = living[incarnation.session_id]
-            engine.tell("control", "shutdown_request", {"restart": False})
+            living[incarnation.session_id].tell("control", "shutdown_request", {"restart": False})
 
         await self._launcher.stop(incarnations, ask)
         for engine in engines:
@@ -345,10 +346,8 @@ class EngineRegistry:
 
     async def stop(self) -> None:
         """End every engine and close the sockets."""
-        for task in list(self._tasks):
-            task.cancel()
         starts = list(self._starts)
-        for task in starts:
+        for task in [*self._tasks, *starts]:
             task.cancel()
         if starts:
             # One of them may have a process already that is not attached to its engine yet.
@@ -390,10 +389,11 @@ class EngineRegistry:
         for listener in self._listeners:
             listener.engine_finished(engine, run, outcome)
 
-    def _spawn(self, coroutine: Any) -> None:
+    def _spawn(self, coroutine: Any, *kinds: set[asyncio.Task[None]]) -> None:
         task = self._loop.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        for among in (self._tasks, *kinds):
+            among.add(task)
+            task.add_done_callback(among.discard)
 
     async def interrupt(self, engine: Engine, run: InFlight | None) -> None:
         """Interrupt this request of an engine; does nothing if it has ended meanwhile."""

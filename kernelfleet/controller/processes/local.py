@@ -22,6 +22,12 @@ from kernelfleet.wire.platforms import HERE, POLL_SECONDS
 #: How often to poll a process that has been told to end.
 ENDING_POLL_SECONDS = 0.02
 
+#: The lines of /proc/PID/status with the signals that a process has been sent and not yet taken.
+_PENDING_SIGNALS = ("SigPnd:", "ShdPnd:")
+_SIGKILL_BIT = 1 << (signal.SIGKILL - 1) if hasattr(signal, "SIGKILL") else 0
+#: A flag of Linux: the process is being taken down.
+_PF_EXITING = 0x4
+
 
 class Watched(Protocol):
     """A process of this machine, with a pidfd where the system has them.
@@ -134,6 +140,26 @@ def _resolving(future: asyncio.Future[None]) -> Callable[[], None]:
 async def _poll_until_over(processes: Sequence[Watched]) -> None:
     while not all(map(_is_over, processes)):  # noqa: ASYNC110 (nothing announces it)
         await asyncio.sleep(ENDING_POLL_SECONDS)
+
+
+def is_ending(process: Watched) -> bool:
+    """Whether a process has ended, or ends whatever it does, as one does that was just killed.
+
+    On Linux with /proc; elsewhere only one that has ended is known to end.
+    """
+    if process.pid is None:
+        return False
+    if _is_over(process):
+        return True
+    try:
+        with open(f"/proc/{process.pid}/status") as status:
+            pending = [line.split()[1] for line in status if line.startswith(_PENDING_SIGNALS)]
+        with open(f"/proc/{process.pid}/stat") as stat:
+            # the name, which comes before, may have blanks and brackets
+            flags = int(stat.read().rpartition(")")[2].split()[6])
+    except OSError:
+        return False
+    return any(int(mask, 16) & _SIGKILL_BIT for mask in pending) or bool(flags & _PF_EXITING)
 
 
 def _is_over(process: Watched) -> bool:

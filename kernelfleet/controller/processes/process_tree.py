@@ -14,8 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -24,13 +23,6 @@ import psutil
 from kernelfleet.controller.processes import table
 from kernelfleet.wire import process_tags
 from kernelfleet.wire.platforms import HERE
-
-#: A process may fork just before it is killed, so the search is repeated: at most this often, with
-#: this many seconds in between.
-ROUNDS = 20
-PAUSE_SECONDS = 0.02
-
-_INTERPRETER = os.path.realpath(sys.executable)
 
 
 class Engines(NamedTuple):
@@ -54,14 +46,14 @@ class Engines(NamedTuple):
 
 async def end_all(tags: Collection[str], engines: Engines = Engines()) -> None:  # noqa: B008
     """Kill every process that carries one of the tags, until none is left."""
-    for _ in range(ROUNDS if tags else 0):
+    for _ in range(process_tags.ROUNDS if tags else 0):
         found = carriers(tags, engines)
         if not found:
             return
         for process in found:
             with contextlib.suppress(psutil.Error):
                 process.kill()  # psutil compares start times: a reused pid is safe
-        await asyncio.sleep(PAUSE_SECONDS)
+        await asyncio.sleep(process_tags.PAUSE_SECONDS)
 
 
 def carriers(tags: Collection[str], engines: Engines = Engines()) -> list[psutil.Process]:  # noqa: B008
@@ -77,7 +69,9 @@ def carriers(tags: Collection[str], engines: Engines = Engines()) -> list[psutil
             continue
         with contextlib.suppress(psutil.Error, OSError):  # another user's, or just ended
             process = psutil.Process(row.pid)
-            if _shows_tag(process, tags, texts) or _holds_file(row.pid, tags):
+            if _shows_tag(process, tags, texts) or (
+                HERE.shared_memory and process_tags.holds_file(row.pid, tags)
+            ):
                 found.append(process)
     return found
 
@@ -88,16 +82,3 @@ def _shows_tag(process: psutil.Process, tags: Collection[str], texts: Sequence[b
         if not any(text in environment for text in texts):
             return False
     return process_tags.is_in_environment(process.environ(), tags)
-
-
-def _holds_file(pid: int, tags: Collection[str]) -> bool:
-    """Whether it was forked from an engine without starting another program."""
-    if not HERE.shared_memory or os.readlink(f"/proc/{pid}/exe") != _INTERPRETER:
-        return False  # comparing the executable is much cheaper than listing descriptors
-    return any(process_tags.is_in_link(link, tags) for link in _links(f"/proc/{pid}/fd"))
-
-
-def _links(folder: str) -> Iterator[str]:
-    for fd in os.listdir(folder):
-        with contextlib.suppress(OSError):
-            yield os.readlink(f"{folder}/{fd}")

@@ -12,10 +12,8 @@ import pytest
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
-from kernelfleet.controller.lifecycle.launcher import (
-    EngineManager,
-    Launcher,
-)
+from kernelfleet.controller.lifecycle.incarnation import EngineManager
+from kernelfleet.controller.lifecycle.launcher import Launcher
 from kernelfleet.controller.options import FleetOptions
 from kernelfleet.errors import StartError
 

@@ -42,9 +42,14 @@ class SimulatedLauncher:
 
     worlds = None
 
+    def is_ending(self, life: Life) -> bool:
+        return life.engine_id in self.ending
+
     def __init__(self) -> None:
         self.lives: dict[int, Life] = {}
         self.ended: list[int] = []
+        #: Engines that were killed, of which nobody has been told.
+        self.ending: set[int] = set()
         self._deaths: dict[str, Callable[[], object]] = {}
         self._numbers = itertools.count()
 

@@ -217,3 +217,16 @@ def test_a_stopped_process_is_told_from_one_that_waits(start: Start) -> None:
     eventually(lambda: not local.is_stopped(process.pid))
     assert not local.is_stopped(None)
     assert not local.is_stopped(2**22 + 1)
+
+
+def test_a_process_that_was_killed_is_ending_at_once_and_no_other(start: Start) -> None:
+    for _ in range(20):
+        process = start()
+        child = Child(process.pid, local.open_pidfd(process.pid))
+        assert not local.is_ending(child)
+        process.kill()
+        assert local.is_ending(child)  # though it may not have ended
+        process.wait(10)
+        assert local.is_ending(child)
+        os.close(child.pidfd)
+    assert not local.is_ending(Child(None))

@@ -71,6 +71,39 @@ def owner() -> Iterator[subprocess.Popen[str]]:
     process.stdout.close()
 
 
+#: Its own process is not watched, and gone before its owner; what carries its tag lives.
+_TAGGED_OWNER = """
+import os, subprocess, time
+from kernelfleet.controller.processes.nanny import Nanny
+from kernelfleet.wire import process_tags
+nanny = Nanny()
+def start(tag):
+    environment = process_tags.added_to(os.environ, tag)
+    sleep = ['sleep', '600']
+    apart = {'start_new_session': True, 'stdout': subprocess.DEVNULL}
+    return subprocess.Popen(sleep, env=environment, **apart)
+started = [start(tag) for tag in ('tag-of-a-life', 'tag-let-go')]
+for tag in ('tag-of-a-life', 'tag-let-go'):
+    nanny.watch_tag(tag)
+nanny.forget_tag('tag-let-go')
+print(*(each.pid for each in started), flush=True)
+time.sleep(600)
+"""
+
+
+def test_what_carries_a_tag_of_a_killed_owner_ends_in_whatever_session() -> None:
+    command = [sys.executable, "-c", _TAGGED_OWNER]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        tagged, let_go = map(int, owner.stdout.readline().split())
+        owner.kill()
+    try:
+        eventually(lambda: not members(tagged), 5)
+        assert members(let_go)
+    finally:
+        os.killpg(let_go, signal.SIGKILL)
+
+
 def members(group: int) -> list[psutil.Process]:
     """The living processes of a group."""
     found = []
@@ -107,7 +140,10 @@ def test_it_ends_with_the_last_process_it_guards_and_comes_again() -> None:
             nanny.watch(child.pid)
             (watcher,) = set(psutil.Process().children()) - before - {psutil.Process(child.pid)}
             assert watcher.cmdline()[-1] == str(os.getpid())
+            nanny.watch_tag("a-tag")
             nanny.forget(child.pid)
+            assert watcher.is_running()
+            nanny.forget_tag("a-tag")
             assert not watcher.is_running()
         nanny.forget(child.pid)
         assert child.poll() is None
