@@ -55,9 +55,16 @@ def register_by_value(module: types.ModuleType | str) -> None:
     cloudpickle.register_pickle_by_value(module)
 
 
-def is_importable(module: types.ModuleType | None) -> bool:
-    """Tell whether another process can be expected to import the module by its name."""
-    name = getattr(module, "__name__", None)
+def is_importable(module: types.ModuleType | None, name: str | None = None) -> bool:
+    """Tell whether another process can be expected to import the module by its name.
+
+    Args:
+        module: The module.
+        name: Under which it was found; by default what it calls itself. ``_io``, which has
+            ``BytesIO`` and ``StringIO``, calls itself ``io`` before Python 3.12.
+    """
+    if name is None:
+        name = getattr(module, "__name__", None)
     if module is None or not isinstance(name, str) or modules.get(name) is not module:
         return False
     if name in MAIN:
@@ -99,7 +106,7 @@ def home_of(obj: Any) -> types.ModuleType | None:
     if not isinstance(path, str) or not isinstance(name, str) or "<" in path:
         return None
     module = modules.get(name)
-    if not is_importable(module):
+    if not is_importable(module, name):
         return None
     found: Any = module
     for part in path.split("."):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import io
 import json
 import os
 import sys
@@ -164,7 +165,8 @@ def test_on_an_engine_the_client_must_be_able_to_import_it(
 
 
 @pytest.mark.parametrize(
-    "obj", [function, cached, Here, Here.Inner, Here.Inner.method, json.dumps, os.getcwd]
+    "obj",
+    [function, cached, Here, Here.Inner, Here.Inner.method, json.dumps, os.getcwd, io.BytesIO],
 )
 def test_the_home_of_a_thing_is_where_its_name_finds_it(obj: Any) -> None:
     assert home_of(obj) is sys.modules[obj.__module__]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import threading
 import weakref
 from typing import Any
@@ -40,6 +41,14 @@ values = st.recursive(
 @given(values)
 def test_plain_values_come_back_equal(value: object) -> None:
     assert unpack(pack(value)) == value
+
+
+@pytest.mark.parametrize("kind", [io.BytesIO, io.StringIO])
+def test_buffers_in_memory_come_back_as_what_they_are(kind: Any) -> None:
+    buffer = kind(b"four" if kind is io.BytesIO else "four")
+    back = unpack(pack(buffer))
+    assert type(back) is kind
+    assert back.getvalue() == buffer.getvalue()
 
 
 def memory(frame: object) -> memoryview:
