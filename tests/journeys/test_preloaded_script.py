@@ -80,6 +80,11 @@ def test_its_functions_see_what_is_bound_later_and_its_classes_travel(
     assert [point.x for point in points] == [0, 1]
 
 
+def test_what_it_has_made_can_be_freed(mec: MultiEngineClient) -> None:
+    code = "import sys; max(map(sys.getrefcount, (scaled, Point, data, helper)))"
+    assert max(mec.execute(code).values()) < 1000
+
+
 def test_an_engine_that_was_restarted_has_them_again(mec: MultiEngineClient, folder: Path) -> None:
     mec.execute("data = None; del scaled", targets=1)
     mec.restart(1)
