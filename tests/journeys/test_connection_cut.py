@@ -200,7 +200,7 @@ def cut_now_and_then(
                         return
                     proxy.changed.wait(0.05)
 
-    thread = threading.Thread(target=cut, name="cutter")
+    thread = threading.Thread(target=cut, name="cutter", daemon=True)
     thread.start()
     return thread
 

@@ -214,7 +214,7 @@ class Server:
                 if message is not None:
                     self._take(connection, *message)
                 elif connection.session is not None:
-                    connection.session.quiet_checks = 0
+                    connection.session.heard()
         except BadMessage as error:
             self._gatekeeper.refuse(error)
 
@@ -223,7 +223,7 @@ class Server:
         if session is None:
             self._open(connection, header)
             return
-        session.quiet_checks = 0
+        session.heard()
         if connection is session.probe and kind != "ping":
             raise BadMessage("a probe connection is for pings only")
         verdict = session.sequence.accept(header)
@@ -320,7 +320,7 @@ class Server:
                 self._belongs(connection, session)
                 self._drop(session.probe)
                 session.probe = connection
-                session.quiet_checks = 0
+                session.heard()
                 session.pong(connection)
             else:
                 connection.send({"type": "forgotten"}, [])
@@ -334,7 +334,8 @@ class Server:
         else:
             self._drop(session.connection)
         self._belongs(connection, session)
-        session.connection, session.quiet_checks = connection, 0
+        session.connection = connection
+        session.heard()
         session.shares_memory = shared = probe_succeeds(header)
         welcome = self._controller.connect(session.name, session)
         files = shared and bool(welcome.get("shares_files"))

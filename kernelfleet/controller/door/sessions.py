@@ -109,7 +109,8 @@ class ClientSession:
         self.client_id = connection.client_id
         self.name = f"{connection.client_id}/{self.id[:16]}"
         self.sequence = Sequence()
-        #: How many looks in a row found no message since the last one, and no connection.
+        #: How many looks in a row found no message since the last one, and how many of these no
+        #: connection either.
         self.quiet_checks = self.gone_checks = 0
         #: Whether client and controller can open each other's shared memory.
         self.shares_memory = False
@@ -123,6 +124,10 @@ class ClientSession:
         self._sent_upto = 0
         #: Of what is not acknowledged, that which has not been sent.
         self._waiting_bytes = 0
+
+    def heard(self) -> None:
+        """The client has sent something."""
+        self.quiet_checks = self.gone_checks = 0
 
     @property
     def connections(self) -> list[SessionConnection]:

@@ -17,6 +17,7 @@ from kernelfleet.controller.door import server as server_module
 from kernelfleet.controller.door.server import Server
 from kernelfleet.controller.door.sessions import ClientSession
 from kernelfleet.controller.limits import Limits
+from kernelfleet.controller.timing import GONE_CHECKS
 from kernelfleet.wire.codec import Codec
 from kernelfleet.wire.files.connection_file import FleetFile
 from kernelfleet.wire.versions import PROTOCOL_VERSION
@@ -248,6 +249,30 @@ def test_a_session_goes_on_over_another_line_and_the_first_is_refused_from_then_
     controller = serve(context, tmp_path, test)
     assert [header["n"] for header in controller.handled] == [1, 3]
     assert controller.gone == []
+
+
+def test_a_client_whose_connection_breaks_again_and_again_is_not_forgotten_while_it_comes_back(
+    context: zmq.Context[Any], tmp_path: Path
+) -> None:
+    async def test(server: Server, talk: Talk) -> None:
+        session = (await talk.open())["session"]
+        (peer,) = server._sessions.values()
+        for _ in range(2 * GONE_CHECKS):
+            following = another(context, talk)
+            talk.socket.close()
+            await until(lambda: not peer.is_connected())
+            server._timer.cancel()
+            server._check_clients()
+            talk = following
+            assert (await talk.open(session))["session"] == session
+        talk.socket.close()
+        await until(lambda: not peer.is_connected())
+        for _ in range(GONE_CHECKS):
+            server._timer.cancel()
+            server._check_clients()
+        assert not server._sessions
+
+    assert serve(context, tmp_path, test).gone == ["me"]
 
 
 def test_a_reply_for_an_earlier_session_does_not_come_to_the_next(
