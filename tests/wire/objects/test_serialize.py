@@ -46,7 +46,10 @@ def test_plain_values_come_back_equal(value: object) -> None:
 @pytest.mark.parametrize("kind", [io.BytesIO, io.StringIO])
 def test_buffers_in_memory_come_back_as_what_they_are(kind: Any) -> None:
     buffer = kind(b"four" if kind is io.BytesIO else "four")
-    back = unpack(pack(buffer))
+    frames = pack(buffer)
+    assert isinstance(frames[0], bytes)
+    assert b"make_class" not in frames[0]  # its class goes as a name
+    back = unpack(frames)
     assert type(back) is kind
     assert back.getvalue() == buffer.getvalue()
 
