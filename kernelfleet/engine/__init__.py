@@ -3,7 +3,7 @@
 Where things are::
 
     the kernel                      app  kernel  shell_channel  requests  packing  values  __main__
-    what engines share              prebuilt  immortal
+    what engines share              prebuilt
     for Jupyter's own clients       jupyter_kernel
     the user's code                 running
     the client's modules            modules

@@ -32,7 +32,6 @@ from IPython.core.profiledir import ProfileDir
 from zmq.eventloop.zmqstream import ZMQStream
 
 from kernelfleet.engine.app import EngineApp
-from kernelfleet.engine.immortal import make_immortal
 from kernelfleet.engine.running.tracebacks import render
 
 _MODULES = (
@@ -83,7 +82,6 @@ def load() -> None:
     for name in _MODULES:
         with suppress(ImportError):
             importlib.import_module(name)
-    make_immortal()
 
 
 def build() -> None:

@@ -17,6 +17,8 @@ from kernelfleet.wire.launcher_variables import without_rank
 #: kernelfleet's engines; the second, once all is loaded, makes what they can share.
 LOAD_ENGINE = ("kernelfleet.engine.prebuilt", "load")
 BUILD_ENGINE = ("kernelfleet.engine.prebuilt", "build")
+#: What comes between them: what is loaded by then is not counted in the children.
+MAKE_IMMORTAL = ("kernelfleet.provisioners.immortal", "make_immortal")
 #: The same for a script of the user's, whose path is the argument.
 RUN_SCRIPT = ("kernelfleet.engine.running.preloaded", "run")
 #: Where IPython 9.18 looks for configuration and start-up files of all users.
@@ -66,7 +68,7 @@ def kind_of(preload: Sequence[str], env: Mapping[str, str]) -> Kind:
     variables = tuple(sorted(item for item in env.items() if item[0].startswith(prefixes)))
     # The code of the configuration is run by each engine, which so makes its shell itself.
     prepare = () if _configured(env) else (BUILD_ENGINE,)
-    return Kind((LOAD_ENGINE,), variables, tuple(preload), prepare)
+    return Kind((LOAD_ENGINE, MAKE_IMMORTAL), variables, tuple(preload), prepare)
 
 
 def _configured(env: Mapping[str, str]) -> bool:

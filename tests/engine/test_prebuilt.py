@@ -92,6 +92,15 @@ def test_it_is_as_if_each_had_been_started_alone(
     assert [engine.value(expression) for engine in engines] == [value] * 3
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="Python counts everything")
+def test_references_to_what_is_shared_are_not_counted(engines: list[Engine]) -> None:
+    count = "__import__('sys').getrefcount"
+    assert (
+        in_two(engines, f"{count}(get_ipython().run_cell.__func__) == {count}(None)") == [True] * 2
+    )
+    assert in_two(engines, f"{count}(get_ipython()) < 1000") == [True] * 2
+
+
 def test_the_names_of_a_shell_are_hidden_and_the_users_are_not(engines: list[Engine]) -> None:
     for engine in engines:
         assert engine.execute("mine = 1\n%who_ls")["status"] == "ok"

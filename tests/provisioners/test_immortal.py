@@ -14,7 +14,7 @@ HAS_IMMORTALS = sys.version_info >= (3, 12)
 
 COUNTS = """
 import argparse, json, sys, types
-from kernelfleet.engine.immortal import make_immortal
+from kernelfleet.provisioners.immortal import make_immortal
 
 class Mine:
     "A class of its own."
@@ -42,7 +42,7 @@ print(json.dumps({name: sys.getrefcount(each) for name, each in counts.items()})
 #: Refers to every function of this process once, in a child, and prints what pages that costs.
 PAGES = """
 import argparse, asyncio, gc, json, os, sys, types
-from kernelfleet.engine.immortal import make_immortal
+from kernelfleet.provisioners.immortal import make_immortal
 if len(sys.argv) > 1:
     make_immortal()
 
@@ -90,7 +90,7 @@ def test_referring_to_what_is_not_counted_copies_no_page() -> None:
 def test_it_is_left_alone_where_python_keeps_its_counters_in_another_way() -> None:
     code = (
         "import json, sys, types\n"
-        "from kernelfleet.engine.immortal import make_immortal\n"
+        "from kernelfleet.provisioners.immortal import make_immortal\n"
         "sys.implementation = types.SimpleNamespace(name='another', cache_tag='another')\n"
         "make_immortal()\n"
         "print(sys.getrefcount(json.dumps))"
