@@ -9,7 +9,8 @@ Where things are::
     the interface         client  base  verbs  targets
     used by its verbs     source  registration  usage  watching
     what a call gives     results
-    maps and executor     mapping
+    maps                  mapping
+    executor and pool     executor
     the controller        controller_proxy
     its modules           imports  autoreload
     around it             fleet (an embedded one)  owner  frontend  access  settings

@@ -251,7 +251,7 @@ class BaseClient(StaysHere):
                 return pending
             return self._wait(pending, timeout, self._watch(progress))
         except KeyboardInterrupt as interrupt:
-            _settle(pending, interrupt)
+            settle(pending, interrupt)
             raise
 
     def _refuse_to_wait_for_itself(self, targets: list[int], method: str) -> None:
@@ -283,7 +283,7 @@ class BaseClient(StaysHere):
             self._remember(pending)
             raise
         except KeyboardInterrupt as interrupt:
-            _settle(pending, interrupt)
+            settle(pending, interrupt)
             raise
         raise e.with_traceback(None)
 
@@ -325,7 +325,7 @@ class BaseClient(StaysHere):
         raise ValueGone(f"{gone} {reason}; a variable keeps it (x = ...; mec['x'])")
 
 
-def _settle(pending: PendingResult[Any], interrupt: KeyboardInterrupt) -> None:
+def settle(pending: PendingResult[Any], interrupt: KeyboardInterrupt) -> None:
     """Stop the work of a call that Ctrl-C has ended, once, and add a note to the exception."""
     if hasattr(interrupt, "pending_result"):
         return

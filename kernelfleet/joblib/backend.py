@@ -13,14 +13,14 @@ from __future__ import annotations
 import copy
 import uuid
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from typing import Any
 
-from joblib._parallel_backends import AutoBatchingMixin, ParallelBackendBase
+from joblib._parallel_backends import AutoBatchingMixin, FallbackToBackend, ParallelBackendBase
 
 from kernelfleet.client import access
 from kernelfleet.client.client import MultiEngineClient
-from kernelfleet.client.mapping.executor import FleetExecutor
+from kernelfleet.client.executor.executor import FleetExecutor
 from kernelfleet.joblib.worker import KeptValue, call, drop, keep
 
 #: Arguments from this size on travel once per engine.
@@ -65,6 +65,8 @@ class FleetBackend(AutoBatchingMixin, ParallelBackendBase):
         )
         self._fleet, self._wanted, self._retries = fleet, targets, retries
         self._initializer, self._initargs = initializer, initargs
+        #: The call of Parallel that uses this backend, until it ends.
+        self._user: Any = None
         self._client: MultiEngineClient | None = None
         self._keeper: Keeper | None = None
         self._executor: FleetExecutor | None = None
@@ -107,7 +109,13 @@ class FleetBackend(AutoBatchingMixin, ParallelBackendBase):
         initargs: Iterable[Any] = (),
         **_options: Any,
     ) -> int:
-        """Be ready for a call of Parallel; an initializer runs once on each engine before it."""
+        """Be ready for a call of Parallel; an initializer runs once on each engine before it.
+
+        Within one ``parallel_config`` joblib has the same backend for all calls of Parallel. Those
+        that return generators may go on at the same time, or in turn; then each gets its own.
+        """
+        if self._user is not None and self._user is not parallel:
+            raise FallbackToBackend(self._for_another_call())
         count = self.effective_n_jobs(n_jobs)
         self.parallel = parallel
         self._n_jobs = n_jobs
@@ -117,7 +125,14 @@ class FleetBackend(AutoBatchingMixin, ParallelBackendBase):
             arguments = [*(initargs or self._initargs)]
             self._mec.apply(initializer, *arguments, targets=self._chosen())
         self._start()
+        self._user = parallel
         return count
+
+    def _for_another_call(self) -> FleetBackend:
+        other = copy.copy(self)
+        other._user = other._client = other._keeper = other._executor = None
+        other.reset_batch_stats()
+        return other
 
     def _chosen(self) -> Any:
         """The engines that get tasks: fewer than the targets if fewer jobs are asked for."""
@@ -129,21 +144,37 @@ class FleetBackend(AutoBatchingMixin, ParallelBackendBase):
     def _start(self) -> None:
         self._executor = self._mec.executor(targets=self._chosen(), retries=self._retries)
 
+    def start_call(self) -> None:
+        """A call begins, perhaps not the first of its Parallel: arrays may have changed since."""
+        if self._keeper is not None:
+            self._keeper.drop_all()
+
     # -- tasks ----------------------------------------------------------------------------------
 
     def submit(self, func: Any, callback: Callable[[Any], object] | None = None) -> Future[Any]:
-        """Send a batch of tasks; ``callback`` gets its future when it is done."""
-        assert self._executor is not None
-        assert self._keeper is not None
-        batch = self._keeper.without_large(func)
-        limit = self.inner_max_num_threads
-        if limit is None:
-            future: Future[Any] = self._executor.submit_task(batch)
-        else:
-            future = self._executor.submit_task(call, (batch, limit))
+        """Send a batch of tasks; ``callback`` gets its future when it is done.
+
+        joblib calls this in the callback of an earlier batch, too, where nobody would hear an
+        exception: whatever keeps a batch from being sent is the result of its future.
+        """
+        try:
+            future = self._sent(func)
+        except Exception as error:  # noqa: BLE001 (joblib raises it in the user's thread)
+            future = Future()
+            future.set_exception(error)
         if callback is not None:
             future.add_done_callback(callback)
         return future
+
+    def _sent(self, func: Any) -> Future[Any]:
+        executor, keeper = self._executor, self._keeper
+        if executor is None or keeper is None:
+            raise CancelledError("this call of Parallel has ended")
+        batch = keeper.without_large(func)
+        limit = self.inner_max_num_threads
+        if limit is None:
+            return executor.submit_task(batch)
+        return executor.submit_task(call, (batch, limit))
 
     def retrieve_result_callback(self, out: Future[Any]) -> Any:
         """The values of a batch, or its error."""
@@ -162,6 +193,7 @@ class FleetBackend(AutoBatchingMixin, ParallelBackendBase):
     def terminate(self) -> None:
         """The call has ended; the next one may have tasks of another duration."""
         self.reset_batch_stats()
+        self._user = None
         executor, self._executor = self._executor, None
         if executor is not None:
             executor.shutdown(wait=False)

@@ -12,7 +12,7 @@ import pytest
 
 import kernelfleet
 from kernelfleet import Fleet, MultiEngineClient, PendingResult
-from kernelfleet.client.mapping.executor import FleetExecutor
+from kernelfleet.client.executor.executor import FleetExecutor
 from tests.fleets import SharedFleets
 
 FLAGS = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL

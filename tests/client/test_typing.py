@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     import kernelfleet
     from kernelfleet import MultiEngineClient, PendingResult
-    from kernelfleet.client.mapping.tasks import TaskFuture
+    from kernelfleet.client.executor.tasks import TaskFuture
     from kernelfleet.client.verbs.engines import EngineQueue
     from kernelfleet.results import ResultList
 

@@ -16,7 +16,7 @@ TESTS = Path(__file__).resolve().parent.parent
 #: Public names that are no verbs of the interface, and verbs whose promises are held elsewhere.
 ELSEWHERE = {
     "stop_fleet": "tests/cli",
-    "pool": "tests/client/mapping/test_pool.py",
+    "pool": "tests/client/executor/test_pool.py",
     "timeline": "tests/client/results/test_timelines.py",
     "activate": "not held yet",
 }

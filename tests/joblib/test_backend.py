@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,10 +16,18 @@ joblib = pytest.importorskip("joblib")
 
 import kernelfleet.joblib  # noqa: E402
 from kernelfleet import Fleet, MultiEngineClient  # noqa: E402
+from kernelfleet.errors import SerializationError  # noqa: E402
 from kernelfleet.joblib.backend import Keeper, size_of  # noqa: E402
 from tests.fleets import eventually  # noqa: E402
 
 Parallel, delayed = joblib.Parallel, joblib.delayed
+
+pytestmark = pytest.mark.parametrize("transport", ["embedded"])
+
+
+@pytest.fixture(autouse=True)
+def _one_transport(transport: str) -> None:
+    """Nothing here depends on it."""
 
 
 def square(x: int) -> int:
@@ -84,6 +93,106 @@ def test_an_error_is_raised_as_it_was_and_the_other_tasks_end(
     eventually(lambda: not any(status["pending"] for _, status in mec.queue_status()))
 
 
+GENERATORS = pytest.mark.parametrize("return_as", ["generator", "generator_unordered"])
+
+
+def threads() -> int:
+    return sum(thread.name == "kernelfleet-executor" for thread in threading.enumerate())
+
+
+@GENERATORS
+def test_a_generator_that_is_given_up_leaves_no_work_and_no_thread(
+    parallel: Callable[..., Any], mec: MultiEngineClient, return_as: str
+) -> None:
+    before = threads()
+    tasks = (delayed(time.sleep)(0 if i == 0 else 60) for i in range(100))
+    values = parallel(tasks, batch_size=1, return_as=return_as)
+    assert next(values) is None
+    with pytest.warns(UserWarning, match="have been cancelled"):
+        del values
+    eventually(lambda: threads() == before)
+    eventually(lambda: not any(status["pending"] for _, status in mec.queue_status()))
+
+
+@GENERATORS
+def test_an_error_in_the_middle_of_a_generator_leaves_no_work_and_no_thread(
+    parallel: Callable[..., Any], mec: MultiEngineClient, return_as: str
+) -> None:
+    def fail(i: int) -> None:
+        if i == 5:
+            raise ZeroDivisionError("task 5")
+        time.sleep(0 if i < 5 else 60)
+
+    before = threads()
+    with pytest.raises(ZeroDivisionError, match="task 5"):
+        list(parallel((delayed(fail)(i) for i in range(100)), batch_size=1, return_as=return_as))
+    eventually(lambda: threads() == before)
+    eventually(lambda: not any(status["pending"] for _, status in mec.queue_status()))
+
+
+def test_generators_of_one_configuration_are_taken_in_any_order(mec: MultiEngineClient) -> None:
+    before = threads()
+    with joblib.parallel_config("kernelfleet", fleet=mec):
+        first, second, third = (
+            Parallel(n_jobs=4, return_as="generator", batch_size=1)(
+                delayed(square)(i) for i in range(40)
+            )
+            for _ in range(3)
+        )
+        assert next(second) == 0
+        assert list(first) == [i * i for i in range(40)]
+        assert list(second) == [i * i for i in range(1, 40)]
+        assert Parallel(n_jobs=2)([delayed(square)(3)]) == [9]
+        assert list(third) == [i * i for i in range(40)]
+    eventually(lambda: threads() == before)
+
+
+@GENERATORS
+def test_a_parallel_that_is_left_cancels_its_generator(
+    mec: MultiEngineClient, return_as: str
+) -> None:
+    before = threads()
+    with (
+        joblib.parallel_config("kernelfleet", fleet=mec),
+        Parallel(n_jobs=4, return_as=return_as) as call,
+    ):
+        values = call(delayed(time.sleep)(60) for _ in range(50))
+        with pytest.raises(RuntimeError, match="already running"):
+            call(delayed(square)(i) for i in range(10))
+    eventually(lambda: threads() == before)
+    with pytest.warns(UserWarning, match="have been cancelled"):
+        del values
+    eventually(lambda: not any(status["pending"] for _, status in mec.queue_status()))
+
+
+def test_a_task_that_cannot_travel_fails_the_call_wherever_it_is_in_it(
+    parallel: Callable[..., Any],
+) -> None:
+    lock = threading.Lock()
+    for which in (0, 150):
+        tasks = (delayed(id)(lock if i == which else i) for i in range(200))
+        with pytest.raises(SerializationError, match="lock"):
+            parallel(tasks, batch_size=1)
+
+
+def kept() -> int:
+    from kernelfleet.joblib import worker
+
+    return len(worker._kept)
+
+
+def test_a_large_array_that_changes_between_calls_is_sent_again(mec: MultiEngineClient) -> None:
+    big = np.zeros(300_000)
+    with (
+        joblib.parallel_config("kernelfleet", fleet=mec),
+        Parallel(n_jobs=4) as call,
+    ):
+        for i in range(3):
+            big[:] = i
+            assert call(delayed(np.max)(big) for _ in range(8)) == [i] * 8
+    eventually(lambda: mec.apply(kept) == [0] * 4)
+
+
 def test_a_timeout_ends_the_tasks(parallel: Callable[..., Any], mec: MultiEngineClient) -> None:
     with pytest.raises(multiprocessing.TimeoutError):
         parallel([delayed(time.sleep)(60)] * 2, timeout=0.2)
@@ -141,12 +250,6 @@ def test_a_large_array_comes_once_to_each_engine_and_is_let_go(
     found = parallel((place(big, i) for i in range(12)), batch_size=1)
     assert [value for _, value, _ in found] == list(range(12))
     assert len({(pid, where) for where, _, pid in found}) == len({pid for _, _, pid in found})
-
-    def kept() -> int:
-        from kernelfleet.joblib import worker
-
-        return len(worker._kept)
-
     eventually(lambda: mec.apply(kept) == [0] * 4)
 
 

@@ -1,1 +1,1 @@
-"""Maps and the executor: what runs where, in which batches, and again when an engine dies."""
+"""Maps: what runs where, in which batches, and again when an engine dies. Tasks use it, too."""

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from kernelfleet.client.base import BaseClient
+from kernelfleet.client.base import BaseClient, settle
 from kernelfleet.client.controller_proxy import OnOutput
 from kernelfleet.client.mapping.map_run import (
     MapResult,
@@ -19,10 +19,11 @@ from kernelfleet.client.mapping.pairing import lazily_paired, paired
 from kernelfleet.client.results.pending import PendingResult
 from kernelfleet.client.targets import Targets, check_targets
 from kernelfleet.errors.tree import NoEnginesRegistered
+from kernelfleet.session import ctrl_c
 
 if TYPE_CHECKING:
-    from kernelfleet.client.mapping.executor import FleetExecutor
-    from kernelfleet.client.mapping.pool import FleetPool
+    from kernelfleet.client.executor.executor import FleetExecutor
+    from kernelfleet.client.executor.pool import FleetPool
 
 Function = Callable[..., Any] | str
 R = TypeVar("R")
@@ -172,7 +173,12 @@ class MapVerbs(BaseClient):
             star=star, label=f"map({name_of(function)})", on_output=on_output,
         )  # fmt: skip
         pending = MapResult(self._connection, self._reader, run, engines)
-        run.start(pending)
+        try:
+            with ctrl_c.held():  # or the work would run unseen: its first batch is soon sent
+                run.start(pending)
+        except KeyboardInterrupt as interrupt:
+            settle(pending, interrupt)
+            raise
         return pending
 
     # fmt: off
@@ -334,8 +340,8 @@ class MapVerbs(BaseClient):
             ...     [future.result() for future in futures]
             [1, 2, 4, 8]
         """
-        from kernelfleet.client.mapping.executor import FleetExecutor
-        from kernelfleet.client.mapping.tasks import TaskOptions
+        from kernelfleet.client.executor.executor import FleetExecutor
+        from kernelfleet.client.executor.tasks import TaskOptions
 
         options = TaskOptions(retries=retries, timeout=timeout, require=require)
         wanted = self._targets if targets is None else check_targets(targets)
@@ -362,7 +368,7 @@ class MapVerbs(BaseClient):
             ...     pool.map(abs, [-1, -2])
             [1, 2]
         """
-        from kernelfleet.client.mapping.pool import FleetPool
+        from kernelfleet.client.executor.pool import FleetPool
 
         return FleetPool(self, self._targets if targets is None else check_targets(targets))
 

@@ -7,11 +7,14 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import CancelledError
 from typing import Any
 
 import pytest
 
 from kernelfleet import MultiEngineClient
+from kernelfleet.client.mapping.map_run import MapRun
 from tests.fleets import eventually
 from tests.gate import Gate
 
@@ -48,6 +51,29 @@ def test_ctrl_c_in_a_call_that_blocks_ends_its_work(
     assert mec.execute("6 * 7", timeout=20)[0].value == 42  # the gate is still closed
     pool.terminate()
     pool.join()
+
+
+@pytest.mark.parametrize("call", ["mec.map", "pool.map", "pool.apply"])
+def test_ctrl_c_while_a_call_is_begun_ends_its_work(
+    mec: MultiEngineClient, gate: Gate, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = MapRun.start
+
+    def interrupted(run: MapRun, future: Any) -> None:
+        start(run, future)
+        gate.entered()
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(MapRun, "start", interrupted)
+    with mec.pool() as pool:
+        calls: dict[str, Callable[[], Any]] = {
+            "mec.map": lambda: mec.map(exec, [gate.code], block=True),
+            "pool.map": lambda: pool.map(exec, [gate.code]),
+            "pool.apply": lambda: pool.apply(exec, (gate.code,)),
+        }
+        with pytest.raises(KeyboardInterrupt):
+            calls[call]()
+    assert mec.execute("6 * 7", timeout=20)[0].value == 42  # the gate is still closed
 
 
 def test_callbacks_get_values_and_errors(mec: MultiEngineClient) -> None:
@@ -102,3 +128,16 @@ def test_a_closed_pool_finishes_what_it_has_and_takes_no_more(mec: MultiEngineCl
     with pytest.raises(ValueError, match="the pool was closed"):
         pool.map(abs, [1])
     assert not [t for t in threading.enumerate() if t.name == "kernelfleet-executor"]
+
+
+def test_calls_that_wait_when_a_pool_is_terminated_are_cancelled(
+    mec: MultiEngineClient, gate: Gate
+) -> None:
+    pool = mec.pool()
+    calls = [pool.apply_async(eval, (gate.code,)) for _ in range(20)]
+    gate.entered(4)
+    pool.terminate()
+    pool.join()
+    assert all(call.ready() for call in calls)
+    with pytest.raises(CancelledError):
+        calls[-1].get(10)

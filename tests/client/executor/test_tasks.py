@@ -11,15 +11,15 @@ from typing import Any, cast
 import pytest
 
 from kernelfleet.client.controller_proxy import ControllerProxy
-from kernelfleet.client.mapping.batches import Batch, Item
-from kernelfleet.client.mapping.dispatch import Dispatcher
-from kernelfleet.client.mapping.tasks import (
+from kernelfleet.client.executor.tasks import (
     TaskFuture,
     TaskOptions,
     TaskPlace,
     Tasks,
     options_among,
 )
+from kernelfleet.client.mapping.batches import Batch, Item
+from kernelfleet.client.mapping.dispatch import Dispatcher
 from kernelfleet.client.results.replies import Reply
 from kernelfleet.errors import ControllerUnreachable
 

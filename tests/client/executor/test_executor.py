@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from kernelfleet import MultiEngineClient
-from kernelfleet.client.mapping.tasks import TaskOptions
+from kernelfleet.client.executor.tasks import TaskOptions
 from kernelfleet.errors import CompositeError, NoEnginesRegistered, SerializationError
 from tests.fleets import eventually
 

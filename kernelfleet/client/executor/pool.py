@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from kernelfleet.errors.composite import CompositeError
+from kernelfleet.session import ctrl_c
 from kernelfleet.wire.objects.staying import StaysHere
 
 if TYPE_CHECKING:
-    from kernelfleet.client.mapping.executor import FleetExecutor
+    from kernelfleet.client.executor.executor import FleetExecutor
 
 T = TypeVar("T")
 
@@ -125,7 +126,7 @@ class FleetPool(StaysHere):
         self, func: Callable[..., T], iterable: Iterable[Any], chunksize: int | None = None
     ) -> list[T]:
         """``[func(x) for x in iterable]`` over the engines; ``chunksize`` has no effect."""
-        return _waited_for(self.map_async(func, iterable))
+        return _waited_for(lambda: self.map_async(func, iterable))
 
     def starmap(
         self,
@@ -182,7 +183,7 @@ class FleetPool(StaysHere):
     ) -> T:
         """``func(*args, **kwds)`` on the engine that is free first."""
         call = functools.partial(func, **kwds) if kwds else func
-        return _waited_for(self.map_async(_spread(call), [tuple(args)]))[0]
+        return _waited_for(lambda: self.map_async(_spread(call), [tuple(args)]))[0]
 
     def apply_async(
         self,
@@ -238,12 +239,16 @@ class FleetPool(StaysHere):
         self.terminate()
 
 
-def _waited_for(result: AsyncResult[T]) -> T:
+def _waited_for(begin: Callable[[], AsyncResult[T]]) -> T:
     """The value of a call that blocks. Ctrl-C ends its work on the engines, as everywhere."""
+    result: AsyncResult[T] | None = None
     try:
+        with ctrl_c.held():  # from the sending on: work whose result is not known here would go on
+            result = begin()
         return result.get()
     except KeyboardInterrupt:
-        result._future.cancel(interrupt=True)
+        if result is not None:
+            result._future.cancel(interrupt=True)
         raise
 
 

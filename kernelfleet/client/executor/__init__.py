@@ -1,0 +1,1 @@
+"""The executor and the pool: single tasks, on the dispatcher of maps."""
