@@ -173,9 +173,19 @@ def test_a_fleet_works_on_when_the_disks_are_full(
 @pytest.mark.parametrize("transport", ["unix", "tcp", "embedded"])
 @pytest.mark.parametrize("what", ["its own", "all"])
 def test_a_runtime_directory_that_is_deleted_comes_again_and_nobody_is_disturbed(
-    own_fleet: Callable[..., OwnFleet], transport: str, what: str, tmp_path: Path
+    own_fleet: Callable[..., OwnFleet],
+    transport: str,
+    what: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    fleet = own_fleet(2, transport=transport)
+    with tempfile.TemporaryDirectory(prefix="kf-r-", dir="/tmp") as apart:
+        # The other fleets of this run would make their directories again while all are deleted.
+        monkeypatch.setenv("JUPYTER_RUNTIME_DIR", apart)
+        deleted_and_made_again(own_fleet(2, transport=transport), what, tmp_path)
+
+
+def deleted_and_made_again(fleet: OwnFleet, what: str, tmp_path: Path) -> None:
     mec = fleet.client()
     if fleet.fleet is None:
         copy = shutil.copy(fleet.directory / "fleet.json", tmp_path / "fleet.json")
