@@ -162,10 +162,11 @@ def _fits(trait: TraitType[Any, Any], holder: Any, value: Any) -> bool:
     if value is None and trait.allow_none:
         return True
     try:
-        trait.validate(holder, value)
+        number = trait.validate(holder, value)
     except TraitError:
         return False
-    return True
+    # nan is neither too small nor too large, and a clock cannot wait for inf
+    return not isinstance(trait, Float) or math.isfinite(number)
 
 
 def wanted(trait: TraitType[Any, Any]) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import operator
 import queue
 import time
 from typing import TYPE_CHECKING
 
-from kernelfleet.client.targets import check_timeout
+from kernelfleet.client.targets import check_count, time_left
 from kernelfleet.errors.tree import CallTimeout
 from kernelfleet.session import ctrl_c
 
@@ -18,9 +17,8 @@ if TYPE_CHECKING:
 
 def wait_for_engines(connection: ControllerProxy, n: int, timeout: float | None) -> None:
     """Return when at least ``n`` engines are registered; see ``MultiEngineClient``."""
-    if isinstance(n, bool) or operator.index(n) < 0:
-        raise ValueError(f"a number of engines is 0 or more, not {n!r}")
-    seconds = check_timeout(timeout)
+    n = check_count(n, 0, "a number of engines is 0 or more")
+    seconds = time_left(timeout)
     deadline = None if seconds is None else time.monotonic() + seconds
     if seconds != 0:
         with contextlib.suppress(TimeoutError):  # reported below

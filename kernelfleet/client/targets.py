@@ -156,10 +156,40 @@ def check_block(block: object, name: str = "block") -> bool:
 
 
 def check_timeout(timeout: object, name: str = "timeout") -> float | None:
-    """``timeout`` if it is a number of seconds, or None for no limit.
+    """``timeout`` if it is a number of seconds from 0 on, or None for no limit.
 
-    A negative one is 0: what is left of somebody's deadline that has passed. Either is a look
-    that does not wait.
+    For a call that is about to be made: a negative number is a mistake (elsewhere -1 is no limit),
+    and nothing is sent.
+
+    Raises:
+        TypeError: It is something else.
+        ValueError: It is negative, or no number (nan).
+    """
+    seconds = time_left(timeout, name)
+    if seconds is not None and float(timeout) < 0:  # type: ignore[arg-type]
+        raise ValueError(f"{name} is 0 seconds or more, or None for no limit, not {timeout!r}")
+    return seconds
+
+
+def check_count(n: Any, low: int, rule: str) -> int:
+    """``n`` if it is a whole number from ``low`` on.
+
+    Raises:
+        TypeError: It is no whole number; the message is the rule.
+        ValueError: It is too small, or a bool; likewise.
+    """
+    if not hasattr(n, "__index__"):
+        raise TypeError(f"{rule}, not {n!r}")
+    if isinstance(n, bool) or (number := operator.index(n)) < low:
+        raise ValueError(f"{rule}, not {n!r}")
+    return number
+
+
+def time_left(timeout: object, name: str = "timeout") -> float | None:
+    """How long to wait for what is under way already; None is no limit.
+
+    A negative number is 0: what is left of somebody's deadline that has passed. Either is a look
+    that does not wait, as with the futures of the standard library.
 
     Raises:
         TypeError: It is something else.

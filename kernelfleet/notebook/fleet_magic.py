@@ -82,8 +82,6 @@ class FleetMagic:
         return getattr(self, f"_{options.verb}")(options)
 
     def _start(self, options: argparse.Namespace) -> None:
-        if options.n is not None and options.n < 1:
-            raise UsageError("%fleet start: a fleet has at least one engine")
         self._check_name(options.variable)
         old = self._state.fleets.get(options.variable)
         if old is not None and old.running:
@@ -194,8 +192,6 @@ class FleetMagic:
 
     def _own_engines(self, n: int, variable: str) -> MultiEngineClient:
         """A client of a fleet of this process with so many engines; one that runs is scaled."""
-        if n < 1:
-            raise UsageError("%fleet cells: a fleet has at least one engine")
         from kernelfleet.client.fleet import Fleet
 
         for fleet in self._state.fleets.values():
@@ -257,12 +253,10 @@ class FleetMagic:
         top(self._client(), self._state.shell, watched=watched, seconds=options.seconds)
 
     def _logs(self, options: argparse.Namespace) -> None:
-        _say(log_text(self._client(), options.engine, max(0, options.lines)).rstrip("\n"))
+        _say(log_text(self._client(), options.engine, options.lines).rstrip("\n"))
 
     def _scale(self, options: argparse.Namespace) -> None:
         client = self._client()
-        if options.n < 1:
-            raise UsageError("%fleet scale: a fleet has at least one engine")
         client.scale(options.n, block=True)
         _say(f"{_engines(client)} now.")
 

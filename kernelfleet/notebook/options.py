@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -138,6 +139,21 @@ def seconds(text: str) -> float:
     return number
 
 
+def at_least(low: int, rule: str) -> Callable[[str], int]:
+    """What reads a text that is a whole number from ``low`` on; else the rule says so."""
+
+    def number(text: str) -> int:
+        with contextlib.suppress(ValueError):
+            if (value := int(text)) >= low:
+                return value
+        raise argparse.ArgumentTypeError(f"{rule}, not {text!r}")
+
+    return number
+
+
+number_of_engines = at_least(1, "a fleet has at least one engine")
+
+
 def cell_parser() -> Parser:
     """The parser of the line of ``%%px``."""
     parser = Parser(
@@ -212,7 +228,12 @@ VERBS = {
 
 def _add_start(start: argparse.ArgumentParser) -> None:
     start.add_argument(
-        "-n", "--engines", dest="n", type=int, metavar="N", help="how many (one per processor)"
+        "-n",
+        "--engines",
+        dest="n",
+        type=number_of_engines,
+        metavar="N",
+        help="how many (one per processor)",
     )
     start.add_argument(
         "--daemon", action="store_true", help="in a process of their own, which outlives this one"
@@ -293,18 +314,26 @@ def fleet_parser() -> Parser:
     parsers["use"].add_argument("chosen", nargs="+", metavar="TARGETS", help="all, 0,2, 1:4, -1:")
     for verb in ("restart", "interrupt"):
         parsers[verb].add_argument("chosen", nargs="*", metavar="TARGETS", help="which (all)")
-    parsers["scale"].add_argument("n", type=int, metavar="N", help="how many")
+    parsers["scale"].add_argument("n", type=number_of_engines, metavar="N", help="how many")
     parsers["top"].add_argument(
-        "--for", dest="seconds", type=seconds, metavar="SECONDS", help="end by itself after that"
+        "--for",
+        dest="seconds",
+        type=seconds,
+        metavar="SECONDS",
+        help="end by itself after that (in a notebook 600)",
     )
     logs = parsers["logs"]
     logs.add_argument(
-        "-e", "--engine", type=int, metavar="I", help="that of engine I (the controller's)"
+        "-e",
+        "--engine",
+        type=at_least(0, "an engine has a number from 0 on"),
+        metavar="I",
+        help="that of engine I (the controller's)",
     )
     logs.add_argument(
         "-n",
         "--lines",
-        type=int,
+        type=at_least(0, "a number of lines is 0 or more"),
         default=50,
         metavar="N",
         help="the last so many lines (%(default)s)",
@@ -315,7 +344,10 @@ def fleet_parser() -> Parser:
 def _add_cells(cells: Parser) -> None:
     add = cells.add_argument
     add("name", nargs="?", metavar="NAME", help="of this fleet (the one that the magics serve)")
-    add("-n", "--engines", dest="n", type=int, metavar="N", help="on N engines of this process")
+    add(
+        "-n", "--engines", dest="n", type=number_of_engines, metavar="N",
+        help="on N engines of this process",
+    )  # fmt: skip
     add("--off", action="store_true", help="run cells here again")
     add("-q", "--quiet", action="store_true", help="say nothing")
     add("--json", action="store_true", help="print where cells run, for programs")

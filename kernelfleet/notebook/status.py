@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 ASK_SECONDS = 30.0
 #: Seconds between two looks of ``%fleet top``.
 INTERVAL_SECONDS = 1.0
+#: How long it goes on by itself in a notebook. A front end may say that there is a user though
+#: nobody presses its stop button, as one does that runs the cells of a closed page on its server.
+NOTEBOOK_SECONDS = 600.0
 #: How wide its page is in a notebook, in characters.
 NOTEBOOK_COLUMNS = 110
 
@@ -51,23 +54,27 @@ def top(client: MultiEngineClient, shell: Any, *, watched: bool, seconds: float 
         client: A client of the fleet.
         shell: Where it is shown.
         watched: Whether somebody is there to watch; if not, it is shown once.
-        seconds: For how long it is shown; None means until it is ended.
+        seconds: For how long it is shown; None means until it is ended, in a notebook after ten
+            minutes at the latest.
     """
     watch, head = Watch(client), f"Fleet {access.fleet_name(client)!r}"
     screen, columns = _screen(shell)
-    deadline = None if seconds is None else time.monotonic() + seconds
-    watch.look()
-    time.sleep(CPU_SECONDS)
-    look = watch.look()
+    limit = NOTEBOOK_SECONDS if seconds is None and is_notebook(shell) else seconds
+    look, below = watch.look(), []
+    deadline = None if limit is None else time.monotonic() + limit
     try:
+        time.sleep(CPU_SECONDS)
+        look = watch.look()
         while watched and (deadline is None or time.monotonic() < deadline):
             screen.live(overview.page(head, look, columns, screen.height))
             time.sleep(INTERVAL_SECONDS)
             look = watch.look()
+        if watched and seconds is None:
+            below = [f"(after {NOTEBOOK_SECONDS:g} s; %fleet top --for SECONDS watches longer)"]
     except KeyboardInterrupt:
         pass  # that is how it ends
     finally:
-        screen.finish([Text(overview.page(head, look, columns))])
+        screen.finish([Text([*overview.page(head, look, columns), *below])])
 
 
 def _screen(shell: Any) -> tuple[Screen, int]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import kernelfleet
 from kernelfleet import MultiEngineClient
 from kernelfleet.errors import (
     CallTimeout,
@@ -141,3 +144,76 @@ def test_questions_to_the_controller_are_answered_without_the_engines(scripted: 
     controller.answers["shutdown"] = value(None)
     mec.stop_fleet()
     assert controller.operations == ["ping", "ping", "engines", "shutdown"]
+
+
+#: What a method that takes a timeout, a size or a count must be given beside.
+WANTED: dict[str, Any] = {
+    "function": abs, "functions": {"f": abs}, "code": "1", "key": "a", "keys": "a", "names": "a",
+    "namespace": {"a": 1}, "properties": {"a": 1}, "seq": [1, 2], "n": 2,
+}  # fmt: skip
+#: What is none, by parameter. What only waits takes a negative timeout: it is a look.
+NO_NUMBERS: dict[str, list[object]] = {
+    "timeout": [-1, -0.5, float("nan"), "1", True],
+    "last": [-1, float("nan"), "1"],
+    "chunksize": [-1, 0, 1.5, "1", True],
+    "retries": [-1, 1.5, "1", True],
+    "n": [-1, 0, 1.5, "1", True],
+}
+LOOKS = ("barrier", "wait_for_engines")
+METHODS = {
+    name: inspect.signature(method).parameters
+    for name, method in inspect.getmembers(MultiEngineClient, inspect.isfunction)
+    if not name.startswith("_")
+}
+TAKEN = [
+    (name, parameter)
+    for name, parameters in METHODS.items()
+    for parameter in NO_NUMBERS
+    if parameter in parameters
+]
+
+
+@pytest.mark.parametrize(("method", "parameter"), TAKEN)
+def test_what_is_no_duration_or_count_is_refused_at_once_and_nothing_is_sent(
+    scripted: Scripted, tmp_path: Path, method: str, parameter: str
+) -> None:
+    mec, controller = scripted
+    (tmp_path / "script.py").write_text("1")
+    wanted = {**WANTED, "path": tmp_path / "script.py"}
+    given = {
+        each.name: wanted[each.name]
+        for each in METHODS[method].values()
+        if each.default is each.empty and each.kind is each.POSITIONAL_OR_KEYWORD
+        and each.name != "self"
+    }  # fmt: skip
+    items = [[1, 2]] if method in ("map", "imap", "imap_unordered") else []
+    positional = [each for each in METHODS[method].values() if each.kind is each.POSITIONAL_ONLY]
+    first = [wanted[each.name] for each in positional if each.name != "self"]
+    for wrong in NO_NUMBERS[parameter]:
+        if method in LOOKS and wrong in ((-0.5, -1) if parameter == "timeout" else (0,)):
+            continue
+        arguments = {**given, parameter: wrong}
+        if items:
+            first = [arguments.pop("function", abs)]
+        with pytest.raises(
+            (ValueError, TypeError), match=rf"\b{parameter}\b|number|integer|engine"
+        ):
+            getattr(mec, method)(*first, *items, **arguments)
+    assert controller.operations == []
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), "1", True])
+def test_what_is_no_duration_is_refused_by_what_waits(scripted: Scripted, wrong: Any) -> None:
+    mec, _ = scripted
+    pending = mec.execute("1", block=False)
+    for wait in (
+        pending.result,
+        pending.exception,
+        pending.wait,
+        lambda timeout: pending.wait(timeout, progress=True),
+        lambda timeout: pending.get_result(timeout=timeout),
+        lambda timeout: kernelfleet.wait([pending], timeout),
+        lambda timeout: kernelfleet.as_completed([pending], timeout),
+    ):
+        with pytest.raises((ValueError, TypeError), match="timeout is a number of seconds"):
+            wait(wrong)

@@ -10,6 +10,7 @@ from kernelfleet.client.targets import (
     check_timeout,
     parse_targets,
     resolve,
+    time_left,
 )
 from kernelfleet.errors import InvalidEngineID, NoEnginesRegistered
 
@@ -153,13 +154,20 @@ def test_a_timeout_is_a_number_of_seconds_or_none(timeout: object) -> None:
     [("1", TypeError), (True, TypeError), (float("nan"), ValueError)],
 )
 def test_a_timeout_that_makes_no_sense_is_refused(timeout: object, error: type[Exception]) -> None:
-    with pytest.raises(error, match="timeout is"):
-        check_timeout(timeout)
+    for check in (check_timeout, time_left):
+        with pytest.raises(error, match="timeout is"):
+            check(timeout)
+
+
+@pytest.mark.parametrize("timeout", [-1, -0.5, float("-inf")])
+def test_a_negative_timeout_of_a_call_is_refused_with_how_to_say_no_limit(timeout: float) -> None:
+    with pytest.raises(ValueError, match=r"^last is 0 seconds or more, or None for no limit, not"):
+        check_timeout(timeout, "last")
 
 
 @pytest.mark.parametrize("timeout", [0, -1, -0.5, float("-inf")])
-def test_a_timeout_that_is_over_is_no_time(timeout: float) -> None:
-    assert check_timeout(timeout) == 0.0
+def test_of_a_deadline_that_has_passed_no_time_is_left(timeout: float) -> None:
+    assert time_left(timeout) == 0.0
 
 
 def test_another_switch_is_refused_by_its_own_name() -> None:

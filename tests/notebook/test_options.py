@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from IPython.core.error import UsageError
 
@@ -66,6 +68,27 @@ def test_a_timeout_that_is_no_number_is_called_so() -> None:
 def test_how_engines_are_to_be_started_is_passed_on(line: str, expected: dict[str, object]) -> None:
     given = fleet_parser().parse_args(words_of(line))
     assert special(given) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("scale x", "a fleet has at least one engine, not 'x'"),
+        ("scale 0", "a fleet has at least one engine, not '0'"),
+        ("start -n 1.5", "a fleet has at least one engine, not '1.5'"),
+        ("cells -n -1", "a fleet has at least one engine, not '-1'"),
+        ("logs -n -5", "a number of lines is 0 or more, not '-5'"),
+        ("logs -e x", "an engine has a number from 0 on, not 'x'"),
+        ("top --for -1", "-1 s is no time to wait"),
+        ("top --for nan", "nan s is no time to wait"),
+        ("timeline --last -1", "-1 s is no time to wait"),
+    ],
+)
+def test_what_is_no_number_of_something_is_refused_with_what_it_is_to_be(
+    line: str, told: str
+) -> None:
+    with pytest.raises(UsageError, match=f"{re.escape(told)}\nusage: %fleet "):
+        fleet_parser().parse_args(words_of(line))
 
 
 def test_a_line_with_an_odd_quote_is_taken_word_by_word() -> None:

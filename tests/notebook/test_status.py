@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -62,3 +63,29 @@ def test_a_page_ends_by_itself_after_some_seconds(
     began = time.monotonic()
     top(mec, shell.ip, watched=True, seconds=0.05)
     assert time.monotonic() - began < 10
+
+
+class NotebookShell:
+    """A shell whose front end says that somebody sits there."""
+
+    def __init__(self) -> None:
+        self.kernel = SimpleNamespace(_allow_stdin=True)
+        self.shown: list[str] = []
+        self.display_pub = SimpleNamespace(publish=self.publish)
+
+    def publish(self, data: dict[str, str], *_: object, **__: object) -> None:
+        self.shown.append(data["text/plain"])
+
+
+def test_a_page_that_nobody_stops_ends_by_itself_in_a_notebook_and_says_how_to_watch_longer(
+    mec: MultiEngineClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status_module, "INTERVAL_SECONDS", 0.01)
+    monkeypatch.setattr(status_module, "NOTEBOOK_SECONDS", 0.4)
+    shell = NotebookShell()
+    top(mec, shell, watched=True, seconds=None)
+    assert "4 engines" in shell.shown[-1]
+    assert shell.shown[-1].endswith("(after 0.4 s; %fleet top --for SECONDS watches longer)")
+    shell = NotebookShell()
+    top(mec, shell, watched=True, seconds=0.3)
+    assert "watches longer" not in shell.shown[-1]

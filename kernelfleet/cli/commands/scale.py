@@ -37,6 +37,8 @@ class Scale(NamedCommand):
         wanted = [word for word in self.extra_args if _number(word) is not None]
         if len(wanted) != 1:
             said = f"not {' '.join(wanted)}" if wanted else "and none was given"
+            if names and not wanted:
+                said = f"such as 8, +2 or -1, and {names[-1]!r} is none"
             raise UsageError(f"it takes one number of engines, {said}")
         fleet = find_fleet(self.given_name(names))
         from kernelfleet.client.client import MultiEngineClient

@@ -20,8 +20,8 @@ from kernelfleet.client.executor.tasks import (
     options_among,
     outcomes,
 )
-from kernelfleet.client.mapping.options import name_of
-from kernelfleet.client.targets import check_block
+from kernelfleet.client.mapping.options import check_chunksize, name_of
+from kernelfleet.client.targets import check_block, time_left
 from kernelfleet.errors.tree import FleetError
 from kernelfleet.wire.objects.culprits import pieces_of_call
 from kernelfleet.wire.objects.serialize import (
@@ -178,6 +178,8 @@ class FleetExecutor(StaysHere, Executor):
             ...     list(executor.map(abs, [-1, -2, -3]))
             [1, 2, 3]
         """
+        check_chunksize(chunksize)
+        timeout = time_left(timeout)
         if check_block(return_exceptions, "return_exceptions"):
             futures = [self.submit(fn, *args, **options) for args in zip(*iterables, strict=False)]
             return outcomes(futures, timeout)

@@ -11,6 +11,8 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from kernelfleet.client.mapping.options import check_chunksize
+from kernelfleet.client.targets import time_left
 from kernelfleet.errors.composite import CompositeError
 from kernelfleet.session import ctrl_c
 from kernelfleet.wire.objects.staying import StaysHere
@@ -76,7 +78,7 @@ class AsyncResult(Generic[T]):
         self._wait(timeout)
 
     def _wait(self, timeout: float | None) -> bool:
-        return self._called.wait(timeout)
+        return self._called.wait(time_left(timeout))
 
     def ready(self) -> bool:
         """Whether the call has ended."""
@@ -116,9 +118,10 @@ class FleetPool(StaysHere):
         """How many calls run at once (emcee and schwimmbad ask for it)."""
         return self._executor._max_workers
 
-    def _check(self) -> None:
+    def _check(self, chunksize: int | None = None) -> None:
         if self._closed:
             raise ValueError(_CLOSED)
+        check_chunksize(chunksize)
 
     # -- maps -----------------------------------------------------------------------------------
 
@@ -126,7 +129,7 @@ class FleetPool(StaysHere):
         self, func: Callable[..., T], iterable: Iterable[Any], chunksize: int | None = None
     ) -> list[T]:
         """``[func(x) for x in iterable]`` over the engines; ``chunksize`` has no effect."""
-        return _waited_for(lambda: self.map_async(func, iterable))
+        return _waited_for(lambda: self.map_async(func, iterable, chunksize))
 
     def starmap(
         self,
@@ -135,7 +138,7 @@ class FleetPool(StaysHere):
         chunksize: int | None = None,
     ) -> list[T]:
         """``[func(*args) for args in iterable]`` over the engines."""
-        return self.map(_spread(func), map(tuple, iterable))
+        return self.map(_spread(func), map(tuple, iterable), chunksize)
 
     def map_async(
         self,
@@ -146,7 +149,7 @@ class FleetPool(StaysHere):
         error_callback: Callable[[BaseException], object] | None = None,
     ) -> AsyncResult[list[T]]:
         """``map`` that does not wait."""
-        self._check()
+        self._check(chunksize)
         pending = self._client.map(func, list(iterable), targets=self._targets, block=False)
         return self._note(AsyncResult(pending, callback, error_callback))
 
@@ -160,20 +163,20 @@ class FleetPool(StaysHere):
     ) -> AsyncResult[list[T]]:
         """``starmap`` that does not wait."""
         items = map(tuple, iterable)
-        return self.map_async(_spread(func), items, None, callback, error_callback)
+        return self.map_async(_spread(func), items, chunksize, callback, error_callback)
 
     def imap(
         self, func: Callable[..., T], iterable: Iterable[Any], chunksize: int = 1
     ) -> Iterator[T]:
         """Values in order, as they come; the iterable may be endless."""
-        self._check()
+        self._check(chunksize)
         return _plain(self._client.imap(func, iterable, targets=self._targets))
 
     def imap_unordered(
         self, func: Callable[..., T], iterable: Iterable[Any], chunksize: int = 1
     ) -> Iterator[T]:
         """Values as they come, in any order."""
-        self._check()
+        self._check(chunksize)
         return _plain(self._client.imap_unordered(func, iterable, targets=self._targets))
 
     # -- single calls ---------------------------------------------------------------------------

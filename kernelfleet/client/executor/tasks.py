@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from kernelfleet.client.mapping.batches import Batch, Engines, Item
 from kernelfleet.client.mapping.retries import RetryPolicy
-from kernelfleet.client.targets import check_timeout
+from kernelfleet.client.targets import check_count, check_timeout, time_left
 from kernelfleet.errors.tree import FleetError
 from kernelfleet.session.future import Future
 from kernelfleet.wire.messages import JsonDict
@@ -136,9 +136,8 @@ class TaskOptions:
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
-        retries: object = 0 if self.retries is None else self.retries
-        if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
-            raise ValueError(f"retries is at least 0, or None, not {self.retries!r}")
+        if self.retries is not None:
+            check_count(self.retries, 0, "retries is at least 0, or None")
         if check_timeout(self.timeout) == 0:
             raise ValueError(f"timeout is more than 0 seconds, or None, not {self.timeout!r}")
         if self.require is not None and not isinstance(self.require, Mapping):
@@ -251,7 +250,8 @@ def options_among(function: Callable[..., Any], kwargs: Mapping[str, Any]) -> li
 
 def outcomes(futures: list[TaskFuture[Any]], timeout: float | None) -> Iterator[Any]:
     """Each task's value or exception, in order; whoever stops taking them cancels the rest."""
-    deadline = None if timeout is None else time.monotonic() + timeout
+    seconds = time_left(timeout)
+    deadline = None if seconds is None else time.monotonic() + seconds
 
     def values() -> Iterator[Any]:
         waiting = deque(futures)

@@ -6,7 +6,6 @@ changes them on the way.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from kernelfleet.client.controller_proxy import OnOutput
 from kernelfleet.client.mapping.retries import RetryPolicy
 from kernelfleet.client.mapping.schedule import BUDGET_SECONDS
-from kernelfleet.client.targets import check_block
+from kernelfleet.client.targets import check_block, check_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +28,7 @@ class MapOptions:
 
     Raises:
         ValueError: an unknown schedule, a number out of range, or a switch that is no bool.
+        TypeError: a number that is none.
     """
 
     schedule: str = "dynamic"
@@ -40,11 +40,8 @@ class MapOptions:
         """Refuse options that make no sense."""
         if self.schedule not in ("dynamic", "static"):
             raise ValueError(f"schedule is 'dynamic' or 'static', not {self.schedule!r}")
-        size: Any = self.chunksize
-        if size is not None and (isinstance(size, bool) or operator.index(size) < 1):
-            raise ValueError(f"chunksize is at least 1, or None, not {size!r}")
-        if isinstance(self.retries, bool) or operator.index(self.retries) < 0:
-            raise ValueError(f"retries is at least 0, not {self.retries!r}")
+        check_chunksize(self.chunksize)
+        check_count(self.retries, 0, "retries is at least 0")
         check_block(self.return_exceptions, "return_exceptions")
 
     @property
@@ -56,6 +53,12 @@ class MapOptions:
     def retry_policy(self) -> RetryPolicy:
         """When an item of this map is run again: only after deaths, never after its own error."""
         return RetryPolicy(after_deaths=self.retries)
+
+
+def check_chunksize(size: Any) -> None:
+    """Refuse what is no number of items in a batch."""
+    if size is not None:
+        check_count(size, 1, "chunksize is at least 1, or None")
 
 
 def name_of(function: Callable[..., Any] | str) -> str:

@@ -21,6 +21,7 @@ from kernelfleet.client.controller_proxy import ControllerProxy
 from kernelfleet.client.mapping.nested import refuse_to_wait_for_itself
 from kernelfleet.client.results.call import SETTLE_SECONDS, CallFuture
 from kernelfleet.client.results.decode import Reader
+from kernelfleet.client.targets import time_left
 from kernelfleet.errors.composite import CompositeError
 from kernelfleet.errors.tree import CallTimeout, InvalidDeferredID
 from kernelfleet.session import ctrl_c
@@ -177,7 +178,7 @@ class PendingResult(CallFuture[T]):
         if progress:
             from kernelfleet.client.results.progress import watch
 
-            watch(self, timeout)
+            watch(self, time_left(timeout))
             return self.done()
         # The lock of the Future is waited on, and no event with a callback is made for each wait:
         # such events would pile up where a program polls.
@@ -207,9 +208,10 @@ class PendingResult(CallFuture[T]):
 
     def _settled(self, timeout: float | None) -> bool:
         """Wait for the reply, or for word that there will be none; False if it did not come."""
+        timeout = time_left(timeout)
         if not self.done():
             self._connection.check_process()
-            if timeout is None or timeout > 0:  # else it is a look
+            if timeout != 0:  # else it is a look
                 self._refuse_what_never_ends()
         with suppress(TimeoutError):
             super().exception(timeout)

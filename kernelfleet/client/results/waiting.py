@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Generic, NamedTuple, TypeVar
 
 from kernelfleet.client.results.pending import PendingResult
+from kernelfleet.client.targets import time_left
 from kernelfleet.errors.tree import CallTimeout, NotAPendingResult
 
 FIRST_COMPLETED = concurrent.futures.FIRST_COMPLETED
@@ -54,7 +55,7 @@ def wait(
     if return_when not in _WHEN:
         raise ValueError(f"return_when is one of {', '.join(_WHEN)}, not {return_when!r}")
     finished = _Finished(results)
-    deadline = None if timeout is None else time.monotonic() + timeout
+    deadline = _deadline(timeout)
     while finished.left:
         latest = finished.next(deadline)
         if latest is None or return_when == FIRST_COMPLETED:
@@ -86,16 +87,23 @@ def as_completed(
         >>> [each.done() for each in kernelfleet.as_completed(pending, timeout=10)]
         [True, True]
     """
-    results = _checked(pending_results)
-    finished = _Finished(results)
-    deadline = None if timeout is None else time.monotonic() + timeout
-    total = len(results)
-    while finished.left:
-        latest = finished.next(deadline)
-        if latest is None:
-            text = f"{total - finished.left} of {total} results were done after {timeout:g} s"
-            raise CallTimeout(text, pending_result=next(r for r in results if not r.done()))
-        yield latest
+    results, deadline = _checked(pending_results), _deadline(timeout)
+
+    def each() -> Iterator[PendingResult[T]]:
+        finished, total = _Finished(results), len(results)
+        while finished.left:
+            latest = finished.next(deadline)
+            if latest is None:
+                text = f"{total - finished.left} of {total} results were done after {timeout:g} s"
+                raise CallTimeout(text, pending_result=next(r for r in results if not r.done()))
+            yield latest
+
+    return each()  # the clock has run since the call, as in the standard library
+
+
+def _deadline(timeout: float | None) -> float | None:
+    left = time_left(timeout)
+    return None if left is None else time.monotonic() + left
 
 
 class _Finished(Generic[T]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal, TypedDict, overload
 
 from kernelfleet.client.results.pending import PendingResult
-from kernelfleet.client.targets import Targets
+from kernelfleet.client.targets import Targets, check_count
 from kernelfleet.client.verbs.listing import ListingVerbs
 from kernelfleet.results import QueueEntry
 
@@ -305,6 +305,7 @@ class EngineVerbs(ListingVerbs):
             >>> mec.scale(4)
             [0, 1, 2, 3]
         """
+        n = check_count(n, 1, "a fleet has at least one engine")
         return self._run(
             {"operation": "scale", "engines": n}, [], {"kind": "value", "method": "scale"},
             targets=[], blocks=self._blocks(block, timeout), timeout=timeout,

@@ -17,7 +17,7 @@ from typing import Any, Literal, overload
 from kernelfleet.client.mapping.maps import Function, MapVerbs
 from kernelfleet.client.mapping.options import MapOptions
 from kernelfleet.client.results.pending import PendingResult
-from kernelfleet.client.targets import Targets, check_targets, check_timeout
+from kernelfleet.client.targets import Targets, check_targets, time_left
 from kernelfleet.client.verbs.data import DataVerbs
 from kernelfleet.errors.tree import CallTimeout, NotAPendingResult
 
@@ -201,7 +201,7 @@ class IPython1Verbs(DataVerbs, MapVerbs):
             >>> pending.done()
             True
         """
-        timeout = check_timeout(timeout)
+        timeout = time_left(timeout)
         deadline = None if timeout is None else time.monotonic() + timeout
         for pending in self._as_pending(pending_results):
             left = None if deadline is None else max(0.0, deadline - time.monotonic())

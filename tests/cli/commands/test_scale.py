@@ -42,6 +42,10 @@ def test_another_fleet_and_no_longer_than_so(
     [
         ([], "one number of engines"), (["2", "3"], "not 2 3"), (["0"], "at least one engine"),
         (["-3"], "this one has 3"), (["sweep", "lab", "2"], "one fleet at most"),
+        (["x"], "one number of engines, such as 8, +2 or -1, and 'x' is none"),
+        (["2.5"], "and '2.5' is none"), (["2", "--timeout", "nan"], "a number, 0 or more, not nan"),
+        (["2", "--timeout", "-1"], "--timeout takes a number, 0 or more, not -1"),
+        (["2", "--timeout", "inf"], "not inf"),
     ],
 )  # fmt: skip
 def test_what_is_no_number_of_engines_is_refused(

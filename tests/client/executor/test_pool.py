@@ -34,6 +34,23 @@ def test_maps_and_calls_are_those_of_a_pool(mec: MultiEngineClient) -> None:
     assert mec.get_ids() == [0, 1, 2, 3]
 
 
+def test_a_size_or_a_timeout_that_is_none_is_refused_at_once(mec: MultiEngineClient) -> None:
+    with mec.pool() as pool, mec.executor() as executor:
+        maps: list[Any] = [pool.map, pool.map_async, pool.imap, pool.imap_unordered, executor.map]
+        for call in maps:
+            for wrong in (0, -1, "1"):
+                with pytest.raises((ValueError, TypeError), match="chunksize is at least 1"):
+                    call(abs, [1], chunksize=wrong)
+        for call in (pool.starmap, pool.starmap_async):
+            with pytest.raises(ValueError, match="chunksize is at least 1"):
+                call(pow, [(1, 2)], chunksize=0)
+        for timeout in ("1", float("nan")):
+            with pytest.raises((ValueError, TypeError), match="timeout is a number of seconds"):
+                executor.map(abs, [1], timeout=timeout)  # type: ignore[arg-type]
+            with pytest.raises((ValueError, TypeError), match="timeout is a number of seconds"):
+                pool.apply_async(abs, (1,)).get(timeout)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("blocking", ["map", "apply"])
 def test_ctrl_c_in_a_call_that_blocks_ends_its_work(
     mec: MultiEngineClient, gate: Gate, blocking: str

@@ -58,7 +58,7 @@ def test_options_of_a_task_win_over_the_executors() -> None:
     ("option", "error"),
     [
         ({"retries": -1}, ValueError), ({"retries": True}, ValueError),
-        ({"retries": "1"}, ValueError), ({"timeout": "1"}, TypeError),
+        ({"retries": "1"}, TypeError), ({"timeout": "1"}, TypeError),
         ({"timeout": 0}, ValueError), ({"require": ["gpu"]}, TypeError),
     ],
 )  # fmt: skip
