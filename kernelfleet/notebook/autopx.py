@@ -76,6 +76,8 @@ class AutoPx:
         return len(code) == 1 and re.fullmatch(bare, first) is not None
 
     def _compiles(self, text: str) -> bool:
+        if is_python(text):
+            return True
         if is_python(TransformerManager().transform_cell(text)):  # type: ignore[no-untyped-call]
             return True
         if len(text.strip().splitlines()) != 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -154,6 +155,7 @@ def at_least(low: int, rule: str) -> Callable[[str], int]:
 number_of_engines = at_least(1, "a fleet has at least one engine")
 
 
+@functools.cache  # making it takes longer than the call that a cell makes
 def cell_parser() -> Parser:
     """The parser of the line of ``%%px``."""
     parser = Parser(

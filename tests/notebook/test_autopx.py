@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kernelfleet import CompositeError, MultiEngineClient, PendingResult
+from kernelfleet.notebook import autopx
 from tests.notebook.conftest import Shell
 
 
@@ -152,3 +153,10 @@ def test_engines_that_are_not_named_are_asked_for(shell: Shell) -> None:
     assert "which engines?" in shell.run("%%engine\n1")
     assert "which engines?" in shell.run("%%engine --noblock\n1")
     assert "%%px: 'x': targets are all, 0" in shell.run("%%engine x\n1")
+
+
+def test_plain_python_is_sent_without_being_taken_apart_for_magics(
+    auto: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(autopx, "TransformerManager", lambda: pytest.fail("was taken apart"))
+    assert "[0] Out[1]: 0" in auto.run("engine_id * 10")

@@ -7,6 +7,7 @@ import re
 import pytest
 from IPython.core.error import UsageError
 
+from kernelfleet.notebook import options
 from kernelfleet.notebook.options import CellOptions, cell_options, fleet_parser, special, words_of
 
 
@@ -15,7 +16,7 @@ def test_an_empty_line_leaves_all_to_the_client() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "options"),
+    ("line", "expected"),
     [
         ("-t -1:", CellOptions(targets="-1:")),
         ("--targets 0,2", CellOptions(targets="0,2")),
@@ -28,8 +29,8 @@ def test_an_empty_line_leaves_all_to_the_client() -> None:
         ("--on-error keep --no-progress", CellOptions(on_error="keep", progress=False)),
     ],
 )
-def test_options_are_read(line: str, options: CellOptions) -> None:
-    assert cell_options(line) == options
+def test_options_are_read(line: str, expected: CellOptions) -> None:
+    assert cell_options(line) == expected
 
 
 @pytest.mark.parametrize(
@@ -89,6 +90,18 @@ def test_what_is_no_number_of_something_is_refused_with_what_it_is_to_be(
 ) -> None:
     with pytest.raises(UsageError, match=f"{re.escape(told)}\nusage: %fleet "):
         fleet_parser().parse_args(words_of(line))
+
+
+def test_the_options_of_one_line_are_not_those_of_the_next() -> None:
+    first = cell_options("--push a,b --pull c -t 0 --noblock")
+    assert (first.push, first.pull, first.targets, first.block) == (["a", "b"], ["c"], "0", False)
+    assert cell_options("") == CellOptions()
+
+
+def test_no_parser_is_made_for_a_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    cell_options("")
+    monkeypatch.setattr(options.Parser, "__init__", lambda *_, **__: pytest.fail("was made"))
+    assert cell_options("--local").local
 
 
 def test_a_line_with_an_odd_quote_is_taken_word_by_word() -> None:
