@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from kernelfleet.client.controller_proxy import OnOutput, raise_if_refused
 from kernelfleet.errors.tree import FleetError
 from kernelfleet.session.future import Future
+from kernelfleet.wire.buffers.shared_memory import SharedBuffer
 from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.messages.comms import CommMessage, read_listing, state_in
-from kernelfleet.wire.objects.shared_memory import SharedBuffer
 
 if TYPE_CHECKING:
     from kernelfleet.client.base import BaseClient

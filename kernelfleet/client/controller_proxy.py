@@ -20,18 +20,15 @@ from typing import Any
 from kernelfleet import errors
 from kernelfleet.client import imports
 from kernelfleet.client.results.replies import Reply
-from kernelfleet.errors.tree import (
-    ControllerUnreachable,
-    FleetError,
-    MessageTooLarge,
-)
+from kernelfleet.errors.tree import ControllerUnreachable, FleetError, MessageTooLarge
 from kernelfleet.session import ctrl_c
 from kernelfleet.session import loop as loop_thread
 from kernelfleet.session.future import Future
 from kernelfleet.session.transport import Transport
+from kernelfleet.wire.buffers.frames import frame_bytes
+from kernelfleet.wire.buffers.shared_memory import SharedBuffer
 from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.objects.pythons import NONE, OtherPythons, differs
-from kernelfleet.wire.objects.shared_memory import SharedBuffer, frame_bytes
 from kernelfleet.wire.operations import NEEDING_IMPORTS
 from kernelfleet.wire.outputs import content_of, read_pages
 

@@ -38,8 +38,9 @@ from kernelfleet.controller.history import ResultStore
 from kernelfleet.controller.limits import Limits
 from kernelfleet.controller.requests import CallError, OnOutput, Request
 from kernelfleet.controller.told_imports import ToldImports
+from kernelfleet.wire.buffers.frames import frame_bytes
+from kernelfleet.wire.buffers.shared_memory import available
 from kernelfleet.wire.messages import JsonDict
-from kernelfleet.wire.objects.shared_memory import available, frame_bytes
 from kernelfleet.wire.operations import Operation
 from kernelfleet.wire.versions import HERE
 

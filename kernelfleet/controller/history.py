@@ -14,8 +14,8 @@ from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 
+from kernelfleet.wire.buffers.frames import frame_bytes
 from kernelfleet.wire.messages import JsonDict
-from kernelfleet.wire.objects.shared_memory import frame_bytes
 
 #: Stale entries that the heap of evictable results may hold, beside twice the number of results,
 #: before it is rebuilt.

@@ -40,6 +40,8 @@ from kernelfleet.engine.running.tracebacks import render, show_causes_where_they
 from kernelfleet.engine.shell_channel import ShellChannel
 from kernelfleet.engine.values import Values
 from kernelfleet.errors.tree import SerializationError, UnsupportedOperation
+from kernelfleet.wire.buffers.frames import from_frames
+from kernelfleet.wire.buffers.shared_memory import LostSharedBuffer, SharedBuffer, probe_succeeds
 from kernelfleet.wire.files import packet_socket
 from kernelfleet.wire.objects import arrivals
 from kernelfleet.wire.objects.pythons import VERSION, asker
@@ -47,12 +49,6 @@ from kernelfleet.wire.objects.serialize import (
     pack,
     pack_namespace,
     unpack,
-)
-from kernelfleet.wire.objects.shared_memory import (
-    LostSharedBuffer,
-    SharedBuffer,
-    from_frames,
-    probe_succeeds,
 )
 from kernelfleet.wire.operations import message_type
 
@@ -170,7 +166,7 @@ class EngineKernel(JupyterKernel):
         if handler is None:
             return unknown(request)
         try:
-            request.buffers = from_frames(request.buffers)
+            request.buffers = from_frames(request.buffers, with_files=True)
             if not imports.are_ready(request.content):
                 return Answer({"status": "aborted"})  # it comes again, with the text
             answer = handler(request)

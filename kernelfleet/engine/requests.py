@@ -18,10 +18,10 @@ from jupyter_client.session import Session
 from kernelfleet import __version__
 from kernelfleet.errors.text import shortened, text_of
 from kernelfleet.errors.tree import UnsupportedOperation
+from kernelfleet.wire.buffers.frames import to_frames
 from kernelfleet.wire.files.packet_socket import PacketSocket
 from kernelfleet.wire.jupyter import encode_compact, is_compact, open_compact
 from kernelfleet.wire.objects.serialize import pack
-from kernelfleet.wire.objects.shared_memory import to_frames
 from kernelfleet.wire.outputs import as_bytes
 from kernelfleet.wire.pump import send_frames
 

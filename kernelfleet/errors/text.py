@@ -72,6 +72,12 @@ def format_ids(ids: Iterable[int]) -> str:
     return ",".join("-".join(str(end) for end in run) for run in runs)
 
 
+#: What mostly is behind a signal that ends a process.
+_PROBABLY = {9: ", probably out of memory"}
+if hasattr(signals, "SIGBUS"):
+    _PROBABLY[signals.SIGBUS] = ", probably a file that it had mapped has become shorter"
+
+
 def describe_death(exit_code: int | None, signal: int | None) -> str:
     """How a process ended, in words; both are None if nothing is known."""
     if signal is not None:
@@ -79,7 +85,7 @@ def describe_death(exit_code: int | None, signal: int | None) -> str:
             name = f"signal {signal} ({signals.Signals(signal).name})"
         except ValueError:
             name = f"signal {signal}"
-        return f"killed by {name}" + (", probably out of memory" if signal == 9 else "")
+        return f"killed by {name}" + _PROBABLY.get(signal, "")
     if exit_code is not None:
         return f"its process ended with exit code {exit_code}"
     return "its process is gone"

@@ -13,9 +13,9 @@ from typing import Any
 from kernelfleet.controller.clients import Clients
 from kernelfleet.controller.comms.router import CommRouter
 from kernelfleet.head.node import Node
+from kernelfleet.wire.buffers.frames import frame_bytes
 from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.messages.comms import CLOSE, OPEN, CommMessage, read_listing
-from kernelfleet.wire.objects.shared_memory import frame_bytes
 
 
 class HeadComms:

@@ -19,14 +19,9 @@ from kernelfleet.session.timing import (
     Phase,
     SessionTimes,
 )
+from kernelfleet.wire.buffers.frames import frame_bytes, from_frames, to_frames
+from kernelfleet.wire.buffers.shared_memory import LostSharedBuffer, Probe
 from kernelfleet.wire.messages import JsonDict
-from kernelfleet.wire.objects.shared_memory import (
-    LostSharedBuffer,
-    Probe,
-    frame_bytes,
-    from_frames,
-    to_frames,
-)
 from kernelfleet.wire.sequence import Sequence
 
 #: What is reported when nobody answers.

@@ -10,7 +10,7 @@ Where things are::
     on the way                      chunks  lanes  sequence
     between controller and kernel   jupyter  json_safe  outputs
     the files of a fleet            files
-    the user's objects as bytes     objects
+    the user's objects as bytes     objects  buffers
     processes                       process_tags  safe_start  platforms  launcher_variables
     below                           pump
 """

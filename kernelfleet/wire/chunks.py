@@ -24,16 +24,16 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from kernelfleet.wire.codec import MAX_HEADER_BYTES, BadMessage, Codec
-from kernelfleet.wire.lanes import Topics, may_pass, topics
-from kernelfleet.wire.messages import JsonDict
-from kernelfleet.wire.objects.shared_memory import (
+from kernelfleet.wire.buffers.frames import frame_bytes
+from kernelfleet.wire.buffers.shared_memory import (
     SHARED_BYTES,
     SharedBuffer,
     SharedBufferWriter,
     available,
-    frame_bytes,
 )
+from kernelfleet.wire.codec import MAX_HEADER_BYTES, BadMessage, Codec
+from kernelfleet.wire.lanes import Topics, may_pass, topics
+from kernelfleet.wire.messages import JsonDict
 
 #: No frame is larger. Over TCP, where anybody can connect, throughput is the same from 32 KiB on,
 #: as CURVE costs more than the cutting. On a Unix socket in a private directory nothing is cut that

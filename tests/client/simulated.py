@@ -51,6 +51,7 @@ class SimulatedFleet:
     #: Seconds that each batch costs beside its items.
     overhead: float = 0.001
     shares_memory: bool = False
+    fleet: JsonDict = field(default_factory=dict)
     refusal: JsonDict | None = None
 
     def __post_init__(self) -> None:

@@ -24,10 +24,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kernelfleet.controller.engines.state import EngineState
+from kernelfleet.wire.buffers.shared_memory import SharedBuffer, available
 from kernelfleet.wire.codec import BadMessage, Codec
 from kernelfleet.wire.handshake import connection_codecs
 from kernelfleet.wire.jupyter import is_compact
-from kernelfleet.wire.objects.shared_memory import SharedBuffer, available
 from kernelfleet.wire.versions import PROTOCOL_VERSION
 from tests.controller.fuzzing import any_json, any_message, changed, spoilt
 from tests.controller.simulated import KEY, Fleet, SimulatedClient

@@ -10,13 +10,8 @@ import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.session import Session
 
-from kernelfleet.wire.objects.shared_memory import (
-    LostSharedBuffer,
-    Probe,
-    SharedBuffer,
-    available,
-    from_frames,
-)
+from kernelfleet.wire.buffers.frames import from_frames
+from kernelfleet.wire.buffers.shared_memory import LostSharedBuffer, Probe, SharedBuffer, available
 from tests.engine.driver import Engine
 from tests.fleets import eventually
 

@@ -10,6 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernelfleet.wire import chunks
+from kernelfleet.wire.buffers.shared_memory import (
+    SHARED_BYTES,
+    SharedBuffer,
+    available,
+)
 from kernelfleet.wire.chunks import (
     PART_BYTES,
     TCP_FRAME_BYTES,
@@ -21,11 +26,6 @@ from kernelfleet.wire.chunks import (
     frame_limit,
 )
 from kernelfleet.wire.codec import BadMessage, Codec
-from kernelfleet.wire.objects.shared_memory import (
-    SHARED_BYTES,
-    SharedBuffer,
-    available,
-)
 
 CODEC = Codec(b"key")
 LIMIT = 1000

@@ -22,6 +22,7 @@ from kernelfleet.client.executor.tasks import (
 )
 from kernelfleet.client.mapping.options import check_chunksize, name_of
 from kernelfleet.client.targets import check_block, time_left
+from kernelfleet.client.verbs.packing import nested_packing
 from kernelfleet.errors.tree import FleetError
 from kernelfleet.wire.objects.culprits import pieces_of_call
 from kernelfleet.wire.objects.serialize import (
@@ -131,11 +132,9 @@ class FleetExecutor(StaysHere, Executor):
         self._client._connection.check_process()
         given = {"retries": retries, "timeout": timeout, "require": require}
         options = self._options.updated(given)
-        others = self._client._connection.roster.others(self._engines())
+        how = nested_packing(self._client._connection, self._engines())
         call = (function, tuple(args), dict(kwargs or {}))
-        payload = pack_nested(
-            call, snapshot=True, other_pythons=others, pieces=lambda: pieces_of_call(*call)
-        )
+        payload = pack_nested(call, snapshot=True, pieces=lambda: pieces_of_call(*call), **how)
         if self._client._connection.is_open and not self._tasks.closed:
             if not self._engines():
                 raise BrokenExecutor("the executor has no engines: mec.restart brings dead ones up")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernelfleet.client.mapping.batches import Batch, Item
 from kernelfleet.client.mapping.options import Call
+from kernelfleet.client.verbs.packing import nested_packing, packing
 from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.objects import pythons
 from kernelfleet.wire.objects.culprits import called
@@ -41,8 +42,8 @@ class BatchRequests:
         function = call.function
         self._function_frames = pack_nested(
             function,
-            other_pythons=connection.roster.others(engines),
             pieces=lambda: [(called(function), function)],
+            **nested_packing(connection, engines),
         )
         #: Names the whole call: to the engines its function, to the controller its batches.
         self.call_id = connection.next_result_id()
@@ -71,14 +72,13 @@ class BatchRequests:
             SerializationError: one of its items cannot be pickled.
             UnsupportedOperation: one holds code, and the engine runs another Python.
         """
-        others = self._connection.roster.others([batch.engine])
+        how = packing(self._connection, [batch.engine])
         function = self._function_frames if batch.with_function else None
         payloads = [item.payload for item in batch.items]
-        asker = pythons.VERSION if others else None
+        asker = pythons.VERSION if how["other_pythons"] else None
         options = (self._call.star, self._call.budget, self._call.stop_on_error)
         arguments = (self.call_id, function, payloads, *options, asker)
-        shared = self._connection.shares_memory
-        frames = pack((_RUN_BATCH, arguments, {}), shared=shared, other_pythons=others)
+        frames = pack((_RUN_BATCH, arguments, {}), **how)
         batch.size_bytes = total_bytes(frames)
         header = {
             "type": "request",

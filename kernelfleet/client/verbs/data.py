@@ -9,6 +9,7 @@ from kernelfleet.client.base import BaseClient
 from kernelfleet.client.results.pending import PendingResult
 from kernelfleet.client.targets import Targets
 from kernelfleet.client.verbs.names import call_label, checked_name, checked_names
+from kernelfleet.client.verbs.packing import packing
 from kernelfleet.errors.tree import FleetError
 from kernelfleet.wire.objects.serialize import pack_namespace
 
@@ -44,7 +45,9 @@ class DataVerbs(BaseClient):
         """Set variables on engines: all of them or, if one cannot be pickled, none.
 
         With ``block=False`` large arrays are copied first, so that changing them afterwards
-        changes nothing that is on its way.
+        changes nothing that is on its way. What is mapped from a file for reading
+        (``np.load(path, mmap_mode="r")``, ``pyarrow.memory_map(path)``) is not copied at all where
+        the engines are on this machine: they map the file as well, and read-only.
 
         Args:
             namespace: Names and values. A dotted name sets an attribute of an object that is there
@@ -85,9 +88,8 @@ class DataVerbs(BaseClient):
     ) -> Any:
         names = [checked_name(name) for name in namespace]
         ids, blocks = self._resolve(targets), self._blocks(block, timeout)
-        shared = self._connection.shares_memory
-        others = self._connection.roster.others(ids)
-        frames = pack_namespace(namespace, snapshot=not blocks, shared=shared, other_pythons=others)
+        how = packing(self._connection, ids)
+        frames = pack_namespace(namespace, snapshot=not blocks, **how)
         header = {
             "operation": "push",
             "payloads": [len(frames)],

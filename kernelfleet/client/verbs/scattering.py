@@ -12,6 +12,7 @@ from kernelfleet.client.results.pending import PendingResult
 from kernelfleet.client.targets import Targets, check_block
 from kernelfleet.client.verbs.data import DataVerbs
 from kernelfleet.client.verbs.names import call_label, checked_name
+from kernelfleet.client.verbs.packing import packing
 from kernelfleet.client.verbs.partitioners import Axis
 from kernelfleet.errors.tree import SerializationError
 from kernelfleet.wire.messages import JsonDict
@@ -103,14 +104,11 @@ class ScatteringVerbs(DataVerbs):
         self, name: str, ids: list[int], parts: list[Any], *, snapshot: bool
     ) -> list[list[Frame]]:
         """Each engine's block as frames, as what a push of ``name`` would send."""
-        shared = self._connection.shares_memory
         payloads: list[list[Frame]] = []
         for each, part in zip(ids, parts, strict=True):
-            others = self._connection.roster.others([each])
+            how = packing(self._connection, [each])
             try:
-                payloads.append(
-                    pack({name: part}, snapshot=snapshot, shared=shared, other_pythons=others)
-                )
+                payloads.append(pack({name: part}, snapshot=snapshot, **how))
             except SerializationError as error:
                 raise SerializationError(f"{name!r}: {error}", name=name) from error.__cause__
         return payloads
@@ -257,9 +255,8 @@ class ScatteringVerbs(DataVerbs):
         frames = pack(
             (function, args, kwargs),
             snapshot=snapshot,
-            shared=self._connection.shares_memory,
-            other_pythons=self._connection.roster.others(ids),
             pieces=lambda: pieces_of_call(function, args, kwargs),
+            **packing(self._connection, ids),
         )
         name = getattr(function, "__qualname__", type(function).__name__)
         header = {"operation": "apply", "payloads": [len(frames)], "label": f"apply({name})"}

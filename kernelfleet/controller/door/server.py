@@ -44,6 +44,8 @@ from kernelfleet.controller.timing import (
     GONE_CHECKS,
     ClientTimes,
 )
+from kernelfleet.wire.buffers.frames import from_frames
+from kernelfleet.wire.buffers.shared_memory import LostSharedBuffer, SharedBuffer, probe_succeeds
 from kernelfleet.wire.chunks import (
     IPC_FRAME_BYTES,
     OVERHEAD_BYTES,
@@ -63,12 +65,6 @@ from kernelfleet.wire.handshake import (
     read_hello,
 )
 from kernelfleet.wire.messages import JsonDict
-from kernelfleet.wire.objects.shared_memory import (
-    LostSharedBuffer,
-    SharedBuffer,
-    from_frames,
-    probe_succeeds,
-)
 from kernelfleet.wire.pump import SocketPump
 from kernelfleet.wire.versions import HERE, Installed, why_not
 
@@ -245,7 +241,7 @@ class Server:
         reason = self._why_not(session, buffers)
         if not reason:
             try:
-                buffers = from_frames(buffers)
+                buffers = from_frames(buffers, with_files=self._controller.one_machine)
             except LostSharedBuffer as error:
                 reason = str(error)
         if reason:

@@ -16,6 +16,7 @@ import zmq
 
 from kernelfleet.controller.history import size_of
 from kernelfleet.controller.limits import Limits
+from kernelfleet.wire.buffers.frames import frame_bytes, to_frames
 from kernelfleet.wire.chunks import (
     TCP_FRAME_BYTES,
     WINDOW_BYTES,
@@ -25,10 +26,6 @@ from kernelfleet.wire.chunks import (
 from kernelfleet.wire.codec import BadMessage
 from kernelfleet.wire.handshake import ConnectionCodecs
 from kernelfleet.wire.messages import JsonDict
-from kernelfleet.wire.objects.shared_memory import (
-    frame_bytes,
-    to_frames,
-)
 from kernelfleet.wire.pump import SocketPump
 from kernelfleet.wire.sequence import Sent, Sequence
 

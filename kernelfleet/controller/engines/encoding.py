@@ -8,7 +8,7 @@ from jupyter_client.session import Session
 
 from kernelfleet.controller.engines.in_flight import encode_native, encode_portable
 from kernelfleet.controller.requests import EncodingKey, Job
-from kernelfleet.wire.objects.shared_memory import to_frames
+from kernelfleet.wire.buffers.frames import to_frames
 
 
 def encoded(

@@ -38,9 +38,9 @@ from kernelfleet.controller.lifecycle.incarnation import Incarnation
 from kernelfleet.controller.lifecycle.restart_policy import RestartPolicy
 from kernelfleet.controller.requests import Job
 from kernelfleet.controller.timing import EXIT_SECONDS, IOPUB_LAG_SECONDS
+from kernelfleet.wire.buffers.shared_memory import SharedBuffer
 from kernelfleet.wire.jupyter import KernelMessage, encode
 from kernelfleet.wire.messages import JsonDict
-from kernelfleet.wire.objects.shared_memory import SharedBuffer
 from kernelfleet.wire.operations import Operation, message_type, why_not_portable
 
 NOT_READY = "not ready"  # why a queue is held

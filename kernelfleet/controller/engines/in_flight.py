@@ -34,13 +34,10 @@ from kernelfleet.controller.engines.replies import (
     unsound_field,
 )
 from kernelfleet.controller.requests import Job, Request
+from kernelfleet.wire.buffers.frames import from_frames
+from kernelfleet.wire.buffers.shared_memory import LostSharedBuffer, SharedBuffer
 from kernelfleet.wire.jupyter import KernelMessage, encode
 from kernelfleet.wire.messages import JsonDict
-from kernelfleet.wire.objects.shared_memory import (
-    LostSharedBuffer,
-    SharedBuffer,
-    from_frames,
-)
 from kernelfleet.wire.operations import message_type
 from kernelfleet.wire.outputs import OUTPUT_TYPES
 

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from kernelfleet.wire.objects.shared_memory import frame_bytes
+from kernelfleet.wire.buffers.frames import frame_bytes
 from kernelfleet.wire.operations import message_type
 from kernelfleet.wire.outputs import OWN_FRAME_BYTES, PAGE_BYTES, Pages, as_bytes, record
 

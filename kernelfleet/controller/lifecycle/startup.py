@@ -16,10 +16,10 @@ from kernelfleet.controller.engines.in_flight import answered
 from kernelfleet.controller.limits import meaning
 from kernelfleet.controller.logs import add_output, last_life
 from kernelfleet.errors.tree import StartError
+from kernelfleet.wire.buffers.shared_memory import Probe
 from kernelfleet.wire.files.private_files import open_any
 from kernelfleet.wire.jupyter import KernelMessage
 from kernelfleet.wire.messages import JsonDict
-from kernelfleet.wire.objects.shared_memory import Probe
 from kernelfleet.wire.operations import message_type
 from kernelfleet.wire.platforms import HERE
 

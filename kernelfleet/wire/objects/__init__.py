@@ -2,7 +2,7 @@
 
 Where things are::
 
-    an object as frames            serialize  shared_memory
+    an object as frames            serialize  arrays
     functions and classes          functions  arrivals  recursion  sources
     what goes by its name          references  loads
     exceptions                     exceptions

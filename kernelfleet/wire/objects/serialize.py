@@ -13,14 +13,20 @@ from __future__ import annotations
 import io
 import pickle
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
+from mmap import mmap
 from typing import Any
 
 from kernelfleet.errors.tree import (
     SerializationError,
     UnsupportedOperation,
 )
+from kernelfleet.wire.buffers.frames import frame_bytes
+from kernelfleet.wire.buffers.mapped_files import FileRange, map_ranges
+from kernelfleet.wire.buffers.mappings import file_ranges
+from kernelfleet.wire.buffers.shared_memory import SHARED_BYTES, SharedBuffer
+from kernelfleet.wire.objects.arrays import ArrayReducer, Maps
 from kernelfleet.wire.objects.arrivals import load
 from kernelfleet.wire.objects.culprits import Pieces, explain
 from kernelfleet.wire.objects.functions import FleetPickler
@@ -28,11 +34,6 @@ from kernelfleet.wire.objects.pythons import (
     NONE,
     OtherPythons,
     by_public_name,
-)
-from kernelfleet.wire.objects.shared_memory import (
-    SHARED_BYTES,
-    SharedBuffer,
-    frame_bytes,
 )
 
 Frame = bytes | bytearray | memoryview | SharedBuffer
@@ -44,42 +45,24 @@ OUT_OF_BAND_BYTES = 64 * 1024
 class _Pickler(FleetPickler):
     """Sends read-only arrays as writable ones: the receiver gets memory of its own."""
 
+    #: What becomes of arrays that are mapped from a file for reading.
+    maps = Maps.COPIED
+    _arrays: ArrayReducer | None = None
+
     def reducer_override(self, obj: Any) -> Any:
-        """Reduce a read-only array through a writable alias, so that it arrives writable."""
+        """Reduce arrays, and types that the other Python has elsewhere."""
         if self.other_pythons and isinstance(obj, type):
             public = by_public_name(obj)
             if public is not None:
                 return public
         numpy = sys.modules.get("numpy")
-        if (
-            numpy is not None
-            and type(obj) is numpy.ndarray
-            and not obj.flags.writeable
-            and obj.flags.forc
-            and not obj.dtype.hasobject
-        ):
-            return _writable_alias(numpy, obj).__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+        if numpy is not None and isinstance(obj, numpy.ndarray):
+            if self._arrays is None:
+                self._arrays = ArrayReducer(self.maps)
+            reduced = self._arrays.reduce(obj)
+            if reduced is not NotImplemented:
+                return reduced
         return super().reducer_override(obj)
-
-
-class _Memory:
-    """Tells numpy that an array's bytes may be written, and keeps the array alive."""
-
-    def __init__(self, array: Any) -> None:
-        self.array = array
-        self.__array_interface__ = {
-            "version": 3,
-            "data": (array.__array_interface__["data"][0], False),
-            "shape": (array.nbytes,),
-            "typestr": "|u1",
-        }
-
-
-def _writable_alias(numpy: Any, array: Any) -> Any:
-    """Return an array on the same memory that claims to be writable. Only the pickler reads it."""
-    memory = numpy.asarray(_Memory(array))
-    order = "C" if array.flags.c_contiguous else "F"
-    return numpy.ndarray(array.shape, array.dtype, buffer=memory, order=order)
 
 
 def pack(
@@ -87,6 +70,7 @@ def pack(
     *,
     snapshot: bool = False,
     shared: bool = False,
+    maps: Maps = Maps.COPIED,
     other_pythons: OtherPythons = NONE,
     pieces: Callable[[], Pieces] | None = None,
 ) -> list[Frame]:
@@ -98,6 +82,7 @@ def pack(
             Without it the frames are views of the caller's memory.
         shared: Write buffers of 1 MiB and more into shared memory, as ``SharedBuffer``\ s. Where
             there is no memory for one, the buffer stays a frame.
+        maps: What becomes of data that are mapped from a file for reading.
         other_pythons: The receivers that run another Python than this process.
         pieces: The parts of ``obj`` with the names that the caller's error message is to use for
             them.
@@ -110,17 +95,42 @@ def pack(
         UnsupportedOperation: ``obj`` holds code that the other Python cannot run.
     """
     buffers: list[Frame] = []
+    perhaps_mapped: dict[int, memoryview] = {}
+
+    def copied(view: memoryview) -> Frame:
+        in_memory = _in_shared_memory(view) if shared else None
+        return in_memory or (bytes(view) if snapshot else view)
 
     def keep_small_in_band(buffer: pickle.PickleBuffer) -> bool:
         view = buffer.raw()
         if view.nbytes < OUT_OF_BAND_BYTES:
             return True
-        in_memory = _in_shared_memory(view) if shared else None
-        buffers.append(in_memory or (bytes(view) if snapshot else view))
+        if view.readonly and maps is Maps.SHARED:
+            perhaps_mapped[len(buffers)] = view
+            buffers.append(view)
+        else:
+            buffers.append(copied(view))
         return False
 
-    pickled = _dump(obj, keep_small_in_band, other_pythons, pieces)
+    pickled = _dump(obj, keep_small_in_band, other_pythons, pieces, maps)
+    for at, view, in_file in _mapped(perhaps_mapped):
+        buffers[at] = in_file or copied(view)
     return [(_in_shared_memory(memoryview(pickled)) if shared else None) or pickled, *buffers]
+
+
+def _mapped(
+    candidates: dict[int, memoryview],
+) -> Iterator[tuple[int, memoryview, FileRange | None]]:
+    """Each candidate, and the part of a file that it shows.
+
+    It is asked once for all and when the pickle is done. Buffers that a pickle makes and drops
+    may lie where a file was mapped, but these live until it is sent.
+    """
+    views = list(candidates.values())
+    if sum(view.nbytes for view in views) >= SHARED_BYTES:
+        yield from zip(candidates, views, file_ranges(views), strict=True)
+    else:
+        yield from ((at, view, None) for at, view in candidates.items())
 
 
 def _dump(
@@ -128,10 +138,11 @@ def _dump(
     keep_in_band: Callable[[pickle.PickleBuffer], bool],
     other_pythons: OtherPythons,
     pieces: Callable[[], Pieces] | None,
+    maps: Maps,
 ) -> bytes:
     stream = io.BytesIO()
     pickler = _Pickler(stream, keep_in_band)
-    pickler.other_pythons = other_pythons
+    pickler.other_pythons, pickler.maps = other_pythons, maps
     try:
         pickler.dump(obj)
     except (SerializationError, UnsupportedOperation):
@@ -174,6 +185,7 @@ def pack_nested(
     obj: object,
     *,
     snapshot: bool = False,
+    maps: Maps = Maps.COPIED,
     other_pythons: OtherPythons = NONE,
     pieces: Callable[[], Pieces] | None = None,
 ) -> list[pickle.PickleBuffer]:
@@ -182,19 +194,28 @@ def pack_nested(
     Args and Raises are those of ``pack``.
     """
     buffers: list[pickle.PickleBuffer] = []
+    perhaps_mapped: dict[int, memoryview] = {}
 
     def keep_small_in_band(buffer: pickle.PickleBuffer) -> bool:
         view = buffer.raw()
         if view.nbytes < OUT_OF_BAND_BYTES:
             return True
-        buffers.append(pickle.PickleBuffer(bytearray(view)) if snapshot else buffer)
+        if snapshot and view.readonly and maps is Maps.SHARED:
+            perhaps_mapped[len(buffers)] = view
+        elif snapshot:
+            buffer = pickle.PickleBuffer(bytearray(view))
+        buffers.append(buffer)
         return False
 
+    pickled = _dump(obj, keep_small_in_band, other_pythons, pieces, maps)
+    for at, view, in_file in _mapped(perhaps_mapped):
+        if in_file is None:
+            buffers[at] = pickle.PickleBuffer(bytearray(view))
     # Never make a PickleBuffer of a memoryview: when both are garbage of one cycle (a traceback is
     # enough), CPython may clear the view first, and then releasing the buffer crashes. Mended in
     # 3.12.7 and 3.13.0; no longer needed without 3.11:
     # https://github.com/python/cpython/issues/77894
-    return [pickle.PickleBuffer(_dump(obj, keep_small_in_band, other_pythons, pieces)), *buffers]
+    return [pickle.PickleBuffer(pickled), *buffers]
 
 
 def pack_namespace(
@@ -202,6 +223,7 @@ def pack_namespace(
     *,
     snapshot: bool = False,
     shared: bool = False,
+    maps: Maps = Maps.COPIED,
     other_pythons: OtherPythons = NONE,
 ) -> list[Frame]:
     """Pack a dict of variables, and name the one that cannot be pickled.
@@ -213,7 +235,10 @@ def pack_namespace(
         UnsupportedOperation: A variable holds code that the other Python cannot run.
     """
     try:
-        return pack(dict(namespace), snapshot=snapshot, shared=shared, other_pythons=other_pythons)
+        return pack(
+            dict(namespace),
+            snapshot=snapshot, shared=shared, maps=maps, other_pythons=other_pythons,
+        )  # fmt: skip
     except SerializationError as error:
         failed = error
     # Outside of the except clause, or tracebacks would show each trial as an error during another.
@@ -231,11 +256,18 @@ def unpack(frames: Sequence[Any]) -> Any:
     """Turn the frames of ``pack`` back into the object.
 
     Arrays are views of the frames' memory. Where that is read-only, it is copied, so that every
-    array is writable.
+    array is writable; but not if it is a part of a file, which is mapped.
 
     Args:
         frames: Bytes-like objects, shared buffers, or frames of pyzmq; the pickle is the first.
+
+    Raises:
+        LostSharedBuffer: a part of a file cannot be mapped.
     """
+    ranges = [frame for frame in frames if isinstance(frame, FileRange)]
+    if ranges:
+        mapped = iter(map_ranges(ranges))
+        frames = [next(mapped) if isinstance(frame, FileRange) else frame for frame in frames]
     return load(_bytes_like(frames[0]), [_writable(frame) for frame in frames[1:]])
 
 
@@ -247,9 +279,9 @@ def _bytes_like(frame: Any) -> bytes | bytearray | memoryview:
 
 
 def _writable(frame: Any) -> bytearray | memoryview:
-    """Return memory that the object may write to; read-only memory is copied."""
+    """Return memory that the object may write to; read-only memory is copied, unless mapped."""
     view = memoryview(_bytes_like(frame))
-    return bytearray(view) if view.readonly else view
+    return bytearray(view) if view.readonly and not isinstance(view.obj, mmap) else view
 
 
 class EngineFunction:

@@ -31,6 +31,7 @@ class EchoController:
     """Welcomes everybody and answers each request with its own number."""
 
     limits = Limits()
+    one_machine = True
 
     def __init__(self) -> None:
         self.peers: dict[str, ClientSession] = {}

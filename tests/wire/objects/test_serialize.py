@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernelfleet.errors import SerializationError
-from kernelfleet.wire.objects import serialize
+from kernelfleet.wire.objects import arrays
 from kernelfleet.wire.objects.serialize import (
     OUT_OF_BAND_BYTES,
     pack,
@@ -286,7 +286,7 @@ def test_only_read_only_arrays_of_plain_bytes_are_sent_through_an_alias(
     def refuse(*_: Any) -> Any:
         raise AssertionError(kind)
 
-    monkeypatch.setattr(serialize, "_writable_alias", refuse)
+    monkeypatch.setattr(arrays, "_writable_alias", refuse)
     assert unpack(pack(array)).tolist() == array.tolist()
 
 

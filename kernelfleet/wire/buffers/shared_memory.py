@@ -24,7 +24,6 @@ import mmap
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Sequence
 from json import dumps, loads  # imported by name: user code may replace the attributes of json
 from typing import Any
 
@@ -33,11 +32,10 @@ from kernelfleet.wire.platforms import HERE
 #: Buffers of at least this size go into shared memory.
 SHARED_BYTES = 1024 * 1024
 
-_MAGIC = b"kernelfleet-buffer:"
+MAGIC = b"kernelfleet-buffer:"
 _NAME = "kernelfleet"
 #: How ``/proc`` shows the descriptor of a shared buffer.
 _LINK = f"/memfd:{_NAME} "
-_MAX_HANDLE_BYTES = 200
 _MAX_SECRET_BYTES = 100
 #: How many bytes one system call writes, so that an interrupt need not wait for all of them.
 _PIECE_BYTES = 64 * 1024 * 1024
@@ -94,7 +92,7 @@ class SharedBuffer:
     @property
     def handle(self) -> bytes:
         """What another process needs to open the buffer. Valid as long as this object lives."""
-        return _MAGIC + dumps([os.getpid(), self._fd, self.nbytes]).encode()
+        return MAGIC + dumps([os.getpid(), self._fd, self.nbytes]).encode()
 
     @classmethod
     def open(cls, handle: bytes) -> SharedBuffer:
@@ -115,7 +113,7 @@ class SharedBuffer:
         except (OSError, ValueError) as error:
             raise LostSharedBuffer(
                 f"a buffer in shared memory cannot be opened: {error}",
-                owner_has_ended=_has_ended(pid),
+                owner_has_ended=has_ended(pid),
             ) from None
         buffer = cls(fd, nbytes)
         if not _is_sealed(fd):
@@ -138,7 +136,7 @@ class SharedBuffer:
         )
 
 
-def _has_ended(pid: int) -> bool:
+def has_ended(pid: int) -> bool:
     """Whether a process is gone, has only its exit code left, or is just ending.
 
     One that is ending has closed its descriptors before it is a zombie (``PF_EXITING``, proc(5)).
@@ -183,7 +181,7 @@ class SharedBufferWriter:
 
 def _read_handle(handle: bytes) -> list[int]:
     """Return process id, descriptor and size; a ``bool`` counts as no integer."""
-    fields = loads(handle[len(_MAGIC) :])
+    fields = loads(handle[len(MAGIC) :])
     if not isinstance(fields, list) or len(fields) != 3:
         raise ValueError("a handle has three fields")
     if not all(type(field) is int and field >= 0 for field in fields):
@@ -234,47 +232,6 @@ def available() -> bool:
     """Tell whether this process makes shared buffers (not if KERNELFLEET_SHARED_MEMORY is 0)."""
     wanted = os.environ.get("KERNELFLEET_SHARED_MEMORY", "1") not in ("0", "no", "false")
     return wanted and HERE.shared_memory
-
-
-# -- frames -----------------------------------------------------------------------------------
-
-
-def to_frames(buffers: Iterable[Any], *, shared: bool) -> list[Any]:
-    """Turn buffers into what travels.
-
-    A shared buffer becomes its handle, or its bytes where the receiver does not share memory.
-    """
-    return [
-        (buffer.handle if shared else buffer.view()) if isinstance(buffer, SharedBuffer) else buffer
-        for buffer in buffers
-    ]
-
-
-def from_frames(frames: Sequence[Any]) -> list[Any]:
-    """Replace the handles among frames that have arrived by the shared buffers they name.
-
-    Raises:
-        LostSharedBuffer: One of them cannot be opened.
-    """
-    return [_opened(frame) for frame in frames]
-
-
-def _opened(frame: Any) -> Any:
-    if isinstance(frame, SharedBuffer):
-        return frame  # its bytes have been written into shared memory as they arrived
-    if len(frame) > _MAX_HANDLE_BYTES:
-        return frame
-    raw = frame if isinstance(frame, bytes) else bytes(getattr(frame, "buffer", frame))
-    # Data cannot be mistaken for a handle: no pickle begins like this, and buffers as small as a
-    # handle stay inside their pickle.
-    return SharedBuffer.open(raw) if raw.startswith(_MAGIC) else frame
-
-
-def frame_bytes(frame: Any) -> int:
-    """Return the size of a buffer: a bytes-like object, a frame of pyzmq, or a ``SharedBuffer``."""
-    if isinstance(frame, SharedBuffer):
-        return frame.nbytes
-    return memoryview(getattr(frame, "buffer", frame)).nbytes
 
 
 # -- probing ----------------------------------------------------------------------------------

@@ -24,20 +24,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernelfleet.wire.objects import shared_memory
-from kernelfleet.wire.objects.serialize import pack, total_bytes, unpack
-from kernelfleet.wire.objects.shared_memory import (
+from kernelfleet.wire.buffers import shared_memory
+from kernelfleet.wire.buffers.frames import frame_bytes, from_frames, to_frames
+from kernelfleet.wire.buffers.shared_memory import (
     SHARED_BYTES,
     LostSharedBuffer,
     Probe,
     SharedBuffer,
     SharedBufferWriter,
     available,
-    frame_bytes,
-    from_frames,
     probe_succeeds,
-    to_frames,
 )
+from kernelfleet.wire.objects.serialize import pack, total_bytes, unpack
 from kernelfleet.wire.platforms import HERE
 
 pytestmark = pytest.mark.skipif(not available(), reason="no shared memory here")
@@ -73,7 +71,7 @@ def test_what_is_written_is_read_through_the_handle() -> None:
 def test_another_process_opens_it() -> None:
     buffer = SharedBuffer.write(DATA)
     code = (
-        "import sys; from kernelfleet.wire.objects.shared_memory import SharedBuffer\n"
+        "import sys; from kernelfleet.wire.buffers.shared_memory import SharedBuffer\n"
         "print(sum(SharedBuffer.open(sys.argv[1].encode()).map()))"
     )
     command = [sys.executable, "-c", code, buffer.handle.decode()]

@@ -1,0 +1,8 @@
+"""Large buffers between processes of one machine, which share memory instead of copying it.
+
+Where things are::
+
+    memory that is written once         shared_memory
+    files that the sender has mapped    mapped_files  mappings
+    both as what travels                frames
+"""
