@@ -49,6 +49,12 @@ PAGES: dict[str, Page] = {
         "dataset = xarray.DataArray(np.ones((8, 3)), dims=('time', 'x'))",
         ("joblib", "sklearn", "xarray", "pandas"),
     ),
+    "howto/memory.md": Page(
+        f"{MEC}\nimport numpy as np, pyarrow\nnp.save('x.npy', np.arange(9))\n"
+        "held = pyarrow.table({'a': [1, 2]})\n"
+        "with pyarrow.ipc.new_file('table.arrow', held.schema) as file: file.write_table(held)",
+        ("numpy", "pyarrow"),
+    ),
     "howto/start.md": Page(left_out=(("mec = MultiEngineClient", "needs a file of elsewhere"),)),
     "howto/debug.md": Page(MEC),
     "howto/gpu.md": Page(
