@@ -10,6 +10,7 @@ import pytest
 from kernelfleet.controller.limits import Limits
 from tests.controller.asking import Asker, refusal, with_clients
 from tests.controller.simulated import Fleet
+from tests.fleets import until
 
 # Engine 1 answers when it is released, engine 2 is dead, engine 4 is a kernel of bash.
 
@@ -17,7 +18,7 @@ from tests.controller.simulated import Fleet
 def test_a_request_is_answered_once_when_its_last_target_has_ended() -> None:
     async def test(fleet: Fleet, me: Asker, _: Asker) -> None:
         n = me.execute(0, 1, 0)
-        await asyncio.sleep(0.01)
+        await until(lambda: fleet.controller.running["r"].remaining == 1)
         assert n not in me.headers
         assert fleet.controller.running["r"].remaining == 1
         await fleet.settle()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -64,7 +63,7 @@ def test_a_cancelled_request_leaves_the_queues_and_is_interrupted_only_if_asked(
         n = me.execute(1, 1, result_id="r")  # the first runs, the second waits
         behind = me.execute(1, result_id="behind")
         asked = me.request("cancel", result_id="r", interrupt=interrupt)
-        await asyncio.sleep(0.01)
+        await until(lambda: asked in me.headers)
         told = me.headers[asked]["value"]
         assert told == {"dropped": [1], "interrupted": [1] if interrupt else []}
         assert (n in me.headers) is interrupt
@@ -149,7 +148,7 @@ def test_a_busy_engine_is_not_asked_to_complete() -> None:
     async def test(fleet: Fleet, me: Asker, _: Asker) -> None:
         me.execute(1)
         n = me.request("complete", engine=1, code="x", cursor_pos=1)
-        await asyncio.sleep(0.01)
+        await until(lambda: n in me.headers)
         assert me.headers[n]["value"] is None
         await fleet.settle()
         n = me.request("complete", engine=0, code="x", cursor_pos=1)

@@ -7,6 +7,7 @@ import asyncio
 from kernelfleet.wire.outputs import read_pages
 from tests.controller.asking import Asker, with_clients
 from tests.controller.simulated import Fleet
+from tests.fleets import until
 
 # Engine 1 answers when it is released.
 
@@ -14,7 +15,7 @@ from tests.controller.simulated import Fleet
 def test_it_is_told_who_is_done_who_is_not_and_what_was_put_out() -> None:
     async def test(fleet: Fleet, me: Asker, _: Asker) -> None:
         me.execute(0, 1)
-        await asyncio.sleep(0.01)
+        await until(lambda: fleet.controller.running["r"].remaining == 1)
         told = me.at_once("progress", result_id="r")["value"]
         assert (told["done"], told["total"], told["left"]) == (1, 2, [1])
         assert told["begun"]
@@ -70,7 +71,7 @@ def test_of_what_has_ended_it_is_told_what_it_was_and_of_the_unknown_nothing() -
 def test_what_has_been_put_out_so_far_comes_as_pages_by_engine() -> None:
     async def test(fleet: Fleet, me: Asker, you: Asker) -> None:
         me.execute(0, 1)
-        await asyncio.sleep(0.01)
+        await until(lambda: fleet.controller.running["r"].remaining == 1)
         request = fleet.controller.running["r"]
         pages = dict(fleet.controller.outputs_so_far(request))
         said = [published.msg_type for published in read_pages(pages[0])]

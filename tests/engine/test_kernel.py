@@ -14,6 +14,7 @@ from kernelfleet.wire.buffers.frames import from_frames
 from kernelfleet.wire.buffers.shared_memory import LostSharedBuffer, Probe, SharedBuffer, available
 from tests.engine.driver import Engine
 from tests.fleets import eventually
+from tests.gate import Gate
 
 
 def finished(client: BlockingKernelClient, msg_id: str) -> list[dict[str, Any]]:
@@ -95,10 +96,12 @@ def test_console_and_fleet_share_the_engine_without_losing_a_request(engine: Eng
         assert [results.get_nowait() for _ in range(count)] == ["ok"] * count
 
 
-def test_a_consoles_failing_cell_aborts_no_request_of_the_fleet(engine: Engine) -> None:
+def test_a_consoles_failing_cell_aborts_no_request_of_the_fleet(engine: Engine, gate: Gate) -> None:
     with engine.console() as console:
-        msg_id = console.execute("import time; time.sleep(0.1); 1/0")
+        msg_id = console.execute(f"{gate.code}; 1/0")
+        gate.entered()
         sent = [engine.send("fleet_execute_request", {"code": f"a{n} = {n}"}) for n in range(5)]
+        gate.open()
         assert [engine.reply_to(s)["content"]["status"] for s in sent] == ["ok"] * 5
         assert console.get_shell_msg(timeout=10)["content"]["status"] == "error"
         finished(console, msg_id)

@@ -12,6 +12,7 @@ from kernelfleet import Fleet, MultiEngineClient
 from kernelfleet.client import access
 from kernelfleet.errors import CompositeError, InvalidEngineID, QueueCleared, UnsupportedOperation
 from tests.fleets import eventually
+from tests.gate import Gate
 
 
 def test_code_and_data_go_to_engines_of_all_nodes_in_the_order_of_targets(
@@ -35,12 +36,14 @@ def test_large_data_arrive_whole_on_every_engine(mec: MultiEngineClient) -> None
 
 
 def test_errors_are_of_their_engines_and_clear_only_what_is_the_clients_own(
-    mec: MultiEngineClient, shared_fleet: Fleet
+    mec: MultiEngineClient, shared_fleet: Fleet, gate: Gate
 ) -> None:
     with shared_fleet.client() as other:
-        begun = mec.execute("import time; time.sleep(0.3); 1 / engine_id", block=False)
+        begun = mec.execute(f"{gate.code}; 1 / engine_id", block=False)
         mine = mec.execute("a = 1", block=False)
         theirs = other.execute("b = 2", block=False)
+        eventually(lambda: all(len(each["queue"]) == 2 for _, each in mec.queue_status()))
+        gate.open()
         with pytest.raises(CompositeError) as failed:
             begun.result(timeout=10)
         assert len(failed.value.elist) == 1  # engine 0 alone divides by zero

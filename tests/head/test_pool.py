@@ -20,7 +20,7 @@ from kernelfleet.errors import StartError
 from kernelfleet.head import pool as module
 from kernelfleet.head import pool as pool_module
 from kernelfleet.head.pool import NodePool, in_thread
-from tests.fleets import eventually
+from tests.fleets import eventually, until
 from tests.nodes import node_processes
 
 Start = Callable[..., MultiEngineClient]
@@ -92,7 +92,7 @@ def test_what_a_thread_returns_or_raises_comes_back() -> None:
             await in_thread(lambda: 1 // 0)
         cancelled = in_thread(lambda: 1)
         cancelled.cancel()
-        await asyncio.sleep(0.05)
+        await until(lambda: "kernelfleet-cluster" not in [t.name for t in threading.enumerate()])
 
     asyncio.run(test())
 

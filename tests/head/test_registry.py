@@ -12,6 +12,7 @@ import pytest
 from kernelfleet import MultiEngineClient
 from kernelfleet.errors import CompositeError, EngineDied, FleetError, StartError
 from tests.fleets import eventually
+from tests.gate import Gate
 from tests.nodes import node_processes
 
 Start = Callable[..., MultiEngineClient]
@@ -40,10 +41,17 @@ def test_an_engine_that_was_killed_a_moment_ago_does_not_count(
     assert [each.value for each in mec.execute("n_engines")] == [n] * n
 
 
-def test_an_engine_that_is_scaled_away_finishes_its_work(mec: MultiEngineClient) -> None:
+def test_an_engine_that_is_scaled_away_finishes_its_work(
+    mec: MultiEngineClient, gate: Gate
+) -> None:
     mec.scale(5)
-    last = mec.execute("import time; time.sleep(0.3); print('done')", targets=4, block=False)
-    assert mec.scale(4) == [0, 1, 2, 3]
+    last = mec.execute(f"{gate.code}; print('done')", targets=4, block=False)
+    gate.entered()
+    scaling = mec.scale(4, block=False)
+    eventually(lambda: mec.get_ids() == [0, 1, 2, 3])
+    assert not scaling.done()
+    gate.open()
+    assert scaling.result(20) == [0, 1, 2, 3]
     assert last.result()[0].stdout == "done\n"
 
 

@@ -19,6 +19,7 @@ from kernelfleet import Fleet, MultiEngineClient  # noqa: E402
 from kernelfleet.errors import SerializationError  # noqa: E402
 from kernelfleet.joblib.backend import Keeper, size_of  # noqa: E402
 from tests.fleets import eventually  # noqa: E402
+from tests.gate import Gate  # noqa: E402
 
 Parallel, delayed = joblib.Parallel, joblib.delayed
 
@@ -66,16 +67,18 @@ def test_as_many_tasks_run_at_once_as_jobs_are_asked_for(
         assert joblib.effective_n_jobs(99) == 4
 
 
-def test_values_can_be_taken_as_they_come(parallel: Callable[..., Any]) -> None:
-    def wait(seconds: float) -> float:
-        time.sleep(seconds)
-        return seconds
+def test_values_can_be_taken_as_they_come(parallel: Callable[..., Any], gate: Gate) -> None:
+    def run(number: int, code: str) -> int:
+        exec(code)
+        return number
 
-    tasks = [delayed(wait)(seconds) for seconds in (0.4, 0.0, 0.1)]
-    assert list(parallel(tasks, batch_size=1, return_as="generator")) == [0.4, 0.0, 0.1]
-    unordered = list(parallel(tasks, batch_size=1, return_as="generator_unordered"))
-    assert sorted(unordered) == [0.0, 0.1, 0.4]
-    assert unordered[-1] == 0.4
+    tasks = [delayed(run)(number, code) for number, code in ((1, "0"), (2, "0"), (3, "0"))]
+    assert list(parallel(tasks, batch_size=1, return_as="generator")) == [1, 2, 3]
+    tasks[0] = delayed(run)(1, gate.code)
+    values = parallel(tasks, batch_size=1, return_as="generator_unordered")
+    assert {next(values), next(values)} == {2, 3}
+    gate.open()
+    assert list(values) == [1]
 
 
 def test_an_error_is_raised_as_it_was_and_the_other_tasks_end(

@@ -14,6 +14,7 @@ from kernelfleet.node.operations import CALLS
 from kernelfleet.wire.operations import OPERATIONS
 from kernelfleet.wire.outputs import read_pages
 from tests.controller.simulated import SimulatedRegistry
+from tests.fleets import until
 
 LOG = logging.getLogger("tests.node")
 
@@ -48,8 +49,7 @@ def test_it_ends_when_no_head_comes(monkeypatch: Any) -> None:
     monkeypatch.setattr(module, "FIRST_SECONDS", 0.01)
 
     async def test(node: NodeController, ended: list[str]) -> None:
-        await asyncio.sleep(0.05)
-        assert ended == ["asked to stop"]
+        await until(lambda: ended == ["asked to stop"])
 
     run(test)
 

@@ -29,6 +29,9 @@ START_SECONDS = 60.0
 END_SECONDS = 2.0
 #: How long to wait for word of who has ended first, before the launcher's own words are read.
 WORD_SECONDS = 0.3
+#: How long whoever has started a rank may take to say how it has ended, as long as it is there: on
+#: a machine under load it may not get to run for a while.
+HOW_SECONDS = 2.0
 #: How much of what the launcher has written an error quotes.
 QUOTED_CHARACTERS = 2000
 
@@ -311,7 +314,7 @@ class World:
     async def how_it_ended(self, rank: int) -> None:
         """Wait until it is known how a rank that has ended did so, or nobody is left to tell."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(WORD_SECONDS):
+            async with asyncio.timeout(HOW_SECONDS):
                 while rank not in self._endings and rank in self._connections.values():
                     self._news.clear()
                     await self._news.wait()

@@ -13,6 +13,7 @@ from kernelfleet.controller.requests import Request
 from kernelfleet.wire.operations import OPERATIONS
 from tests.controller.asking import Asker, with_clients
 from tests.controller.simulated import Fleet
+from tests.fleets import until
 
 # Engine 1 answers when it is released; all say that they took from second 1 to second 2.
 
@@ -127,7 +128,7 @@ def test_what_runs_is_told_as_well_while_its_engine_is_busy() -> None:
     async def test(fleet: Fleet, me: Asker, you: Asker) -> None:
         me.execute(0, 1, result_id="a", label="execute('1')")
         me.request("map", targets=[1], result_id="b", label="map(f) x3", call="the map")
-        await asyncio.sleep(0.01)
+        await until(lambda: fleet.controller.running["a"].remaining == 1)
         told = you.at_once("timeline")["value"]
         (done,), (runs,) = told["spans"], told["running"]
         assert (done["engine"], done["call"], done["what"]) == (0, "a", "execute('1')")

@@ -194,7 +194,7 @@ def test_a_process_that_is_ended_on_purpose_is_no_death(simulate: Callable[..., 
         old = sim.launcher.lives[0].session_id
         await sim.registry.restart([sim.registry.engines[0]])
         sim.launcher._deaths[old]()  # word of the old process comes late
-        await asyncio.sleep(0.05)
+        await until(lambda: not sim.registry.unsettled())
         assert sim.registry.ids == [0, 1]
         assert sim.registry.find_by_tag(old) is None
         assert sim.registry.find_by_tag(sim.launcher.lives[0].session_id) is sim.registry.engines[0]

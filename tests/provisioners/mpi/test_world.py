@@ -72,6 +72,26 @@ def test_the_end_of_a_rank_is_known_with_its_exit_code_and_the_others_live_on(
     run(trial())
 
 
+def test_the_exit_code_is_waited_for_where_who_knows_it_does_not_get_to_run(
+    folder: Path, run: Run
+) -> None:
+    async def trial() -> None:
+        async with ranks(folder) as each:
+            _, other = await each.all()
+            parent = psutil.Process(psutil.Process(other.pid).ppid())
+            parent.suspend()
+            try:
+                each.do(1, "sys.exit(3)")
+                await until(lambda: other.has_ended)
+                asyncio.get_running_loop().call_later(2 * of_worlds.WORD_SECONDS, parent.resume)
+                await each.world.how_it_ended(1)
+            finally:
+                parent.resume()
+            assert (other.poll(), other.exit_code_known) == (3, True)
+
+    run(trial())
+
+
 def test_whoever_dies_with_the_process_that_the_launcher_has_started_is_not_accused(
     folder: Path, run: Run
 ) -> None:
