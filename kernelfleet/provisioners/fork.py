@@ -148,7 +148,7 @@ def _is_forkable(cmd: list[str], kwargs: Mapping[str, Any]) -> bool:
 
 def _is_this_interpreter(program: str) -> bool:
     """Compare the directories too: the interpreters of all virtual environments may be links."""
-    return _identity(program) == _identity(sys.executable)
+    return program == sys.executable or _identity(program) == _identity(sys.executable)
 
 
 def _identity(path: str) -> tuple[str, str]:

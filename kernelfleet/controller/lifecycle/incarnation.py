@@ -12,8 +12,20 @@ from jupyter_client.manager import AsyncKernelManager
 from kernelfleet.controller.engines.channels import Endpoints
 
 
+def _at_once(method: Any) -> Any:
+    """A method of KernelManager without the decorator that adds 10 ms to it.
+
+    jupyter_client 8.10 sleeps that long after each start and each shutdown, so that its own tests
+    see a state in between (``in_pending_state`` in ``manager.py``).
+    """
+    return getattr(method, "__wrapped__", method)
+
+
 class EngineManager(AsyncKernelManager):
     """A KernelManager that opens no sockets, as ``KernelChannels`` serves all engines."""
+
+    start_kernel = _at_once(AsyncKernelManager._async_start_kernel)
+    shutdown_kernel = _at_once(AsyncKernelManager._async_shutdown_kernel)
 
     def _connect_control_socket(self) -> None:
         """Do nothing; the base class opens one socket per kernel (jupyter_client 8.10)."""

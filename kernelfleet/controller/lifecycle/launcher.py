@@ -238,8 +238,9 @@ class Launcher:
         """The connection file of a kernel and its sockets; none if the directory was deleted."""
         stem = Path(incarnation.connection_file).stem
         with contextlib.suppress(OSError):
-            # Not a glob: it would cache a compiled pattern for each process.
-            return [path for path in self._directory.iterdir() if path.name.startswith(stem)]
+            # Names first: an object for each file would be made for each engine of a large fleet.
+            names = os.listdir(self._directory)
+            return [self._directory / name for name in names if name.startswith(stem)]
         return []
 
     async def interrupt(self, incarnation: Incarnation) -> bool:
