@@ -9,7 +9,7 @@ Importing this registers it, and so does ``%load_ext kernelfleet`` once joblib i
 
 Where things are::
 
-    the client's side    backend
+    the client's side    backend  pace  large_arguments
     on an engine         worker
 """
 

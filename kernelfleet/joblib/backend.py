@@ -11,20 +11,24 @@ the client's memory for as long.
 from __future__ import annotations
 
 import copy
-import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError, Future
 from typing import Any
 
-from joblib._parallel_backends import AutoBatchingMixin, FallbackToBackend, ParallelBackendBase
+from joblib._parallel_backends import (
+    AutoBatchingMixin,
+    FallbackToBackend,
+    ParallelBackendBase,
+    ThreadingBackend,
+)
 
 from kernelfleet.client import access
 from kernelfleet.client.client import MultiEngineClient
 from kernelfleet.client.executor.executor import FleetExecutor
-from kernelfleet.joblib.worker import KeptValue, call, drop, keep
-
-#: Arguments from this size on travel once per engine.
-LARGE_BYTES = 1024 * 1024
+from kernelfleet.here import this_engine
+from kernelfleet.joblib.large_arguments import Keeper
+from kernelfleet.joblib.pace import Pace
+from kernelfleet.joblib.worker import call
 
 
 class FleetBackend(AutoBatchingMixin, ParallelBackendBase):
@@ -47,6 +51,7 @@ class FleetBackend(AutoBatchingMixin, ParallelBackendBase):
     supports_sharedmem = False
     uses_threads = False
     default_n_jobs = -1
+    _effective_batch_size: int
 
     def __init__(
         self,
@@ -65,6 +70,7 @@ class FleetBackend(AutoBatchingMixin, ParallelBackendBase):
         )
         self._fleet, self._wanted, self._retries = fleet, targets, retries
         self._initializer, self._initargs = initializer, initargs
+        self._pace = Pace()
         #: The call of Parallel that uses this backend, until it ends.
         self._user: Any = None
         self._client: MultiEngineClient | None = None
@@ -114,6 +120,10 @@ class FleetBackend(AutoBatchingMixin, ParallelBackendBase):
         Within one ``parallel_config`` joblib has the same backend for all calls of Parallel. Those
         that return generators may go on at the same time, or in turn; then each gets its own.
         """
+        if self._fleet is None and self.nesting_level and this_engine() is not None:
+            # A task names this backend: it shares its engine with nobody, and gets threads, as
+            # any Parallel within a task.
+            raise FallbackToBackend(ThreadingBackend(nesting_level=self.nesting_level))
         if self._user is not None and self._user is not parallel:
             raise FallbackToBackend(self._for_another_call())
         count = self.effective_n_jobs(n_jobs)
@@ -170,15 +180,48 @@ class FleetBackend(AutoBatchingMixin, ParallelBackendBase):
         executor, keeper = self._executor, self._keeper
         if executor is None or keeper is None:
             raise CancelledError("this call of Parallel has ended")
-        batch = keeper.without_large(func)
-        limit = self.inner_max_num_threads
-        if limit is None:
-            return executor.submit_task(batch)
-        return executor.submit_task(call, (batch, limit))
+        batch, travelling_bytes = keeper.without_large(func)
+        self._pace.weigh(len(func), travelling_bytes)
+        return executor.submit_task(call, (batch, self.inner_max_num_threads))
 
     def retrieve_result_callback(self, out: Future[Any]) -> Any:
         """The values of a batch, or its error."""
-        return out.result()
+        seconds, values = out.result()
+        self._pace.record(len(values), seconds)
+        return values
+
+    # -- the size of batches --------------------------------------------------------------------
+
+    def compute_batch_size(self) -> int:
+        """How many tasks the next batch has, by what engines have told of the ones before."""
+        size = self._pace.size
+        if size != self._effective_batch_size and self.parallel.verbose >= 10:
+            self.parallel._print(f"Batches had {self._effective_batch_size} tasks, have now {size}")
+        self._effective_batch_size = size
+        return size
+
+    def batch_completed(self, batch_size: int, duration: float) -> None:
+        """Hand over what joblib has cut into batches already, if that is done soon.
+
+        joblib cuts what is left at the end into ten batches per job and hands one over for each
+        that is done. Of quick tasks these would be forty requests; the executor sends several
+        batches with one. No more is taken from the user's iterator: joblib's ``pre_dispatch``
+        bounds that. (joblib's ``duration`` is that since the batch was handed over, so not used.)
+        """
+        parallel = self.parallel
+        ready = getattr(parallel, "_ready_batches", None)
+        if ready is None or not self._pace.is_quick(batch_size):
+            return
+        if ready.qsize() < parallel._cached_effective_n_jobs:
+            return  # what is cut before the end is one batch per job
+        with parallel._lock:
+            while parallel._original_iterator is not None and not ready.empty():
+                parallel.dispatch_next()
+
+    def reset_batch_stats(self) -> None:
+        """Forget how long tasks take."""
+        super().reset_batch_stats()
+        self._pace = Pace()
 
     # -- ending ---------------------------------------------------------------------------------
 
@@ -202,77 +245,3 @@ class FleetBackend(AutoBatchingMixin, ParallelBackendBase):
         client, self._client = self._client, None
         if client is not None:
             client.close()
-
-
-class Keeper:
-    """Sends large arguments once to each engine.
-
-    Args:
-        mec: The client that sends them.
-        targets: The engines.
-    """
-
-    def __init__(self, mec: MultiEngineClient, targets: Any) -> None:
-        self._mec, self._targets = mec, targets
-        #: By the identity of a value: the value, which lives as long, and its key.
-        self._sent: dict[int, tuple[Any, str]] = {}
-
-    def without_large(self, batch: Any) -> Any:
-        """A batch of joblib with keys in the places of large arguments."""
-        items = getattr(batch, "items", None)
-        if not isinstance(items, list) or not any(_large_among(*each) for each in items):
-            return batch
-        slim = copy.copy(batch)
-        slim.items = [
-            (
-                function,
-                tuple(map(self._slim, args)),
-                {name: self._slim(value) for name, value in kwargs.items()},
-            )
-            for function, args, kwargs in items
-        ]
-        return slim
-
-    def _slim(self, value: Any) -> Any:
-        if size_of(value) < LARGE_BYTES:
-            return value
-        if id(value) not in self._sent:
-            key = uuid.uuid4().hex
-            # In the queue of each engine it comes before the tasks, which are sent later.
-            self._mec.apply(keep, key, value, targets=self._targets, block=False)
-            self._sent[id(value)] = value, key
-        return KeptValue(self._sent[id(value)][1])
-
-    def drop_all(self) -> None:
-        """Have the engines let everything go."""
-        keys = [key for _, key in self._sent.values()]
-        self._sent.clear()
-        if keys and self._engines_live():
-            self._mec.apply(drop, keys, targets=self._targets, block=False)
-
-    def _engines_live(self) -> bool:
-        try:
-            return bool(self._mec.get_ids())
-        except ConnectionError:
-            return False
-
-
-def _large_among(_function: Any, args: Iterable[Any], kwargs: dict[str, Any]) -> bool:
-    return any(size_of(value) >= LARGE_BYTES for value in [*args, *kwargs.values()])
-
-
-def size_of(value: Any) -> int:
-    """The bytes of an array, a data frame or a sparse matrix; 0 of anything else."""
-    package = type(value).__module__.partition(".")[0]
-    if package == "numpy":
-        return int(getattr(value, "nbytes", 0))
-    if package == "pandas" and hasattr(value, "memory_usage"):
-        usage = value.memory_usage()
-        return int(getattr(usage, "sum", lambda: usage)())
-    if package == "scipy" and hasattr(value, "data"):
-        return int(getattr(value.data, "nbytes", 0))
-    if package == "polars" and hasattr(value, "estimated_size"):
-        return int(value.estimated_size())
-    if package == "pyarrow":
-        return int(getattr(value, "nbytes", 0))
-    return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pickle
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -59,10 +60,16 @@ def drop(keys: Iterable[str]) -> None:
         _kept.pop(key, None)
 
 
-def call(function: Callable[[], Any], max_threads: int | None) -> Any:
-    """Call a task of joblib with at most so many threads of BLAS and OpenMP."""
+def call(batch: Callable[[], Any], max_threads: int | None) -> tuple[float, Any]:
+    """Run a batch of joblib's tasks with at most so many threads of BLAS and OpenMP.
+
+    Returns:
+        How many seconds it took, and the values.
+    """
     with _limited(max_threads):
-        return function()
+        began = time.perf_counter()
+        values = batch()
+        return time.perf_counter() - began, values
 
 
 def _limited(max_threads: int | None) -> contextlib.AbstractContextManager[Any]:

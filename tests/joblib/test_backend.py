@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import queue
 import threading
 import time
 from collections.abc import Callable
@@ -17,7 +18,7 @@ joblib = pytest.importorskip("joblib")
 import kernelfleet.joblib  # noqa: E402
 from kernelfleet import Fleet, MultiEngineClient  # noqa: E402
 from kernelfleet.errors import SerializationError  # noqa: E402
-from kernelfleet.joblib.backend import Keeper, size_of  # noqa: E402
+from kernelfleet.joblib.backend import FleetBackend  # noqa: E402
 from tests.fleets import eventually  # noqa: E402
 from tests.gate import Gate  # noqa: E402
 
@@ -256,27 +257,41 @@ def test_a_large_array_comes_once_to_each_engine_and_is_let_go(
     eventually(lambda: mec.apply(kept) == [0] * 4)
 
 
-def test_only_large_arguments_are_kept() -> None:
-    keeper = Keeper(None, "all")  # type: ignore[arg-type]  # nothing is sent
-    from joblib.parallel import BatchedCalls
+def test_a_task_may_name_the_backend_itself(parallel: Callable[..., Any]) -> None:
+    def nested() -> set[int]:
+        calls = (delayed(os.getpid)() for _ in range(4))
+        return {os.getpid(), *Parallel(n_jobs=2, backend="kernelfleet")(calls)}
 
-    batch = BatchedCalls([(square, (3,), {"y": np.zeros(10)})], (None, None))
-    assert keeper.without_large(batch) is batch
-    assert keeper.without_large(square) is square
-    assert (size_of(np.zeros(10)), size_of([0] * 100)) == (80, 0)
+    for pids in parallel(delayed(nested)() for _ in range(4)):
+        assert len(pids) == 1  # by threads of the engine itself
+
+
+class FakeParallel:
+    """What is asked of a Parallel when a batch is done."""
+
+    def __init__(self, ready: int) -> None:
+        self._lock = threading.RLock()
+        self._cached_effective_n_jobs = 4
+        self._original_iterator = iter(())
+        self._ready_batches: queue.Queue[int] = queue.Queue()
+        for i in range(ready):
+            self._ready_batches.put(i)
+
+    def dispatch_next(self) -> None:
+        self._ready_batches.get_nowait()
 
 
 @pytest.mark.parametrize(
-    ("package", "make"),
-    [
-        ("pandas", lambda pandas: pandas.DataFrame({"x": np.zeros(1000)})),
-        ("scipy.sparse", lambda sparse: sparse.csr_matrix(np.ones((100, 100)))),
-        ("polars", lambda polars: polars.DataFrame({"x": np.zeros(1000)})),
-        ("pyarrow", lambda pyarrow: pyarrow.table({"x": np.zeros(1000)})),
-    ],
+    ("ready", "seconds", "left"), [(39, 0.001, 0), (3, 0.001, 3), (39, 0.5, 39)]
 )
-def test_the_size_of_tables_is_known(package: str, make: Callable[[Any], Any]) -> None:
-    assert size_of(make(pytest.importorskip(package))) >= 8000
+def test_quick_batches_at_the_end_are_handed_over_together(
+    ready: int, seconds: float, left: int
+) -> None:
+    backend = FleetBackend()
+    call = backend.parallel = FakeParallel(ready)
+    backend._pace.record(1, seconds)
+    backend.batch_completed(1, 0.1)
+    assert call._ready_batches.qsize() == left
 
 
 def test_an_engine_that_dies_loses_no_task(start_fleet: Callable[..., MultiEngineClient]) -> None:
