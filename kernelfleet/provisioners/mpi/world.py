@@ -326,6 +326,7 @@ class World:
                 self._killed.add(rank)
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(future.result().pid, signal.SIGKILL)
+                future.result().kill()  # it was just forked, and has no group
 
     async def verdict(self, kernels_words: Callable[[], str]) -> Verdict:
         """Who has ended the world, once that is known.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -92,6 +93,23 @@ def test_the_exit_code_is_waited_for_where_who_knows_it_does_not_get_to_run(
     run(trial())
 
 
+def test_a_kernel_that_was_just_forked_and_has_no_group_yet_is_ended_too(
+    folder: Path, run: Run
+) -> None:
+    async def trial(pid: int) -> None:
+        world = World(1, None, folder, folder / "log")
+        world._future(world._kernels, 0).set_result(kernel := RankProcess(pid))
+        world.end_all()
+        await until(lambda: kernel.has_ended)
+        kernel.settle(-9)
+
+    with subprocess.Popen(["sleep", "60"]) as forked:
+        try:
+            run(trial(forked.pid))
+        finally:
+            forked.kill()
+
+
 def test_whoever_dies_with_the_process_that_the_launcher_has_started_is_not_accused(
     folder: Path, run: Run
 ) -> None:
@@ -103,7 +121,8 @@ def test_whoever_dies_with_the_process_that_the_launcher_has_started_is_not_accu
             assert each.world.process is not None
             each.do(1, "time.sleep(0.01); os._exit(7)")
             for child in psutil.Process(each.world.process.pid).children():
-                child.kill()
+                with contextlib.suppress(psutil.NoSuchProcess):  # the launcher was quicker
+                    child.kill()
             await until(lambda: one.has_ended and other.has_ended)
             assert await each.world.verdict(no_words) == Verdict(1, code=7)
 
@@ -160,12 +179,12 @@ def test_a_launcher_that_makes_no_world_is_an_error_at_once(
 def test_a_rank_that_never_comes_is_waited_for_within_bounds(
     folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(of_worlds, "START_SECONDS", 0.6)
-
     async def trial() -> None:
         async with ranks(folder, 2, "--one-less") as each:
-            with pytest.raises(WorldError, match=r"has started 1 of 2 ranks within 0\.6 s"):
-                await each.all()
+            await each.launch(0)
+            monkeypatch.setattr(of_worlds, "START_SECONDS", 0.1)
+            with pytest.raises(WorldError, match=r"has started 1 of 2 ranks within 0\.1 s"):
+                await each.launch(1)
 
     run(trial())
 
