@@ -38,6 +38,8 @@ nitpicky = False
 
 myst_enable_extensions = ["attrs_block", "colon_fence", "deflist"]
 myst_heading_anchors = 4
+# Quotation marks and dots stay as they are typed: error texts are searched for.
+smartquotes = False
 # Outputs of several engines have a type of ours beside HTML, which JupyterLab shows as tabs.
 suppress_warnings = ["mystnb.unknown_mime_type"]
 nb_execution_mode = "auto"
