@@ -226,9 +226,11 @@ class EngineKernel(JupyterKernel):
 
     def _interrupt(self, request: Request, send: Send) -> None:
         # The monotonic clock is one for all processes of a machine, and never jumps.
-        if time.monotonic() < request.content.get("until", float("inf")):
+        in_time = time.monotonic() < request.content.get("until", float("inf"))
+        if in_time:
             interrupts.want(request.content["msg_id"])
-        send(Answer({"status": "ok"}))
+        # A controller that is late as well may read this before it gives up waiting for it.
+        send(Answer({"status": "ok" if in_time else "aborted"}))
 
     def _let_go(self, request: Request, _send: Send) -> None:
         self._given.pop(request.content["of"], None)

@@ -213,7 +213,7 @@ _KERNEL_OPERATIONS = (
     KernelOperation("comm", "Hand a message of a frontend to a comm.", kernel.CommContent),
     KernelOperation("peek", "Read variables in a thread.", kernel.PeekContent, _CONTROL),
     KernelOperation(
-        "interrupt", "Interrupt one request.", kernel.InterruptContent, _CONTROL
+        "interrupt", "Interrupt one request; aborted: too late.", kernel.InterruptContent, _CONTROL
     ),
     KernelOperation(
         "taken", "The reply's shared memory can go.", kernel.TakenContent, _CONTROL,

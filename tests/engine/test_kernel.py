@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -204,6 +205,16 @@ def test_a_message_for_a_comm_runs_its_callback_as_a_request_of_the_fleet(engine
     assert engine.ask("fleet_comm_request", closing)["content"]["status"] == "ok"
     assert say({"x": 2})["content"]["status"] == "ok"
     assert len(engine.value("heard")) == 2  # nothing is there any more that could hear
+
+
+def test_an_interrupt_that_is_read_too_late_is_refused_and_interrupts_nothing(
+    engine: Engine,
+) -> None:
+    """A controller that had waited no longer has meanwhile sent a signal, or asks again."""
+    sent = engine.send("fleet_execute_request", {"code": "import time; time.sleep(0.3); 'done'"})
+    late = {"msg_id": sent, "until": time.monotonic() - 0.001}
+    assert engine.ask_control("fleet_interrupt_request", late)["content"]["status"] == "aborted"
+    assert engine.reply_to(sent)["content"]["status"] == "ok"
 
 
 def test_a_callback_that_does_not_end_is_interrupted_by_its_name(engine: Engine) -> None:

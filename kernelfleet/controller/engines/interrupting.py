@@ -71,16 +71,21 @@ async def _interrupt_by_name(engine: Engine, run: InFlight) -> bool:
         False if the kernel is another one, or did not answer because C code holds its GIL; such
         code may still respond to a signal.
     """
-    if not engine.native:
-        return False
-    content: dict[str, Any] = {"msg_id": run.msg_id}
-    if engine.incarnation is not None and engine.incarnation.pid is not None:
-        content["until"] = time.monotonic() + NAMED_INTERRUPT_SECONDS
-    asked = engine.ask("control", message_type("interrupt"), content)
-    done, _ = await asyncio.wait([asked], timeout=NAMED_INTERRUPT_SECONDS)
-    if not done:
-        asked.cancel()
-    return bool(done) and asked.exception() is None
+    while engine.native and engine.run is run:
+        content: dict[str, Any] = {"msg_id": run.msg_id}
+        if engine.incarnation is not None and engine.incarnation.pid is not None:
+            content["until"] = time.monotonic() + NAMED_INTERRUPT_SECONDS
+        asked = engine.ask("control", message_type("interrupt"), content)
+        done, _ = await asyncio.wait([asked], timeout=NAMED_INTERRUPT_SECONDS)
+        if not done:
+            asked.cancel()
+            return False
+        if asked.exception() is not None:
+            return False
+        if asked.result().content.get("status") == "ok":
+            return True
+        # It was too late for that: on a busy machine the answer may come as late as this finds out.
+    return engine.native
 
 
 async def _begun(run: InFlight) -> None:

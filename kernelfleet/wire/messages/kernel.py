@@ -84,7 +84,10 @@ class PeekContent(TypedDict):
 
 
 class InterruptContent(TypedDict):
-    """The request to interrupt, and until when (on the machine's monotonic clock)."""
+    """The request to interrupt, and until when (on the machine's monotonic clock).
+
+    The status of the reply is ``aborted`` if it was read later than that, and nothing was done.
+    """
 
     msg_id: str
     until: NotRequired[float]

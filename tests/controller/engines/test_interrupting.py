@@ -25,6 +25,33 @@ def test_a_request_that_has_ended_meanwhile_costs_the_next_one_nothing() -> None
     assert asked == []
 
 
+def test_an_interrupt_that_the_kernel_read_too_late_is_asked_for_again_and_not_taken_for_done() -> (
+    None
+):
+    asked: list[float] = []
+
+    async def interrupt_a_busy_engine() -> None:
+        def ask(channel: str, msg_type: str, content: dict[str, Any]) -> asyncio.Future[Any]:
+            del channel, msg_type
+            asked.append(content["until"])
+            answer = asyncio.get_running_loop().create_future()
+            status = "ok" if len(asked) == 3 else "aborted"
+            answer.set_result(SimpleNamespace(content={"status": status}))
+            return answer
+
+        engine: Any = SimpleNamespace(
+            native=True, incarnation=SimpleNamespace(pid=1), queue=SimpleNamespace(),
+            run=SimpleNamespace(msg_id="id"), ask=ask,
+        )  # fmt: skip
+        engine.queue.interrupted = lambda: None
+        never: Any = None  # there is nobody to send a signal
+        await interrupt(engine, engine.run, launcher=never, spawn=never)
+
+    asyncio.run(interrupt_a_busy_engine())
+    assert len(asked) == 3
+    assert asked == sorted(asked)
+
+
 def test_who_interrupts_waits_for_the_end_of_what_ran_but_not_for_ever() -> None:
     async def wait() -> tuple[float, float]:
         loop = asyncio.get_running_loop()
