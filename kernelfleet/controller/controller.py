@@ -103,7 +103,9 @@ class Controller(BaseController[Engine]):
 
     def _check_queues(self, engines: list[Engine]) -> None:
         limit = self.limits.queue_length
-        if limit is None:
+        if limit is None or max((len(each.queue) for each in engines), default=0) <= limit - len(
+            engines
+        ):
             return
         for engine, count in Counter(engines).items():
             if (waiting := len(engine.queue)) + count > limit:

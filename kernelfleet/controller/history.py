@@ -10,7 +10,7 @@ Pure: no sockets, no clock.
 from __future__ import annotations
 
 import heapq
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,20 +28,20 @@ def size_of(record: Any) -> int:
     This runs for every message, so it is only an estimate. The user's data and the outputs are not
     in the record but in frames beside it.
     """
-    size, rest = 0, [record]
-    while rest:
-        each = rest.pop()
-        kind = type(each)
-        if kind is str or kind is bytes:
-            size += len(each) + 50
-        elif kind is dict:
-            size += 100 + 60 * len(each)
-            rest += each.values()
-        elif kind is list or kind is tuple:
-            size += 60
-            rest += each
-        else:
-            size += 30
+    size, rest = 0, [(record,)]
+    for container in rest:
+        for each in container:
+            kind = type(each)
+            if kind is str or kind is bytes:
+                size += len(each) + 50
+            elif kind is dict:
+                size += 100 + 60 * len(each)
+                rest.append(each.values())
+            elif kind is list or kind is tuple:
+                size += 60
+                rest.append(each)
+            else:
+                size += 30
     return size
 
 
@@ -130,8 +130,9 @@ class ResultStore:
         self._max_count, self._max_bytes = max_count, max_bytes
         self._kept: OrderedDict[str, StoredResult] = OrderedDict()
         self._bytes = 0
-        self._holds: dict[str, Counter[str]] = {}  # by client
-        self._holders: Counter[str] = Counter()
+        #: How often each client, and all of them together, hold each result.
+        self._holds: dict[str, dict[str, int]] = {}
+        self._holders: dict[str, int] = {}
         #: A heap of results that nobody holds, the oldest first; some entries may be stale.
         self._free: list[tuple[int, str]] = []
         self._count = 0
@@ -152,18 +153,18 @@ class ResultStore:
 
     def hold(self, result_id: str, client: str) -> None:
         """Add one reference of a client: it has an object that stands for this result."""
-        self._holds.setdefault(client, Counter())[result_id] += 1
-        self._holders[result_id] += 1
+        for holds in (self._holds.setdefault(client, {}), self._holders):
+            holds[result_id] = holds.get(result_id, 0) + 1
 
     def release(self, result_id: str, client: str) -> None:
         """Remove one reference of a client; a result without references may be dropped."""
-        if self._holds.get(client, Counter())[result_id]:
+        if result_id in self._holds.get(client, {}):
             self._let_go(result_id, client, 1)
             self._shrink()
 
     def release_all(self, client: str) -> None:
         """Remove all references of a client that has left."""
-        for result_id, count in list(self._holds.get(client, Counter()).items()):
+        for result_id, count in list(self._holds.get(client, {}).items()):
             self._let_go(result_id, client, count)
         self._holds.pop(client, None)
         self._shrink()

@@ -26,6 +26,8 @@ class Check:
 
     words: str
     fits: Callable[[Any], bool]
+    #: A type all of whose values fit: a value of it needs no call.
+    of: type | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +79,17 @@ Moment = Annotated[
 
 #: What the types mean that need no check of their own.
 _PLAIN: Mapping[Any, Check] = {
-    str: Check("text", lambda value: isinstance(value, str)),
-    bool: Check("true or false", lambda value: isinstance(value, bool)),
-    int: Check("an integer", is_int),
-    float: Check("a number", lambda value: is_int(value) or isinstance(value, float)),
+    str: Check("text", lambda value: isinstance(value, str), str),
+    bool: Check("true or false", lambda value: isinstance(value, bool), bool),
+    int: Check("an integer", is_int, int),
+    float: Check("a number", lambda value: is_int(value) or isinstance(value, float), float),
     list[str]: Check("a list of texts", _are_texts),
     list[int]: Check("a list of integers", lambda v: isinstance(v, list) and all(map(is_int, v))),
     dict[str, str]: Check(
         "an object of texts",
         lambda value: isinstance(value, dict) and _are_texts(list(value.values())),
     ),
-    dict[str, Any]: Check("an object", lambda value: isinstance(value, dict)),
+    dict[str, Any]: Check("an object", lambda value: isinstance(value, dict), dict),
     Any: Check("anything", lambda _: True),
 }
 
@@ -112,7 +114,9 @@ def _check_of(annotation: Any) -> Check:
     if len(wanted) != 1 or len(get_args(annotation)) != 2:
         raise TypeError(f"no check is known for {annotation}: annotate it with one")
     inner = _check_of(wanted[0])
-    return Check(f"{inner.words} or null", lambda value: value is None or inner.fits(value))
+    return Check(
+        f"{inner.words} or null", lambda value: value is None or inner.fits(value), inner.of
+    )
 
 
 @cache

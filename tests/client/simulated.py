@@ -53,6 +53,8 @@ class SimulatedFleet:
     shares_memory: bool = False
     fleet: JsonDict = field(default_factory=dict)
     refusal: JsonDict | None = None
+    #: As of a process that is no engine.
+    own_engine: tuple[int | None] | None = (None,)
 
     def __post_init__(self) -> None:
         self.roster = KnownEngines(list(range(self.n)), {}, self.n)

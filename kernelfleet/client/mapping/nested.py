@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from kernelfleet.client.controller_proxy import ControllerProxy
 
 
+#: What a ``ControllerProxy`` has as ``own_engine`` in a process that is none.
+NO_ENGINE = (None,)
 #: How long the controller may take to say which engine this is.
 ASK_SECONDS = 5.0
 
@@ -38,8 +40,13 @@ def own_engine(connection: ControllerProxy) -> int | None:
 
     A process that an engine has started is not that engine: it may outlive the call.
     """
+    if connection.own_engine == NO_ENGINE:
+        return None
     mark = own_mark(os.environ)
-    if mark is None or not is_notebook(running_shell()):
+    if mark is None:
+        connection.own_engine = NO_ENGINE  # a process keeps the mark that it has, or has not
+        return None
+    if not is_notebook(running_shell()):
         return None
     if connection.own_engine is None:
         try:
@@ -60,7 +67,10 @@ def refuse_to_wait_for_itself(
     Raises:
         UnsupportedOperation: it is so; the message names the reason and what can be done.
     """
-    if own_mark(os.environ) is None or threading.current_thread() is not threading.main_thread():
+    if (
+        connection.own_engine == NO_ENGINE
+        or threading.current_thread() is not threading.main_thread()
+    ):
         return
     own = own_engine(connection)
     if own is not None and own in targets:

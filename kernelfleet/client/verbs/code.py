@@ -98,11 +98,10 @@ class CodeVerbs(BaseClient):
     ) -> Any:
         """Run a cell, or with ``script_path`` in the content a script."""
         blocks, ids = self._blocks(block, timeout), self._resolve(targets)
-        if blocks:
-            self._refuse_to_wait_for_itself(ids, "execute")
         if blocks and on_output is None:
             live = frontend.current().live_output(in_result=True)
             if live is not None:
+                self._refuse_to_wait_for_itself(ids, "execute")
                 begin = partial(self._start_code, content, label, ids)
                 return live.wait(self, begin, timeout, progress=self._shows_progress(progress))
         return self._run(

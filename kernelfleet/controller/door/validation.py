@@ -57,8 +57,9 @@ def _check_fields(given: JsonDict, message: type, where: str = "") -> None:
     fields = fields_of(message)
     for name, field in fields.items():
         if name in given:
-            if not field.check.fits(given[name]):
-                text = f"must be {field.check.words}, not {shown(given[name])}"
+            value = given[name]
+            if type(value) is not field.check.of and not field.check.fits(value):
+                text = f"must be {field.check.words}, not {shown(value)}"
                 raise BadRequest(f"{where}{name} {text}")
         elif field.required:
             raise BadRequest(f"{where}{name} is missing: {field.check.words} is needed")

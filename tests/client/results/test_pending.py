@@ -21,6 +21,8 @@ from kernelfleet.wire.outputs import to_pages
 class NoController:
     """A connection to nobody, which notes what is let go."""
 
+    own_engine = (None,)  # as of a process that is none
+
     def __init__(self) -> None:
         self.released: list[str] = []
 
