@@ -7,6 +7,7 @@ One that does not answer is ended by ``kernelfleet stop``.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import platform
 import signal
@@ -104,8 +105,9 @@ class Starts:
             BadBody: an option is wrong.
             FleetExists: there is one of this name.
             StartError: it did not start.
+            FleetStopped: somebody else has given the start up meanwhile.
         """
-        from kernelfleet.errors.tree import StartError
+        from kernelfleet.errors.tree import FleetStopped, StartError
         from kernelfleet.wire.platforms import HERE
 
         if not HERE.process_groups:
@@ -114,30 +116,33 @@ class Starts:
                 "`%fleet start` in a notebook"
             )
         self.states[name] = starting(name, new.get("cluster"))
-        task = asyncio.get_running_loop().create_task(_run(command(name, new), cwd))
+        task = asyncio.get_running_loop().create_task(_run(name, command(name, new), cwd))
         self._starting[name] = task
         try:
             await asyncio.wait_for(asyncio.shield(task), patience)
         except TimeoutError:
             task.add_done_callback(lambda _: self._ended_late(name, task))
             return False
-        except BaseException:
+        except BaseException as error:
             if not task.done():  # (who has asked is gone)
                 task.add_done_callback(lambda _: self._ended_late(name, task))
                 raise
-            self._forget(name)
+            self._forget(name, task)
+            if isinstance(error, asyncio.CancelledError) and task.cancelled():
+                raise FleetStopped(f"fleet {name!r} was stopped while it started") from None
             raise
-        self._forget(name)
+        self._forget(name, task)
         return True
 
     def _ended_late(self, name: str, task: asyncio.Task[None]) -> None:
-        self._forget(name)
+        self._forget(name, task)
         if not task.cancelled() and isinstance(error := task.exception(), Exception):
             self.states[name] = failed(name, error)
 
-    def _forget(self, name: str) -> None:
-        self._starting.pop(name, None)
-        self.states.pop(name, None)
+    def _forget(self, name: str, task: asyncio.Task[None]) -> None:
+        if self._starting.get(name) is task:  # else it was given up, and the name may have another
+            del self._starting[name]
+            self.states.pop(name, None)
 
     async def forget(self, name: str) -> bool:
         """End a start that goes on, or take one that has failed off the list.
@@ -145,7 +150,7 @@ class Starts:
         Returns:
             Whether there was one.
         """
-        task = self._starting.get(name)
+        task = self._starting.pop(name, None)
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
@@ -157,8 +162,10 @@ class Starts:
             await self.forget(name)
 
 
-async def _run(line: list[str], cwd: str) -> None:
+async def _run(name: str, line: list[str], cwd: str) -> None:
     """Run ``kernelfleet start --daemonize``; if this is cancelled, it takes back what it did."""
+    from kernelfleet.errors.tree import ControllerUnreachable
+
     process = await asyncio.create_subprocess_exec(
         *line, cwd=cwd,
         stdin=asyncio.subprocess.DEVNULL,
@@ -167,8 +174,11 @@ async def _run(line: list[str], cwd: str) -> None:
     try:
         out, complaints = await process.communicate()
     except asyncio.CancelledError:
-        process.send_signal(signal.SIGINT)
-        await process.wait()
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGINT)
+        if await process.wait() == 0:  # it was there already
+            with contextlib.suppress(ControllerUnreachable):
+                await end_by_force(name)
         raise
     if process.returncode:
         text = (complaints or out).decode(errors="replace").strip()

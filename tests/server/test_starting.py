@@ -117,6 +117,50 @@ def test_who_asked_for_a_start_and_left_is_told_by_the_list(runs: Any) -> None:
     asyncio.run(start())
 
 
+def test_who_waits_for_a_start_that_another_one_gives_up_is_told_so(
+    runs: Any, tmp_path: Path
+) -> None:
+    async def start() -> None:
+        asking = asyncio.create_task(starts.start("a", {}, ".", 30))
+        await until(begun.exists)
+        assert await starts.forget("a")
+        again = asyncio.create_task(starts.start("a", {}, ".", 30))
+        with pytest.raises(errors.FleetStopped, match="'a' was stopped while it started"):
+            await asking
+        assert "a" in starts.states  # of the second start
+        begun.unlink()
+        await until(begun.exists)
+        assert await starts.forget("a")
+        with pytest.raises(errors.FleetStopped):
+            await again
+        assert starts.states == {}
+
+    starts, begun = Starts(), tmp_path / "begun"
+    runs(f"import time, pathlib\npathlib.Path({str(begun)!r}).touch()\ntime.sleep(60)")
+    asyncio.run(start())
+
+
+def test_a_fleet_that_was_there_when_its_start_was_given_up_is_ended(
+    runs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped: list[str] = []
+
+    async def stop(name: str) -> None:
+        stopped.append(name)
+
+    async def start() -> None:
+        assert not await starts.start("a", {}, ".", 0)
+        await until(begun.exists)
+        assert await starts.forget("a")
+
+    monkeypatch.setattr(starting, "end_by_force", stop)
+    starts, begun = Starts(), tmp_path / "begun"
+    code = f"import pathlib, time\npathlib.Path({str(begun)!r}).touch()\n"
+    runs(f"{code}try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    pass")
+    asyncio.run(start())
+    assert stopped == ["a"]
+
+
 def test_a_start_can_be_given_up_and_ends_in_order(runs: Any, tmp_path: Path) -> None:
     async def start() -> None:
         assert not await starts.start("a", {}, ".", 0)
@@ -132,6 +176,7 @@ def test_a_start_can_be_given_up_and_ends_in_order(runs: Any, tmp_path: Path) ->
         "    time.sleep(60)\n"
         "except KeyboardInterrupt:\n"
         f"    pathlib.Path({str(ended)!r}).touch()\n"
+        "    raise SystemExit(130)\n"
     )
     asyncio.run(start())
     assert ended.exists()
