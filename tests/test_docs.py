@@ -81,6 +81,13 @@ def test_every_place_that_the_architecture_page_names_exists() -> None:
     assert missing_places(text) == []
 
 
+def test_the_architecture_page_names_every_room() -> None:
+    text = (ROOT / "docs/architecture.md").read_text("utf-8")
+    package = ROOT / "kernelfleet"
+    rooms = {path.parent.relative_to(package).as_posix() for path in package.rglob("__init__.py")}
+    assert {room for room in rooms - {"."} if f"`{room}/`" not in text} == set()
+
+
 def test_a_place_that_does_not_exist_is_found() -> None:
     assert missing_places("client/nowhere.py") == ["client/nowhere.py::"]
     assert missing_places("wire/codec.py::Codec.sing") == ["wire/codec.py::Codec.sing"]
