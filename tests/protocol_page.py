@@ -44,6 +44,7 @@ REPLIES: dict[str, type] = {
     "event `output`": replies.OutputEvent,
     "event `followed`": replies.FollowedEvent,
     "event `roster`": replies.EnginesEvent,
+    "event `world`": replies.WorldEvent,
     "events `stopping`, `stopped`": replies.EndEvent,
 }
 

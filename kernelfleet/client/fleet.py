@@ -68,7 +68,8 @@ class Fleet(StaysHere):
         mpi: Start the engines as the ranks of one MPI world: ``from mpi4py import MPI`` works in
             every cell, and ``engine_id`` is the rank.
         mpiexec: The command that starts the ranks (``'srun -n {n}'``); None looks for the
-            ``mpiexec`` of the installed mpi4py.
+            ``mpiexec`` of the installed mpi4py. With ``cluster``, ``{hosts}`` in it stands for the
+            hosts.
         ranks: Tell each engine by variables that it is a rank of one job (``RANK``,
             ``WORLD_SIZE``, ``MASTER_ADDR``, ``JAX_COORDINATOR_ADDRESS`` and so on), as
             ``torch.distributed`` and ``jax.distributed`` look for them.
@@ -79,7 +80,8 @@ class Fleet(StaysHere):
             user of this machine can then read its code and output.
         cluster: Run the engines on the nodes of a cluster: the address of a Dask scheduler
             (``tls://...``), its scheduler file, a ``Cluster`` or ``Client`` of Dask (extra
-            ``dask``), or hosts that ssh reaches (``'ssh:host1,host2'``).
+            ``dask``), hosts that ssh reaches (``'ssh:host1,host2'``), or those of the job of Slurm
+            that this process is in (``'srun'``).
         per_node: How many engines a node may have, or the name of a resource of a Dask worker
             (``'GPU'``) that says so; None distributes them by the threads of the workers.
         insecure: Use a Dask scheduler without TLS, which lets whoever reaches it run code.

@@ -6,6 +6,7 @@ Where things are::
 
     what a cluster is        base
     which one is meant       opening
-    kinds of clusters        dask  ssh
+    kinds of clusters        dask  ssh  srun
+    what those two share     hosts
     what runs in Dask        dask_worker  dask_scheduler
 """

@@ -28,11 +28,13 @@ class Worker:
         name: What the cluster calls it.
         slots: How many threads it offers; None leaves it to the node, which counts its cores.
         resources: What else it offers, by name.
+        host: What other programs that reach it call its machine; None is what that calls itself.
     """
 
     name: str
     slots: int | None = None
     resources: Mapping[str, float] = field(default_factory=dict)
+    host: str | None = None
 
 
 @dataclass(frozen=True)

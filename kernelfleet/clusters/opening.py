@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from kernelfleet.clusters.base import Cluster, Watcher
 
-#: How a list of hosts begins.
-SSH = "ssh:"
+#: How a list of hosts begins, and what the job of Slurm is called that this process is in.
+SSH, SRUN = "ssh:", "srun"
 
 
 def open_cluster(cluster: object, watcher: Watcher, *, insecure: bool) -> Cluster:
@@ -13,7 +13,8 @@ def open_cluster(cluster: object, watcher: Watcher, *, insecure: bool) -> Cluste
 
     Args:
         cluster: The address of a Dask scheduler, the path of its scheduler file, an object of
-            Dask's (a ``Cluster`` or a ``Client``), or ``ssh:`` and the names of hosts.
+            Dask's (a ``Cluster`` or a ``Client``), ``ssh:`` and the names of hosts, or ``srun`` for
+            the hosts of this process's job of Slurm, perhaps with the interpreter's path behind.
         watcher: Is told what happens to workers.
         insecure: Whether a cluster may be used whose traffic others can read and change.
 
@@ -25,6 +26,10 @@ def open_cluster(cluster: object, watcher: Watcher, *, insecure: bool) -> Cluste
         from kernelfleet.clusters.ssh import SSHHosts
 
         return SSHHosts(cluster.removeprefix(SSH), watcher)
+    if isinstance(cluster, str) and (cluster == SRUN or cluster.startswith(f"{SRUN} ")):
+        from kernelfleet.clusters.srun import SlurmJob
+
+        return SlurmJob(cluster.removeprefix(SRUN).strip(), watcher)
     from kernelfleet.clusters.dask import DaskCluster
 
     return DaskCluster(cluster, watcher, insecure=insecure)

@@ -45,8 +45,7 @@ def open_log(directory: Path, engine_id: int, log: Logger) -> int:
         PermissionError: a file of another user is where the log should be.
     """
     try:
-        for each in (directory.parent.parent, directory.parent, directory):
-            private_dir(each)
+        make_log_dir(directory)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         fd = open_private(engine_log(directory, engine_id), flags)
     except OSError as error:
@@ -57,6 +56,12 @@ def open_log(directory: Path, engine_id: int, log: Logger) -> int:
     with contextlib.suppress(OSError):  # a full disk costs the log, not the engine
         os.write(fd, (HEADING % (engine_id, time.strftime("%Y-%m-%d %H:%M:%S"))).encode())
     return fd
+
+
+def make_log_dir(directory: Path) -> None:
+    """Make the directory of a fleet's logs, private as all above it that is ours."""
+    for each in (directory.parent.parent, directory.parent, directory):
+        private_dir(each)
 
 
 def engine_log(directory: Path, engine_id: int) -> Path:

@@ -70,6 +70,8 @@ class FleetOptions:
     mpi: bool = False
     #: The command that starts them, with ``{n}`` for how many; None looks for mpiexec.
     mpiexec: str | None = None
+    #: Whether this is a node of a cluster, whose head starts what is common to all.
+    of_a_head: bool = False
     #: Where the engines are the ranks of a job of torch or JAX.
     ranks: Ranks | None = None
     #: The same on the nodes of a cluster, whose head knows where they meet.
@@ -196,10 +198,6 @@ class FleetOptions:
             object.__setattr__(self, "mpi", True)
         if not self.mpi:
             return
-        if self.cluster is not None:
-            raise ValueError(
-                "an MPI world is started by mpiexec, not by a cluster: give mpi or cluster"
-            )
         if any(kernel is not None for kernel in self.kernels):
             raise ValueError(
                 "the ranks of an MPI world are kernelfleet's own engines: kernel= cannot be given "

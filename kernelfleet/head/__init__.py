@@ -10,7 +10,8 @@ Where things are::
     a whole fleet             host  timing
     what is asked of it       head  operations  progress  timeline
     one request, many nodes   parts  following
-    which engine is where     registry  placement  ranks
+    which engine is where     registry  placed  placement
+    ranks of one job          jobs
     widgets of engines        comms
     nodes                     pool  node  installations
 """

@@ -33,6 +33,8 @@ class Node:
 
     Attributes:
         name: What users see.
+        host: What launchers of other programs call its machine.
+        python: The path of its interpreter.
         worker: What the cluster calls its place.
         slots: How many engines it is meant for.
         address: That of its machine, as we reach it.
@@ -52,6 +54,7 @@ class Node:
         times: SessionTimes,
     ) -> None:
         self.name, self.worker, self.slots = name, worker, slots
+        self.host, self.python = name, ""
         self.address = str(urlsplit(endpoint.url).hostname)
         self.known: JsonDict = {"ids": [], "dead": {}, "total": 0, "pythons": {}, "portable": {}}
         self.registered: frozenset[int] = frozenset()
@@ -62,6 +65,8 @@ class Node:
         self.ended = asyncio.Event()
         #: Gets what its engines' widgets say.
         self.on_comms: Callable[[Node, JsonDict, list[Any]], object] = lambda *_: None
+        #: Gets what ranks of an MPI world say there.
+        self.on_world: Callable[[Node, JsonDict], object] = lambda *_: None
         self._watcher = watcher
         self._waiting: dict[int, tuple[Done, OnEvent | None]] = {}
         self._loop = endpoint.loop
@@ -142,6 +147,8 @@ class Node:
         if event == "roster":
             self._learn(header["roster"])
             self._watcher.node_changed(self)
+        elif event == "world":
+            self.on_world(self, header["said"])
         elif event == "comms":
             self.on_comms(self, header, buffers)
         elif event == "stopping" and header.get("reason"):

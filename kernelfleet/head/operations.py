@@ -147,6 +147,8 @@ async def log(head: Head, _client: str, header: requests.LogRequest) -> Answer:
 @answers
 async def kill(head: Head, client: str, header: requests.TargetsRequest) -> Answer:
     """End engines for good."""
+    if head.registry.worlds is not None:
+        raise CallError("UnsupportedOperation", REFUSED["kill"])
     answer = await split(head, client, header)
     head.registry.forget(dict.fromkeys(header["targets"]))
     return answer
@@ -160,6 +162,8 @@ async def restart(head: Head, client: str, header: requests.TargetsRequest) -> A
     for engine_id in targets:
         if engine_id not in known:
             raise CallError("InvalidEngineID", f"no engine {engine_id} that could be restarted")
+    if registry.worlds is not None and set(targets) < set(registry.engines):
+        raise CallError("UnsupportedOperation", REFUSED["restart"])
     head.log.info("restart of engines %s requested by client %s", format_ids(targets), client[:8])
     await _starting(head, "restart", lambda: registry.restart(targets))
     results = [{"id": each, "ok": True, "buffers": 0, "value": None} for each in targets]
@@ -173,6 +177,8 @@ async def scale(head: Head, client: str, header: requests.ScaleRequest) -> Answe
     if registry.ranks is not None and registry.ranks.size != n:
         text = REFUSED["scale of ranks"].format(size=registry.ranks.size)
         raise CallError("UnsupportedOperation", text)
+    if registry.worlds is not None and len(registry.engines) != n:
+        raise CallError("UnsupportedOperation", REFUSED["scale"])
     before = len(registry.ids)
     head.log.info("scaling from %d to %d engines requested by client %s", before, n, client[:8])
     await _starting(head, "scaling", lambda: registry.scale(n, head.kernel_name))

@@ -204,7 +204,8 @@ class NodePool:
             each = started[worker.name]
             reason = installations.why_not_started(worker.name, each)
             if reason is None and each.report is not None:
-                self._take(worker, specs[worker.name], each.report)
+                node = self._take(worker, specs[worker.name], each.report)
+                node.python = each.installation.executable if each.installation else ""
             elif reason is not None:
                 failed[worker.name] = reason
         new = [self._nodes[worker.name] for worker in workers if worker.name in self._nodes]
@@ -231,21 +232,25 @@ class NodePool:
             "fork": options.fork,
             "preload": list(options.preload),
             "insecure_kernel": options.insecure_kernel,
-            "restart": options.restart,
+            # The nodes of an MPI world end and begin together.
+            "restart": "never" if options.mpi else options.restart,
             "limits": dict(options.limits),
+            "mpi": options.mpi,
             "gpus": None if options.gpus_of_nodes is True else int(options.gpus_of_nodes),
         }
 
-    def _take(self, worker: Worker, spec: NodeSpec, report: NodeReport) -> None:
+    def _take(self, worker: Worker, spec: NodeSpec, report: NodeReport) -> Node:
         """Open the session with a node that listens."""
         name = unique_name(report["host"], [node.name for node in self.nodes])
         slots = self._slots_of(worker)
         if self._options.per_node is None and worker.slots is None:
             slots = report["cores"]
         node = Node(name, worker.name, slots, self._endpoint(spec, report), self, TIMES_OF_A_NODE)
+        node.host = worker.host or report["host"]
         self._nodes[worker.name] = node
         if worker.name in self._left:
             node.lose(self._left[worker.name])
+        return node
 
     def _endpoint(self, spec: NodeSpec, report: NodeReport) -> Endpoint:
         fleet = FleetFile(

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from logging import Logger
 from typing import Any
 
@@ -21,33 +20,16 @@ from kernelfleet.controller.lifecycle.scaling import ATTEMPTS
 from kernelfleet.controller.options import FleetOptions
 from kernelfleet.controller.requests import CallError
 from kernelfleet.errors.tree import StartError
+from kernelfleet.head.jobs.ranks import RanksOnNodes
+from kernelfleet.head.jobs.worlds import WorldsOnNodes
 from kernelfleet.head.node import Node
+from kernelfleet.head.placed import Placed
 from kernelfleet.head.placement import grouped
 from kernelfleet.head.pool import NodePool
-from kernelfleet.head.ranks import RanksOnNodes
 from kernelfleet.wire.messages import JsonDict
 
 #: What nodes were told of the number of engines, if they were told different numbers.
 UNKNOWN = -1
-
-
-@dataclass(eq=False, slots=True)
-class Placed:
-    """An engine id, and the node that has the engine.
-
-    Attributes:
-        node: Where it is, or was.
-        kernel: Its kernelspec; None is our own.
-        lost: How it was lost with its node; empty while the node is there.
-        policy: How often it is started again after such a loss.
-        restarting: Done when it has been started elsewhere; None if it is not being started.
-    """
-
-    node: Node
-    kernel: str | None
-    lost: str = ""
-    policy: RestartPolicy = field(default_factory=RestartPolicy)
-    restarting: asyncio.Future[None] | None = None
 
 
 class NodeRegistry:
@@ -66,6 +48,8 @@ class NodeRegistry:
         self._ids: list[int] | None = None
         #: Where the engines are the ranks of a job of torch or JAX.
         self.ranks = RanksOnNodes() if options.ranks_on_nodes else None
+        #: Where they are the ranks of an MPI world.
+        self.worlds = WorldsOnNodes(options, self, log) if options.mpi else None
         pool.watcher = self
 
     # -- who is there ---------------------------------------------------------------------------
@@ -151,7 +135,10 @@ class NodeRegistry:
         before: dict[int, Placed] = {}
         try:
             async with self._placing:
-                nodes = await self._pool.place(len(kernels), self._loads())
+                loads = self._loads() if self.worlds is None else {}
+                nodes = await self._pool.place(len(kernels), loads)
+                if self.worlds is not None:
+                    nodes = await self.worlds.begin(nodes)
                 ids = free_ids(self.engines, len(kernels)) if ids is None else ids
                 before = {
                     engine_id: self.engines[engine_id]
@@ -177,19 +164,21 @@ class NodeRegistry:
         self._told_count = UNKNOWN  # these nodes are told, others are not
         try:
             await self._arrange_ranks()
-            outcomes = await asyncio.gather(
-                *(
-                    self._start_on(node, [new[index] for index in indices], count)
-                    for node, indices in groups.items()
-                ),
-                return_exceptions=True,
+            starts = (
+                self._start_on(node, [new[index] for index in indices], count)
+                for node, indices in groups.items()
             )
+            together = asyncio.gather if self.worlds is None else self.worlds.gather
+            outcomes = await together(*starts, return_exceptions=True)
         except StartError as error:
             outcomes = [error]
         failures = [each for each in outcomes if isinstance(each, BaseException)]
         if not failures:
             return
-        await self._take_back([engine_id for engine_id, _ in new])
+        if self.worlds is not None:
+            await self.worlds.end("its MPI world did not come up")
+        else:
+            await self._take_back([engine_id for engine_id, _ in new])
         for engine_id, _ in new:
             self.engines.pop(engine_id, None)
         self.engines.update(before)
@@ -234,6 +223,9 @@ class NodeRegistry:
             StartError: one did not come up.
         """
         ids = list(dict.fromkeys(ids))
+        if self.worlds is not None:
+            await self.worlds.renew()
+            return
         homeless = [engine_id for engine_id in ids if self.engines[engine_id].lost]
         at_home = [engine_id for engine_id in ids if engine_id not in homeless]
         if self.ranks is not None:
@@ -353,12 +345,14 @@ class NodeRegistry:
         lost = {i: each for i, each in self.engines.items() if each.node is node and not each.lost}
         for each in lost.values():
             each.lost = f"was lost with its node {node.name} ({node.reason})"
+        if self.worlds is not None:
+            self.worlds.node_lost(node)
         if lost:
             self._log.error(
                 "node %s is lost with %d engines: %s", node.name, len(lost), node.reason
             )
         self.changed()
-        if self._options.restart == "on-death":
+        if self._options.restart == "on-death" and self.worlds is None:
             for engine_id, each in lost.items():
                 self.spawn(self._restart_by_policy(engine_id, each))
 
@@ -385,7 +379,11 @@ class NodeRegistry:
 
     async def stop(self) -> None:
         """End every node with its engines."""
+        if self.worlds is not None:
+            self.worlds.expect_end()
         for task in list(self._tasks):
             task.cancel()
         await self._pool.stop()
+        if self.worlds is not None:
+            await self.worlds.end_launcher()
         self.engines.clear()

@@ -9,6 +9,7 @@ from typing import Any
 from kernelfleet.controller.clients import Peer
 from kernelfleet.controller.controller import Controller
 from kernelfleet.controller.engines.engine import Engine
+from kernelfleet.controller.logs import engine_log, last_words
 from kernelfleet.controller.requests import Request
 from kernelfleet.wire.messages import JsonDict
 
@@ -51,6 +52,13 @@ class NodeController(Controller):
             if not engine.native and engine.registered
         }
         return {**super().known_engines(), "portable": portable}
+
+    def tell_of_rank(self, said: JsonDict) -> None:
+        """Tell the head what a rank of an MPI world says; at its end, what it has written too."""
+        if "ended" in said:
+            words = last_words(engine_log(self.registry.logs, said["of"]))
+            said = {**said, "words": words}
+        self.clients.tell_all({"type": "event", "event": "world", "said": said})
 
     def end(self, reason: str) -> None:
         """End the node and its engines, and tell the head why, if it is there."""

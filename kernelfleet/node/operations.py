@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kernelfleet.controller import operations as controllers
@@ -89,6 +90,42 @@ def set_variables(
 ) -> Answer:
     """Keep what engines get in their environment when they are started the next time."""
     controller.added_variables.update({each["id"]: each["env"] for each in header["engines"]})
+    return {"value": None}, []
+
+
+@answers
+async def open_world(
+    controller: NodeController, _client: str, header: requests.OpenWorldRequest
+) -> Answer:
+    """Listen for the ranks of a new MPI world; False if another node here does so already."""
+    worlds = controller.registry.worlds
+    assert worlds is not None
+    here = await worlds.open_part(
+        header["size"], Path(header["socket"]), header["names"], controller.tell_of_rank
+    )
+    return {"value": here}, []
+
+
+@answers
+async def end_world(
+    controller: NodeController, _client: str, header: requests.EndWorldRequest
+) -> Answer:
+    """End the ranks of the MPI world that are here, and free their ids."""
+    registry = controller.registry
+    assert registry.worlds is not None
+    await registry.remove(registry.engines.values(), header["reason"])
+    await registry.worlds.end()
+    return {"value": None}, []
+
+
+@answers
+def judge_world(
+    controller: NodeController, _client: str, header: requests.JudgeWorldRequest
+) -> Answer:
+    """Kill what is left of the MPI world here, and know why it has died."""
+    worlds = controller.registry.worlds
+    assert worlds is not None
+    worlds.judge(header["rank"], header["text"], header["code"])
     return {"value": None}, []
 
 

@@ -8,11 +8,13 @@ starter is gone is no reason: the head may live on when the scheduler of a clust
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
 import platform
 import signal
+import socket
 import sys
 import time
 from collections.abc import Mapping
@@ -43,6 +45,8 @@ from kernelfleet.wire.versions import PROTOCOL_VERSION
 IO_THREADS = 2
 #: How a starter has reached this host, if it was ssh: the last but one word is our address.
 SSH_VARIABLE = "SSH_CONNECTION"
+#: The address of the host that has run srun, in a process that srun has started.
+SRUN_VARIABLE = "SLURM_LAUNCH_NODE_IPADDR"
 #: What a program that starts nodes sets for itself, and engines are not to have.
 NOT_FOR_ENGINES = ("JPY_PARENT_PID",)
 
@@ -108,6 +112,8 @@ def options_of(spec: NodeSpec, base: Mapping[str, str], host: list[NodeHost]) ->
         insecure_kernel=spec["insecure_kernel"],
         restart=spec["restart"],
         limits=spec["limits"],
+        mpi=spec["mpi"],
+        of_a_head=True,
     )
 
 
@@ -145,7 +151,7 @@ async def _serve_host(
     )
     server = Server(host.controller, context, fleet, log, TIMES_OF_A_HEAD)
     try:
-        address = spec["host"] or address_of_ssh(os.environ)
+        address = spec["host"] or address_of_starter(os.environ)
         url = server.listen_tcp(fleet, 0, address, spec["client_key"])
         for signum in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(signum, host.node.end, signal.Signals(signum).name)
@@ -168,9 +174,18 @@ async def _serve_host(
         server.close()
 
 
-def address_of_ssh(environment: Mapping[str, str]) -> str:
-    """The address of this host by which ssh has reached it; all addresses if it was not ssh."""
+def address_of_starter(environment: Mapping[str, str]) -> str:
+    """The address of this host by which the starter reaches it; all addresses if that is not known.
+
+    It is that by which ssh has, or that from which this host reaches the one where srun runs.
+    """
     words = environment.get(SSH_VARIABLE, "").split()
+    if launcher := environment.get(SRUN_VARIABLE):
+        with contextlib.suppress(OSError):
+            family = socket.AF_INET6 if ":" in launcher else socket.AF_INET
+            with socket.socket(family, socket.SOCK_DGRAM) as route:
+                route.connect((launcher, 9))  # nothing is sent
+                return str(route.getsockname()[0])
     return words[2] if len(words) == 4 else "0.0.0.0"  # noqa: S104 (encrypted, and for one key)
 
 

@@ -252,7 +252,7 @@ def _add_start(start: argparse.ArgumentParser) -> None:
     start.add_argument("--gpus", action="store_true", help="with one of the GPUs each")
     start.add_argument(
         "--cluster", metavar="ADDRESS",
-        help="on nodes of a cluster: tls://..., a scheduler file, or ssh:HOST1,HOST2",
+        help="on nodes of a cluster: tls://..., a scheduler file, ssh:HOST1,HOST2, or srun",
     )  # fmt: skip
     start.add_argument("--name", help="by which other processes find it (default for a daemon)")
 

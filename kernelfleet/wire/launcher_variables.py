@@ -38,6 +38,12 @@ _OF_ONE_PROCESS = re.compile(
     r"|SLURM_(PROCID|LOCALID|NODEID|TASK_PID|GTIDS|STEP|SRUN_|LAUNCH_NODE_IPADDR|PMI)"
 )
 
+#: What launchers and MPI libraries say to each other, and where a launcher has found the library.
+_OF_LAUNCHER = re.compile(
+    r"(OMPI|PMIX|PRTE|PMI2?|HYDI?|HYDRA|MPI|MPIR|MPICH|MV2|I_MPI|UCX|FI|PALS|FLUX|SLURM)(_|$)"
+    r"|LD_LIBRARY_PATH$"
+)
+
 
 def rank_of(environment: Mapping[str, str]) -> tuple[int, int | None] | None:
     """Which rank a process with this environment is, and of how many where that is said.
@@ -55,3 +61,8 @@ def rank_of(environment: Mapping[str, str]) -> tuple[int, int | None] | None:
 def without_rank(environment: Mapping[str, str]) -> dict[str, str]:
     """An environment for a process that is not the rank which the present process may be."""
     return {name: value for name, value in environment.items() if not _OF_ONE_PROCESS.match(name)}
+
+
+def of_launcher(name: str) -> bool:
+    """Whether a variable of a rank may be the launcher's, or be meant for the MPI library."""
+    return _OF_LAUNCHER.match(name) is not None

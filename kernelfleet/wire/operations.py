@@ -157,6 +157,17 @@ _OPERATIONS = (
         requests.VariablesRequest, of_a_head=True,
     ),
     Operation(
+        "open_world", "Have the ranks of a new MPI world report.", requests.OpenWorldRequest,
+        of_a_head=True,
+    ),
+    Operation(
+        "end_world", "End all ranks of an MPI world.", requests.EndWorldRequest, of_a_head=True
+    ),
+    Operation(
+        "judge_world", "An MPI world has died: end its ranks, and tell why.",
+        requests.JudgeWorldRequest, of_a_head=True,
+    ),
+    Operation(
         "forget_owner", "End the maps of a client that has left.", requests.OwnerRequest,
         of_a_head=True,
     ),

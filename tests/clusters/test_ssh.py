@@ -37,7 +37,7 @@ def spec(**fields: Any) -> Any:
     return {
         "name": "n", "host": None, "client_key": "x" * 40, "embedded": True, "cwd": None,
         "on_start": None, "fork": True, "preload": [], "insecure_kernel": False,
-        "restart": "never", "limits": {}, "gpus": 0, **fields,
+        "restart": "never", "limits": {}, "gpus": 0, "mpi": False, **fields,
     }  # fmt: skip
 
 

@@ -188,7 +188,7 @@ class SimulatedRegistry(EngineRegistry):
     async def restart(self, engines: Iterable[Engine]) -> None:
         del engines
 
-    async def remove(self, engines: Iterable[Engine]) -> None:
+    async def remove(self, engines: Iterable[Engine], why: str = "") -> None:
         del engines
 
     async def scale(self, n: int, kernel_name: str | None) -> None:

@@ -21,6 +21,7 @@ import pytest
 from kernelfleet import CallTimeout, CompositeError, EngineDied, Fleet, MultiEngineClient
 from kernelfleet.errors import InterruptUnheeded
 from kernelfleet.errors.tree import StartError, UnsupportedOperation
+from kernelfleet.wire.platforms import number_of_cores
 from tests.fleets import eventually
 from tests.provisioners.mpi.launching import INSTALLED, MPIEXEC, PLAIN, environment
 
@@ -303,3 +304,11 @@ def test_a_fleet_inside_a_rank_is_a_world_of_its_own(
     done = subprocess.run(outer, env=env, capture_output=True, text=True, timeout=90, check=False)
     expected = "[(0, 1), (0, 1)]" if inner == "plain" else "[(0, 2), (1, 2)]"
     assert expected in done.stdout, done.stderr
+
+
+@pytest.mark.slow
+def test_settings_of_the_library_reach_the_ranks(start_fleet: StartFleet) -> None:
+    n = number_of_cores() + 1
+    name = "MPIR_CVAR_POLLS_BEFORE_YIELD"
+    mec = start_fleet(n, mpiexec=MPIEXEC)
+    assert mec.execute(f"import os; os.environ[{name!r}]").values() == ["1"] * n

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import zmq
 
-from kernelfleet.node.serving import address_of_ssh, base_environment, read_line
+from kernelfleet.node.serving import address_of_starter, base_environment, read_line
 from kernelfleet.wire.fields import has_fields
 from kernelfleet.wire.messages.nodes import EndOfNode, NodeReport, NodeSpec
 
@@ -21,7 +21,8 @@ def spec(**fields: Any) -> dict[str, Any]:
     return {
         "name": "n", "host": "127.0.0.1", "client_key": zmq.curve_keypair()[0].decode(),
         "embedded": True, "cwd": None, "on_start": None, "fork": True, "preload": [],
-        "insecure_kernel": False, "restart": "never", "limits": {}, "gpus": 0, **fields,
+        "insecure_kernel": False, "restart": "never", "limits": {}, "gpus": 0, "mpi": False,
+        **fields,
     }  # fmt: skip
 
 
@@ -97,8 +98,8 @@ def test_engines_inherit_neither_dasks_threads_nor_ranks() -> None:
 
 
 def test_it_listens_where_ssh_has_reached_it() -> None:
-    assert address_of_ssh({"SSH_CONNECTION": "10.0.0.9 5000 10.0.0.2 22"}) == "10.0.0.2"
-    assert address_of_ssh({}) == "0.0.0.0"
+    assert address_of_starter({"SSH_CONNECTION": "10.0.0.9 5000 10.0.0.2 22"}) == "10.0.0.2"
+    assert address_of_starter({}) == "0.0.0.0"
 
 
 def test_a_line_is_read_and_nothing_of_what_follows() -> None:

@@ -123,7 +123,7 @@ class Start(NamedCommand):
     cluster = Unicode(
         None,
         allow_none=True,
-        help="On the nodes of a cluster: tls://..., a scheduler file, or ssh:HOST1,HOST2.",
+        help="On the nodes of a cluster: tls://..., a scheduler file, ssh:HOST1,HOST2, or srun.",
     ).tag(config=True)
     per_node = Union(
         [Integer(min=1), Unicode()],

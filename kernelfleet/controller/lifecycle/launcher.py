@@ -98,7 +98,9 @@ class Launcher:
         #: Where the engines are the ranks of an MPI world.
         self.worlds: Worlds | None = None
         if options.mpi:
-            self.worlds = Worlds(options.mpiexec, directory, logs, self._nanny)
+            self.worlds = Worlds(
+                options.mpiexec, directory, logs, self._nanny, of_a_head=options.of_a_head
+            )
         #: How kernelfleet's own kernels are started; other kernelspecs say so themselves.
         self._provisioner: dict[str, Any] = {
             "provisioner_name": "kernelfleet-fork" if options.fork else "local-provisioner",

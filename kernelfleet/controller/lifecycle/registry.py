@@ -58,13 +58,13 @@ class EngineRegistry:
         self.engines: dict[int, Engine] = {}
         self._loop = asyncio.get_running_loop()
         self._context, self._session, self._launcher = context, session, launcher
-        self._logs, self._log = logs, log
-        self._options, self.comms = options, CommRouter()
+        self.logs, self._log = logs, log
+        self._options, self.comms, self.worlds = options, CommRouter(), launcher.worlds
         self._listeners: list[Listener] = [self.comms]
         self._channels = KernelChannels(self._loop, context, session, self._route, log)
         self._by_session: dict[str, Engine] = {}
         # The ranks of an MPI world wait for each other while they start.
-        self._gate = asyncio.Semaphore(len(options.kernels) if options.mpi else STARTS_AT_ONCE)
+        self._gate = asyncio.Semaphore(STARTS_AT_ONCE if self.worlds is None else 1 << 20)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._starts: set[asyncio.Task[None]] = set()
         self._deaths: set[asyncio.Task[None]] = set()
@@ -85,7 +85,7 @@ class EngineRegistry:
     @property
     def is_world(self) -> bool:
         """Whether the engines are the ranks of an MPI world."""
-        return self._options.mpi
+        return self.worlds is not None
 
     @property
     def fixed_size(self) -> int | None:
@@ -212,8 +212,8 @@ class EngineRegistry:
         engines = list(engines)
         if self._options.ranks is not None and len(engines) == len(self.engines):
             self._options.ranks.renew()
-        if self._launcher.worlds is not None:
-            self._launcher.worlds.begin(len(engines))
+        if self.worlds is not None:
+            self.worlds.begin(len(engines))
             or_none = True
         tasks = [self._loop.create_task(self._start(engine)) for engine in engines]
         for task in tasks:
@@ -251,7 +251,7 @@ class EngineRegistry:
                 await self._abandon(engine, incarnation)
                 if not isinstance(error, TimeoutError | ConnectionError):
                     raise
-                log = engine_log(self._logs, engine.id)
+                log = engine_log(self.logs, engine.id)
                 trial = about_the_trial(incarnation.kernel_name) if incarnation.ipc_on_trial else ""
                 raise StartError(why_it_failed(engine, error, START_TIMEOUT, log, trial)) from None
             self._launcher.close_to_others(incarnation)
@@ -261,7 +261,7 @@ class EngineRegistry:
 
     def _own_channels(self, engine: Engine) -> KernelChannels:
         """Channels for a foreign kernel; in a daemon its output is also written to its log."""
-        log = None if self._options.embedded else engine_log(self._logs, engine.id)
+        log = None if self._options.embedded else engine_log(self.logs, engine.id)
         route = engine.take if log is None else logged(engine.take, log)
         return KernelChannels(self._loop, self._context, self._session, route, self._log)
 
@@ -278,10 +278,11 @@ class EngineRegistry:
 
     # -- ending ---------------------------------------------------------------------------------
 
-    async def remove(self, engines: Iterable[Engine]) -> None:
+    async def remove(
+        self, engines: Iterable[Engine], why: str = "it was killed by a client"
+    ) -> None:
         """End engines and free their ids."""
-        engines = list(engines)
-        await self._end(engines, EngineState.STOPPING, "EngineDied", "it was killed by a client")
+        await self._end(engines := list(engines), EngineState.STOPPING, "EngineDied", why)
         for engine in engines:
             self.engines.pop(engine.id, None)
         self._changed()
@@ -318,7 +319,7 @@ class EngineRegistry:
         await asyncio.sleep(LAST_MESSAGES_SECONDS)
         if engine.channels is not None:
             await engine.channels.drain()
-        death = await find_out(self._launcher, incarnation, self._logs)
+        death = await find_out(self._launcher, incarnation, self.logs)
         if engine.incarnation is not incarnation:
             return
         self._by_session.pop(incarnation.session_id, None)
@@ -349,13 +350,12 @@ class EngineRegistry:
         starts = list(self._starts)
         for task in [*self._tasks, *starts]:
             task.cancel()
-        if starts:
-            # One of them may have a process already that is not attached to its engine yet.
+        if starts:  # one may have a process already that is not attached to its engine yet
             await asyncio.wait(starts)
-        engines = list(self.engines.values())
-        await self._end(engines, EngineState.STOPPING, "FleetStopped", "the fleet was stopped")
-        if self._launcher.worlds is not None:
-            await self._launcher.worlds.end()
+        living = [*self.engines.values()]
+        await self._end(living, EngineState.STOPPING, "FleetStopped", "the fleet was stopped")
+        if self.worlds is not None:
+            await self.worlds.end()
         self.engines.clear()
         self._channels.close()
 

@@ -8,6 +8,8 @@ one is the death of all, and a restart of all is a new world.
 from __future__ import annotations
 
 import asyncio
+import errno
+from collections.abc import Callable, Iterable
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,9 @@ from jupyter_client.provisioning.factory import KernelProvisionerFactory
 from kernelfleet.controller.logs import engine_log, last_words
 from kernelfleet.controller.processes.nanny import Nanny
 from kernelfleet.errors.text import describe_death
+from kernelfleet.provisioners.mpi.part import PartOfWorld
+from kernelfleet.provisioners.mpi.ranks import Ranks
+from kernelfleet.provisioners.mpi.verdict import Verdict
 from kernelfleet.provisioners.mpi.world import World
 
 #: Why something is refused, by operation.
@@ -49,19 +54,62 @@ class Worlds:
         directory: A private directory.
         logs: Where the launcher's log is.
         nanny: Ends a launcher whose controller was killed.
+        of_a_head: Whether the head of a cluster starts the launcher, and this is a node.
     """
 
-    def __init__(self, mpiexec: str | None, directory: Path, logs: Path, nanny: Nanny) -> None:
+    def __init__(
+        self,
+        mpiexec: str | None,
+        directory: Path,
+        logs: Path,
+        nanny: Nanny,
+        *,
+        of_a_head: bool = False,
+    ) -> None:
         self._mpiexec, self._directory, self._logs = mpiexec, directory, logs
-        self._nanny = nanny
+        self._nanny, self._of_a_head = nanny, of_a_head
         KernelProvisionerFactory.instance().provisioners[_PROVISIONER.name] = _PROVISIONER
-        self._world: World | None = None
+        self._world: Ranks | None = None
         self._closing: set[asyncio.Task[None]] = set()
 
     def begin(self, n: int) -> None:
         """The engines that are started next are the ranks of a new world."""
+        if self._of_a_head:
+            return  # which has had it opened before
         self._close()
         self._world = World(n, self._mpiexec, self._directory, self._logs / "engine-mpiexec.log")
+
+    async def open_part(
+        self,
+        n: int,
+        path: Path,
+        names: Iterable[str],
+        tell: Callable[[dict[str, Any]], None],
+    ) -> bool:
+        """On a node: the engines that are started next are ranks of a new world of the head's.
+
+        Args:
+            n: How many ranks the world has.
+            path: Where those of this machine report.
+            names: The variables of the launcher's environment.
+            tell: Gets what they say, for the head.
+
+        Returns:
+            False if another node of this machine has them.
+        """
+        await self.end()
+        try:
+            self._world = PartOfWorld(n, path, names, tell)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            return False
+        return True
+
+    def judge(self, rank: int | None, text: str, code: int | None) -> None:
+        """On a node: the head knows who has ended the world, and how (see ``Verdict``)."""
+        if isinstance(self._world, PartOfWorld):
+            self._world.judge(Verdict(rank, text, code))
 
     def provisioner(self, engine_id: int) -> dict[str, Any]:
         """How an engine becomes a rank, as in a kernel.json."""
@@ -85,21 +133,22 @@ class Worlds:
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
 
-    async def _end(self, world: World) -> None:
-        pid = world.process.pid if world.process is not None else None
+    async def _end(self, world: Ranks) -> None:
+        process = world.process if isinstance(world, World) else None
+        pid = process.pid if process is not None else None
         await world.close()
         if pid is not None:
             self._nanny.forget(pid)
 
 
-def world_of(provisioner: Any) -> World | None:
+def world_of(provisioner: Any) -> Ranks | None:
     """The world that an engine is a rank of."""
     world = getattr(provisioner, "world", None)
-    return world if isinstance(world, World) else None
+    return world if isinstance(world, Ranks) else None
 
 
 async def cause_of_death(
-    world: World, logs: Path, rank: int, own: str, exit_code: int | None, signal: int | None
+    world: Ranks, logs: Path, rank: int, own: str, exit_code: int | None, signal: int | None
 ) -> tuple[str, int | None, int | None]:
     """Why a rank has died: its own end, or that of the rank that took it along.
 

@@ -6,7 +6,7 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,8 +14,10 @@ from kernelfleet.wire.launcher_variables import without_rank
 from kernelfleet.wire.platforms import number_of_cores
 from kernelfleet.wire.safe_start import safely
 
-#: The place of the number of ranks in a launcher's command.
-NUMBER = "{n}"
+#: The places of the number of ranks, and of the hosts of a cluster, in a launcher's command.
+NUMBER, HOSTS = "{n}", "{hosts}"
+#: What the launcher starts on every host.
+_RANK = "kernelfleet.provisioners.mpi.rank"
 
 #: By the name of an MPI, as Debian appends it to its programs: the libraries that an extension
 #: built with it asks for.
@@ -51,7 +53,7 @@ class NoLauncherError(RuntimeError):
 
 
 def command(n: int, template: str | None, socket: Path) -> list[str]:
-    """The command that starts the ranks.
+    """The command that starts the ranks on this machine.
 
     Args:
         n: How many.
@@ -61,12 +63,41 @@ def command(n: int, template: str | None, socket: Path) -> list[str]:
     Raises:
         NoLauncherError: there is no mpiexec.
     """
+    launcher = [find_mpiexec(), "-n", str(n)] if template is None else _filled(template, n, [])
+    return [*launcher, *safely([sys.executable, "-m", _RANK]), str(socket)]
+
+
+def command_on_hosts(
+    n: int, template: str | None, hosts: Mapping[str, int], python: str, socket: Path
+) -> list[str]:
+    """The command that starts the ranks on the hosts of a cluster.
+
+    Args:
+        n: How many.
+        template: The launcher's command, with ``{n}`` for the number and ``{hosts}`` for the hosts;
+            None looks for mpiexec, which is told how many go where.
+        hosts: How many ranks each host is meant for.
+        python: The interpreter there.
+        socket: Where the ranks report, on each host.
+
+    Raises:
+        NoLauncherError: there is no mpiexec.
+    """
     if template is None:
-        launcher = [find_mpiexec(), "-n", str(n)]
+        places = ",".join(f"{host}:{count}" for host, count in hosts.items())
+        # Spelled so, both Open MPI and MPICH know it.
+        launcher = [find_mpiexec(), "-n", str(n), "-host", places]
     else:
-        launcher = [part.replace(NUMBER, str(n)) for part in shlex.split(template)]
-    rank = safely([sys.executable, "-m", "kernelfleet.provisioners.mpi.rank"])
-    return [*launcher, *rank, str(socket), str(os.getpid())]
+        launcher = _filled(template, n, hosts)
+    return [*launcher, python, "-P", "-m", _RANK, str(socket)]
+
+
+def _filled(template: str, n: int, hosts: Iterable[str]) -> list[str]:
+    values = {NUMBER: str(n), HOSTS: ",".join(hosts)}
+    parts = shlex.split(template)
+    for place, value in values.items():
+        parts = [part.replace(place, value) for part in parts]
+    return parts
 
 
 def find_mpiexec() -> str:
@@ -103,11 +134,14 @@ def library_of_mpi4py() -> str | None:
     return found[0] if len(found) == 1 else None
 
 
+def settings_of_ranks(n: int) -> dict[str, str]:
+    """What the library itself is told in the environment of each rank."""
+    return dict(_CROWDED) if n > number_of_cores() else {}
+
+
 def environment(n: int, engine: Mapping[str, str]) -> dict[str, str]:
     """The launcher's environment, from that of an engine; what the user has set is kept."""
-    settings = dict(_SETTINGS)
+    settings = {**_SETTINGS, **settings_of_ranks(n)}
     if os.geteuid() == 0:
         settings.update(_AS_ROOT)
-    if n > number_of_cores():
-        settings.update(_CROWDED)
     return {**settings, **without_rank(engine)}

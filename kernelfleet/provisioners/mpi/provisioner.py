@@ -14,14 +14,14 @@ from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 from traitlets import Any as AnyTrait
 from traitlets import Int
 
-from kernelfleet.provisioners.mpi.world import RankProcess, World
+from kernelfleet.provisioners.mpi.ranks import RankProcess, Ranks
 from kernelfleet.wire import process_tags
 
 
 class MpiProvisioner(LocalProvisioner):
     """One rank of a world; see the module's docstring."""
 
-    world: World = AnyTrait()  # type: ignore[assignment]
+    world: Ranks = AnyTrait()  # type: ignore[assignment]
     rank = Int()
     #: Called with the process id of the launcher.
     watch: Callable[[int], object] = AnyTrait()  # type: ignore[assignment]

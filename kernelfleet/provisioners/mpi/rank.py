@@ -1,7 +1,8 @@
 """What the launcher starts, once per rank: the keeper of the kernel that is the rank.
 
-Run with the arguments ``SOCKET CONTROLLER``. It says which rank it is, is told what to run, and
-forks: the child becomes the kernel, and inherits the descriptors and variables that MPI_Init needs.
+Run with the argument ``SOCKET``, at which the controller of this machine listens. It says which
+rank it is, is told what to run, and forks: the child becomes the kernel, and inherits the
+descriptors and variables that MPI_Init needs.
 The keeper stays for as long as the world does, so that
 
 - the launcher does not notice the end of a kernel before we do, and kill the others: an ordinary
@@ -27,9 +28,11 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import platform
 import select
 import signal
 import socket
+import struct
 import sys
 import threading
 import time
@@ -47,6 +50,14 @@ MAX_PACKET_BYTES = 1024 * 1024
 #: has called MPI_Abort, upon which the launcher ends all.
 BY_ITSELF_SECONDS = 0.05
 _PR_SET_PDEATHSIG = 1
+_CREDENTIALS = struct.Struct("3i")
+
+#: How the line of a rank begins that has come to the wrong machine.
+NOT_HERE = "kernelfleet:"
+CURE = (
+    "For ranks on several machines the fleet needs cluster=, with all machines that the launcher "
+    "uses: cluster='srun' inside a job of Slurm, else cluster='ssh:host1,host2'"
+)
 
 
 def main() -> NoReturn:
@@ -71,10 +82,11 @@ def _keep(started: int, launcher: int) -> NoReturn:
         launcher: Its parent, the launcher.
     """
     os.setsid()  # the launcher ends its children by their groups
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    connection.connect(sys.argv[1])
-    controller = _open(int(sys.argv[2]))
     found = rank_of(os.environ)
+    connection, pid_of_controller = _connect(
+        sys.argv[1], "a rank" if found is None else f"rank {found[0]}"
+    )
+    controller = _open(pid_of_controller)
     if found is None:
         names = ", ".join(rank for rank, _ in RANK_VARIABLES)
         _send(connection, {"error": f"the launcher has set none of {names}"})
@@ -89,6 +101,34 @@ def _keep(started: int, launcher: int) -> NoReturn:
         os.close(fd)
     _send(connection, {"kernel": pid})
     _stay(connection, pid, controller=controller, started=started, launcher=launcher)
+
+
+def _connect(path: str, who: str) -> tuple[socket.socket, int]:
+    """Connect to the controller of this machine; the connection, and its process id.
+
+    If there is none, the launcher has brought us to another machine than those of the fleet. What
+    is said of it here is what the launcher writes, and so comes to the user.
+    """
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        connection.connect(path)
+    except OSError as error:
+        _refuse(who, str(error))
+    told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, uid, _ = _CREDENTIALS.unpack(told)
+    if uid != os.geteuid():
+        _refuse(who, f"the user {uid} listens at {path}")
+    if pid == 0:
+        _refuse(who, f"whoever listens at {path} is in another container")
+    return connection, pid
+
+
+def _refuse(who: str, why: str) -> NoReturn:
+    """End, as this machine has nothing for us."""
+    text = f"{NOT_HERE} {who} was started on {platform.node()}, where this fleet has no node"
+    sys.stderr.write(f"{text} ({why}). {CURE}\n")
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def _open(pid: int) -> int:

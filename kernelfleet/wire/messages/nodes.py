@@ -27,6 +27,8 @@ class NodeSpec(TypedDict):
     limits: dict[str, Any]
     #: How many GPUs the engines share; None has the node look for them.
     gpus: Size | None
+    #: Whether the engines are ranks of an MPI world.
+    mpi: bool
 
 
 class NodeReport(TypedDict):

@@ -138,6 +138,14 @@ class EnginesEvent(TypedDict):
     roster: KnownEngines
 
 
+class WorldEvent(TypedDict):
+    """A rank of an MPI world has told its node something, as `provisioners/mpi/rank.py` has it."""
+
+    type: str
+    event: str
+    said: dict[str, Any]
+
+
 class EndEvent(TypedDict):
     """The fleet is being stopped (``stopping``), or has been (``stopped``)."""
 

@@ -206,6 +206,31 @@ class VariablesRequest(RequestFields):
     engines: list[NewVariables]
 
 
+class OpenWorldRequest(RequestFields):
+    """An MPI world of so many ranks, and the socket at which those of a machine report.
+
+    ``names`` are the variables of the launcher's environment.
+    """
+
+    socket: str
+    size: Size
+    names: list[str]
+
+
+class EndWorldRequest(RequestFields):
+    """Why an MPI world ends."""
+
+    reason: str
+
+
+class JudgeWorldRequest(RequestFields):
+    """Who has ended an MPI world, and how: its exit code, negative for a signal, or a text."""
+
+    rank: int | None
+    code: int | None
+    text: str
+
+
 class OwnerRequest(RequestFields):
     """A client of the head."""
 

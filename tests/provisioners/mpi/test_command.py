@@ -43,7 +43,16 @@ def mpi4py(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_command_of_the_users_gets_the_number_where_it_says_n(tmp_path: Path) -> None:
     argv = command.command(4, "srun -n {n} --tasks={n} 'a b'", tmp_path / "s")
     assert argv[:6] == ["srun", "-n", "4", "--tasks=4", "a b", sys.executable]
-    assert argv[-3:] == ["kernelfleet.provisioners.mpi.rank", str(tmp_path / "s"), str(os.getpid())]
+    assert argv[-2:] == ["kernelfleet.provisioners.mpi.rank", str(tmp_path / "s")]
+
+
+def test_on_a_cluster_mpiexec_is_told_how_many_ranks_go_where(tmp_path: Path, path: Path) -> None:
+    mpiexec, socket = program(path, "mpiexec"), tmp_path / "s"
+    ours = ["-P", "-m", "kernelfleet.provisioners.mpi.rank", str(socket)]
+    argv = command.command_on_hosts(3, None, {"a": 2, "b": 1}, "/there/python", socket)
+    assert argv == [mpiexec, "-n", "3", "-host", "a:2,b:1", "/there/python", *ours]
+    argv = command.command_on_hosts(3, "srun -n {n} -w {hosts}", {"a": 2, "b": 1}, "python", socket)
+    assert argv == ["srun", "-n", "3", "-w", "a,b", "python", *ours]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.provisioning.factory import KernelProvisionerFactory
 
 from kernelfleet.provisioners.mpi.provisioner import MpiProvisioner
-from kernelfleet.provisioners.mpi.world import RankProcess, World
+from kernelfleet.provisioners.mpi.ranks import RankProcess
+from kernelfleet.provisioners.mpi.world import World
 from tests.provisioners.kernels import connect, evaluate, make
 from tests.provisioners.mpi.launching import MPIEXEC
 

@@ -16,9 +16,11 @@ from typing import Any
 import psutil
 import pytest
 
-from kernelfleet.provisioners.mpi import world as of_worlds
+from kernelfleet.provisioners.mpi import launcher
+from kernelfleet.provisioners.mpi import ranks as of_ranks
+from kernelfleet.provisioners.mpi.ranks import RankProcess, WorldError
 from kernelfleet.provisioners.mpi.verdict import Verdict
-from kernelfleet.provisioners.mpi.world import RankProcess, World, WorldError
+from kernelfleet.provisioners.mpi.world import World
 from tests.fleets import until
 from tests.provisioners.mpi.worlds import ranks
 
@@ -84,7 +86,7 @@ def test_the_exit_code_is_waited_for_where_who_knows_it_does_not_get_to_run(
             try:
                 each.do(1, "sys.exit(3)")
                 await until(lambda: other.has_ended)
-                asyncio.get_running_loop().call_later(2 * of_worlds.WORD_SECONDS, parent.resume)
+                asyncio.get_running_loop().call_later(2 * of_ranks.WORD_SECONDS, parent.resume)
                 await each.world.how_it_ended(1)
             finally:
                 parent.resume()
@@ -182,7 +184,7 @@ def test_a_rank_that_never_comes_is_waited_for_within_bounds(
     async def trial() -> None:
         async with ranks(folder, 2, "--one-less") as each:
             await each.launch(0)
-            monkeypatch.setattr(of_worlds, "START_SECONDS", 0.1)
+            monkeypatch.setattr(of_ranks, "START_SECONDS", 0.1)
             with pytest.raises(WorldError, match=r"has started 1 of 2 ranks within 0\.1 s"):
                 await each.launch(1)
 
@@ -192,8 +194,8 @@ def test_a_rank_that_never_comes_is_waited_for_within_bounds(
 def test_a_launcher_that_does_not_end_is_ended(
     folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(of_worlds, "START_SECONDS", 0.3)
-    monkeypatch.setattr(of_worlds, "END_SECONDS", 0.1)
+    monkeypatch.setattr(of_ranks, "START_SECONDS", 0.3)
+    monkeypatch.setattr(launcher, "END_SECONDS", 0.1)
 
     async def trial() -> None:
         async with ranks(folder, 1, "--hang") as each:

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from kernelfleet.provisioners.mpi.world import RankProcess, World
+from kernelfleet.provisioners.mpi.ranks import RankProcess
+from kernelfleet.provisioners.mpi.world import World
 from tests.provisioners.mpi.launching import PLAIN
 
 #: What a rank runs: says what it is, and does what the test has written into a file.

@@ -12,8 +12,8 @@ import pytest
 
 from kernelfleet import MultiEngineClient
 from kernelfleet.errors import StartError, UnsupportedOperation
+from kernelfleet.head.jobs.ranks import RanksOnNodes
 from kernelfleet.head.node import Node
-from kernelfleet.head.ranks import RanksOnNodes
 from tests.fleets import eventually
 from tests.nodes import node_processes
 
