@@ -7,8 +7,11 @@ have engines. Needs the extra ``dask``.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import os
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -28,6 +31,8 @@ from kernelfleet.wire.messages.nodes import NodeSpec
 
 #: How long the scheduler may take to answer.
 CONNECT_SECONDS = 10.0
+#: How long one attempt to reach a scheduler that is gone may take.
+ATTEMPT_SECONDS = 0.3
 #: Beyond what a node may take: for the way through the scheduler.
 WAY_SECONDS = 10.0
 
@@ -76,9 +81,11 @@ class DaskCluster:
         if not insecure and "address" in where:
             _refuse_insecure(where["address"])
         try:
-            self._client = Client(
+            self._client = _patient(Client)(
                 **where, set_as_default=False, name="kernelfleet", timeout=CONNECT_SECONDS
             )
+            # So that it does not look for the scheduler of a cluster that is being closed.
+            self._client.cluster = self._deployed
         except (OSError, TimeoutError, ValueError) as error:
             shown = where.get("address") or where["scheduler_file"]
             raise StartError(f"no Dask scheduler answers at {shown}: {error}") from error
@@ -163,6 +170,28 @@ class DaskCluster:
         self._client.close(timeout=CONNECT_SECONDS)
 
 
+def _patient(client: type[Any]) -> type[Any]:
+    """A class of client that looks for its scheduler when that is gone, and can be told to stop.
+
+    That of distributed 2026.8 cannot be closed meanwhile: it goes on for the whole time, and logs
+    the end of its search as an error, with a traceback where it is cancelled.
+    """
+
+    async def reconnect(self: Any) -> None:
+        self.status, self.scheduler_comm = "connecting", None
+        deadline = time.monotonic() + CONNECT_SECONDS
+        while self.status == "connecting" and time.monotonic() < deadline:
+            with contextlib.suppress(OSError):
+                await self._ensure_connected(timeout=ATTEMPT_SECONDS)
+                return
+            await asyncio.sleep(ATTEMPT_SECONDS)
+        if self.status == "connecting":
+            _log.warning("the Dask scheduler is gone: engines go on, but no new nodes can be had")
+            await self._close()
+
+    return type("FleetClient", (client,), {"_reconnect": reconnect})
+
+
 def _address(cluster: object) -> tuple[dict[str, Any], Any]:
     """How a client finds the scheduler, and the object that deploys workers, if it is one.
 
@@ -186,12 +215,12 @@ def _address(cluster: object) -> tuple[dict[str, Any], Any]:
         if not os.path.exists(cluster):
             raise StartError(
                 f"cluster={os.fspath(cluster)!r} is neither an address (tls://host:8786), nor "
-                f"hosts (ssh:host1,host2), nor a scheduler file that exists"
+                f"hosts (ssh:host1,host2), nor 'srun', nor a scheduler file that exists"
             )
         return {"scheduler_file": os.fspath(cluster)}, None
     raise TypeError(
-        f"cluster is an address, a scheduler file, a Cluster or a Client of Dask, or 'ssh:' and "
-        f"hosts, not {type(cluster).__name__}"
+        f"cluster is an address, a scheduler file, a Cluster or a Client of Dask, 'ssh:' and "
+        f"hosts, or 'srun', not {type(cluster).__name__}"
     )
 
 

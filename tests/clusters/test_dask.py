@@ -87,6 +87,36 @@ def test_engines_run_on_the_workers_of_a_cluster_that_is_given_as_an_object() ->
     assert (ended.stdout, ended.stderr) == ("[42, 42]\n1\n", "")
 
 
+CLOSED_FIRST = """
+import warnings
+warnings.simplefilter("ignore")  # of Dask's own
+import sys
+import distributed
+from kernelfleet import Fleet
+
+if __name__ == "__main__":
+    cluster = distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=":0", memory_limit=0
+    )
+    fleet = Fleet(cluster=cluster if sys.argv[1] == "object" else cluster.scheduler_address)
+    mec = fleet.start()
+    cluster.close()
+    fleet.stop()
+    print("ended")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("given", ["object", "address"])
+def test_a_cluster_that_is_closed_before_its_fleet_says_nothing_of_our_client(given: str) -> None:
+    command = [sys.executable, "-c", CLOSED_FIRST, given]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    assert ended.stdout == "ended\n"
+    # (on a busy machine Dask's nannies complain of their own workers)
+    told = [line for line in ended.stderr.splitlines() if "distributed.nanny" not in line]
+    assert told == []
+
+
 CLOSE_ONE = """
 import sys
 import distributed
