@@ -8,6 +8,9 @@ tests/journeys/test_fleet_kernel.py has the process.
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from typing import Any
 
 from kernelfleet import FleetError, MultiEngineClient, StartError
@@ -62,3 +65,33 @@ def test_every_option_of_the_process_is_one_of_the_application() -> None:
         assert setting.removeprefix("FleetKernelApp.") in FleetKernelApp.class_trait_names(
             config=True
         )
+
+
+#: Runs the process's program with each list of options, but for the application.
+PROGRAM = """
+import json, runpy, sys
+import kernelfleet
+from kernelfleet.notebook.kernel.app import FleetKernelApp
+from kernelfleet.provisioners import servers
+
+FleetKernelApp.launch_instance = lambda: None
+started = []
+for options in json.loads(sys.argv[1]):
+    vars(kernelfleet).pop("Fleet", None)
+    servers.warm_up_for = lambda module: started.append([*options, module])
+    sys.argv[1:] = ["-f", "k.json", *options]
+    runpy.run_module("kernelfleet.notebook.kernel", run_name="__main__")
+print(json.dumps(started))
+"""
+
+
+def test_the_fork_server_of_its_engines_starts_beside_its_imports() -> None:
+    here = [[], ["--engines=2", "--on-start=x = 1"]]
+    elsewhere = [
+        ["--connect=sweep"], ["--cluster=ssh:one,two"], ["--engine-kernel=ir"], ["--preload=numpy"],
+    ]  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, json.dumps([*elsewhere, *here])],
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert json.loads(done.stdout) == [[*options, "__main__"] for options in here]
