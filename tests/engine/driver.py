@@ -21,6 +21,7 @@ from jupyter_client.session import Session
 from kernelfleet.provisioners.forkserver import ForkServer
 from kernelfleet.wire.jupyter import encode_compact, is_compact, open_compact
 from kernelfleet.wire.objects.serialize import pack, unpack
+from tests.consoles import attached
 from tests.engine.forked import Forked, fork
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,15 +93,10 @@ class Engine:
     @contextmanager
     def console(self) -> Iterator[BlockingKernelClient]:
         """Attach as ``jupyter console --existing`` does."""
-        client = BlockingKernelClient(connection_file=str(self.connection_file))
-        client.load_connection_file()
-        client.start_channels()
         try:
-            client.wait_for_ready(timeout=10)
-            yield client
+            with attached(self.connection_file) as client:
+                yield client
         finally:
-            client.stop_channels()
-            client.context.term()
             wait_until(lambda: self.value("get_ipython().kernel.iopub_thread.subscriptions") == 1)
 
     # -- requests ---------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 
 from kernelfleet import MultiEngineClient
+from tests.consoles import attached
 from tests.gate import Gate
 
 pytestmark = pytest.mark.parametrize("transport", ["embedded", "unix"])
@@ -20,15 +21,8 @@ def console(mec: MultiEngineClient) -> Iterator[BlockingKernelClient]:
     """Attached as ``jupyter console --existing`` does."""
     path = mec.engines()[0].connection_file
     assert path is not None
-    client = BlockingKernelClient(connection_file=path)
-    client.load_connection_file()
-    client.start_channels()
-    try:
-        client.wait_for_ready(timeout=20)
+    with attached(path) as client:
         yield client
-    finally:
-        client.stop_channels()
-        client.context.term()
 
 
 def run(console: BlockingKernelClient, code: str) -> tuple[dict[str, Any], str]:

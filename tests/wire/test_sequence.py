@@ -58,6 +58,20 @@ class Wire:
         for peer in (0, 1):
             self.resend(peer, self.peers[1 - peer].received)
 
+    def happen(self, action: str, peer: int, position: int) -> None:
+        """One thing happens; to frames nothing if there are none."""
+        frames = self.under_way[peer]
+        if action == "send":
+            self.send(peer)
+        elif action == "reconnect":
+            self.reconnect()
+        elif frames and action == "arrive":
+            self.arrive(peer, position)
+        elif frames and action == "lose":
+            del frames[position % len(frames)]
+        elif frames and action == "double":
+            frames.append(frames[position % len(frames)])
+
     def settle(self) -> None:
         while self.under_way[0] or self.under_way[1]:
             self.arrive(0 if self.under_way[0] else 1, 0)
@@ -76,18 +90,8 @@ def test_loss_duplication_and_reordering_end_in_exactly_once_in_order(
     steps: list[tuple[str, int, int]],
 ) -> None:
     wire = Wire()
-    for action, peer, position in steps:
-        frames = wire.under_way[peer]
-        if action == "send":
-            wire.send(peer)
-        elif action == "reconnect":
-            wire.reconnect()
-        elif frames and action == "arrive":
-            wire.arrive(peer, position)
-        elif frames and action == "lose":
-            del frames[position % len(frames)]
-        elif frames and action == "double":
-            frames.append(frames[position % len(frames)])
+    for step in steps:
+        wire.happen(*step)
         for receiver in (0, 1):  # never a gap, never twice, at no time
             assert wire.delivered[receiver] == list(range(1, len(wire.delivered[receiver]) + 1))
     wire.reconnect()
@@ -115,21 +119,12 @@ def test_what_is_taken_back_arrives_once_in_order_or_never(
 ) -> None:
     wire, taken_back = Wire(), set()
     for action, peer, position in steps:
-        frames = wire.under_way[peer]
-        if action == "send":
-            wire.send(peer)
-        elif action == "take back":
+        if action == "take back":
             taken_back |= {sent.n for sent in wire.peers[0].unacknowledged}
             wire.peers[0].take_back()
             assert wire.peers[0].unacknowledged_bytes == 0
-        elif action == "reconnect":
-            wire.reconnect()
-        elif frames and action == "arrive":
-            wire.arrive(peer, position)
-        elif frames and action == "lose":
-            del frames[position % len(frames)]
-        elif frames and action == "double":
-            frames.append(frames[position % len(frames)])
+        else:
+            wire.happen(action, peer, position)
     wire.reconnect()
     wire.settle()
     assert wire.delivered[0] == list(range(1, wire.sent[1] + 1))

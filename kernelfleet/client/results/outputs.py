@@ -13,7 +13,7 @@ Pure: no sockets, no clock.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,16 +49,22 @@ class _Text:
         return self._pieces[0] if self._pieces else ""
 
 
-def fold(pages: Sequence[Any]) -> OutputAggregator:
-    """The outputs that pages hold; what cannot be read is left out."""
-    folder = OutputAggregator()
+def readable(pages: Sequence[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The type and the content of each output that pages hold; what cannot be read is left out."""
     try:
         for published in read_pages(pages):
             content = content_of(published)
             if content is not None:
-                folder.add(published.msg_type, content)
+                yield published.msg_type, content
     except BadPages:
         pass  # of a controller that has gone mad: what came before it is good
+
+
+def fold(pages: Sequence[Any]) -> OutputAggregator:
+    """The outputs that pages hold."""
+    folder = OutputAggregator()
+    for msg_type, content in readable(pages):
+        folder.add(msg_type, content)
     return folder
 
 

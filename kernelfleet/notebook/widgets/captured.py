@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from kernelfleet.client.results.outputs import Output, OutputAggregator
-from kernelfleet.wire.outputs import BadPages, content_of, read_pages
+from kernelfleet.client.results.outputs import Output, OutputAggregator, readable
 
 #: Stands above what is left of a text that has grown too long.
 LEFT_OUT = "... earlier output of callbacks is left out ...\n"
@@ -34,13 +33,8 @@ class Captured:
 
     def add(self, pages: Sequence[Any]) -> None:
         """Take outputs, as pages; what cannot be read is left out."""
-        try:
-            for published in read_pages(pages):
-                content = content_of(published)
-                if content is not None:
-                    self.add_one(published.msg_type, content)
-        except BadPages:
-            pass  # of a controller that has gone mad
+        for msg_type, content in readable(pages):
+            self.add_one(msg_type, content)
 
     def add_one(self, msg_type: str, content: dict[str, Any]) -> None:
         """Take one output."""

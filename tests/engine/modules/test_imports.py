@@ -15,7 +15,7 @@ import pytest
 from kernelfleet.engine.modules import imports
 from kernelfleet.engine.modules.shipped import ClientsModules
 from kernelfleet.wire.objects import references
-from kernelfleet.wire.objects.loads import Loads
+from tests.engine.modules.forgetting import forgetting_modules
 
 PYTHON = list(sys.version_info[:2])
 
@@ -30,12 +30,8 @@ def an_engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(imports._Known, "client", None)
     monkeypatch.setattr(imports._Known, "added", [])
     monkeypatch.setattr(references.Shared, "can_import", None)
-    before = set(sys.modules)
-    yield
-    for name in set(sys.modules) - before:
-        if name.startswith("kf_"):
-            del sys.modules[name]
-            Loads.seen.pop(name, None)
+    with forgetting_modules():
+        yield
 
 
 def text(**said: Any) -> str:

@@ -22,6 +22,7 @@ import pytest
 from kernelfleet.engine.modules.current import ClientModule
 from kernelfleet.engine.modules.shipped import ClientsModules, Files
 from kernelfleet.wire.objects.loads import Loads
+from tests.engine.modules.forgetting import forgetting_modules
 
 
 def sent(files: dict[str, str]) -> Files:
@@ -36,12 +37,8 @@ def sent(files: dict[str, str]) -> Files:
 
 @pytest.fixture(autouse=True)
 def forgotten() -> Iterator[None]:
-    before = set(sys.modules)
-    yield
-    for name in set(sys.modules) - before:
-        if name.startswith("kf_"):
-            del sys.modules[name]
-            Loads.seen.pop(name, None)
+    with forgetting_modules():
+        yield
     ClientsModules.serve({}, {}, Files({}, ""))
     sys.meta_path.remove(ClientsModules)
     for name in [name for name in linecache.cache if name.startswith("/client/")]:

@@ -6,8 +6,6 @@ import functools
 import importlib
 import sys
 import threading
-import types
-from importlib.machinery import ModuleSpec
 from typing import Any
 
 import pytest
@@ -15,6 +13,7 @@ import pytest
 from kernelfleet.errors import SerializationError
 from kernelfleet.wire.objects.culprits import pieces_of_call
 from kernelfleet.wire.objects.serialize import pack, pack_namespace
+from tests.wire.objects.ghosts import Ghosts
 
 LOCK = threading.Lock()
 WHY = "TypeError: cannot pickle '_thread.lock' object"
@@ -114,24 +113,12 @@ def test_an_object_whose_pieces_cannot_be_looked_at_is_named_itself() -> None:
     assert refusal([Broken()]) == "cannot pickle item 0: TypeError: never"
 
 
-class Ghosts:
-    """A finder and loader that only this process has."""
-
-    def find_spec(self, name: str, path: object = None, target: object = None) -> Any:
-        return ModuleSpec(name, self) if name == "kf_ghost" else None  # type: ignore[arg-type]
-
-    def create_module(self, spec: ModuleSpec) -> None:
-        return None
-
-    def exec_module(self, module: types.ModuleType) -> None:
-        code = "import threading\nLOCK = threading.Lock()\ndef locked(): return LOCK\n"
-        exec(code + "def plain(): return 5\n", vars(module))
-
-
 def test_a_module_that_no_engine_can_import_is_tried_by_value_and_both_reasons_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Ghosts()])
+    code = "import threading\nLOCK = threading.Lock()\ndef locked(): return LOCK\n"
+    ghosts = Ghosts(code + "def plain(): return 5\n")
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, ghosts])
     ghost: Any = importlib.import_module("kf_ghost")
     try:
         assert pack(ghost.plain)

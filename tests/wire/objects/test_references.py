@@ -24,6 +24,7 @@ from kernelfleet.wire.objects.references import (
     is_importable,
     why_not_importable,
 )
+from tests.wire.objects.ghosts import Ghosts
 
 
 class Here:
@@ -115,23 +116,10 @@ def test_a_module_that_has_lost_its_name_is_not_importable(names: Path) -> None:
     assert is_importable(second)
 
 
-class Ghosts:
-    """A finder and loader that only this process has."""
-
-    def find_spec(self, name: str, path: object = None, target: object = None) -> Any:
-        return ModuleSpec(name, self) if name == "kf_ghost" else None  # type: ignore[arg-type]
-
-    def create_module(self, spec: ModuleSpec) -> None:
-        return None
-
-    def exec_module(self, module: types.ModuleType) -> None:
-        exec("def f(): return 1", vars(module))
-
-
 def test_a_module_that_only_this_process_can_load_is_not_importable(
     names: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Ghosts()])
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Ghosts("def f(): return 1")])
     ghost = importlib.import_module("kf_ghost")
     assert not is_importable(ghost)
     assert why_not_importable(ghost) == "only this process has its loader, Ghosts"
