@@ -2,7 +2,7 @@
 
 Where things are::
 
-    memory that is written once         shared_memory
+    memory that is written once         shared_memory  huge_pages
     files that the sender has mapped    mapped_files  mappings
     both as what travels                frames
 """

@@ -27,6 +27,7 @@ import stat
 from json import dumps, loads  # imported by name: user code may replace the attributes of json
 from typing import Any
 
+from kernelfleet.wire.buffers import huge_pages
 from kernelfleet.wire.platforms import HERE
 
 #: Buffers of at least this size go into shared memory.
@@ -82,7 +83,7 @@ class SharedBuffer:
         """
         view = memoryview(data).cast("B")
         buffer = cls(os.memfd_create(_NAME, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), view.nbytes)
-        written = 0
+        written = huge_pages.fill(buffer._fd, view)
         while written < view.nbytes:
             # Not through a mapping: where memory runs out, that would raise SIGBUS.
             written += os.pwrite(buffer._fd, view[written : written + _PIECE_BYTES], written)
