@@ -81,6 +81,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.nodes
 def test_engines_run_on_the_workers_of_a_cluster_that_is_given_as_an_object() -> None:
     command = [sys.executable, "-c", WITH_ITS_OBJECT]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -133,6 +134,7 @@ def workers(address: str, *close_one: str) -> int:
     return int(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 
+@pytest.mark.nodes
 def test_engines_run_on_the_workers_and_die_with_them() -> None:
     with (
         dask_cluster(2, 2) as address,

@@ -12,6 +12,14 @@ from tests.fleets import make_ready
 from tests.nodes import make_ssh, path_with
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        starts_nodes = {"shared_fleet", "start"} & set(getattr(item, "fixturenames", ()))
+        if starts_nodes and item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.nodes)
+
+
 @pytest.fixture(scope="session")
 def ssh(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an ``ssh`` that runs commands here."""
