@@ -75,6 +75,10 @@ class Batch:
     #: Whether its engine is known to have begun with it.
     begun: bool = False
 
+    def suits(self, idle: set[int]) -> bool:
+        """Whether one of these engines may run some of it."""
+        return any(item.engines is None or item.engines & idle for item in self.items)
+
 
 @dataclass(slots=True)
 class Printed:

@@ -41,6 +41,10 @@ from kernelfleet.errors.tree import (
 )
 from kernelfleet.wire.objects.serialize import pack
 
+#: When no reply has come for so long and engines idle, the batches of others are asked back, in
+#: case those work for other clients. That is a request for each, and most tasks end sooner.
+PATIENCE_SECONDS = 0.01
+
 
 class Dispatcher:
     """Hands out the items of one call; see the module's docstring.
@@ -96,7 +100,7 @@ class Dispatcher:
             self._send_what_is_wanted(self._requests.batch(*next_one))
         self._fail_what_nobody_can_run()
         if self._call.steals and not self._dropping:
-            self._take_back()
+            self._take_back(first=False)
 
     @property
     def call_id(self) -> str:
@@ -118,12 +122,22 @@ class Dispatcher:
         if self._own is not None and timeout is None and self._events.empty():
             self._help(self._own)
         try:
-            event = self._events.get(timeout=timeout)
+            event = self._next_event(timeout)
         except queue.Empty:
             return False
         if event is not None:
             self._take(*event)
         return True
+
+    def _next_event(self, timeout: float | None) -> tuple[Batch, Future[Reply]] | None:
+        """Wait for an event; if none comes soon, engines may be at work for other clients."""
+        if self._call.steals and not self._dropping and self.assignment.idle():
+            patience = PATIENCE_SECONDS if timeout is None else min(PATIENCE_SECONDS, timeout)
+            try:
+                return self._events.get(timeout=patience)
+            except queue.Empty:
+                self._take_back(first=True)
+        return self._events.get(timeout=timeout)
 
     def wake(self) -> None:
         """Make ``step`` return; from any thread."""
@@ -230,13 +244,9 @@ class Dispatcher:
         if not self._dropping:
             (self._backlog.put_first if first else self._backlog.put)(items)
 
-    def _take_back(self) -> None:
-        """Take waiting batches back for engines that idle."""
-
-        def suits(batch: Batch, idle: set[int]) -> bool:
-            return any(item.engines is None or item.engines & idle for item in batch.items)
-
-        for batch in self.assignment.worth_taking_back(suits):
+    def _take_back(self, *, first: bool) -> None:
+        """Take waiting batches back for engines that idle; ``first`` also those that may run."""
+        for batch in self.assignment.worth_taking_back(Batch.suits, first=first):
             if not batch.taken_back:
                 batch.taken_back = True
                 self._cancel(batch, interrupt=False)

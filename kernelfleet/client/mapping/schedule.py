@@ -147,7 +147,9 @@ class Assignment(Generic[B]):
         loaded = sorted(self._batches.items(), key=lambda entry: -len(entry[1]))
         return [(engine, batch) for engine, batches in loaded for batch in reversed(batches[1:])]
 
-    def worth_taking_back(self, suits: Callable[[B, set[int]], bool]) -> Iterator[B]:
+    def worth_taking_back(
+        self, suits: Callable[[B, set[int]], bool], *, first: bool = True
+    ) -> Iterator[B]:
         """Batches that engines which idle could run instead, as many as there are idle ones.
 
         First come batches that wait behind others of this call. Then come first batches, which
@@ -156,11 +158,13 @@ class Assignment(Generic[B]):
 
         Args:
             suits: Whether one of these idle engines may run a batch.
+            first: Whether first batches are wanted too.
         """
         idle = set(self.idle())
         places = len(idle)
         surely = self.waiting()
-        for i, (_, batch) in enumerate([*surely, *self.first()]):
+        perhaps = self.first() if first else []
+        for i, (_, batch) in enumerate([*surely, *perhaps]):
             if places <= 0:
                 return
             if suits(batch, idle):

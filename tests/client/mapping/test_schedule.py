@@ -81,6 +81,23 @@ def test_what_waits_behind_somebody_elses_command_moves_to_a_free_engine() -> No
     assert end <= 4.0
 
 
+def test_what_an_engine_may_have_begun_is_asked_back_only_when_nothing_comes_for_a_while() -> None:
+    fleet, collector = SimulatedFleet(3, overhead=0), Collector()
+    dispatcher = make(fleet, Items([0.5]), collector)
+    dispatcher.fill()
+    fleet.advance()
+    assert dispatcher.step()
+    assert collector.values == {0: 0.5}
+    assert fleet.cancels == 0
+    fleet.occupy(0, 100.0)
+    dispatcher = make(fleet, Items([0.5]), Collector())
+    dispatcher.fill()
+    assert dispatcher.step()  # word that the engine has not begun with it
+    assert fleet.cancels == 1
+    dispatcher.fill()
+    assert [len(queue) for queue in fleet.queues.values()] == [1, 1, 0]
+
+
 def test_nothing_goes_round_in_circles_when_all_engines_are_occupied() -> None:
     fleet, collector = SimulatedFleet(3, overhead=0), Collector()
     for engine in range(3):
