@@ -38,6 +38,7 @@ class Page(NamedTuple):
 PAGES: dict[str, Page] = {
     "index.md": Page(),
     "widgets.md": Page(MEC, ("ipywidgets",)),
+    "cells.md": Page(),
     "timeline.md": Page(
         f"{MEC}\nimport time\nparameters = range(8)\ndef simulate(x): time.sleep(0.01)",
     ),
