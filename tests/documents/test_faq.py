@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import re
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from kernelfleet import CompositeError, Fleet, MultiEngineClient
@@ -23,6 +25,14 @@ def kill(mec: MultiEngineClient) -> None:
 
 def crash(mec: MultiEngineClient) -> None:
     mec.execute("import ctypes; ctypes.string_at(0)", targets=0)
+
+
+def look_at_what_was_cut_off(mec: MultiEngineClient) -> None:
+    with tempfile.NamedTemporaryFile() as file:
+        file.truncate(4 * 1024 * 1024)
+        mec.push({"x": np.memmap(file.name, mode="r")}, targets=0)
+        file.truncate(1)
+        mec.execute("x.sum()", targets=0)
 
 
 def leave(mec: MultiEngineClient) -> None:
@@ -127,6 +137,7 @@ def own_daemon() -> Iterator[OwnFleet]:
 PROVOKED: list[Callable[[MultiEngineClient], None]] = [
     kill,
     crash,
+    look_at_what_was_cut_off,
     leave,
     name_the_dead,
     preload,

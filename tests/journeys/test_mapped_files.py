@@ -14,7 +14,7 @@ import pytest
 
 from kernelfleet import MultiEngineClient, errors
 from kernelfleet.wire.buffers.shared_memory import available
-from tests.fleets import eventually
+from tests.fleets import SharedFleets, eventually
 
 pytestmark = pytest.mark.skipif(not available(), reason="no shared memory here")
 
@@ -151,6 +151,19 @@ def test_where_there_is_no_shared_memory_the_data_travel_and_are_read_only_all_t
     assert mec.execute(f"[shown({str(path)!r}), x.flags.writeable, float(x[-1])]").values() == [
         [[], False, 2.0 * MB - 1]
     ]
+
+
+@pytest.mark.slow
+def test_engines_of_a_cluster_have_copies_that_are_read_only_all_the_same(
+    fleets: SharedFleets, path: Path
+) -> None:
+    with MultiEngineClient(fleets.on_cluster) as mec:
+        n = len(mec.get_ids())
+        mec.push({"x": load(path)[::-1], "shown": shown})
+        assert mec.execute(f"[shown({str(path)!r}), x.flags.writeable, float(x[0])]").values() == (
+            [[[], False, 2.0 * MB - 1]] * n
+        )
+        mec.execute("del x, shown")
 
 
 @pytest.mark.slow
