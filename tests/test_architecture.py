@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "display": {COMMON, "errors"},
     "session": {COMMON, "errors", "wire"},
     "clusters": {"errors", "wire"},
-    "node": {COMMON, "errors", "wire", "controller"},
+    "node": {COMMON, "errors", "wire", "controller", "provisioners"},
     # (the launcher of an MPI world runs beside the head)
     "head": {COMMON, "errors", "wire", "controller", "session", "clusters", "provisioners"},
     "client": {COMMON, "errors", "wire", "session", "display"},

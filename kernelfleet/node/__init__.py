@@ -7,6 +7,6 @@ that it ends when its head is gone.
 
 Where things are::
 
-    the process           __main__  serving  host  runtime_directory
+    the process           __main__  beginning  serving  host  runtime_directory
     what the head asks    controller  operations
 """

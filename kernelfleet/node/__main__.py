@@ -1,6 +1,9 @@
 """``python -m kernelfleet.node``: a node, described by one line of JSON on standard input."""
 
-from kernelfleet.node.serving import main
+from kernelfleet.node.beginning import begin
 
 if __name__ == "__main__":
-    main()
+    spec = begin()
+    from kernelfleet.node.serving import main
+
+    main(spec)

@@ -51,9 +51,12 @@ SRUN_VARIABLE = "SLURM_LAUNCH_NODE_IPADDR"
 NOT_FOR_ENGINES = ("JPY_PARENT_PID",)
 
 
-def main() -> None:
-    """Be a node until it is over."""
-    spec: NodeSpec = json.loads(read_line(0))
+def main(spec: NodeSpec) -> None:
+    """Be a node until it is over.
+
+    Args:
+        spec: What the node is to be, as its starter has said.
+    """
     base = base_environment(os.environ)
     raise_descriptor_limit()
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s node %(levelname)s %(message)s")
@@ -67,17 +70,6 @@ def main() -> None:
         except (FleetError, OSError, ValueError, TypeError) as error:
             report({"error": str(error)})
             sys.exit(1)
-
-
-def read_line(fd: int) -> bytes:
-    """A line from a file descriptor, and nothing of what comes after it."""
-    line = bytearray()
-    while not line.endswith(b"\n"):
-        byte = os.read(fd, 1)
-        if not byte:
-            sys.exit("kernelfleet.node is started by the head of a fleet, which describes the node")
-        line += byte
-    return bytes(line)
 
 
 def base_environment(environment: Mapping[str, str]) -> dict[str, str]:

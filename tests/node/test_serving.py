@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 import zmq
 
-from kernelfleet.node.serving import address_of_starter, base_environment, read_line
+from kernelfleet.node.serving import address_of_starter, base_environment
 from kernelfleet.wire.fields import has_fields
 from kernelfleet.wire.messages.nodes import EndOfNode, NodeReport, NodeSpec
 
@@ -100,12 +99,3 @@ def test_engines_inherit_neither_dasks_threads_nor_ranks() -> None:
 def test_it_listens_where_ssh_has_reached_it() -> None:
     assert address_of_starter({"SSH_CONNECTION": "10.0.0.9 5000 10.0.0.2 22"}) == "10.0.0.2"
     assert address_of_starter({}) == "0.0.0.0"
-
-
-def test_a_line_is_read_and_nothing_of_what_follows() -> None:
-    reader, writer = os.pipe()
-    os.write(writer, b"first\nsecond\n")
-    assert read_line(reader) == b"first\n"
-    assert os.read(reader, 100) == b"second\n"
-    os.close(writer)
-    os.close(reader)
