@@ -13,6 +13,7 @@ import pytest
 
 import kernelfleet
 from kernelfleet import client, errors
+from kernelfleet.errors import tree
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = {"zmq", "IPython", "jupyter_client", "ipykernel", "traitlets", "cloudpickle", "asyncio"}
@@ -36,6 +37,22 @@ def test_every_error_class_is_public() -> None:
         if isinstance(value, type) and issubclass(value, Exception)
     }
     assert classes | {"CompositeError"} <= set(kernelfleet.__all__)
+
+
+def test_a_star_import_gives_every_error_and_nothing_else() -> None:
+    given: dict[str, object] = {}
+    exec("from kernelfleet.errors import *", given)
+    given.pop("__builtins__")
+    classes = {name for name, value in vars(tree).items() if isinstance(value, type)}
+    classes = {name for name in classes if issubclass(vars(tree)[name], Exception)}
+    assert set(given) == {name for name in classes if name[0] != "_"} | {"CompositeError"}
+    assert set(errors.__all__) <= set(dir(errors))
+
+
+def test_a_star_import_of_the_client_gives_the_public_names() -> None:
+    given: dict[str, object] = {}
+    exec("from kernelfleet.client import *", given)
+    assert set(given) - {"__builtins__"} == set(kernelfleet.__all__) - {"client", "__version__"}
 
 
 def test_the_names_stand_where_the_tutorials_look_for_them() -> None:

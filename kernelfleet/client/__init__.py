@@ -32,12 +32,14 @@ if TYPE_CHECKING:
         CompositeError as CompositeError,
     )
 
+__all__ = [name for name in kernelfleet.__all__ if name not in ("client", "__version__")]
+
 frontend.offer(kernelfleet.frontend_for_ipython)
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name of ``kernelfleet`` on its first use, and keep it."""
-    if name in ("client", "__version__") or name not in kernelfleet.__all__:
+    if name not in __all__:
         raise AttributeError(f"module 'kernelfleet.client' has no attribute {name!r}")
     value = getattr(kernelfleet, name)
     globals()[name] = value

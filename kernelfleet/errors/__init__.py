@@ -80,6 +80,34 @@ if TYPE_CHECKING:
     from kernelfleet.errors.composite import Failure as Failure
     from kernelfleet.errors.composite import restore_error as restore_error
 
+__all__ = [
+    "CallTimeout",
+    "CompositeError",
+    "ControllerError",
+    "ControllerUnreachable",
+    "EngineDied",
+    "EngineError",
+    "FleetError",
+    "FleetExists",
+    "FleetNotFound",
+    "FleetStopped",
+    "InterruptUnheeded",
+    "InvalidDeferredID",
+    "InvalidEngineID",
+    "InvalidProperty",
+    "MessageTooLarge",
+    "NoEnginesRegistered",
+    "NotAPendingResult",
+    "QueueCleared",
+    "QueueFull",
+    "RemoteError",
+    "SerializationError",
+    "SeveralFleets",
+    "StartError",
+    "UnsupportedOperation",
+    "ValueGone",
+]
+
 _IN_COMPOSITE = ("CompositeError", "Failure", "restore_error")
 
 
@@ -88,3 +116,7 @@ def __getattr__(name: str) -> Any:
     if name not in _IN_COMPOSITE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module("kernelfleet.errors.composite"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_IN_COMPOSITE})

@@ -25,10 +25,16 @@ from joblib._parallel_backends import (
 from kernelfleet.client import access
 from kernelfleet.client.client import MultiEngineClient
 from kernelfleet.client.executor.executor import FleetExecutor
+from kernelfleet.client.fleet import Fleet
 from kernelfleet.here import this_engine
 from kernelfleet.joblib.large_arguments import Keeper
 from kernelfleet.joblib.pace import Pace
 from kernelfleet.joblib.worker import call
+
+#: Options of joblib's own backends, which programs that are moved here may still give.
+JOBLIBS_OWN = frozenset(
+    {"mmap_mode", "temp_folder", "max_nbytes", "idle_worker_timeout", "context", "verbose"}
+)
 
 
 class FleetBackend(AutoBatchingMixin, ParallelBackendBase):
@@ -43,7 +49,11 @@ class FleetBackend(AutoBatchingMixin, ParallelBackendBase):
         inner_max_num_threads: joblib's: the most threads of BLAS and OpenMP in a task.
         initializer: Called on each engine before each call of Parallel.
         initargs: With these arguments.
-        options: Options of joblib that are of no use here, such as ``mmap_mode``.
+        options: Options of joblib's own backends, which are of no use here: ``mmap_mode``,
+            ``temp_folder``, ``max_nbytes``, ``idle_worker_timeout``, ``context``.
+
+    Raises:
+        TypeError: there is no such option, or ``fleet`` is none.
     """
 
     supports_retrieve_callback = True
@@ -65,6 +75,7 @@ class FleetBackend(AutoBatchingMixin, ParallelBackendBase):
         initargs: Iterable[Any] = (),
         **options: Any,
     ) -> None:
+        _check(fleet, options)
         super().__init__(
             nesting_level=nesting_level, inner_max_num_threads=inner_max_num_threads, **options
         )
@@ -245,3 +256,13 @@ class FleetBackend(AutoBatchingMixin, ParallelBackendBase):
         client, self._client = self._client, None
         if client is not None:
             client.close()
+
+
+def _check(fleet: object, options: dict[str, Any]) -> None:
+    unknown = sorted(set(options) - JOBLIBS_OWN)
+    if unknown:
+        ours = "fleet, targets, retries, inner_max_num_threads, initializer, initargs"
+        raise TypeError(f"the backend has no option {unknown[0]!r}: its options are {ours}")
+    if fleet is not None and not isinstance(fleet, str | MultiEngineClient | Fleet):
+        kind = type(fleet).__name__
+        raise TypeError(f"fleet is a client, a Fleet or the name of a fleet, not {kind}")

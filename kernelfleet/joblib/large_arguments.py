@@ -35,6 +35,8 @@ class Keeper:
         large, small_bytes = False, 0
         for _, args, kwargs in items:
             for value in (*args, *kwargs.values()) if kwargs else args:
+                if type(value) in _PLAIN:  # most arguments; this is asked for each of them
+                    continue
                 size = size_of(value)
                 if size >= LARGE_BYTES:
                     large = True
@@ -79,10 +81,7 @@ class Keeper:
 
 def size_of(value: Any) -> int:
     """The bytes of an array, a data frame or a sparse matrix; 0 of anything else."""
-    kind = type(value)
-    if kind in _PLAIN:  # most arguments; this is asked for each of them
-        return 0
-    measure = _MEASURES.get(kind.__module__.partition(".")[0])
+    measure = _MEASURES.get(type(value).__module__.partition(".")[0])
     return 0 if measure is None else measure(value)
 
 

@@ -335,5 +335,21 @@ def test_scikit_learn_searches_a_grid(mec: MultiEngineClient) -> None:
         assert np.allclose(search.fit(x, y).cv_results_["mean_test_score"], alone)
 
 
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"flet": "a"}, "has no option 'flet': its options are fleet, targets"),
+        ({"fleet": 3}, "fleet is a client, a Fleet or the name of a fleet, not int"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused_at_once(options: Any, text: str) -> None:
+    with pytest.raises(TypeError, match=text):
+        joblib.parallel_config("kernelfleet", **options)
+
+
+def test_options_of_joblibs_own_backends_are_taken() -> None:
+    FleetBackend(mmap_mode=None, idle_worker_timeout=5)
+
+
 def test_the_backend_is_there_after_the_import() -> None:
     assert kernelfleet.joblib.NAME in joblib.parallel.BACKENDS

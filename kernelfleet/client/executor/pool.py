@@ -150,6 +150,7 @@ class FleetPool(StaysHere):
     ) -> AsyncResult[list[T]]:
         """``map`` that does not wait."""
         self._check(chunksize)
+        _check_callbacks(callback, error_callback)
         pending = self._client.map(func, list(iterable), targets=self._targets, block=False)
         return self._note(AsyncResult(pending, callback, error_callback))
 
@@ -198,6 +199,7 @@ class FleetPool(StaysHere):
     ) -> AsyncResult[T]:
         """``apply`` that does not wait."""
         self._check()
+        _check_callbacks(callback, error_callback)
         future = self._executor.submit_task(func, tuple(args), kwds)
         return self._note(AsyncResult(future, callback, error_callback))
 
@@ -255,8 +257,17 @@ def _waited_for(begin: Callable[[], AsyncResult[T]]) -> T:
         raise
 
 
+def _check_callbacks(*callbacks: object) -> None:
+    """Refuse what cannot be called before anything is sent: later nobody would hear of it."""
+    for callback in callbacks:
+        if callback is not None and not callable(callback):
+            raise TypeError(f"a callback is a function, not {type(callback).__name__}")
+
+
 def _spread(function: Callable[..., T]) -> Callable[[Any], T]:
     """A function of one tuple: what ``starmap`` maps. A lambda travels by value."""
+    if not callable(function):
+        raise TypeError(f"a pool calls a function, not {type(function).__name__}")
     return lambda args: function(*args)
 
 

@@ -283,12 +283,16 @@ class PendingResult(CallFuture[T]):
             args: Further positional arguments.
             kwargs: Keyword arguments.
 
+        Raises:
+            TypeError: ``function`` is not callable.
+
         Example:
             >>> pending = mec.pull("engine_id", block=False)
             >>> pending.add_callback(sum)
             >>> pending.r
             6
         """
+        _check_callback(function)
         with self._lock:
             self._callbacks.append((function, args, kwargs))
 
@@ -300,6 +304,9 @@ class PendingResult(CallFuture[T]):
         Args:
             fn: Gets this PendingResult.
 
+        Raises:
+            TypeError: ``fn`` is not callable.
+
         Example:
             >>> import queue
             >>> ended = queue.SimpleQueue()
@@ -308,6 +315,7 @@ class PendingResult(CallFuture[T]):
             >>> ended.get(timeout=10) is pending
             True
         """
+        _check_callback(fn)
         super().add_done_callback(fn)  # type: ignore[arg-type]  # it is called with self
 
     def _when_done(self, function: Callable[[], object]) -> None:
@@ -356,3 +364,9 @@ class PendingResult(CallFuture[T]):
         except (TimeoutError, ConnectionError, KeyboardInterrupt):
             return interrupted  # a second Ctrl-C wants control back now
         return interrupted
+
+
+def _check_callback(function: object) -> None:
+    """Refuse what cannot be called: found out on a thread of ours, it would be heard by nobody."""
+    if not callable(function):
+        raise TypeError(f"a callback is a function, not {type(function).__name__}")

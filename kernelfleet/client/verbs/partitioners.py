@@ -6,6 +6,7 @@ own types with ``kernelfleet.register_partitioner``.
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -49,7 +50,8 @@ def register_partitioner(
         length: How many items a value has.
 
     Raises:
-        TypeError: ``kind`` is neither.
+        TypeError: ``kind`` is neither, or a function is none or takes other arguments.
+        ValueError: ``kind`` is a name, but not of this form.
 
     Example:
         >>> from collections import deque
@@ -63,8 +65,10 @@ def register_partitioner(
         >>> mec.gather("d")
         deque([1, 2, 3, 4, 5])
     """
-    if not isinstance(kind, type | str):
-        raise TypeError(f"a partitioner is for a type or its name, not for {kind!r}")
+    _check_kind(kind)
+    _check_call("part", part, "value, start, stop")
+    _check_call("join", join, "parts")
+    _check_call("length", length, "value")
     name = kind if isinstance(kind, str) else kind.__qualname__
 
     def rows(axis: Axis) -> None:
@@ -82,6 +86,30 @@ def register_partitioner(
     _registered[kind] = Partitioner(
         the_length, lambda value, start, stop, _: part(value, start, stop), the_join
     )
+
+
+def _check_kind(kind: object) -> None:
+    if not isinstance(kind, type | str) or kind is object:
+        raise TypeError(f"a partitioner is for a type or its name, not for {kind!r}")
+    if isinstance(kind, str):
+        package, _, name = kind.partition(".")
+        if not (package.isidentifier() and name.isidentifier()):
+            text = "the name of a type is that of its package and its own, as 'polars.DataFrame'"
+            raise ValueError(f"{text}, not {kind!r}")
+
+
+def _check_call(what: str, function: object, arguments: str) -> None:
+    """Refuse what cannot be called so: it would fail in the middle of a scatter or a gather."""
+    if not callable(function):
+        raise TypeError(f"{what} is a function {what}({arguments}), not {function!r}")
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return  # a builtin function that does not tell
+    try:
+        signature.bind(*arguments.split(", "))
+    except TypeError as error:
+        raise TypeError(f"{what} is called as {what}({arguments}): {error}") from None
 
 
 def find(value: object) -> Partitioner | None:

@@ -158,3 +158,16 @@ def test_calls_that_wait_when_a_pool_is_terminated_are_cancelled(
     assert all(call.ready() for call in calls)
     with pytest.raises(CancelledError):
         calls[-1].get(10)
+
+
+def test_what_cannot_be_called_is_refused_before_anything_is_sent(mec: MultiEngineClient) -> None:
+    nonsense: Any = 3
+    with mec.pool() as pool:
+        for callbacks in ((nonsense, None), (None, nonsense)):
+            with pytest.raises(TypeError, match="a callback is a function, not int"):
+                pool.map_async(exec, ["done = 1"], None, *callbacks)
+            with pytest.raises(TypeError, match="a callback is a function, not int"):
+                pool.apply_async(exec, ("done = 1",), {}, *callbacks)
+        with pytest.raises(TypeError, match="a pool calls a function, not int"):
+            pool.starmap(nonsense, [(1,)])
+    assert mec.keys() == [[]] * 4

@@ -97,6 +97,15 @@ def test_many_threads_fetch_one_value_and_its_callback_runs_once() -> None:
     assert len(set(map(id, values))) == 1
 
 
+def test_a_callback_that_cannot_be_called_is_refused_at_once() -> None:
+    pending, nonsense = make(), cast(Any, 3)
+    for add in (pending.add_callback, pending.add_done_callback):
+        with pytest.raises(TypeError, match="a callback is a function, not int"):
+            add(nonsense)
+    pending.set_result(Reply({"value": 3}, []))
+    assert pending.r == 3
+
+
 def test_a_flushed_result_that_nobody_fetched_is_gone() -> None:
     pending = make()
     pending.flush()

@@ -131,3 +131,40 @@ def test_tables_go_to_engines_and_come_back(mec: MultiEngineClient) -> None:
     assert np.array_equal(mec.gather("a", axis=1), array)
     pending = mec.gather("a", block=False, axis=1)
     assert np.array_equal(pending.result(10), array)
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "text"),
+    [
+        ({"kind": 3}, TypeError, "for a type or its name, not for 3"),
+        ({"kind": object}, TypeError, "not for <class 'object'>"),
+        ({"kind": ""}, ValueError, "'polars.DataFrame', not ''"),
+        ({"kind": "DataFrame"}, ValueError, "not 'DataFrame'"),
+        ({"kind": "geopandas.frames.Frame"}, ValueError, "not 'geopandas.frames.Frame'"),
+        ({"part": 3}, TypeError, r"part is a function part\(value, start, stop\), not 3"),
+        ({"part": lambda value: value}, TypeError, "part is called as .*too many positional"),
+        ({"join": None}, TypeError, r"join is a function join\(parts\), not None"),
+        ({"join": lambda: 1}, TypeError, "join is called as .*too many positional"),
+        ({"length": lambda a, b: 1}, TypeError, "length is called as .*missing .*'b'"),
+    ],
+)
+def test_what_is_no_partitioner_is_refused_at_once(
+    changed: dict[str, Any], error: type[Exception], text: str
+) -> None:
+    before = dict(partitioners._registered)
+    good: dict[str, Any] = {
+        "kind": deque,
+        "part": lambda d, i, j: d,
+        "join": lambda parts: parts[0],
+    }
+    with pytest.raises(error, match=text):
+        register_partitioner(**{**good, **changed})
+    assert partitioners._registered == before
+
+
+def test_functions_that_do_not_tell_their_arguments_are_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(partitioners, "_registered", {})
+    register_partitioner("package.Kind", part=min, join=max)
+    assert list(partitioners._registered) == ["package.Kind"]
