@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from kernelfleet import MultiEngineClient
+from kernelfleet.wire.buffers.shared_memory import available
 from tests.fleets import eventually
 
 
@@ -48,6 +49,30 @@ def test_odd_arrays_come_back_equal_and_writable(mec: MultiEngineClient, name: s
     if array.ndim:
         mec.scatter("x", array)
         assert np.array_equal(mec.gather("x"), array)
+
+
+def shared_buffers() -> set[str]:
+    """The inodes of the shared buffers that this process has mapped."""
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    return {line.split()[4] for line in lines if "memfd:kernelfleet" in line}
+
+
+@pytest.mark.skipif(not available(), reason="no shared memory here")
+def test_what_comes_from_one_engine_and_goes_to_all_is_the_same_memory_until_it_is_written_to(
+    mec: MultiEngineClient,
+) -> None:
+    gc.collect()
+    before = shared_buffers()
+    (w,) = mec.apply(lambda: __import__("numpy").arange(300_000.0), targets=0)
+    (made,) = shared_buffers() - before
+    mec.push({"w": w})
+    assert all(made in each for each in mec.apply(shared_buffers))
+    doubled = mec.map(lambda each: (made in shared_buffers(), each + each), [w, w])
+    assert [there for there, _ in doubled] == [True, True]
+    w[5] = -1
+    mec.push({"w": w})
+    assert mec.execute("float(w[5])").values() == [-1.0] * 4
+    assert not any(made in each for each in mec.apply(shared_buffers))
 
 
 @pytest.mark.parametrize("transport", ["unix"])

@@ -3,6 +3,8 @@
 Where things are::
 
     memory that is written once         shared_memory  huge_pages
+    sent on as it has come              received
     files that the sender has mapped    mapped_files  mappings
+    what the kernel tells of pages      pages
     both as what travels                frames
 """

@@ -14,22 +14,17 @@ import bisect
 import mmap
 import os
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from kernelfleet.wire.buffers.mapped_files import FileRange, MappedFile
+from kernelfleet.wire.buffers.pages import address_of, were_written
 
 _MAPS = "/proc/self/maps"
-_PAGE_STATES = "/proc/self/pagemap"
 #: Start, end, whether it is private, offset in the file, device and inode, path; as proc(5) has it.
 _LINE = re.compile(
     rb"^([0-9a-f]+)-([0-9a-f]+) r--([sp]) ([0-9a-f]+) (\S+ [1-9][0-9]*) +(/.*)$", re.MULTILINE
 )
-#: Flags of a page: it is in memory, in swap, and part of a file or of shared memory.
-_PRESENT, _SWAPPED, _OF_A_FILE = 1 << 63, 1 << 62, 1 << 61
-_PAGES_AT_ONCE = 1 << 17
 
 
 @dataclass(slots=True)
@@ -81,14 +76,6 @@ def own() -> list[Mapping]:
         return []
 
 
-def address_of(view: Any) -> int | None:
-    """Where a buffer is, if numpy is there to tell; without it there are no arrays to share."""
-    numpy = sys.modules.get("numpy")
-    if numpy is None:
-        return None
-    return int(numpy.frombuffer(view, dtype="u1").__array_interface__["data"][0])
-
-
 def file_ranges(views: Sequence[memoryview]) -> list[FileRange | None]:
     """The parts of files that buffers show; None for a buffer that must be copied.
 
@@ -101,7 +88,7 @@ def file_ranges(views: Sequence[memoryview]) -> list[FileRange | None]:
         if address is None or not view.nbytes:
             continue
         mapping = find(mappings, address, view.nbytes)
-        if mapping is None or (mapping.private and _was_changed(address, view.nbytes)):
+        if mapping is None or (mapping.private and were_written(address, view.nbytes)):
             continue
         key = mapping.path, mapping.identity
         if key not in files:
@@ -128,26 +115,3 @@ def _file_of(mapping: Mapping) -> MappedFile | None:
     address = address_of(memoryview(page))
     there = None if address is None else find(own(), address, 1)
     return file if there is not None and there.identity == mapping.identity else None
-
-
-def _was_changed(address: int, nbytes: int) -> bool:
-    """Whether a private mapping has pages that differ from the file, or nobody can tell.
-
-    Memory may be read-only now, and have been written to before.
-    """
-    numpy = sys.modules["numpy"]
-    first, last = address // mmap.PAGESIZE, (address + nbytes - 1) // mmap.PAGESIZE
-    try:
-        with open(_PAGE_STATES, "rb", buffering=0) as file:
-            for start in range(first, last + 1, _PAGES_AT_ONCE):
-                count = min(_PAGES_AT_ONCE, last + 1 - start)
-                data = os.pread(file.fileno(), 8 * count, 8 * start)
-                if len(data) != 8 * count:
-                    return True
-                states = numpy.frombuffer(data, dtype="u8")
-                there = (states & (_PRESENT | _SWAPPED)) != 0
-                if bool((there & ((states & _OF_A_FILE) == 0)).any()):
-                    return True
-    except OSError:
-        return True
-    return False

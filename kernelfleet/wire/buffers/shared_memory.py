@@ -27,7 +27,7 @@ import stat
 from json import dumps, loads  # imported by name: user code may replace the attributes of json
 from typing import Any
 
-from kernelfleet.wire.buffers import huge_pages
+from kernelfleet.wire.buffers import huge_pages, received
 from kernelfleet.wire.platforms import HERE
 
 #: Buffers of at least this size go into shared memory.
@@ -73,6 +73,16 @@ class SharedBuffer:
         if getattr(self, "_fd", -1) >= 0:  # not set if a Ctrl-C has interrupted ``__init__``
             os.close(self._fd)
             self._fd = -1
+
+    @classmethod
+    def of(cls, view: memoryview) -> SharedBuffer:
+        """The shared buffer that these bytes have come in and still are, or a new one of them.
+
+        Raises:
+            OSError: There is no memory for it.
+        """
+        fd = received.descriptor_of(view)
+        return cls.write(view) if fd is None else cls(fd, view.nbytes)
 
     @classmethod
     def write(cls, data: Any) -> SharedBuffer:
@@ -126,7 +136,9 @@ class SharedBuffer:
         if self.nbytes == 0:
             return memoryview(bytearray())
         flags, access = mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE
-        return memoryview(mmap.mmap(self._fd, self.nbytes, flags=flags, prot=access))
+        mapping = mmap.mmap(self._fd, self.nbytes, flags=flags, prot=access)
+        received.note(mapping, self._fd)
+        return memoryview(mapping)
 
     def view(self) -> memoryview:
         """Map the bytes read-only, to send them as a frame."""

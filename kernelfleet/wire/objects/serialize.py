@@ -176,7 +176,7 @@ def _in_shared_memory(view: memoryview) -> SharedBuffer | None:
     if view.nbytes < SHARED_BYTES:
         return None
     try:
-        return SharedBuffer.write(view)
+        return SharedBuffer.of(view)
     except OSError:
         return None
 

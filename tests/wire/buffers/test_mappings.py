@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kernelfleet.wire.buffers import mappings
+from kernelfleet.wire.buffers import mappings, pages
 from kernelfleet.wire.buffers.mappings import Mapping, file_ranges, find, parse
+from kernelfleet.wire.buffers.pages import address_of
 from kernelfleet.wire.buffers.shared_memory import available
 
 pytestmark = pytest.mark.skipif(not available(), reason="no shared memory here")
@@ -72,7 +73,7 @@ def test_a_mapping_that_was_written_to_before_it_became_read_only_is_not_shared(
     path: Path,
 ) -> None:
     memory = mapped(path, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE)
-    address = mappings.address_of(memoryview(memory))
+    address = address_of(memoryview(memory))
     assert address is not None
     protect = ctypes.CDLL(None, use_errno=True).mprotect
     arguments = ctypes.c_void_p(address), ctypes.c_size_t(len(DATA)), mmap.PROT_READ
@@ -88,9 +89,9 @@ def test_where_nobody_tells_which_pages_were_changed_a_private_mapping_is_not_sh
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     memory = memoryview(mapped(path, mmap.MAP_PRIVATE))
-    monkeypatch.setattr(mappings, "_PAGE_STATES", "/proc/self/nothing")
+    monkeypatch.setattr(pages, "_PAGE_STATES", "/proc/self/nothing")
     assert file_ranges([memory]) == [None]
-    monkeypatch.setattr(mappings, "_PAGE_STATES", os.devnull)
+    monkeypatch.setattr(pages, "_PAGE_STATES", os.devnull)
     assert file_ranges([memory]) == [None]
 
 
