@@ -65,8 +65,17 @@ PAGES: dict[str, Page] = {
     "performance.md": Page(
         left_out=(("# setup.py", "a script; tests/journeys/test_preloaded_script.py has one"),),
     ),
-    "mpi.md": Page(needs=("mpi4py",), left_out=(("Fleet(n=4, mpiexec", "needs MPICH, and Slurm"),)),
-    "ranks.md": Page("from kernelfleet import Fleet\n%load_ext kernelfleet", ("jax", "torch")),
+    "mpi.md": Page(
+        needs=("mpi4py",),
+        left_out=(
+            ("Fleet(n=4, mpiexec", "needs MPICH, and Slurm"),
+            ("Fleet(n=32, cluster", "needs Slurm and hosts; tests/cluster has it"),
+        ),
+    ),
+    "ranks.md": Page(
+        needs=("jax",),
+        left_out=(("%%px\nimport torch", "is large; tests/journeys/test_ranks.py has it"),),
+    ),
     "clusters.md": Page(
         left_out=(
             ("fleet = Fleet(n=64", "needs 64 processors of a cluster"),
