@@ -32,6 +32,9 @@ from kernelfleet.engine.running.tracebacks import (
 )
 from kernelfleet.errors.text import shortened, text_of
 
+#: What a shell has as ``last_shown_lines`` before it has shown an error of a cell.
+NOTHING_SHOWN: tuple[None, list[str]] = (None, [])
+
 
 @dataclass
 class CellOutcome:
@@ -70,14 +73,21 @@ def survive_broken_texts(shell: Any) -> None:
 
     With ipykernel 7.4 and IPython 9.18 the exception from ``__str__`` would take the place of the
     error. This can go when both take an error's text with care.
+
+    What was shown is also what is stored: IPython would render the error a second time.
     """
     show = shell._showtraceback
     note = getattr(shell, "_format_exception_for_storage", None)
 
     def show_in_any_case(etype: Any, error: Any, lines: Any) -> None:
         show(etype, shortened(text_of(error)) if isinstance(error, BaseException) else error, lines)
+        shell.last_shown_lines = (error, lines)
 
     def note_in_any_case(error: Any, *args: Any, **options: Any) -> Any:
+        shown, lines = shell.last_shown_lines
+        if shown is error:
+            text = shortened(text_of(error))
+            return {"ename": type(error).__name__, "evalue": text, "traceback": lines}
         try:
             noted = note(error, *args, **options) if note is not None else None
             if isinstance(noted, dict):
@@ -87,6 +97,7 @@ def survive_broken_texts(shell: Any) -> None:
             text = shortened(text_of(error))
             return {"ename": type(error).__name__, "evalue": text, "traceback": []}
 
+    shell.last_shown_lines = NOTHING_SHOWN
     shell._showtraceback = show_in_any_case
     shell._format_exception_for_storage = note_in_any_case
 
@@ -110,7 +121,7 @@ async def run_cell(
     """
     shell._last_traceback = None
     shell._last_traceback_during_displayhook = False
-    shell.last_shown_error = None
+    shell.last_shown_error, shell.last_shown_lines = None, NOTHING_SHOWN
     number = shell.execution_count
     if not code or code.isspace():
         if store_history:

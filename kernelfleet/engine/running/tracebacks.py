@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import linecache
 import os
 import sys
 import traceback
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -69,6 +71,7 @@ def show_causes_where_they_were_raised(shell: Any) -> None:
         return len(entry[2]) if len(entry) > 2 else usual_count(frame)
 
     def structured_traceback(etype: Any, evalue: Any = None, *args: Any, **options: Any) -> Any:
+        colour_with_one_lexer()
         chained = getattr(evalue, "__cause__", None) or getattr(evalue, "__context__", None)
         vars(ultratb)["get_line_number_of_frame"] = count if chained else usual_count
         if isinstance(evalue, BaseException):
@@ -113,6 +116,45 @@ def with_short_texts(error: BaseException, seen: frozenset[int] = frozenset()) -
     if notes := getattr(error, "__notes__", None):
         vars(shown)["__notes__"] = notes
     return shown
+
+
+@functools.cache
+def colour_with_one_lexer() -> None:
+    """Let stack_data colour all code with one class of lexers, and one class of styles.
+
+    stack_data 0.6 makes a class of its own for each frame, and pygments 2.21 compiles the words of
+    the language anew for each class. That takes three quarters of the time in which an error with
+    frames of a library is rendered. No issue is known upstream; it can go when the class is kept.
+    """
+    import pygments
+    import stack_data
+    from pygments.lexers.python import PythonLexer
+    from stack_data import core
+
+    class Marking(PythonLexer):  # type: ignore[misc]  # it has no types
+        """Marks what was executing."""
+
+        ranges: Sequence[tuple[int, int]] = ()
+
+        def get_tokens(self, text: str, unfiltered: bool = False) -> Iterator[tuple[Any, str]]:
+            at = 0
+            for kind, value in super().get_tokens(text, unfiltered):
+                executing = any(start <= at < end for start, end in self.ranges)
+                at += len(value)
+                yield (kind.ExecutingNode if executing else kind), value
+
+    def coloured(formatter: Any, code: str, ranges: Sequence[tuple[int, int]]) -> list[str]:
+        lexer = Marking(stripnl=False)
+        lexer.ranges = ranges
+        try:
+            return str(pygments.highlight(code, lexer, formatter)).splitlines()
+        except Exception:  # noqa: BLE001 - without colours, as stack_data does it
+            return code.splitlines()
+
+    if hasattr(core, "_pygmented_with_ranges"):
+        vars(core)["_pygmented_with_ranges"] = coloured
+        style = functools.lru_cache(maxsize=8)(core.style_with_executing_node)
+        vars(stack_data)["style_with_executing_node"] = style
 
 
 def forget_sources() -> None:

@@ -183,3 +183,18 @@ def test_the_code_of_past_cells_is_not_kept_for_a_database_that_is_off(engine: E
     engine.execute(" ")
     assert engine.value("get_ipython().history_manager.enabled") is False
     assert engine.value("get_ipython().history_manager.db_input_cache") == []
+
+
+def test_an_error_is_rendered_once_and_stored_as_it_was_shown(engine: Engine) -> None:
+    engine.execute(
+        "rendered = []; tb = get_ipython().InteractiveTB; usual = tb.structured_traceback\n"
+        "tb.structured_traceback = lambda *a, **k: rendered.append(usual(*a, **k)) or rendered[-1]"
+    )
+    try:
+        failed = engine.execute("1 / 0")
+        stored = engine.value(f"get_ipython().history_manager.exceptions[{failed['number']}]")
+        assert engine.value("len(rendered)") == 1
+    finally:
+        engine.execute("tb.structured_traceback = usual")
+    assert stored["traceback"] == failed["traceback"]
+    assert (stored["ename"], stored["evalue"]) == ("ZeroDivisionError", "division by zero")

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
+import stack_data
+import stack_data.utils
+from pygments.formatters.terminal256 import Terminal256Formatter
+from pygments.lexers.python import PythonLexer
 
 from kernelfleet.engine.running.tracebacks import (
     _CACHES,
     KEPT_SOURCES,
+    colour_with_one_lexer,
     render_plainly,
     users_frames,
     with_short_texts,
@@ -32,6 +38,22 @@ def test_plain_rendering_survives_a_hostile_error() -> None:
             raise RuntimeError
 
     assert any("Hostile" in line for line in render_plainly(Hostile()))
+
+
+def test_code_is_coloured_as_stack_data_does_it_without_a_new_lexer_for_each_frame() -> None:
+    upstream: Any = stack_data
+    colour_with_one_lexer()
+    formatter = Terminal256Formatter(
+        style=upstream.style_with_executing_node("default", "bg:#ff0000")
+    )
+    code = "def f(a):\n    text = f'{a!r} größer'\n\n    return g(a)[0]  # why\n"
+    marked: list[list[tuple[int, int]]] = [[], [(14, 18)], [(3, 9), (50, 54)]]
+    expected = [upstream.utils._pygmented_with_ranges(formatter, code, each) for each in marked]
+    known = set(PythonLexer.__subclasses__())
+    coloured = [upstream.core._pygmented_with_ranges(formatter, code, each) for each in marked]
+    assert coloured == expected
+    assert all("\x1b[" in "".join(lines) for lines in coloured)
+    assert set(PythonLexer.__subclasses__()) <= known
 
 
 def test_groups_are_rendered_with_their_members() -> None:
