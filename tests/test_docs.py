@@ -126,6 +126,8 @@ def broken_links(document: Path, text: str) -> list[str]:
             continue
         name, _, anchor = link.partition("#")
         target = (document.parent / name) if name else document
+        if target.parent == ROOT / "docs" / "notebooks":  # where the site has copies of them
+            target = ROOT / "notebooks" / target.name
         if not target.exists() or (anchor and anchor not in anchors(target.read_text("utf-8"))):
             broken.append(link)
     return broken

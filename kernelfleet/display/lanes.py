@@ -258,12 +258,12 @@ def _on_lane(span: SpanLike, stretches: Sequence[Stretch]) -> Iterable[tuple[flo
     end = span.started + span.seconds
     for each in stretches:
         if span.started <= each.end and end >= each.start:
-            scale = each.cells / ((each.end - each.start) or 1.0)
+            length = (each.end - each.start) or 1.0
             left = max(span.started, each.start) - each.start
             right = min(end, each.end) - each.start
             # (a moment at the very end of a stretch is drawn in its last cell)
-            first = each.cell + min(left * scale, each.cells - 1.0)
-            yield first, max(each.cell + right * scale, first)
+            first = each.cell + min(each.cells * (left / length), each.cells - 1.0)
+            yield first, max(each.cell + each.cells * (right / length), first)
 
 
 def worse(one: str, other: str) -> str:

@@ -158,7 +158,7 @@ class SimulatedRegistry(EngineRegistry):
         self.sizes = Sizes()
         self.comms = CommRouter()
         self._listeners = [self.comms]
-        self._options = FleetOptions(kernels=(None,))
+        self._options, self.worlds = FleetOptions(kernels=(None,)), None
         self.session = make_session(b"secret", "kernelfleet")
         self.channels: dict[int, SimulatedChannels] = {}
         self._log = log

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kernelfleet.display.lanes import MAX_CALLS, MAX_STRETCHES, Picture, picture, worse
@@ -96,6 +96,7 @@ def test_what_has_failed_is_counted_and_marks_its_bar() -> None:
     assert worse("running", "lost") == "lost"
 
 
+@example([(0.0, 5e-324, 0, "a")], 1)
 @given(
     st.lists(
         st.tuples(st.floats(0, 1e4), st.floats(0, 1e3), st.integers(0, 3), st.sampled_from("abc")),
