@@ -6,13 +6,14 @@ interpreter. What it cannot fork it starts in
 the ordinary way: another interpreter or platform.
 
 A fork server serves all kernels of a process that start with the same ``PYTHONPATH``,
-``LD_LIBRARY_PATH`` and the like. When it dies the kernels live on, and the next start brings up
-a new one.
+``LD_LIBRARY_PATH`` and the like. When it dies the kernels live on, and the next start, or one that
+it has left undone, brings up a new one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Mapping
@@ -32,6 +33,13 @@ from kernelfleet.provisioners.servers import MAX_SERVERS, servers
 from kernelfleet.wire.platforms import HERE
 from kernelfleet.wire.safe_start import module_index
 
+#: How often a kernel is forked whose fork server dies before it has: another one is started then.
+ATTEMPTS = 2
+TOO_MANY = (
+    "of environments that differ before the fork (PYTHONPATH and the like) there can be "
+    f"{MAX_SERVERS}"
+)
+
 
 class ForkProvisioner(LocalProvisioner):
     """Forks kernels from a warm process; see the module's docstring."""
@@ -49,48 +57,58 @@ class ForkProvisioner(LocalProvisioner):
         if not _is_forkable(cmd, kwargs):
             return await super().launch_kernel(cmd, **kwargs)
         kind = kind_of(self.preload, env)
-        server = servers.take(kind)
-        if server is None:
-            self.log.debug("this environment would need one fork server too many")
-            return await self._launch_without(kind, cmd, kwargs)
-        try:
-            process = await self._fork(server, cmd, env, kwargs)
-        except BaseException:
-            servers.release(kind)
-            raise
-        if process is None:
-            servers.release(kind)
-            return await self._launch_without(kind, cmd, kwargs)
-        self._kind = kind
-        self.process = process
-        self.pid = self.pgid = process.pid
-        self.cwd = _folder(kwargs)
-        return self.connection_info
+        problem = ""
+        for _ in range(ATTEMPTS):
+            server = servers.take(kind)
+            if server is None:
+                problem = TOO_MANY
+                break
+            try:
+                process = await self._fork(server, cmd, env, kwargs)
+            except ForkServerError as error:
+                servers.release(kind)
+                problem = str(error)
+                if server.alive:  # another one would say the same
+                    break
+            except BaseException:
+                servers.release(kind)
+                raise
+            else:
+                self._kind = kind
+                self.process = process
+                self.pid = self.pgid = process.pid
+                self.cwd = _folder(kwargs)
+                return self.connection_info
+        return await self._launch_without(kind, problem, cmd, kwargs)
 
-    async def _launch_without(self, kind: Kind, cmd: list[str], kwargs: dict[str, Any]) -> Any:
+    async def _launch_without(
+        self, kind: Kind, problem: str, cmd: list[str], kwargs: dict[str, Any]
+    ) -> Any:
         """Start the kernel as an ordinary process, which has not what a script has made."""
         if kind.scripts:
             raise PreloadError(
                 f"what {kind.scripts[0]} has made is only in forked engines, and this one cannot "
-                f"be forked: of environments that differ before the fork (PYTHONPATH and the "
-                f"like) there can be {MAX_SERVERS}"
+                f"be forked: {problem}"
             )
+        level = logging.DEBUG if problem == TOO_MANY else logging.WARNING
+        self.log.log(level, "%s; starting the kernel in the ordinary way", problem)
         return await super().launch_kernel(cmd, **kwargs)
 
     async def _fork(
         self, server: ForkServer, cmd: list[str], env: Mapping[str, str], kwargs: dict[str, Any]
-    ) -> ForkedProcess | None:
-        """The forked kernel; None if it has to be started as an ordinary process."""
+    ) -> ForkedProcess:
+        """Fork the kernel.
+
+        Raises:
+            ForkServerError: the fork server is gone, or could not fork.
+            PreloadError: a module of ``preload`` cannot be imported.
+        """
         env = {**env, "JPY_PARENT_PID": str(os.getpid())}  # as jupyter_client sets it
         fds = [_descriptor(kwargs.get("stdout"), 1), _descriptor(kwargs.get("stderr"), 2)]
-        try:
-            process = await server.fork(cmd, env, _folder(kwargs), fds)
-            while server.failed:
-                self.log.warning("cannot preload %s: %s", *server.failed.popitem())
-            return process
-        except ForkServerError as error:
-            self.log.warning("%s; starting the kernel in the ordinary way", error)
-            return None
+        process = await server.fork(cmd, env, _folder(kwargs), fds)
+        while server.failed:
+            self.log.warning("cannot preload %s: %s", *server.failed.popitem())
+        return process
 
     async def wait(self) -> int | None:
         """Wait until the process has ended, without the base class's polling every 0.1 s."""

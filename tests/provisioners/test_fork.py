@@ -15,8 +15,9 @@ import psutil
 import pytest
 
 from kernelfleet.provisioners.fork import ForkProvisioner, _is_this_interpreter
+from kernelfleet.provisioners.forkserver import ForkedProcess, ForkServer, PreloadError
 from kernelfleet.provisioners.servers import servers
-from tests.fleets import eventually
+from tests.fleets import eventually, until
 from tests.provisioners.kernels import connect, evaluate, is_forked, make, provisioner, spec
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -282,6 +283,47 @@ def test_kernels_outlive_their_fork_server_and_the_next_start_has_a_new_one(
         await manager.shutdown_kernel()
 
     run(live_on())
+
+
+def test_a_kernel_whose_fork_server_dies_when_it_is_asked_comes_from_a_new_one(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed: list[int] = []
+    ask = ForkServer.fork
+
+    async def dying(server: ForkServer, *arguments: Any) -> ForkedProcess:
+        if len(killed) < deaths:
+            killed.append(server.pid)
+            os.kill(server.pid, signal.SIGKILL)
+            await until(lambda: psutil.Process(server.pid).status() == psutil.STATUS_ZOMBIE)
+        return await ask(server, *arguments)
+
+    monkeypatch.setattr(ForkServer, "fork", dying)
+    deaths = 1
+
+    async def start() -> None:
+        manager = make(folder, transport="ipc")
+        await manager.start_kernel()
+        assert is_forked(manager)
+        assert len(killed) == 1
+        await manager.shutdown_kernel(now=True)
+
+    run(start())
+    script = folder / "setup.py"
+    script.write_text("x = 1")
+    killed.clear()
+    deaths = 5
+
+    async def give_up() -> None:
+        manager = make(folder, transport="ipc")
+        config = {"preload": [str(script)]}
+        provisioner = ForkProvisioner(parent=manager, kernel_spec=manager.kernel_spec, **config)
+        command = [sys.executable, "-m", "ipykernel_launcher"]
+        with pytest.raises(PreloadError, match=r"setup\.py has made .* the fork server .*"):
+            await provisioner.launch_kernel(command, env=dict(os.environ))
+        assert len(killed) == 2
+
+    run(give_up())
 
 
 def test_the_end_of_a_kernel_without_a_fork_server_is_seen_and_its_code_unknown(
