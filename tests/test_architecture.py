@@ -68,6 +68,7 @@ NO_TEST_FILE = {
     "node/__main__.py": "one line, run by whatever starts a node",
     "head/placed.py": "a declaration; held by tests/head/test_registry.py",
     "clusters/hosts.py": "held by tests/clusters/test_ssh.py and test_srun.py",
+    "wire/buffers/arriving.py": "held by tests/wire/test_chunks.py",
     "head/timing.py": "held by tests/controller/test_timing.py",
     "errors/__init__.py": "names of errors/tree.py and errors/composite.py, tested there",
     "client/__init__.py": "tested by tests/test_package.py",

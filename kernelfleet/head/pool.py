@@ -26,6 +26,7 @@ from kernelfleet.head.timing import (
     WORKERS_SECONDS,
 )
 from kernelfleet.session.connection import Endpoint
+from kernelfleet.wire.chunks import Uplink
 from kernelfleet.wire.files.connection_file import FleetFile
 from kernelfleet.wire.handshake import key_of_node
 from kernelfleet.wire.messages.nodes import NodeReport, NodeSpec
@@ -56,7 +57,7 @@ class NodePool:
         # Not the context of the process's clients: encryption takes a thread for some 430 MB/s.
         self._context: zmq.Context[Any] = zmq.Context(min(MAX_IO_THREADS, number_of_cores()))
         self._context.set(zmq.MAX_SOCKETS, MAX_SOCKETS)
-        self._loop = asyncio.get_running_loop()
+        self._loop, self._uplink = asyncio.get_running_loop(), Uplink()
         self._cluster: Cluster | None = None
         self._nodes: dict[str, Node] = {}  # by worker, living ones
         self._news = asyncio.Event()
@@ -265,7 +266,7 @@ class NodePool:
             client_secret_key=self._secret_key,
         )
         head_id = f"head-{secrets.token_hex(8)}"
-        return Endpoint(self._loop, self._context, fleet, report["url"], head_id)
+        return Endpoint(self._loop, self._context, fleet, report["url"], head_id, self._uplink)
 
     async def _abandon(
         self, starting: asyncio.Future[dict[str, Started]], specs: Mapping[str, NodeSpec]

@@ -21,6 +21,7 @@ from kernelfleet.wire.chunks import (
     OVERHEAD_BYTES,
     Incoming,
     Outgoing,
+    Uplink,
     frame_limit,
 )
 from kernelfleet.wire.codec import BadMessage, Codec
@@ -43,6 +44,8 @@ class Endpoint:
     fleet: FleetFile
     url: str
     client_id: str
+    #: What its connections share with those of others.
+    uplink: Uplink | None = None
 
 
 class ConnectionUser(Protocol):
@@ -130,7 +133,8 @@ class Connection:
             )
             self._outgoing, self._incoming = codecs.to_controller, codecs.to_client
             limit = frame_limit(self._endpoint.url)
-            self._sender = Outgoing(codecs.to_controller, self._pump.send, limit)
+            uplink = self._endpoint.uplink
+            self._sender = Outgoing(codecs.to_controller, self._pump.send, limit, uplink)
             self.is_ready = True
             self._user.connection_ready(self)
 

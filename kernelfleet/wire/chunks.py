@@ -22,15 +22,12 @@ from __future__ import annotations
 import struct
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
+from weakref import WeakSet
 
+from kernelfleet.wire.buffers.arriving import Growing, Nowhere, Pieces, Shared, Target
 from kernelfleet.wire.buffers.frames import frame_bytes
-from kernelfleet.wire.buffers.shared_memory import (
-    SHARED_BYTES,
-    SharedBuffer,
-    SharedBufferWriter,
-    available,
-)
+from kernelfleet.wire.buffers.shared_memory import SHARED_BYTES, available
 from kernelfleet.wire.codec import MAX_HEADER_BYTES, BadMessage, Codec
 from kernelfleet.wire.lanes import Topics, may_pass, topics
 from kernelfleet.wire.messages import JsonDict
@@ -46,6 +43,9 @@ OVERHEAD_BYTES = 1024
 PART_BYTES = 1024 * 1024
 #: Parts under way, which the receiver has not confirmed.
 WINDOW_BYTES = 4 * 1024 * 1024
+#: The same for all lines together that share an uplink, as a head's to its nodes do; but a part for
+#: each. What is urgent waits behind that, as each line gets only its share of the network.
+UPLINK_BYTES = 12 * 1024 * 1024
 #: Blocks of shared memory made for one message; each takes a descriptor.
 MAX_BLOCKS = 64
 
@@ -72,6 +72,23 @@ def fits(frames: Sequence[Any], limit: int) -> bool:
     return total <= PART_BYTES
 
 
+class Uplink:
+    """Lines that share a network: the more of them have bulk to send, the less each has on it."""
+
+    def __init__(self) -> None:
+        self._lines: WeakSet[Outgoing] = WeakSet()
+
+    def add(self, line: Outgoing) -> None:
+        """This line uses it too, for as long as there is the line."""
+        self._lines.add(line)
+
+    @property
+    def window_bytes(self) -> int:
+        """How much each line may have under way; a part at least."""
+        busy = sum(line.is_busy for line in self._lines)
+        return max(PART_BYTES, min(WINDOW_BYTES, UPLINK_BYTES // max(1, busy)))
+
+
 class Outgoing:
     """What is sent on one line, in order; large messages in parts, as the receiver takes them.
 
@@ -79,12 +96,26 @@ class Outgoing:
         codec: Signs the parts.
         transmit: Hands one message to the socket.
         limit: The size of the largest frame that the other side takes.
+        uplink: What it shares with other lines; None if it is alone.
     """
 
-    def __init__(self, codec: Codec, transmit: Callable[[Frames], None], limit: int) -> None:
+    def __init__(
+        self,
+        codec: Codec,
+        transmit: Callable[[Frames], None],
+        limit: int,
+        uplink: Uplink | None = None,
+    ) -> None:
         self._codec, self._transmit, self._limit = codec, transmit, limit
         self._queue: deque[_Waiting] = deque()
         self._sent_bytes = self._confirmed_bytes = 0
+        self._uplink = uplink or Uplink()
+        self._uplink.add(self)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a large message is on its way."""
+        return bool(self._queue)
 
     def send(self, header: JsonDict, buffers: Sequence[Any] = ()) -> None:
         """Send a message: at once, after those before it, or past those that it may pass.
@@ -130,7 +161,8 @@ class Outgoing:
         while self._queue:
             large = self._queue[0].large
             if large is not None:
-                if self._sent_bytes - self._confirmed_bytes + PART_BYTES > WINDOW_BYTES:
+                under_way = self._sent_bytes - self._confirmed_bytes
+                if under_way and under_way + PART_BYTES > self._uplink.window_bytes:
                     return
                 header, pieces = large.next_part()
                 self._sent_bytes += sum(map(len, pieces))
@@ -198,83 +230,6 @@ class _Stream:
 # -- the other side ---------------------------------------------------------------------------
 
 
-class Left:
-    """Stands for a buffer that was not kept: it is too large, or there was no memory for it."""
-
-    def __init__(self, nbytes: int, reason: str = "") -> None:
-        self.nbytes, self.reason = nbytes, reason
-
-
-class _Target(Protocol):
-    """Where the bytes of one frame go."""
-
-    def write(self, data: memoryview) -> None:
-        """Take the next bytes."""
-
-    def finish(self) -> Any:
-        """The frame, now that it is complete."""
-
-
-class _Pieces:
-    """In the pieces that came, joined at once: for what a part or two can hold."""
-
-    def __init__(self) -> None:
-        self._pieces: list[memoryview] = []
-
-    def write(self, data: memoryview) -> None:
-        self._pieces.append(data)
-
-    def finish(self) -> bytearray:
-        return bytearray().join(self._pieces)
-
-
-class _Growing:
-    """In memory of this process, which grows with what has come, not with what was announced."""
-
-    def __init__(self) -> None:
-        self._data = bytearray()
-
-    def write(self, data: memoryview) -> None:
-        self._data += data
-
-    def finish(self) -> bytearray:
-        return self._data
-
-
-class _Shared:
-    """In a block of shared memory, which engines map: it is copied once for all of them."""
-
-    def __init__(self, nbytes: int) -> None:
-        self._nbytes = nbytes
-        self._writer: SharedBufferWriter | None = SharedBufferWriter(nbytes)
-        self._reason = ""
-
-    def write(self, data: memoryview) -> None:
-        if self._writer is not None:
-            try:
-                self._writer.write(data)
-            except OSError as error:
-                self._writer, self._reason = None, f"there is no memory for it: {error}"
-
-    def finish(self) -> SharedBuffer | Left:
-        if self._writer is None:
-            return Left(self._nbytes, self._reason)
-        return self._writer.finish()
-
-
-class _Nowhere:
-    """Not kept."""
-
-    def __init__(self, nbytes: int) -> None:
-        self._nbytes = nbytes
-
-    def write(self, data: memoryview) -> None:
-        pass
-
-    def finish(self) -> Left:
-        return Left(self._nbytes)
-
-
 class Incoming:
     """Joins the parts that arrive on one line.
 
@@ -312,7 +267,7 @@ class Incoming:
         self._joining = joining
         return None
 
-    def _target(self, index: int, lengths: Sequence[int]) -> _Target:
+    def _target(self, index: int, lengths: Sequence[int]) -> Target:
         if index < _HEADER_FRAMES:
             if lengths[index] > MAX_HEADER_BYTES:
                 raise BadMessage(
@@ -320,23 +275,23 @@ class Incoming:
                 )
             return _heap(lengths[index])
         if self._most_bytes is not None and sum(lengths[_HEADER_FRAMES:]) > self._most_bytes:
-            return _Nowhere(lengths[index])
+            return Nowhere(lengths[index])
         if self._in_blocks and index < MAX_BLOCKS and lengths[index] >= SHARED_BYTES:
             try:
-                return _Shared(lengths[index])
+                return Shared(lengths[index])
             except OSError:  # no descriptor is left
                 return _heap(lengths[index])
         return _heap(lengths[index])
 
 
-def _heap(nbytes: int) -> _Target:
-    return _Pieces() if nbytes <= PART_BYTES else _Growing()
+def _heap(nbytes: int) -> Target:
+    return Pieces() if nbytes <= PART_BYTES else Growing()
 
 
 class _Joining:
     """One message that is being joined."""
 
-    def __init__(self, header: JsonDict, target: Callable[[int, Sequence[int]], _Target]) -> None:
+    def __init__(self, header: JsonDict, target: Callable[[int, Sequence[int]], Target]) -> None:
         count, size = header.get("frames"), header.get("size")
         if type(count) is not int or type(size) is not int or header.get("at") != 0:
             raise BadMessage("a part that begins no message")
@@ -345,7 +300,7 @@ class _Joining:
         self._target_of = target
         self._count, self._size, self._at = count, size, 0
         self._lengths = bytearray()
-        self._targets: list[_Target] = []
+        self._targets: list[Target] = []
         self._room = count * _LENGTH_BYTES
         self.frames: Frames = []
         self._sizes: tuple[int, ...] = ()

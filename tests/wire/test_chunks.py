@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernelfleet.wire import chunks
+from kernelfleet.wire.buffers.arriving import Left
 from kernelfleet.wire.buffers.shared_memory import (
     SHARED_BYTES,
     SharedBuffer,
@@ -18,10 +19,11 @@ from kernelfleet.wire.buffers.shared_memory import (
 from kernelfleet.wire.chunks import (
     PART_BYTES,
     TCP_FRAME_BYTES,
+    UPLINK_BYTES,
     WINDOW_BYTES,
     Incoming,
-    Left,
     Outgoing,
+    Uplink,
     fits,
     frame_limit,
 )
@@ -135,6 +137,22 @@ def test_no_more_than_the_window_is_under_way_and_what_follows_waits_its_turn() 
     assert [header["type"] for header, _ in arrived] == [*["between"] * 10, "large", "after"]
     assert same(arrived[-2][1], [data])
     assert wire.most_under_way < WINDOW_BYTES + 10_000
+
+
+def test_lines_that_share_an_uplink_have_less_under_way_and_none_stands_still() -> None:
+    uplink, wires = Uplink(), [Wire(TCP_FRAME_BYTES) for _ in range(8)]
+    for wire in wires:
+        wire.outgoing = Outgoing(CODEC, wire.sent.append, TCP_FRAME_BYTES, uplink)
+    data = os.urandom(2 * WINDOW_BYTES)
+    assert uplink.window_bytes == WINDOW_BYTES
+    for count, wire in enumerate(wires, 1):
+        wire.send({"type": "large"}, data)
+        assert uplink.window_bytes == max(PART_BYTES, min(WINDOW_BYTES, UPLINK_BYTES // count))
+    while [wire for wire in wires if wire.take()]:
+        pass
+    assert all(same(wire.arrived[0][1], [data]) for wire in wires)
+    assert all(wire.most_under_way < PART_BYTES + 10_000 for wire in wires[6:])
+    assert uplink.window_bytes == WINDOW_BYTES
 
 
 def test_a_message_of_many_small_frames_is_cut_too() -> None:

@@ -44,13 +44,13 @@ from kernelfleet.controller.timing import (
     GONE_CHECKS,
     ClientTimes,
 )
+from kernelfleet.wire.buffers.arriving import Left
 from kernelfleet.wire.buffers.frames import from_frames
 from kernelfleet.wire.buffers.shared_memory import LostSharedBuffer, SharedBuffer, probe_succeeds
 from kernelfleet.wire.chunks import (
     IPC_FRAME_BYTES,
     OVERHEAD_BYTES,
     TCP_FRAME_BYTES,
-    Left,
 )
 from kernelfleet.wire.codec import BadMessage, Codec
 from kernelfleet.wire.files.addresses import LOOPBACK, reachable_url

@@ -7,4 +7,5 @@ Where things are::
     files that the sender has mapped    mapped_files  mappings
     what the kernel tells of pages      pages
     both as what travels                frames
+    what arrives from elsewhere         arriving
 """
