@@ -14,6 +14,7 @@ import copy
 from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError, Future
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from joblib._parallel_backends import (
     AutoBatchingMixin,
@@ -29,8 +30,10 @@ from kernelfleet.client.fleet import Fleet
 from kernelfleet.here import this_engine
 from kernelfleet.joblib.large_arguments import Keeper
 from kernelfleet.joblib.pace import Pace
-from kernelfleet.joblib.worker import call
+from kernelfleet.joblib.worker import call, ready
 
+#: The engines that have been asked to import joblib, by client.
+_ready: WeakKeyDictionary[MultiEngineClient, set[int]] = WeakKeyDictionary()
 #: Options of joblib's own backends, which programs that are moved here may still give.
 JOBLIBS_OWN = frozenset(
     {"mmap_mode", "temp_folder", "max_nbytes", "idle_worker_timeout", "context", "verbose"}
@@ -141,6 +144,7 @@ class FleetBackend(AutoBatchingMixin, ParallelBackendBase):
         self.parallel = parallel
         self._n_jobs = n_jobs
         self._keeper = Keeper(self._mec, self._targets)
+        self._have_joblib_imported()
         initializer = initializer or self._initializer
         if initializer is not None:
             arguments = [*(initargs or self._initargs)]
@@ -148,6 +152,15 @@ class FleetBackend(AutoBatchingMixin, ParallelBackendBase):
         self._start()
         self._user = parallel
         return count
+
+    def _have_joblib_imported(self) -> None:
+        """Have engines that are new to this client import joblib in a request of its own."""
+        known = _ready.setdefault(self._mec, set())
+        known -= set(access.dead_engine_ids(self._mec))
+        new = sorted(set(self._engines()) - known)
+        if new:
+            self._mec.apply(ready, targets=new, block=False)
+            known.update(new)
 
     def _for_another_call(self) -> FleetBackend:
         other = copy.copy(self)

@@ -60,6 +60,14 @@ def drop(keys: Iterable[str]) -> None:
         _kept.pop(key, None)
 
 
+def ready() -> None:
+    """Nothing but that this module, and with it joblib, is imported now, before any task.
+
+    The import of joblib brings NumPy. Interrupted in its midst, as when a generator is given up at
+    once, NumPy could not be imported again in that process.
+    """
+
+
 def call(batch: Callable[[], Any], max_threads: int | None) -> tuple[float, Any]:
     """Run a batch of joblib's tasks with at most so many threads of BLAS and OpenMP.
 

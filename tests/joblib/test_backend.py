@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -116,6 +117,18 @@ def test_a_generator_that_is_given_up_leaves_no_work_and_no_thread(
         del values
     eventually(lambda: threads() == before)
     eventually(lambda: not any(status["pending"] for _, status in mec.queue_status()))
+
+
+def test_joblib_is_imported_before_the_first_task_that_may_be_interrupted(
+    start_fleet: Callable[..., MultiEngineClient],
+) -> None:
+    mec = start_fleet(2)
+    with joblib.parallel_config("kernelfleet", fleet=mec):
+        values = Parallel(n_jobs=2, return_as="generator")(delayed(time.sleep)(60) for _ in "abcd")
+        with pytest.warns(UserWarning, match="have been cancelled"):
+            del values
+    assert mec.apply(lambda: "joblib.parallel" in sys.modules) == [True] * 2
+    mec.execute("import numpy; numpy.maximum")
 
 
 @GENERATORS

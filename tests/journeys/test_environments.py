@@ -105,6 +105,17 @@ def test_functions_work_without_kernelfleet_there(bare: MultiEngineClient) -> No
     assert (pending.r, pending.stdout) == ([None, None], {0: "a\n", 1: "b\n"})
 
 
+def test_joblib_works_without_kernelfleet_there(bare: MultiEngineClient) -> None:
+    joblib = pytest.importorskip("joblib")
+    import kernelfleet.joblib
+
+    large = np.ones(300_000)
+    with joblib.parallel_config(kernelfleet.joblib.NAME, fleet=bare):
+        call = joblib.Parallel(n_jobs=2)
+        assert call(joblib.delayed(square)(i) for i in range(50)) == [i * i for i in range(50)]
+        assert call(joblib.delayed(np.sum)(large) for _ in range(4)) == [300_000] * 4
+
+
 def test_values_and_errors_are_as_anywhere(bare: MultiEngineClient) -> None:
     bare.scatter("x", np.arange(100_000.0))
     assert np.array_equal(bare.gather("x"), np.arange(100_000.0))

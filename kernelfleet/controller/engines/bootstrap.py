@@ -20,7 +20,7 @@ from typing import Any
 import kernelfleet
 
 #: Folders of kernelfleet whose modules an engine may need.
-_ROOMS = (".", "errors", "wire", "engine")
+_ROOMS = (".", "errors", "wire", "engine", "joblib")
 
 _CODE = """
 def __kernelfleet_bootstrap__(packed, *arguments):
