@@ -53,7 +53,7 @@ def check_targets(targets: object) -> CheckedTargets:
         return "all"
     if isinstance(targets, slice):
         return _checked_slice(targets)
-    if _is_sequence(targets):
+    if not isinstance(targets, int) and _is_sequence(targets):  # (the first look is the quick one)
         assert isinstance(targets, Iterable)
         return [_engine_id(each) for each in targets]
     return _engine_id(targets)
