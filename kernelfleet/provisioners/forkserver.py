@@ -143,7 +143,8 @@ class ForkServer:
         self._preload_error = ""
         self._wanted = kind.preload
         self._start_timeout = SCRIPT_TIMEOUT if kind.scripts else START_TIMEOUT
-        self._ready = False
+        #: When it had loaded everything; None until then.
+        self._ready_at: float | None = None
         self._processes: dict[int, ForkedProcess] = {}
         self._early_exits: dict[int, int] = {}
         self._answers: dict[int, concurrent.futures.Future[int]] = {}
@@ -230,8 +231,10 @@ class ForkServer:
             self.wake()
             with contextlib.suppress(TimeoutError):
                 return await asyncio.wait_for(asyncio.shield(waiting), WAKE_SECONDS)
-            limit = FORK_TIMEOUT if self._ready else self._start_timeout
-            if time.monotonic() - begun > limit:
+            limit, since = self._start_timeout, begun
+            if self._ready_at is not None:
+                limit, since = FORK_TIMEOUT, max(begun, self._ready_at)
+            if time.monotonic() - since > limit:
                 raise TimeoutError(f"not within {limit:g} s")
 
     def wake(self) -> None:
@@ -281,7 +284,7 @@ class ForkServer:
 
     def _take(self, message: dict[str, Any]) -> None:
         if "ready" in message:
-            self._ready = True
+            self._ready_at = time.monotonic()
             self._note_failed(message["failed"])
             return
         if "exited" in message:
@@ -339,7 +342,7 @@ class ForkServer:
                 self._socket.shutdown(socket.SHUT_RDWR)
             self._fail_answers(ForkServerError("the fork server was ended"))
             self._close_if_unused()
-        if not self._ready:
+        if self._ready_at is None:
             self._process.kill()  # still importing; it has no children yet
         try:
             self._process.wait(timeout=1.0)

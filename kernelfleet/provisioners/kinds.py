@@ -19,6 +19,8 @@ LOAD_ENGINE = ("kernelfleet.engine.prebuilt", "load")
 BUILD_ENGINE = ("kernelfleet.engine.prebuilt", "build")
 #: What comes between them: what is loaded by then is not counted in the children.
 MAKE_IMMORTAL = ("kernelfleet.provisioners.immortal", "make_immortal")
+#: The same for what the user has preloaded.
+MAKE_PRELOAD_IMMORTAL = ("kernelfleet.provisioners.immortal", "make_preload_immortal")
 #: The same for a script of the user's, whose path is the argument.
 RUN_SCRIPT = ("kernelfleet.engine.running.preloaded", "run")
 #: Where IPython 9.18 looks for configuration and start-up files of all users.
@@ -68,6 +70,7 @@ def kind_of(preload: Sequence[str], env: Mapping[str, str]) -> Kind:
     variables = tuple(sorted(item for item in env.items() if item[0].startswith(prefixes)))
     # The code of the configuration is run by each engine, which so makes its shell itself.
     prepare = () if _configured(env) else (BUILD_ENGINE,)
+    prepare = (MAKE_PRELOAD_IMMORTAL, *prepare) if preload else prepare
     return Kind((LOAD_ENGINE, MAKE_IMMORTAL), variables, tuple(preload), prepare)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import numpy as np
 pathlib.Path(__file__).with_name("runs").open("a").write("run ")
 data = np.ones({size}, dtype="u1")
 loaded_by = os.getpid()
+words = ["%0200d" % number for number in range({words})]
 scale = helper.SCALE
 _private = 1
 
@@ -31,13 +33,17 @@ class Point:
 def scaled(value): return value * scale
 """
 BYTES = 100_000_000
+#: How many texts of 200 characters each the script has made.
+WORDS = 50_000
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("preload")
     (folder / "helper.py").write_text("SCALE = 3")
-    (folder / "setup.py").write_text(SCRIPT.replace("{size}", str(BYTES)))
+    (folder / "setup.py").write_text(
+        SCRIPT.replace("{size}", str(BYTES)).replace("{words}", str(WORDS))
+    )
     return folder
 
 
@@ -80,9 +86,19 @@ def test_its_functions_see_what_is_bound_later_and_its_classes_travel(
     assert [point.x for point in points] == [0, 1]
 
 
-def test_what_it_has_made_can_be_freed(mec: MultiEngineClient) -> None:
-    code = "import sys; max(map(sys.getrefcount, (scaled, Point, data, helper)))"
-    assert max(mec.execute(code).values()) < 1000
+def test_what_can_be_changed_of_it_can_be_freed(mec: MultiEngineClient) -> None:
+    assert max(mec.execute("import sys; max(map(sys.getrefcount, (data, words)))").values()) < 1000
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="Python counts everything")
+def test_its_texts_and_numbers_stay_shared_when_they_are_read(mec: MultiEngineClient) -> None:
+    def own_bytes() -> int:
+        return sum(psutil.Process(pid).memory_full_info().uss for pid in mec.apply(os.getpid))
+
+    mec.execute("sum(map(len, words[:10]))")
+    before = own_bytes()
+    assert mec.execute("sum(map(len, words))").values() == [WORDS * 200] * 2
+    assert own_bytes() - before < WORDS * 200 / 4
 
 
 def test_an_engine_that_was_restarted_has_them_again(mec: MultiEngineClient, folder: Path) -> None:

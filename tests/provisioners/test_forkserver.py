@@ -11,12 +11,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
+from kernelfleet.provisioners import forkserver
 from kernelfleet.provisioners.forkserver import (
     ForkedProcess,
     ForkServer,
@@ -47,6 +49,13 @@ def module(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def argv(code: str, module: str = "run_code") -> list[str]:
     return [sys.executable, "-m", module, code]
+
+
+def lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 async def fork(server: ForkServer, code: str) -> ForkedProcess:
@@ -210,9 +219,7 @@ def test_a_kernel_that_nobody_waits_for_any_more_is_ended(server: ForkServer, mo
         await until(lambda: not server._watching)  # it comes after our having given up
 
     asyncio.run(asyncio.wait_for(give_up(), 30))
-    eventually(
-        lambda: not [c for c in psutil.Process(server.pid).children() if c.status() != "zombie"]
-    )
+    eventually(lambda: not any(map(lives, psutil.Process(server.pid).children())))
 
 
 @pytest.mark.usefixtures("module")
@@ -288,3 +295,34 @@ def test_a_kernel_that_has_ended_before_it_is_looked_at_has_its_exit_code(
         return await fork(server, "sys.exit(5)")
 
     assert asyncio.run(start()).wait() == 5
+
+
+def test_the_time_for_a_fork_begins_when_what_is_preloaded_is_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server = ForkServer(NO_MODULES)
+    server.close()
+    now = 100.0
+    monkeypatch.setattr(forkserver, "WAKE_SECONDS", 0.001)
+    monkeypatch.setattr(forkserver, "time", SimpleNamespace(monotonic=lambda: now))
+    server._ready_at = None
+
+    async def ask() -> tuple[int, str]:
+        nonlocal now
+        answer: Future[int] = Future()
+        asking = asyncio.ensure_future(server._answer_to(answer))
+        await asyncio.sleep(0)
+        now += 3 * forkserver.FORK_TIMEOUT  # it reads much data
+        server._take({"ready": True, "failed": {}})
+        await asyncio.wait([asking], timeout=0.05)
+        assert not asking.done()
+        answer.set_result(4711)
+        pid = await asking
+        waiting = asyncio.ensure_future(server._answer_to(Future()))
+        await asyncio.sleep(0)
+        now += 2 * forkserver.FORK_TIMEOUT
+        with pytest.raises(TimeoutError) as told:
+            await asyncio.wait_for(waiting, 5)
+        return pid, str(told.value)
+
+    assert asyncio.run(ask()) == (4711, "not within 5 s")

@@ -96,3 +96,50 @@ def test_it_is_left_alone_where_python_keeps_its_counters_in_another_way() -> No
         "print(sys.getrefcount(json.dumps))"
     )
     assert run(code) < 100
+
+
+PRELOADED = """
+import gc, json, sys
+from kernelfleet.provisioners.immortal import make_preload_immortal
+
+def fresh(number):  # none of them is a constant of this code
+    return "a word " + str(number)
+
+class Meta(type):
+    def __eq__(self, other):
+        raise RuntimeError("it is compared")
+    __hash__ = None
+
+class Thing(metaclass=Meta):
+    pass
+
+words = [fresh(1)]
+table = {fresh(2): 2.5 * len(words)}
+records, nested = [(fresh(3), 1000 * len(words))], [((fresh(4),), fresh(5))]
+holder, thing, shared = (fresh(6), []), Thing(), {fresh(7): fresh(8)}
+thing.name, thing.values = fresh(9), [fresh(10)]
+# A chain in which each refers twice to the next would take for ever without a memory.
+chain = (fresh(11),)
+for _ in range(60):
+    chain = (chain, chain)
+make_preload_immortal()
+count = sys.getrefcount
+print(json.dumps({
+    "word": count(words[0]), "key": count(next(iter(table))),
+    "number": count(next(iter(table.values()))),
+    "record": count(records[0]), "in a record": count(records[0][1]),
+    "inner tuple": count(nested[0][0]), "in an inner tuple": count(nested[0][0][0]),
+    "in a holder": count(holder[0]), "in a dict": count(shared[next(iter(shared))]),
+    "attribute": count(thing.name), "in an attribute": count(thing.values[0]),
+    "list": count(words), "table": count(table), "holder": count(holder), "thing": count(thing),
+    "list in a holder": count(holder[1]), "values": count(thing.values),
+}))
+"""
+
+
+def test_of_what_is_preloaded_only_what_cannot_change_is_not_counted() -> None:
+    counts = run(PRELOADED)
+    counted = {"list", "table", "holder", "thing", "list in a holder", "values"}
+    uncounted = {name for name, count in counts.items() if count == sys.getrefcount(None)}
+    assert uncounted == (counts.keys() - counted if HAS_IMMORTALS else set())
+    assert all(counts[name] < 100 for name in counted)

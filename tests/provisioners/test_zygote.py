@@ -172,7 +172,7 @@ def test_it_has_one_thread_and_no_socket_but_its_owners(
 
     def is_ready() -> bool:
         server.pump()
-        return server._ready
+        return server._ready_at is not None
 
     eventually(is_ready, 60)
     zygote = psutil.Process(server.pid)
