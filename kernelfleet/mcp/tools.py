@@ -74,6 +74,23 @@ _LOOKS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
 _ENDS = ToolAnnotations(destructive_hint=True, open_world_hint=False)
 
 
+class StrictServer(MCPServer[None]):
+    """Refuses arguments that a tool does not have; the SDK (2.3) drops them without a word."""
+
+    async def call_tool(self, name: str, arguments: dict[str, Any], *rest: Any) -> Any:
+        """Call a tool.
+
+        Raises:
+            ToolError: it has no such argument, or failed.
+        """
+        tools = {tool.name: tool.input_schema["properties"] for tool in await self.list_tools()}
+        for argument in arguments:
+            if argument not in tools.get(name, arguments):
+                known = ", ".join(tools[name]) or "none"
+                raise ToolError(f"{name} has no argument {argument!r}; it has {known}")
+        return await super().call_tool(name, arguments, *rest)
+
+
 def make_server(fleets: Fleets, **options: Any) -> MCPServer[None]:
     """The server with its tools.
 
@@ -81,9 +98,7 @@ def make_server(fleets: Fleets, **options: Any) -> MCPServer[None]:
         fleets: The fleets that the tools use; the caller closes them.
         options: Further arguments of ``MCPServer``.
     """
-    server: MCPServer[None] = MCPServer(
-        "kernelfleet", instructions=INSTRUCTIONS, version=__version__, **options
-    )
+    server = StrictServer("kernelfleet", instructions=INSTRUCTIONS, version=__version__, **options)
     tools = Tools(fleets)
     for tool, hints in (
         (tools.list_fleets, _LOOKS),

@@ -81,6 +81,9 @@ def test_an_agents_day(home: Path) -> None:
             call = agent.call
             assert "start_fleet(n=4) starts one" in await call("list_fleets")
             assert "start_fleet" in await call("run_cell", code="1", failing=True)
+            refused = await call("start_fleet", n=3, name="mine", failing=True)
+            assert "start_fleet has no argument 'name'; it has n" in refused
+            assert "No fleet is running" in await call("list_fleets")
             assert "engines [0-2]" in await call("start_fleet", n=3)
             assert "ends with this server" in await call("list_fleets")
             # variables stay; identical outputs are said once
