@@ -197,7 +197,8 @@ def time_left(timeout: object, name: str = "timeout") -> float | None:
     """
     if timeout is None:
         return None
-    if isinstance(timeout, bool) or not isinstance(timeout, numbers.Real):
+    # An abstract class takes long to ask, and nearly always it is a float.
+    if isinstance(timeout, bool) or not isinstance(timeout, float | numbers.Real):
         raise TypeError(f"{name} is a number of seconds, or None, not {timeout!r}")
     seconds = float(timeout)
     if math.isnan(seconds):
