@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -73,4 +74,5 @@ def describe_engine(engine: EngineInfo) -> EngineRow:
 def known_clusters() -> list[str]:
     """How the name of a cluster may begin, of those that this installation can use."""
     dask = importlib.util.find_spec("distributed") is not None
-    return ["ssh:", *(["tls://", "tcp://"] if dask else [])]
+    in_a_job = "SLURM_JOB_ID" in os.environ
+    return ["ssh:", *(["srun"] if in_a_job else []), *(["tls://", "tcp://"] if dask else [])]

@@ -37,7 +37,10 @@ def test_memory_comes_in_steps_so_that_an_idle_engine_is_no_news() -> None:
 
 
 def test_clusters_are_offered_that_can_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     assert known_clusters() == ["ssh:"]
     monkeypatch.setattr("importlib.util.find_spec", lambda _: object())
     assert known_clusters() == ["ssh:", "tls://", "tcp://"]
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    assert known_clusters() == ["ssh:", "srun", "tls://", "tcp://"]

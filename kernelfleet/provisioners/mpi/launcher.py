@@ -15,6 +15,8 @@ from kernelfleet.wire.files.private_files import open_any, open_private
 
 #: How long the launcher may take to end when its ranks have; then it is told to, and then killed.
 END_SECONDS = 2.0
+#: How long the system may take to end a launcher that was killed.
+KILLED_SECONDS = 5.0
 #: How much of what the launcher has written an error quotes.
 QUOTED_CHARACTERS = 2000
 
@@ -81,7 +83,7 @@ class LauncherRun:
             if await self.ended(END_SECONDS):
                 return
         self._signal(signal.SIGKILL)
-        await self.ended(END_SECONDS)
+        await self.ended(KILLED_SECONDS)
 
     def _signal(self, signum: int) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
