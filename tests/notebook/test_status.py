@@ -6,12 +6,14 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from jupyter_client.manager import KernelManager
 
 from kernelfleet import MultiEngineClient
 from kernelfleet.display import tables
 from kernelfleet.notebook import status as status_module
 from kernelfleet.notebook.status import Status, top
 from tests.notebook.conftest import Shell
+from tests.notebook.widgets.page import Page
 
 
 def test_each_engine_has_a_row_in_text_and_in_html_with_the_columns_of_all(
@@ -89,3 +91,22 @@ def test_a_page_that_nobody_stops_ends_by_itself_in_a_notebook_and_says_how_to_w
     shell = NotebookShell()
     top(mec, shell, watched=True, seconds=0.3)
     assert "watches longer" not in shell.shown[-1]
+
+
+@pytest.mark.slow
+def test_the_stop_button_ends_a_page_without_an_error() -> None:
+    kernel = KernelManager(kernel_name="python3")
+    kernel.start_kernel()
+    try:
+        page = Page(kernel)
+        page.run("%load_ext kernelfleet\n%fleet start -n 1")
+        cell = page.start("%fleet top")
+        page.wait(lambda: "1 engine" in cell.text, "the first page")
+        kernel.interrupt_kernel()
+        page.wait(lambda: cell.is_done, "the end of the page")
+        assert "1 engine" in cell.text
+        assert "Traceback" not in cell.text
+        page.run("%fleet stop")
+        page.close()
+    finally:
+        kernel.shutdown_kernel(now=True)
