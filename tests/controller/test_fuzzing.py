@@ -24,6 +24,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kernelfleet.controller.engines.state import EngineState
+from kernelfleet.wire.buffers.mapped_files import FileRange, MappedFile
 from kernelfleet.wire.buffers.shared_memory import SharedBuffer, available
 from kernelfleet.wire.codec import BadMessage, Codec
 from kernelfleet.wire.handshake import connection_codecs
@@ -57,6 +58,11 @@ class Fuzzed:
         self.handles = [b"no handle"]
         if available():
             self._kept = [SharedBuffer.write(bytes(2560)), SharedBuffer.write(b"")]
+            data = self._folder / "data"
+            data.write_bytes(bytes(5000))
+            file = MappedFile(str(data), follow=False)
+            # The second has nothing in the file, as if that had been cut off.
+            self._kept += [FileRange(file, 100, 2560), FileRange(file, 4000, 2560)]
             self.handles = [buffer.handle for buffer in self._kept]
         fifo = self._folder / "fifo"
         if not fifo.exists():
@@ -68,8 +74,11 @@ class Fuzzed:
             *os.pipe(),
         ]
         for fd in self._fds:
-            forged = json.dumps([os.getpid(), fd, os.fstat(fd).st_size])
+            info = os.fstat(fd)
+            forged = json.dumps([os.getpid(), fd, info.st_size])
             self.handles.append(b"kernelfleet-buffer:" + forged.encode())
+            forged = json.dumps([os.getpid(), fd, info.st_dev, info.st_ino, 0, 1])
+            self.handles.append(b"kernelfleet-file:" + forged.encode())
 
     def close(self) -> None:
         self._run(self._close())
