@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-_PROGRAM = """
+PROGRAM = """
 import json, sys, warnings
 warnings.simplefilter("ignore")  # of Dask's own
 from distributed import LocalCluster
@@ -42,7 +42,7 @@ def dask_cluster(workers: int, threads: int, *, processes: bool = True) -> Itera
     """
     shape = {"n_workers": workers, "threads_per_worker": threads}
     options = json.dumps({**shape, "processes": processes, "protocol": "tcp://"})
-    command = [sys.executable, "-c", _PROGRAM, options]
+    command = [sys.executable, "-c", PROGRAM, options]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
         assert process.stdin is not None

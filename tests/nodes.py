@@ -8,6 +8,8 @@ from pathlib import Path
 
 import psutil
 
+from tests.dask_cluster import PROGRAM as DASK_PROGRAM
+
 #: The last word is the command. The address that ssh was reached by is where a node listens.
 _SSH = """#!/bin/sh
 for command; do host=$previous; previous=$command; done
@@ -30,11 +32,16 @@ def path_with(folder: Path) -> str:
 
 
 def node_processes(of: int | None = None) -> list[psutil.Process]:
-    """The processes of nodes below a process, by default this one."""
+    """The processes of nodes below a process, by default this one.
+
+    Those on the Dask cluster that all tests share are nobody's own, and left out.
+    """
     found = []
     for process in psutil.Process(of).children(recursive=True):
         try:
-            if "kernelfleet.node" in process.cmdline():
+            parent = process.parent()
+            shared = parent is not None and DASK_PROGRAM in parent.cmdline()
+            if "kernelfleet.node" in process.cmdline() and not shared:
                 found.append(process)
         except psutil.Error:
             continue

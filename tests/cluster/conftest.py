@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -56,6 +58,18 @@ class Laboratory:
                 self.dask.worker(host)
             self.dask.wait(len(self.network.hosts))
         return self.dask
+
+
+@pytest.fixture(autouse=True)
+def sockets_of_dask() -> Iterator[None]:
+    """Dask's clients and clusters leave sockets to the garbage collector, which complains of it.
+
+    Here and now, and not in a test of anything else.
+    """
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ import pytest
 
 from kernelfleet import CompositeError, MultiEngineClient, PendingResult, RemoteError
 from tests.conformance.expect import failing
+from tests.fleets import eventually
 from tests.gate import Gate
 from tests.promises import promise
 
@@ -344,7 +345,7 @@ def test_what_has_ended_on_one_engine_has_begun(mec: MultiEngineClient, gate: Ga
 def test_a_map_that_has_begun_is_running(mec: MultiEngineClient, gate: Gate) -> None:
     mapped = mec.map("lambda code: exec(code, {})", [gate.code] * 2, targets=0, block=False)
     gate.entered()
-    assert mapped.running()
+    eventually(mapped.running)
     assert mapped.result_id is None
     gate.open()
     assert mapped.r == [None, None]
