@@ -108,7 +108,10 @@ class Server:
         """The directories of Jupyter: this clone's extension is in them, whatever is installed."""
         data, config = self.home / "share", self.home / "etc"
         (data / "labextensions").mkdir(parents=True)
-        (data / "labextensions" / "kernelfleet").symlink_to(ROOT / "kernelfleet" / "labextension")
+        # (Old servers and new versions of tornado together follow no links out of this folder.)
+        shutil.copytree(
+            ROOT / "kernelfleet" / "labextension", data / "labextensions" / "kernelfleet"
+        )
         if self.python == sys.executable:
             for name, folder in frontends_of("jupyterlab_widgets", "ipympl"):
                 (data / "labextensions" / name).parent.mkdir(exist_ok=True)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from kernelfleet import Span, Timeline
 from tests.browser.pages import Page
 from tests.browser.servers import Server, notebook_with
+from tests.fleets import eventually
 
 
 def test_the_kernel_runs_cells_on_all_engines_and_stop_and_restart_work(
@@ -47,6 +48,11 @@ def test_the_kernel_runs_cells_on_all_engines_and_stop_and_restart_work(
         "jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart().then(() => 1)"
     )
     assert "[0-1] True" in page.run_cell("print('time' not in globals())")
+
+    # its fleet ends with the kernel, and is not seen by the tests that follow
+    for session in lab_server.ask("api/sessions"):
+        lab_server.ask(f"api/sessions/{session['id']}", "DELETE")
+    eventually(lambda: not lab_server.ask("kernelfleet/api/fleets")["fleets"])
 
 
 def test_a_saved_timeline_is_seen_also_where_nobody_trusts_it(

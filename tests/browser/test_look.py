@@ -72,6 +72,8 @@ def test_every_text_can_be_read(
     }
     fake.put("gone", [engine(0)], state="unreachable", problem=problem)
     page.open("lab")
+    # (A theme that is changed while JupyterLab 4.6 shows its splash removes that twice.)
+    page.page.locator("#jupyterlab-splash").wait_for(state="detached")
     page.page.evaluate(
         "name => jupyterapp.commands.execute('apputils:change-theme', {theme: name})", theme
     )

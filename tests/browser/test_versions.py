@@ -66,7 +66,10 @@ def test_a_notebook_of_notebook_7_has_the_panel_and_the_choice_of_engines(
     )
     page.do("timeline", "seen")
     page.page.locator(".kf-timeline-words").get_by_text("bars").wait_for()
-    assert page.page.locator(".kf-timeline canvas").bounding_box()["height"] > 100
+    # (The place of the panel is made, and has a height, after its words are written.)
+    page.page.wait_for_function(
+        "document.querySelector('.kf-timeline canvas').getBoundingClientRect().height > 100"
+    )
     page.do("log", "seen", 1)
     page.page.locator(".kf-log .kf-message, .kf-log pre").first.wait_for()
 
