@@ -185,7 +185,7 @@ LAUNCHERS = {
 
 
 @pytest.mark.parametrize("library", INSTALLED)
-@pytest.mark.parametrize("hosts", [1, 2])
+@pytest.mark.parametrize("hosts", [pytest.param(1, marks=pytest.mark.long), 2])
 @pytest.mark.parametrize("which", [0, 1], ids=["mpiexec", "srun"])
 def test_a_world_in_a_job_of_slurm(
     submit: Submit, slurm: Slurm, shared_folder: Path, library: str, hosts: int, which: int
