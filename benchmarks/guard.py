@@ -24,7 +24,7 @@ ROWS = ("execute-1", "execute-4", "apply-4")
 ROUNDS, CALLS = 15, 60
 #: How much worse a ratio may be than the stored one.
 WORSE = 1.2
-ATTEMPTS = 3
+ATTEMPTS = 6
 
 
 def main() -> int:
