@@ -17,7 +17,7 @@ import pytest
 
 from kernelfleet import MultiEngineClient
 from tests.fleets import eventually
-from tests.server.conftest import TOKEN, JupyterServer, end_server, start_server
+from tests.server.conftest import TOKEN, JupyterServer, closed, end_server, start_server
 
 pytestmark = pytest.mark.slow
 
@@ -66,7 +66,7 @@ class Notebook:
                 text += said["text"] if kind == "stream" else ""
                 text += "\n".join(said["traceback"]) if kind == "error" else ""
                 if kind == "status" and said["execution_state"] == "idle":
-                    socket.close()
+                    await closed(socket)
                     return text
 
     def restart(self) -> None:
@@ -205,7 +205,7 @@ def test_fifty_busy_engines_cost_the_server_little_and_a_closed_panel_nothing(
                         messages += 1
                         change_all(mec, ids)
             used = (seconds_of(jupyter) - before) / (time.monotonic() - began)
-            page.close()
+            await closed(page)
             return messages, used
 
         mec.execute(code, block=False)

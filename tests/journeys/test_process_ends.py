@@ -128,7 +128,8 @@ sys.stdin.read()
         "executor = mec.executor(); tasks = [executor.submit(time.sleep, 0.5) for _ in range(9)]",
         "threading.Thread(target=mec.execute, args=['import time; time.sleep(600)'], daemon=True)"
         ".start()",
-        "values = mec.imap(time.sleep, [0.01] * 1000); next(values)",
+        # (A lazy map hands out a few items and waits to be asked for more: they must take a while.)
+        "values = mec.imap(time.sleep, [0.3] * 1000); next(values)",
     ],
     ids=["nothing", "a pending result", "a map", "an executor", "a thread that waits", "an imap"],
 )

@@ -86,6 +86,13 @@ class JupyterServer:
         return [fleet["name"] for fleet in self.get("fleets").json["fleets"]]
 
 
+async def closed(page: Any) -> None:
+    """Close a page's WebSocket, and wait until it is: else it would be left to the collector."""
+    page.close()
+    while await page.read_message() is not None:
+        pass
+
+
 def start_server(folder: Path, *options: str) -> JupyterServer:
     """Start a server, and return when it listens."""
     root = folder / "root"

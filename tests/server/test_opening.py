@@ -20,7 +20,7 @@ from kernelfleet.server.opening import (
     sweep,
     sweep_server,
 )
-from tests.server.conftest import TOKEN, JupyterServer, end_server, start_server
+from tests.server.conftest import TOKEN, JupyterServer, closed, end_server, start_server
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ def run_in(server: JupyterServer, kernel_id: str, code: str) -> str:
                     answer["msg_type"] == "status"
                     and answer["content"]["execution_state"] == "idle"
                 ):
-                    socket.close()
+                    await closed(socket)
                     return text
 
     return asyncio.run(run())

@@ -12,7 +12,7 @@ import pytest
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
-from tests.server.conftest import TOKEN, JupyterServer
+from tests.server.conftest import TOKEN, JupyterServer, closed
 
 
 class Page:
@@ -52,9 +52,7 @@ async def page(jupyter: JupyterServer, **headers: str) -> AsyncIterator[Page]:
     try:
         yield Page(socket)
     finally:
-        socket.close()
-        while await socket.read_message() is not None:
-            pass
+        await closed(socket)
 
 
 def run(work: Callable[[], Awaitable[None]]) -> None:
