@@ -60,13 +60,27 @@ class Laboratory:
         return self.dask
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.filterwarnings("ignore::ResourceWarning"))
+            ignored = "ignore::pytest.PytestUnraisableExceptionWarning"
+            item.add_marker(pytest.mark.filterwarnings(ignored))
+
+
 @pytest.fixture(autouse=True)
 def sockets_of_dask() -> Iterator[None]:
-    """Dask's clients and clusters leave sockets to the garbage collector, which complains of it.
+    """Dask's clients and clusters leave sockets and files to the garbage collector.
 
-    Here and now, and not in a test of anything else.
+    Here and now, where its complaints are let go, and not in a test of anything else.
     """
+    collect()
     yield
+    collect()
+
+
+def collect() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()

@@ -155,8 +155,14 @@ def test_a_fleet_that_was_there_when_its_start_was_given_up_is_ended(
 
     monkeypatch.setattr(starting, "end_by_force", stop)
     starts, begun = Starts(), tmp_path / "begun"
-    code = f"import pathlib, time\npathlib.Path({str(begun)!r}).touch()\n"
-    runs(f"{code}try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    pass")
+    runs(
+        "import pathlib, time\n"
+        "try:\n"
+        f"    pathlib.Path({str(begun)!r}).touch()\n"
+        "    time.sleep(60)\n"
+        "except KeyboardInterrupt:\n"
+        "    pass"
+    )
     asyncio.run(start())
     assert stopped == ["a"]
 

@@ -162,6 +162,7 @@ def test_input_asks_the_one_who_allows_it(start_engine: object) -> None:
     assert connected.poll(10_000)  # a router drops what is for a peer that is not there yet
     engine.stdin.disable_monitor()
     connected.close(linger=0)
+    assert engine.value("1") == 1  # by then the other side has ended the handshake as well
     sent = engine.send(
         "fleet_execute_request", {"code": "name = input('who? ')", "allow_stdin": True}
     )
