@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from kernelfleet import client as client
     from kernelfleet.client.client import MultiEngineClient as MultiEngineClient
     from kernelfleet.client.fleet import Fleet as Fleet
+    from kernelfleet.client.mapping.partitioners import (
+        register_partitioner as register_partitioner,
+    )
     from kernelfleet.client.results.pending import (
         PendingResult as PendingResult,
     )
@@ -20,9 +23,6 @@ if TYPE_CHECKING:
         as_completed as as_completed,
     )
     from kernelfleet.client.results.waiting import wait as wait
-    from kernelfleet.client.verbs.partitioners import (
-        register_partitioner as register_partitioner,
-    )
     from kernelfleet.errors.composite import (
         CompositeError as CompositeError,
     )
@@ -122,7 +122,7 @@ _MODULE_OF = {  # what is not here is an error
     "Fleet": "kernelfleet.client.fleet",
     "PendingResult": "kernelfleet.client.results.pending",
     "as_completed": "kernelfleet.client.results.waiting",
-    "register_partitioner": "kernelfleet.client.verbs.partitioners",
+    "register_partitioner": "kernelfleet.client.mapping.partitioners",
     "wait": "kernelfleet.client.results.waiting",
     "ThisEngine": "kernelfleet.here",
     "this_engine": "kernelfleet.here",

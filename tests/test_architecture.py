@@ -76,6 +76,7 @@ NO_TEST_FILE = {
     "notebook/kernel/__main__.py": "one line, run by tests/journeys/test_fleet_kernel.py",
     "cli/__main__.py": "one line, run by tests/journeys/test_command_line.py",
     "engine/__main__.py": "one line, run by whatever starts an engine",
+    "client/executor/verbs.py": "held by tests/client/executor/test_executor.py and test_pool.py",
     "client/results/call.py": "half of PendingResult, tested with results/pending.py",
     "client/verbs/engines.py": "held by tests/conformance",
     "client/verbs/listing.py": "held by tests/conformance",
@@ -229,6 +230,19 @@ def circles(graph: dict[str, set[str]]) -> list[dict[str, set[str]]]:
             seen |= circle
             found.append({each: graph[each] & circle for each in sorted(circle)})
     return found
+
+
+def test_the_rooms_of_a_clients_calls_build_on_each_other_one_way() -> None:
+    """Verbs use the executor's, those use maps, and maps use neither."""
+    above = {"mapping": ("verbs", "executor"), "executor": ("verbs",)}
+    back = [
+        f"{short(path)}:{line}: {name}"
+        for room, upper in above.items()
+        for path in sorted((PACKAGE / "client" / room).glob("*.py"))
+        for line, name in imports(path)
+        if name.startswith(tuple(f"kernelfleet.client.{each}." for each in upper))
+    ]
+    assert back == []
 
 
 def test_a_circle_is_found_with_the_edges_that_make_it() -> None:

@@ -1,8 +1,8 @@
 """MultiEngineClient: steer a fleet of engines as if it were one interpreter.
 
-Its verbs are in ``verbs/``, one module per part; ``map`` and the executor are in ``mapping/``.
-Where a call goes and whether it waits is decided in ``base.py``. Here is what is left: results of
-earlier commands and of other clients, and the magics.
+Its verbs are in ``verbs/``, one module per part; ``map`` is in ``mapping/``, and what is for single
+tasks in ``executor/``. Where a call goes and whether it waits is decided in ``base.py``. Here is
+what is left: results of earlier commands and of other clients, and the magics.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, Literal, SupportsIndex, overload
 
 from kernelfleet.client import frontend
 from kernelfleet.client.controller_proxy import OnOutput
+from kernelfleet.client.executor.verbs import ExecutorVerbs
 from kernelfleet.client.results.pending import PendingResult
 from kernelfleet.client.targets import Targets
 from kernelfleet.client.verbs.code import CodeVerbs
@@ -27,7 +28,13 @@ from kernelfleet.wire.objects.references import register_by_value
 
 
 class MultiEngineClient(
-    CodeVerbs, ScatteringVerbs, EngineVerbs, TimelineVerbs, PropertyVerbs, IPython1Verbs
+    CodeVerbs,
+    ScatteringVerbs,
+    EngineVerbs,
+    TimelineVerbs,
+    PropertyVerbs,
+    IPython1Verbs,
+    ExecutorVerbs,
 ):
     """A client of a running fleet: runs code on its engines, moves data, maps functions.
 

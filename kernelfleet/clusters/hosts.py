@@ -32,6 +32,8 @@ _BECOME_A_NODE = (
     f"import json, os, sys; print(json.dumps({INSTALLATION}), flush=True); "
     "os.execv(sys.executable, [sys.executable, '-P', '-m', 'kernelfleet.node'])"
 )
+#: How long such a command may take to end when it is told to.
+END_SECONDS = 5.0
 #: How much of what a host has said is kept.
 SAID_BYTES = 16 * 1024
 
@@ -130,7 +132,11 @@ def end(process: subprocess.Popen[bytes]) -> None:
     """End such a command; a node that has not read yet what it is to be ends with it."""
     close_pipes(process)
     process.terminate()
-    process.wait()
+    try:
+        process.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:  # srun, say, waits for a host that is gone
+        process.kill()
+        process.wait()
 
 
 def close_pipes(process: subprocess.Popen[bytes]) -> None:

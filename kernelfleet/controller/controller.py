@@ -103,10 +103,11 @@ class Controller(BaseController[Engine]):
 
     def _check_queues(self, engines: list[Engine]) -> None:
         limit = self.limits.queue_length
-        if limit is None or max((len(each.queue) for each in engines), default=0) <= limit - len(
-            engines
-        ):
+        if limit is None:
             return
+        longest = max((len(engine.queue) for engine in engines), default=0)
+        if longest + len(engines) <= limit:
+            return  # nearly always: there is room whichever engines are named more than once
         for engine, count in Counter(engines).items():
             if (waiting := len(engine.queue)) + count > limit:
                 raise CallError(

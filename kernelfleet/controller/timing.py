@@ -46,13 +46,15 @@ REMOTE_POLITE_SECONDS = 3.0
 REMOTE_TERMINATE_SECONDS = 2.0
 ANSWER_SECONDS = 5.0
 
-# How an interrupt goes. kernelfleet's own kernel is told which request is meant; if it does not
-# answer within ``NAMED_INTERRUPT_SECONDS``, C code holds its GIL and it gets a signal. Any other
-# kernel gets the signal when it has begun the request, at the latest after ``BEGIN_SECONDS``, and
-# a second one after ``SECOND_SIGNAL_SECONDS``. ``interrupt()`` waits ``RESPONSE_SECONDS`` for the
-# end of what it interrupted; a client waits for the answer a little longer (``SETTLE_SECONDS``
-# 1.5, client/results/call.py).
+# How an interrupt goes. kernelfleet's own kernel is told which request is meant. If it does not
+# answer within ``NAMED_INTERRUPT_SECONDS``, C code holds its GIL and it gets a signal, as it does
+# when it has answered ``NAMED_INTERRUPTS`` times that it was asked too late. Any other kernel gets
+# the signal when it has begun the request, at the latest after ``BEGIN_SECONDS``, and a second one
+# after ``SECOND_SIGNAL_SECONDS``. ``interrupt()`` waits ``RESPONSE_SECONDS`` for the end of what it
+# interrupted; a client waits for the answer a little longer (``SETTLE_SECONDS`` 1.5,
+# client/results/call.py).
 NAMED_INTERRUPT_SECONDS = 0.3
+NAMED_INTERRUPTS = 10
 SECOND_SIGNAL_SECONDS = 0.5
 RESPONSE_SECONDS = 1.0
 BEGIN_SECONDS = 2.0

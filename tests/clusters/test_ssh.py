@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 
 from kernelfleet import __version__
+from kernelfleet.clusters import hosts
 from kernelfleet.clusters.ssh import SSHHosts
 from kernelfleet.errors import StartError
 from tests.fleets import eventually
@@ -83,3 +86,14 @@ def test_the_interpreter_can_be_named(ssh: Path) -> None:
     hosts = SSHHosts("one /nowhere/python", Watcher())
     started = hosts.start({"one": spec()}, lambda _: True)["one"]
     assert "/nowhere/python" in started.said
+
+
+def test_a_command_that_does_not_heed_its_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hosts, "END_SECONDS", 0.2)
+    code = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(); signal.pause()"
+    pipe = subprocess.PIPE
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe)
+    assert process.stdout is not None
+    process.stdout.readline()
+    hosts.end(process)
+    assert process.returncode == -signal.SIGKILL

@@ -16,7 +16,7 @@ from tests.nodes import make_ssh, path_with
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         starts_nodes = {"shared_fleet", "start"} & set(getattr(item, "fixturenames", ()))
-        if starts_nodes and item.path.parent == Path(__file__).parent:
+        if starts_nodes and Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.nodes)
 
 

@@ -21,8 +21,8 @@ from kernelfleet.client.executor.tasks import (
     outcomes,
 )
 from kernelfleet.client.mapping.options import check_chunksize, name_of
+from kernelfleet.client.mapping.packing import nested_packing
 from kernelfleet.client.targets import check_block, time_left
-from kernelfleet.client.verbs.packing import nested_packing
 from kernelfleet.errors.tree import FleetError
 from kernelfleet.wire.objects.culprits import pieces_of_call
 from kernelfleet.wire.objects.serialize import (

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from kernelfleet.client.mapping.options import check_chunksize
+from kernelfleet.client.results.pending import check_callback
 from kernelfleet.client.targets import time_left
 from kernelfleet.errors.composite import CompositeError
 from kernelfleet.session import ctrl_c
@@ -260,8 +261,8 @@ def _waited_for(begin: Callable[[], AsyncResult[T]]) -> T:
 def _check_callbacks(*callbacks: object) -> None:
     """Refuse what cannot be called before anything is sent: later nobody would hear of it."""
     for callback in callbacks:
-        if callback is not None and not callable(callback):
-            raise TypeError(f"a callback is a function, not {type(callback).__name__}")
+        if callback is not None:
+            check_callback(callback)
 
 
 def _spread(function: Callable[..., T]) -> Callable[[Any], T]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernelfleet.client.mapping.batches import Batch, Item
 from kernelfleet.client.mapping.options import Call
-from kernelfleet.client.verbs.packing import nested_packing, packing
+from kernelfleet.client.mapping.packing import nested_packing, packing
 from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.objects import pythons
 from kernelfleet.wire.objects.culprits import called

@@ -292,7 +292,7 @@ class PendingResult(CallFuture[T]):
             >>> pending.r
             6
         """
-        _check_callback(function)
+        check_callback(function)
         with self._lock:
             self._callbacks.append((function, args, kwargs))
 
@@ -315,7 +315,7 @@ class PendingResult(CallFuture[T]):
             >>> ended.get(timeout=10) is pending
             True
         """
-        _check_callback(fn)
+        check_callback(fn)
         super().add_done_callback(fn)  # type: ignore[arg-type]  # it is called with self
 
     def _when_done(self, function: Callable[[], object]) -> None:
@@ -366,7 +366,7 @@ class PendingResult(CallFuture[T]):
         return interrupted
 
 
-def _check_callback(function: object) -> None:
+def check_callback(function: object) -> None:
     """Refuse what cannot be called: found out on a thread of ours, it would be heard by nobody."""
     if not callable(function):
         raise TypeError(f"a callback is a function, not {type(function).__name__}")

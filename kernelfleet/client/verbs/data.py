@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, overload
 
 from kernelfleet.client.base import BaseClient
+from kernelfleet.client.mapping.packing import packing
 from kernelfleet.client.results.pending import PendingResult
 from kernelfleet.client.targets import Targets
 from kernelfleet.client.verbs.names import call_label, checked_name, checked_names
-from kernelfleet.client.verbs.packing import packing
 from kernelfleet.errors.tree import FleetError
 from kernelfleet.wire.objects.serialize import pack_namespace
 

@@ -7,13 +7,13 @@ from typing import Any, Literal, TypeVar, overload
 
 from kernelfleet.client.controller_proxy import OnOutput
 from kernelfleet.client.frontend import Begin
+from kernelfleet.client.mapping.packing import packing
 from kernelfleet.client.mapping.partition import split
+from kernelfleet.client.mapping.partitioners import Axis
 from kernelfleet.client.results.pending import PendingResult
 from kernelfleet.client.targets import Targets, check_block
 from kernelfleet.client.verbs.data import DataVerbs
 from kernelfleet.client.verbs.names import call_label, checked_name
-from kernelfleet.client.verbs.packing import packing
-from kernelfleet.client.verbs.partitioners import Axis
 from kernelfleet.errors.tree import SerializationError
 from kernelfleet.wire.messages import JsonDict
 from kernelfleet.wire.objects.culprits import pieces_of_call

@@ -18,6 +18,7 @@ from kernelfleet.controller.lifecycle.launcher import Launcher
 from kernelfleet.controller.timing import (
     BEGIN_SECONDS,
     NAMED_INTERRUPT_SECONDS,
+    NAMED_INTERRUPTS,
     RESPONSE_SECONDS,
     SECOND_SIGNAL_SECONDS,
 )
@@ -71,7 +72,9 @@ async def _interrupt_by_name(engine: Engine, run: InFlight) -> bool:
         False if the kernel is another one, or did not answer because C code holds its GIL; such
         code may still respond to a signal.
     """
-    while engine.native and engine.run is run:
+    for _ in range(NAMED_INTERRUPTS):
+        if not engine.native or engine.run is not run:
+            return engine.native
         content: dict[str, Any] = {"msg_id": run.msg_id}
         if engine.incarnation is not None and engine.incarnation.pid is not None:
             content["until"] = time.monotonic() + NAMED_INTERRUPT_SECONDS
@@ -85,7 +88,7 @@ async def _interrupt_by_name(engine: Engine, run: InFlight) -> bool:
         if asked.result().content.get("status") == "ok":
             return True
         # It was too late for that: on a busy machine the answer may come as late as this finds out.
-    return engine.native
+    return False
 
 
 async def _begun(run: InFlight) -> None:

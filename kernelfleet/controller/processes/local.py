@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeVar
 import psutil
 
 from kernelfleet.controller.processes import table
+from kernelfleet.wire.buffers import shared_memory
 from kernelfleet.wire.platforms import HERE, POLL_SECONDS
 
 #: How often to poll a process that has been told to end.
@@ -25,8 +26,6 @@ ENDING_POLL_SECONDS = 0.02
 #: The lines of /proc/PID/status with the signals that a process has been sent and not yet taken.
 _PENDING_SIGNALS = ("SigPnd:", "ShdPnd:")
 _SIGKILL_BIT = 1 << (signal.SIGKILL - 1) if hasattr(signal, "SIGKILL") else 0
-#: A flag of Linux: the process is being taken down.
-_PF_EXITING = 0x4
 
 
 class Watched(Protocol):
@@ -154,12 +153,10 @@ def is_ending(process: Watched) -> bool:
     try:
         with open(f"/proc/{process.pid}/status") as status:
             pending = [line.split()[1] for line in status if line.startswith(_PENDING_SIGNALS)]
-        with open(f"/proc/{process.pid}/stat") as stat:
-            # the name, which comes before, may have blanks and brackets
-            flags = int(stat.read().rpartition(")")[2].split()[6])
     except OSError:
         return False
-    return any(int(mask, 16) & _SIGKILL_BIT for mask in pending) or bool(flags & _PF_EXITING)
+    is_killed = any(int(mask, 16) & _SIGKILL_BIT for mask in pending)
+    return is_killed or shared_memory.has_ended(process.pid)
 
 
 def _is_over(process: Watched) -> bool:

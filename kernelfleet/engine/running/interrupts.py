@@ -186,7 +186,9 @@ def cancel_on_sigint(future: asyncio.Future[Any]) -> Iterator[None]:
         if running is None:
             if watch.loop_is_stuck and _in_users_callback(frame):
                 raise KeyboardInterrupt
-        elif running is future or not _is_of_the_kernel(running.get_coro()):
+        elif _is_in_its_code(running, frame) and (
+            running is future or not _is_of_the_kernel(running.get_coro())
+        ):
             raise KeyboardInterrupt  # user code that is not awaiting
         if not watch.loop_is_stuck:
             loop.call_soon_threadsafe(future.cancel)
@@ -222,7 +224,10 @@ class _Watch:
             # Not an Event: a KeyboardInterrupt can leave its lock taken. This can go with Python
             # 3.15 as the oldest: https://github.com/python/cpython/issues/148874
             turned: queue.SimpleQueue[None] = queue.SimpleQueue()
-            self._loop.call_soon_threadsafe(turned.put, None)
+            try:
+                self._loop.call_soon_threadsafe(turned.put, None)
+            except RuntimeError:
+                return  # the loop is closed, as the process ends
             if _comes(turned, STUCK_AFTER) or self.over:
                 self.loop_is_stuck = False
                 return
@@ -238,6 +243,24 @@ def _comes(event: queue.SimpleQueue[None], timeout: float) -> bool:
     except queue.Empty:
         return False
     return True
+
+
+def _is_in_its_code(task: asyncio.Task[Any], frame: FrameType | None) -> bool:
+    """Tell whether the code of a task runs, and not what the loop does for it before and after.
+
+    When the code has ended, the task still counts as running while those who wait for it are told.
+    An exception there, in ``call_soon`` of the loop, would leave them waiting for ever.
+    """
+    if task.done():
+        return False
+    coroutine = task.get_coro()
+    if not hasattr(coroutine, "cr_frame"):
+        return True  # it is not written in Python, and nobody can tell
+    while frame is not None:
+        if frame is coroutine.cr_frame:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _in_users_callback(frame: FrameType | None) -> bool:

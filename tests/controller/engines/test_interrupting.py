@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from kernelfleet.controller.engines.interrupting import interrupt, over
+from kernelfleet.controller.timing import NAMED_INTERRUPTS
 
 
 def test_a_request_that_has_ended_meanwhile_costs_the_next_one_nothing() -> None:
@@ -50,6 +51,35 @@ def test_an_interrupt_that_the_kernel_read_too_late_is_asked_for_again_and_not_t
     asyncio.run(interrupt_a_busy_engine())
     assert len(asked) == 3
     assert asked == sorted(asked)
+
+
+def test_an_engine_that_always_says_it_was_asked_too_late_gets_a_signal() -> None:
+    asked: list[str] = []
+    signalled: list[Any] = []
+
+    async def interrupt_it() -> None:
+        def ask(channel: str, msg_type: str, content: dict[str, Any]) -> asyncio.Future[Any]:
+            del channel, content
+            asked.append(msg_type)
+            answer = asyncio.get_running_loop().create_future()
+            answer.set_result(SimpleNamespace(content={}))
+            return answer
+
+        async def send_signal(incarnation: Any) -> bool:
+            signalled.append(incarnation)
+            return True
+
+        engine: Any = SimpleNamespace(
+            native=True, incarnation=SimpleNamespace(pid=1), queue=SimpleNamespace(),
+            run=SimpleNamespace(msg_id="id"), ask=ask,
+        )  # fmt: skip
+        engine.queue.interrupted = lambda: None
+        launcher: Any = SimpleNamespace(interrupt=send_signal)
+        await interrupt(engine, engine.run, launcher=launcher, spawn=asked.append)  # type: ignore[arg-type]
+
+    asyncio.run(interrupt_it())
+    assert len(asked) == NAMED_INTERRUPTS
+    assert len(signalled) == 1
 
 
 def test_who_interrupts_waits_for_the_end_of_what_ran_but_not_for_ever() -> None:

@@ -237,3 +237,40 @@ def test_an_interrupt_between_a_call_and_its_coroutine_cancels_the_coroutine() -
 
     with pytest.raises(KeyboardInterrupt):
         asyncio.run(request())
+
+
+@pytest.mark.usefixtures("sigint_is_ours")
+@pytest.mark.parametrize("whose", ["the cell's", "a task's of the user"])
+def test_an_interrupt_while_a_task_tells_its_end_loses_nobody_who_waits_for_it(
+    whose: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hit: list[asyncio.Task[object]] = []
+
+    async def work() -> int:
+        return 7
+
+    async def cell() -> int:
+        return await asyncio.create_task(work())
+
+    async def request() -> int:
+        loop = asyncio.get_running_loop()
+        usual = loop.call_soon
+
+        def call_soon(callback: Callable[..., object], *args: object, **options: object) -> object:
+            running = asyncio.current_task(loop)
+            if running is not None and running.done() and not hit:
+                hit.append(running)
+                signal.raise_signal(signal.SIGINT)
+            return usual(callback, *args, **options)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(loop, "call_soon", call_soon)
+        with interrupts.serving("one"):
+            coroutine = work() if whose == "the cell's" else cell()
+            async with asyncio.timeout(10):
+                return await interrupts.run_cancellable(coroutine)
+
+    try:
+        assert asyncio.run(request()) == 7
+    except KeyboardInterrupt:
+        assert whose == "a task's of the user"  # the cell goes on, and is cancelled
+    assert len(hit) == 1

@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,22 +21,14 @@ from kernelfleet.wire.buffers import mapped_files
 from kernelfleet.wire.buffers.mapped_files import FileRange, MappedFile, map_ranges
 from kernelfleet.wire.buffers.shared_memory import LostSharedBuffer, SharedBuffer, available
 from kernelfleet.wire.platforms import HERE
+from tests.wire.buffers.conftest import descriptors
 
-pytestmark = pytest.mark.skipif(not available(), reason="no shared memory here")
+pytestmark = [
+    pytest.mark.skipif(not available(), reason="no shared memory here"),
+    pytest.mark.usefixtures("descriptors_come_back"),
+]
 
 DATA = bytes(range(256)) * 1000
-
-
-def descriptors() -> int:
-    gc.collect()
-    return len(os.listdir("/proc/self/fd"))
-
-
-@pytest.fixture(autouse=True)
-def _descriptors_come_back() -> Iterator[None]:
-    before = descriptors()
-    yield
-    assert descriptors() <= before
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,10 @@ from kernelfleet.wire.buffers.mappings import Mapping, file_ranges, find, parse
 from kernelfleet.wire.buffers.pages import address_of
 from kernelfleet.wire.buffers.shared_memory import available
 
-pytestmark = pytest.mark.skipif(not available(), reason="no shared memory here")
+pytestmark = [
+    pytest.mark.skipif(not available(), reason="no shared memory here"),
+    pytest.mark.usefixtures("descriptors_come_back"),
+]
 
 PAGE = mmap.PAGESIZE
 DATA = bytes(range(256)) * (10 * PAGE // 256)
@@ -28,13 +30,6 @@ def path(tmp_path: Path) -> Path:
     path = tmp_path / "a file (deleted)"  # its name says what /proc says of files that are gone
     path.write_bytes(DATA)
     return path
-
-
-@pytest.fixture(autouse=True)
-def _descriptors_come_back() -> Iterator[None]:
-    before = len(os.listdir("/proc/self/fd"))
-    yield
-    assert len(os.listdir("/proc/self/fd")) <= before
 
 
 def mapped(path: Path, flags: int, access: int = mmap.PROT_READ, offset: int = 0) -> mmap.mmap:

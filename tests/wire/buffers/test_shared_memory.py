@@ -14,7 +14,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,21 +37,12 @@ from kernelfleet.wire.buffers.shared_memory import (
 from kernelfleet.wire.objects.serialize import pack, total_bytes, unpack
 from kernelfleet.wire.platforms import HERE
 
-pytestmark = pytest.mark.skipif(not available(), reason="no shared memory here")
+pytestmark = [
+    pytest.mark.skipif(not available(), reason="no shared memory here"),
+    pytest.mark.usefixtures("descriptors_come_back"),
+]
 
 DATA = bytes(range(256)) * 10
-
-
-def descriptors() -> int:
-    gc.collect()
-    return len(os.listdir("/proc/self/fd"))
-
-
-@pytest.fixture(autouse=True)
-def _descriptors_come_back() -> Iterator[None]:
-    before = descriptors()
-    yield
-    assert descriptors() <= before  # fleets that other tests share may have closed some
 
 
 def handle(pid: object, fd: object, nbytes: object) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kernelfleet.client.verbs.packing import nested_packing, packing
+from kernelfleet.client.mapping.packing import nested_packing, packing
 from kernelfleet.wire.objects.arrays import Maps
 from tests.client.simulated import SimulatedFleet
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from kernelfleet import MultiEngineClient
+from kernelfleet.client.mapping import partitioners
 from kernelfleet.client.mapping.partition import join, split
-from kernelfleet.client.verbs import partitioners
-from kernelfleet.client.verbs.partitioners import find, register_partitioner
+from kernelfleet.client.mapping.partitioners import find, register_partitioner
 
 N = 10
 
