@@ -251,6 +251,8 @@ class EngineApp(IPKernelApp):
         self.io_loop = ioloop.IOLoop.current()
         while True:
             try:
+                interrupts.install()
+                self.kernel.answer_what_was_left()
                 self.io_loop.start()
                 break
             except KeyboardInterrupt:

@@ -78,6 +78,8 @@ class EngineKernel(JupyterKernel):
         #: Blocks that went out with the last reply, until the controller has opened them; by
         #: request, as word of the one before may come late.
         self._given: dict[str, list[SharedBuffer]] = {}
+        #: The request whose serving an interrupt has ended; see `answer_what_was_left`.
+        self._left: Request | None = None
         self._on_shell: dict[str, Handler] = {
             message_type("setup"): self._setup,
             message_type("identity"): self._identify,
@@ -155,11 +157,28 @@ class EngineKernel(JupyterKernel):
                 failed = error_answer(raised, kind="engine")
                 failed.content["n_iopub"] = answer.content["n_iopub"]
                 reply(self.session, self.shell_stream, request, failed)
+        except KeyboardInterrupt:
+            self._left = request
+            raise
         finally:
             if observed:
                 self._publish_status("idle", "shell")
         if answer.content.get("exiting"):
             self.parent.leave(0)
+
+    def answer_what_was_left(self) -> None:
+        """Answer the request whose serving an interrupt has ended, as nobody else will.
+
+        Outside the user's code no interrupt is raised, but some of a dense burst can come through
+        where the handler is changed (``interrupts.run_interruptible``). Called when one has ended
+        the loop; whoever waits for the reply would wait for ever.
+        """
+        if (request := self._left) is not None:
+            answer = error_answer(KeyboardInterrupt())
+            answer.content["n_iopub"] = self.iopub_thread.count()
+            reply(self.session, self.shell_stream, request, answer)
+            self._left = None
+            self.shell_channel.look_soon()
 
     async def _answer(self, request: Request) -> Answer:
         handler = self._on_shell.get(request.msg_type)

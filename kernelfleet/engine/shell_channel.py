@@ -53,7 +53,7 @@ class ShellChannel:
         self._stream.on_recv(self._take, copy=False)
         kernel.io_loop.remove_handler(self._socket)
         kernel.io_loop.add_handler(self._socket, self._wake, kernel.io_loop.READ)
-        self._look_soon()
+        self.look_soon()
 
     # -- packets --------------------------------------------------------------------------------
 
@@ -140,9 +140,10 @@ class ShellChannel:
         The socket's descriptor tells of changes only, and sending a reply takes the sign away.
         """
         if self._socket.getsockopt(EVENTS) & POLLIN:
-            self._look_soon()
+            self.look_soon()
 
-    def _look_soon(self) -> None:
+    def look_soon(self) -> None:
+        """Look what has arrived, in the next turn of the loop."""
         if not self._looks_soon:
             self._looks_soon = True
             self._loop.call_soon(self._look)

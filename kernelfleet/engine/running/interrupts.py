@@ -129,11 +129,13 @@ def run_interruptible(call: Callable[[], T]) -> T:
     """Call user code with Python's own handler of SIGINT installed.
 
     Python checks for no signals between the return of ``call`` and ``done = True``, so a value is
-    never lost. A later signal interrupts the next piece of the request.
+    never lost. A later signal interrupts the next piece of the request. A dense burst of signals
+    can still hit between two lines here; then ``EngineKernel.answer_what_was_left`` has the last
+    word.
     """
     value: Any = None
     error: BaseException | None = None
-    done = False
+    done = late = False
     try:
         try:
             _set_handler(signal.SIGINT, signal.default_int_handler)
@@ -143,16 +145,22 @@ def run_interruptible(call: Callable[[], T]) -> T:
             done = True
             _set_handler(signal.SIGINT, remember)
         except BaseException as raised:  # noqa: BLE001 - raised again below
-            error = raised
+            error, late = raised, done
             _set_handler(signal.SIGINT, remember)
     except KeyboardInterrupt as again:
-        error = error or again
-        remember(signal.SIGINT, None)
+        error, late = error or again, True
         try:
-            _set_handler(signal.SIGINT, remember)
-        except KeyboardInterrupt:
+            while True:
+                try:
+                    _set_handler(signal.SIGINT, remember)
+                    break
+                except KeyboardInterrupt:
+                    continue  # one more of a burst: Python looks for signals before it changes this
+        except KeyboardInterrupt:  # between two tries
             _set_handler(signal.SIGINT, remember)
     _Requests.inside = None
+    if late:
+        remember(signal.SIGINT, None)
     if not done and error is not None:
         raise error
     return value  # type: ignore[no-any-return]

@@ -225,6 +225,45 @@ def test_an_interrupt_between_requests_or_behind_the_last_piece_is_dropped() -> 
 
 
 @pytest.mark.usefixtures("sigint_is_ours")
+@pytest.mark.parametrize("hits", [1, 2, 3, 4, 20])
+def test_a_burst_that_hits_where_the_handler_is_changed_back_loses_no_value(
+    hits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual, left = interrupts._set_handler, [hits]
+
+    def set_handler(number: int, handler: Callable[..., object]) -> object:
+        if handler is interrupts.remember and left[0]:
+            left[0] -= 1
+            signal.raise_signal(signal.SIGINT)
+        return usual(number, handler)
+
+    monkeypatch.setattr(interrupts, "_set_handler", set_handler)
+    with interrupts.serving("one"):
+        assert interrupts.run_interruptible(lambda: 7) == 7
+        assert signal.getsignal(signal.SIGINT) is interrupts.remember
+        with pytest.raises(KeyboardInterrupt):  # the next piece has it
+            interrupts.run_interruptible(lambda: 8)
+    assert left == [0]
+
+
+def test_a_request_whose_serving_an_interrupt_has_ended_is_answered(engine: Engine) -> None:
+    code = (
+        "kernel = get_ipython().kernel\n"
+        "def flush():\n"
+        "    del kernel._flush_output\n"
+        "    raise KeyboardInterrupt\n"
+        "kernel._flush_output = flush\n"
+        "before = {}"
+    )
+    for wait in ("1", "await __import__('asyncio').sleep(0.001)"):
+        first = engine.send("fleet_execute_request", {"code": code.format(wait)})
+        second = engine.send("fleet_execute_request", {"code": "2"})
+        assert engine.reply_to(first)["content"]["ename"] == "KeyboardInterrupt"
+        assert engine.reply_to(second)["content"]["status"] == "ok"
+    assert engine.value("2 + 2") == 4
+
+
+@pytest.mark.usefixtures("sigint_is_ours")
 def test_an_interrupt_between_a_call_and_its_coroutine_cancels_the_coroutine() -> None:
     async def wait() -> None:
         await asyncio.sleep(60)
