@@ -331,14 +331,14 @@ class Dispatcher:
 
     def _take_outcomes(self, batch: Batch, part: Part) -> None:
         try:
-            outcomes, size = read_outcomes(batch, part)
+            count, outcomes, size = read_outcomes(batch, part)
         except Exception as error:  # noqa: BLE001 (whatever the user's classes raise)
             what = "result" if len(batch.items) == 1 else "results of a batch"
             self._fail(batch.items, unreadable(batch.engine, error, what), engine=batch.engine)
             return
         seconds = part.result["completed"] - part.result["started"]
-        self._sizer.record(batch.engine, len(outcomes), seconds, size)
-        self._put_back(batch.items[len(outcomes) :], first=True)
+        self._sizer.record(batch.engine, count, seconds, size)
+        self._put_back(batch.items[count:], first=True)
         for outcome in outcomes:
             self._settle(outcome)
 

@@ -56,7 +56,9 @@ def read(count: int, outputs: list[JsonDict], ends: dict[str, list[int]]) -> lis
         for output in outputs
         for page in to_pages(output["output_type"], json.dumps(output).encode())
     ]
-    return read_outcomes(batch, Part({}, frames, pages))[0]
+    ran, outcomes, _ = read_outcomes(batch, Part({}, frames, pages))
+    assert ran == count
+    return list(outcomes)
 
 
 def test_each_item_has_its_own_prints_and_displays() -> None:
