@@ -34,7 +34,7 @@ def read_outcomes(batch: Batch, part: Part) -> tuple[int, Iterator[Outcome], int
         for item, (status, value) in zip(items, values, strict=False)
         if status != "ok"
     }
-    outcomes = (
+    outcomes: Iterator[Outcome] = (
         failed[item] if item in failed else Outcome(item, value, engine=batch.engine)
         for item, (_, value) in zip(items, values, strict=False)
     )
