@@ -30,6 +30,8 @@ settings.register_profile("fresh", deadline=None, database=None, max_examples=10
 settings.register_profile(
     "mutations", derandomize=True, deadline=None, phases=[Phase.explicit, Phase.generate]
 )
+# The check for every few minutes (.ci/quick).
+settings.register_profile("short", derandomize=True, deadline=None, max_examples=20)
 settings.load_profile("fixed")
 
 #: Set to anything, every run draws fresh examples.

@@ -6,6 +6,7 @@ A folder is a process: code lives in the folder of the process in which it runs.
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -107,6 +108,7 @@ def folder(path: Path) -> str:
     return COMMON if parent == "." else parent.split("/")[0]
 
 
+@functools.cache
 def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
@@ -162,22 +164,26 @@ def test_no_room_has_more_modules_than_one_can_keep_in_mind() -> None:
     assert {room: size for room, size in sizes.items() if size > MAX_MODULES} == {}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=short)
-def test_imports_point_one_way(path: Path) -> None:
-    if short(path) in NAMES_ONLY:
-        return
-    home = folder(path)
-    allowed = MAY_IMPORT[home] | {home}
-    if short(path) in MAY_START_A_CONTROLLER:
-        allowed |= {"controller", "head"}
-    if short(path) in MAY_ASK_THE_DISPLAY:
-        allowed |= {"display"}
+def test_imports_point_one_way() -> None:
     wrong = [
         f"{short(path)}:{line} imports {name}"
+        for path in MODULES
+        if short(path) not in NAMES_ONLY
         for line, name in imports(path)
-        if (reached := folder_of_import(name)) is not None and reached not in allowed
+        if (reached := folder_of_import(name)) is not None and reached not in allowed(path)
     ]
     assert not wrong
+
+
+def allowed(path: Path) -> set[str]:
+    """The folders that a file may import from."""
+    home = folder(path)
+    folders = MAY_IMPORT[home] | {home}
+    if short(path) in MAY_START_A_CONTROLLER:
+        folders |= {"controller", "head"}
+    if short(path) in MAY_ASK_THE_DISPLAY:
+        folders |= {"display"}
+    return folders
 
 
 #: Files that only give out names, each when it is first asked for. What they name may import them
@@ -258,14 +264,11 @@ def test_no_files_import_each_other_in_a_circle() -> None:
 CLIENTS = {"client", "_client", "mec", "pending", "_pending"}
 
 
-@pytest.mark.parametrize(
-    "path",
-    [path for path in MODULES if folder(path) in ("notebook", "cli", "display", "server")],
-    ids=short,
-)
-def test_front_ends_use_nothing_private_of_a_client(path: Path) -> None:
+def test_front_ends_use_nothing_private_of_a_client() -> None:
     private = [
         f"{short(path)}:{node.lineno} uses {node.attr}, which client/access.py should offer"
+        for path in MODULES
+        if folder(path) in ("notebook", "cli", "display", "server")
         for node in ast.walk(tree(path))
         if isinstance(node, ast.Attribute)
         and re.match(r"_\w*[^_]$", node.attr)
@@ -290,13 +293,14 @@ UNPICKLERS = re.compile(
 )
 
 
-@pytest.mark.parametrize(
-    "path",
-    [path for path in MODULES if folder(path) in CONTROLLERS or short(path) == "wire/codec.py"],
-    ids=short,
-)
-def test_the_controller_and_the_codec_never_unpickle(path: Path) -> None:
-    wrong = [f"{line}: {name}" for line, name in imports(path) if UNPICKLERS.match(name)]
+def test_the_controller_and_the_codec_never_unpickle() -> None:
+    wrong = [
+        f"{short(path)}:{line}: {name}"
+        for path in MODULES
+        if folder(path) in CONTROLLERS or short(path) == "wire/codec.py"
+        for line, name in imports(path)
+        if UNPICKLERS.match(name)
+    ]
     assert not wrong
 
 
@@ -334,15 +338,15 @@ def modules_loaded_by(*names: str) -> set[str]:
     return set(run.stdout.split())
 
 
-@pytest.mark.parametrize("path", MODULES, ids=short)
-def test_no_file_is_too_long(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_FILE_LINES
+def test_no_file_is_too_long() -> None:
+    lines = {short(path): len(path.read_text("utf-8").splitlines()) for path in MODULES}
+    assert {path: count for path, count in lines.items() if count > MAX_FILE_LINES} == {}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=short)
-def test_no_function_is_too_long(path: Path) -> None:
+def test_no_function_is_too_long() -> None:
     long = [
         f"{short(path)}:{node.lineno} {node.name} has {lines} lines"
+        for path in MODULES
         for node in ast.walk(tree(path))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (lines := (node.end_lineno or 0) - node.lineno + 1) > MAX_FUNCTION_LINES
@@ -350,9 +354,8 @@ def test_no_function_is_too_long(path: Path) -> None:
     assert not long
 
 
-@pytest.mark.parametrize("path", MODULES, ids=short)
-def test_every_module_says_what_it_is(path: Path) -> None:
-    assert ast.get_docstring(tree(path))
+def test_every_module_says_what_it_is() -> None:
+    assert [short(path) for path in MODULES if not ast.get_docstring(tree(path))] == []
 
 
 def test_no_module_is_a_drawer_for_leftovers() -> None:
@@ -360,12 +363,13 @@ def test_no_module_is_a_drawer_for_leftovers() -> None:
     assert not [short(path) for path in MODULES if path.name in drawers]
 
 
-@pytest.mark.parametrize("path", MODULES, ids=short)
-def test_every_module_has_a_test_file_of_its_name(path: Path) -> None:
-    if short(path) in NO_TEST_FILE or not has_code(path):
-        return
-    test = ROOT / "tests" / Path(short(path)).with_name(f"test_{path.stem}.py")
-    assert test.exists()
+def test_every_module_has_a_test_file_of_its_name() -> None:
+    tests = {
+        short(path): ROOT / "tests" / Path(short(path)).with_name(f"test_{path.stem}.py")
+        for path in MODULES
+        if short(path) not in NO_TEST_FILE and has_code(path)
+    }
+    assert [path for path, test in tests.items() if not test.exists()] == []
 
 
 def has_code(path: Path) -> bool:
