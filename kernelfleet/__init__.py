@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from kernelfleet import client as client
     from kernelfleet.client.client import MultiEngineClient as MultiEngineClient
     from kernelfleet.client.fleet import Fleet as Fleet
-    from kernelfleet.client.mapping.partitioners import (
+    from kernelfleet.client.partition.partitioners import (
         register_partitioner as register_partitioner,
     )
     from kernelfleet.client.results.pending import (
@@ -122,7 +122,7 @@ _MODULE_OF = {  # what is not here is an error
     "Fleet": "kernelfleet.client.fleet",
     "PendingResult": "kernelfleet.client.results.pending",
     "as_completed": "kernelfleet.client.results.waiting",
-    "register_partitioner": "kernelfleet.client.mapping.partitioners",
+    "register_partitioner": "kernelfleet.client.partition.partitioners",
     "wait": "kernelfleet.client.results.waiting",
     "ThisEngine": "kernelfleet.here",
     "this_engine": "kernelfleet.here",

@@ -239,8 +239,9 @@ def circles(graph: dict[str, set[str]]) -> list[dict[str, set[str]]]:
 
 
 def test_the_rooms_of_a_clients_calls_build_on_each_other_one_way() -> None:
-    """Verbs use the executor's, those use maps, and maps use neither."""
-    above = {"mapping": ("verbs", "executor"), "executor": ("verbs",)}
+    """Verbs, executors, maps, results, and how sequences are cut: each uses what comes after it."""
+    order = ("verbs", "executor", "mapping", "results", "partition")
+    above = {room: order[:at] for at, room in enumerate(order) if at}
     back = [
         f"{short(path)}:{line}: {name}"
         for room, upper in above.items()

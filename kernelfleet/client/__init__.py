@@ -10,6 +10,7 @@ Where things are::
     used by its verbs     source  registration  usage  watching
     what a call gives     results
     maps                  mapping
+    cutting and joining   partition
     executor and pool     executor
     the controller        controller_proxy
     its modules           imports  autoreload

@@ -24,8 +24,8 @@ from kernelfleet.client.controller_proxy import (
     close_when_collected,
 )
 from kernelfleet.client.frontend import Begin
-from kernelfleet.client.mapping.nested import refuse_to_wait_for_itself
 from kernelfleet.client.results.decode import Reader
+from kernelfleet.client.results.own_engine import refuse_to_wait_for_itself
 from kernelfleet.client.results.pending import PendingResult
 from kernelfleet.client.settings import settings
 from kernelfleet.client.targets import (

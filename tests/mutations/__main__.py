@@ -37,7 +37,7 @@ MODULES = (
     "wire/fields.py",
     "controller/lifecycle/restart_policy.py",
     "client/mapping/schedule.py",
-    "client/mapping/partition.py",
+    "client/partition/blocks.py",
     "client/mapping/batches.py",
     "client/targets.py",
     "wire/sequence.py",

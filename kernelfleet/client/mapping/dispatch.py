@@ -18,17 +18,19 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 
 from kernelfleet.client.controller_proxy import ControllerProxy, raise_if_refused
 from kernelfleet.client.mapping.batch_requests import BatchRequests
 from kernelfleet.client.mapping.batches import Batch, Item, Outcome, Printed, Source
-from kernelfleet.client.mapping.nested import own_engine, run_here, would_wait_for_itself
+from kernelfleet.client.mapping.nested import run_here, would_wait_for_itself
 from kernelfleet.client.mapping.options import Call
 from kernelfleet.client.mapping.outcomes import read_outcomes
 from kernelfleet.client.mapping.retries import Cause, Verdict, cause_of
 from kernelfleet.client.mapping.schedule import Assignment, BatchSizer
 from kernelfleet.client.mapping.supply import Supply
 from kernelfleet.client.results.decode import engine_error, unreadable
+from kernelfleet.client.results.own_engine import own_engine
 from kernelfleet.client.results.replies import Part, Reply
 from kernelfleet.errors.tree import (
     EngineDied,
@@ -253,10 +255,8 @@ class Dispatcher:
 
     def _cancel(self, batch: Batch, *, interrupt: bool) -> None:
         header = {"type": "request", "operation": "cancel", "result_id": batch.result_id}
-        try:
+        with suppress(FleetError):  # the connection is gone; the batch's own future says so
             self._connection.request({**header, "interrupt": interrupt}, [])
-        except FleetError:
-            return  # the connection is gone; the batch's own future says so
 
     # -- on an engine of our own fleet ----------------------------------------------------------
 

@@ -19,9 +19,9 @@ from kernelfleet.client.controller_proxy import ControllerProxy, OnOutput
 from kernelfleet.client.mapping.batches import Item, Outcome, Source
 from kernelfleet.client.mapping.dispatch import Dispatcher
 from kernelfleet.client.mapping.options import Call, MapOptions
-from kernelfleet.client.mapping.partition import edges
 from kernelfleet.client.mapping.retries import RetryPolicy
 from kernelfleet.client.mapping.schedule import BUDGET_SECONDS, DEPTH
+from kernelfleet.client.partition.blocks import edges
 from kernelfleet.client.results.call import SETTLE_SECONDS
 from kernelfleet.client.results.decode import Reader
 from kernelfleet.client.results.pending import PendingResult

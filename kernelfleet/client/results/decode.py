@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from kernelfleet.client.controller_proxy import raise_if_refused
-from kernelfleet.client.mapping.partition import join
+from kernelfleet.client.partition.blocks import join
 from kernelfleet.client.results.outputs import OutputAggregator
 from kernelfleet.client.results.replies import Part, Reply
 from kernelfleet.errors.composite import (

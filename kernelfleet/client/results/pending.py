@@ -18,9 +18,9 @@ from types import TracebackType
 from typing import Any, Literal, TypeVar, overload
 
 from kernelfleet.client.controller_proxy import ControllerProxy
-from kernelfleet.client.mapping.nested import refuse_to_wait_for_itself
 from kernelfleet.client.results.call import SETTLE_SECONDS, CallFuture
 from kernelfleet.client.results.decode import Reader
+from kernelfleet.client.results.own_engine import refuse_to_wait_for_itself
 from kernelfleet.client.targets import time_left
 from kernelfleet.errors.composite import CompositeError
 from kernelfleet.errors.tree import CallTimeout, InvalidDeferredID

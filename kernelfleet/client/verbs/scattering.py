@@ -8,8 +8,8 @@ from typing import Any, Literal, TypeVar, overload
 from kernelfleet.client.controller_proxy import OnOutput
 from kernelfleet.client.frontend import Begin
 from kernelfleet.client.mapping.packing import packing
-from kernelfleet.client.mapping.partition import split
-from kernelfleet.client.mapping.partitioners import Axis
+from kernelfleet.client.partition.blocks import split
+from kernelfleet.client.partition.partitioners import Axis
 from kernelfleet.client.results.pending import PendingResult
 from kernelfleet.client.targets import Targets, check_block
 from kernelfleet.client.verbs.data import DataVerbs

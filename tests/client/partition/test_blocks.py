@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernelfleet.client.mapping.partition import edges, join, split
+from kernelfleet.client.partition.blocks import edges, join, split
 
 
 @pytest.mark.parametrize(

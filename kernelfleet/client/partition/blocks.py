@@ -16,7 +16,7 @@ from collections.abc import Set as AbstractSet
 from itertools import chain, pairwise
 from typing import Any
 
-from kernelfleet.client.mapping.partitioners import Axis, find
+from kernelfleet.client.partition.partitioners import Axis, find
 
 _SLICED = (list, tuple, str, bytes, bytearray, array)
 

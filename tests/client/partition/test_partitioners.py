@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from kernelfleet import MultiEngineClient
-from kernelfleet.client.mapping import partitioners
-from kernelfleet.client.mapping.partition import join, split
-from kernelfleet.client.mapping.partitioners import find, register_partitioner
+from kernelfleet.client.partition import partitioners
+from kernelfleet.client.partition.blocks import join, split
+from kernelfleet.client.partition.partitioners import find, register_partitioner
 
 N = 10
 
