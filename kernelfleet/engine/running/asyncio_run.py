@@ -97,12 +97,12 @@ def _stepping_aside(kernel_loop: asyncio.AbstractEventLoop) -> Iterator[None]:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         yield
     finally:
-        _step_back(kernel_loop, task)
-        if in_main:
-            signal.signal(signal.SIGINT, before)
+        _step_back(kernel_loop, task, before if in_main else None)
 
 
-def _step_back(kernel_loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any] | None) -> None:
+def _step_back(
+    kernel_loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any] | None, handler: Any
+) -> None:
     """Make the kernel's loop the running one again, even if interrupts arrive meanwhile."""
     done = False
     while not done:
@@ -111,6 +111,8 @@ def _step_back(kernel_loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any] |
             asyncio._set_running_loop(kernel_loop)
             if task is not None and asyncio.current_task(kernel_loop) is not task:
                 asyncio.tasks._enter_task(kernel_loop, task)
+            if handler is not None:
+                signal.signal(signal.SIGINT, handler)
             done = True
         except KeyboardInterrupt:
             continue

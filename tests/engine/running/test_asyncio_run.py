@@ -102,3 +102,21 @@ def test_a_run_that_is_interrupted_as_it_begins_says_so(engine: Engine) -> None:
     assert engine.execute(INTERRUPTED_AS_IT_BEGINS)["status"] == "ok"
     assert engine.pull("raised") == ["KeyboardInterrupt"]
     assert engine.execute("import asyncio; asyncio.run(asyncio.sleep(0))")["status"] == "ok"
+
+
+def test_interrupts_while_a_run_ends_leave_the_cells_own_handler_in_place(engine: Engine) -> None:
+    code = (
+        "import asyncio, signal\n"
+        "await asyncio.sleep(0)\n"
+        "usual, before, hits = signal.signal, signal.getsignal(signal.SIGINT), [3]\n"
+        "def interrupted(number, handler):\n"
+        "    if handler is before and hits[0]:\n"
+        "        hits[0] -= 1\n"
+        "        raise KeyboardInterrupt\n"
+        "    return usual(number, handler)\n"
+        "signal.signal = interrupted\n"
+        "value = asyncio.run(asyncio.sleep(0, 5))\n"
+        "signal.signal = usual\n"
+        "print(value, hits, signal.getsignal(signal.SIGINT) is before)"
+    )
+    assert engine.execute(code)["stdout"] == "5 [0] True\n"
