@@ -11,9 +11,9 @@ from tests.browser.servers import TOKEN, Server
 
 #: The machine's network has changed below the browser, which then ends all its requests.
 _NETWORK = ("ERR_NETWORK_CHANGED", "ERR_INTERNET_DISCONNECTED")
-#: What JupyterLab 4.6 says when a kernel is restarted, and Notebook 7.6 when it loads; they do so
-#: without this extension, too.
-_NOT_OURS = ("Could not restore the debugger state", "reading 'schema'")
+#: What JupyterLab 4.6 says when a kernel is restarted, and Notebook 7.6 when it loads, the last one
+#: for an icon of consoles that it does not have; they do so without this extension, too.
+_NOT_OURS = ("Could not restore the debugger state", "reading 'schema'", "favicon-console.ico")
 
 HAS_A_KERNEL = """() => {
     const kernel = jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel;

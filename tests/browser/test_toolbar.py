@@ -11,6 +11,7 @@ import pytest
 
 from tests.browser.pages import Page
 from tests.browser.servers import Server
+from tests.browser.test_timeline import MODULE
 
 NAME = "chosen"
 
@@ -130,3 +131,27 @@ def test_what_cannot_be_chosen_is_told_and_the_cells_run_as_before(notebook: Pag
     notebook.page.get_by_text("Engines of this notebook:").first.wait_for()
     assert choice(notebook).input_value() == ""
     assert "mine!" in notebook.run_cell("'mine' + '!'")
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "panel.dispose()",
+        "await panel.sessionContext.changeKernel({name: 'python3'})",
+    ],
+    ids=["the notebook is closed", "its kernel is changed"],
+)
+def test_a_choice_that_nobody_waits_for_any_more_is_not_told_as_a_failure(
+    notebook: Page, end: str
+) -> None:
+    choice(notebook).select_option("n:2")
+    told = notebook.page.evaluate(
+        f"""async () => {{
+            const {{ Notification }} = await import('{MODULE}base/lab.js');
+            const panel = jupyterapp.shell.currentWidget;
+            {end};
+            await new Promise(resolve => setTimeout(resolve)); // (all that was awaited has gone on)
+            return Notification.manager.notifications.map(each => each.message);
+        }}"""
+    )
+    assert told == []

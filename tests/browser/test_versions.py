@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,14 +74,61 @@ def test_a_notebook_of_notebook_7_has_the_panel_and_the_choice_of_engines(
     page.do("log", "seen", 1)
     page.page.locator(".kf-log .kf-message, .kf-log pre").first.wait_for()
 
-    # an engine as a notebook is a page of its own
+
+@pytest.mark.parametrize("what", ["notebook", "console"])
+@pytest.mark.parametrize("first", ["tree", "notebooks/first.ipynb"])
+def test_an_engine_as_a_notebook_or_console_of_notebook_7_is_a_page_of_its_own(
+    notebook: Server, new_page: Callable[..., Page], first: str, what: str
+) -> None:
+    notebook.write("first.ipynb", "")
+    page = new_page(notebook)
+    page.open(first)
+    page.open_panel()
+    page.engine("seen", 1).wait_for()
+    connections: list[str] = []
+    page.page.on("websocket", lambda socket: connections.append(socket.url))
     with page.page.context.expect_page() as opened:
-        page.do("notebook", "seen", 1)
+        page.do(what, "seen", 1)
     other = Page(opened.value, notebook)
     other.page.wait_for_function("window.jupyterapp")
     other.wait_for_kernel()
-    assert "(1, " in other.run_cell("engine_id, n_engines")
+    if what == "notebook":
+        assert "(1, " in other.run_cell("engine_id, n_engines")
+    else:
+        path = other.page.evaluate("jupyterapp.shell.currentWidget.sessionContext.path")
+        other.command("console:inject", path=path, code="engine_id, n_engines")
+        other.page.get_by_text("(1, ").wait_for()
+    # The kernel is the other page's alone: this one would complain of what it does not know of.
+    kernel = other.page.evaluate("jupyterapp.shell.currentWidget.sessionContext.session.kernel.id")
+    assert [url for url in connections if kernel in url] == []
     page.errors += other.errors
+
+
+def test_a_notebook_of_an_engine_that_cannot_be_opened_is_told_and_leaves_nothing(
+    notebook: Server, new_page: Callable[..., Page]
+) -> None:
+    page = new_page(notebook)
+    page.open("tree")
+    page.open_panel()
+    page.engine("seen", 0).wait_for()
+    files = [each["name"] for each in notebook.ask("api/contents")["content"]]
+
+    def refuse(route: Any) -> None:
+        if route.request.method == "POST":
+            route.fulfill(status=500, json={"message": "no more sessions"})
+        else:
+            route.continue_()
+
+    page.page.route("**/api/sessions*", refuse)
+    page.do("notebook", "seen", 0)
+    page.page.get_by_text("Open engine 0 of seen: no more sessions").first.wait_for()
+    assert [each["name"] for each in notebook.ask("api/contents")["content"]] == files
+    page.page.unroute("**/api/sessions*")
+    page.errors[:] = [error for error in page.errors if "500" not in error]  # the browser's own
+
+    page.page.evaluate("window.open = () => null")  # as a browser that blocks new pages
+    page.do("notebook", "seen", 0)
+    page.page.get_by_text("The browser has opened no page for Untitled").first.wait_for()
 
 
 def test_the_oldest_jupyterlab_has_the_panel_the_timeline_and_the_choice_of_engines(

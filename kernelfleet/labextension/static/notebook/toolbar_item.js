@@ -27,7 +27,7 @@ export class EnginesChoice extends Widget {
     this._mode = null;
     /** What the user wants, so that it is as before when the kernel is restarted. */
     this._wanted = null;
-    /** How often the kernel has been restarted: what it said before counts no more. */
+    /** How often the kernel has been restarted or changed: what was said before counts no more. */
     this._life = 0;
     this._select = make('select', {
       'aria-label': 'Engines: where the cells of this notebook run', 'data-kf-engines-choice': true,
@@ -41,6 +41,7 @@ export class EnginesChoice extends Widget {
   }
 
   dispose() {
+    this._life += 1; // whoever has closed the notebook is told nothing of it any more
     this._fleets.changed.disconnect(this._draw, this);
     super.dispose();
   }
@@ -86,7 +87,7 @@ export class EnginesChoice extends Widget {
       if (life === this._life) {
         this._wanted = null;
         tell('Engines of this notebook', error);
-      } // else it was restarted meanwhile, and is asked again when it is idle
+      } // else the notebook was closed or has another kernel, or its kernel was restarted and is asked again when it is idle
     } finally {
       this._select.disabled = false;
       this._draw();
@@ -124,7 +125,12 @@ export class EnginesChoice extends Widget {
     }
   }
 
-  _kernelIsNew(_, { newValue }) {
+  _kernelIsNew(_, { oldValue, newValue }) {
+    if (newValue && newValue === oldValue) {
+      return; // JupyterLab (4.6) says so after a restart, too, of which the statuses tell
+    }
+    this._life += 1;
+    this._restarted = false;
     this._mode = null;
     this._wanted = null;
     this._draw();

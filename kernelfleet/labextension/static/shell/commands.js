@@ -1,6 +1,8 @@
 /** The commands: for the palette, for buttons, for other extensions and for tests. */
 
-import { ICommandPalette, ILabShell, INotebookTracker, InputDialog, MainAreaWidget } from '../base/lab.js';
+import {
+  ICommandPalette, IDefaultFileBrowser, ILabShell, INotebookPathOpener, INotebookTracker, InputDialog, MainAreaWidget
+} from '../base/lab.js';
 import { fleetIcon } from '../base/icons.js';
 import { tell } from '../fleets/actions.js';
 import { EngineLog } from '../panel/log.js';
@@ -30,8 +32,8 @@ export const commandsPlugin = {
   description: 'The commands for fleets of kernels.',
   autoStart: true,
   requires: [IFleets],
-  optional: [ICommandPalette, INotebookTracker, ILabShell],
-  activate: (app, { fleets, actions, reveal }, palette, tracker, labShell) => {
+  optional: [ICommandPalette, INotebookTracker, ILabShell, IDefaultFileBrowser, INotebookPathOpener].filter(Boolean),
+  activate: (app, { fleets, actions, reveal }, palette, tracker, labShell, browser, pages) => {
     // A page of Notebook 7 has room for one document only; below it other things can be.
     const open = make => showInMain(app, make, labShell ? 'main' : 'down');
 
@@ -70,8 +72,9 @@ export const commandsPlugin = {
     aboutFleet('scale', 'Scale a fleet', name => actions.scale(name));
     aboutFleet('stop', 'Stop a fleet', name => actions.stop(name));
     aboutEngine('log', 'Show the log of an engine', (name, id) => open(() => new EngineLog(fleets.api, name, id)));
-    aboutEngine('open-notebook', 'Open an engine as a notebook', (name, id) => openEngine(app, fleets.api, name, id, 'notebook'));
-    aboutEngine('open-console', 'Open an engine as a console', (name, id) => openEngine(app, fleets.api, name, id, 'console'));
+    const openAs = as => (name, id) => openEngine({ app, api: fleets.api, pages, browser }, name, id, as);
+    aboutEngine('open-notebook', 'Open an engine as a notebook', openAs('notebook'));
+    aboutEngine('open-console', 'Open an engine as a console', openAs('console'));
   }
 };
 
