@@ -35,15 +35,14 @@ export async function openEngine({ app, api, browser, pages }, fleet, engine, as
   }
 }
 
-/** A new file in a folder, and a session of it with a kernel; its path. */
+/**
+ * A new file in a folder, and a session of it with a kernel; its path. If there is no session the file stays, as JupyterLab
+ * leaves it where a kernel does not start: to delete it while the file browser reads the folder makes Jupyter Server (2.21)
+ * answer that there is no such folder.
+ */
 async function beginNotebook({ contents, serverSettings }, kernel, _, folder) {
   const { path, name } = await contents.newUntitled({ path: folder, type: 'notebook' });
-  try {
-    await SessionAPI.startSession({ path, name, type: 'notebook', kernel }, serverSettings);
-  } catch (error) {
-    await contents.delete(path).catch(() => null); // (the first error is the one that says why)
-    throw error;
-  }
+  await SessionAPI.startSession({ path, name, type: 'notebook', kernel }, serverSettings);
   return path;
 }
 
