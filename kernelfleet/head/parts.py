@@ -79,12 +79,14 @@ class SplitRequest:
     def send(self, parts: dict[Node, list[int]], header: JsonDict) -> None:
         """Send each node its part."""
         self.open = dict(parts)
-        imports = self.request.imports
+        imports, client = self.request.imports, self.request.client
         for node, indices in parts.items():
             part = part_of(self.request, header, indices)
-            if imports is not None and node.owners.get(self.request.client) != imports.name:
+            # A request that needs no imports, as a reset, leaves what the node was told before.
+            told = node.owners.setdefault(client, None)
+            if imports is not None and told != imports.name:
                 part.header["imports_text"] = imports.text
-            node.owners[self.request.client] = None if imports is None else imports.name
+                node.owners[client] = imports.name
             self._send_part(node, indices, part)
 
     def _send_part(self, node: Node, indices: list[int], part: Part) -> None:
@@ -95,7 +97,8 @@ class SplitRequest:
                 self._answered = True
                 self._fail(indices, "EngineDied", node.loss)
             elif "refused" in reply:
-                node.owners.pop(self.request.client, None)  # it may not have taken the imports
+                if self.request.client in node.owners:  # it may not have taken the imports, but
+                    node.owners[self.request.client] = None  # hears when the client leaves
                 self._refused.append((indices, _error(reply["refused"])))
             else:
                 self._answered = True

@@ -126,6 +126,25 @@ def test_a_node_is_told_once_what_a_client_can_import() -> None:
     assert one.sent[-1][0]["imports_text"] == "second"
 
 
+def test_a_request_that_needs_no_imports_between_two_does_not_have_them_told_again() -> None:
+    one = Node("one")
+    for imports in (Imports("i1", "first"), None, Imports("i1", "first")):
+        split(request([0], imports=imports), {one: [0]})
+        one.done(answer(0), [b""])
+    assert [header.get("imports_text") for header, _ in one.sent] == ["first", None, None]
+
+
+def test_a_node_that_has_refused_a_client_hears_that_it_leaves() -> None:
+    one = Node("one")
+    split(request([0], imports=Imports("i1", "first")), {one: [0]})
+    one.done(REFUSED, [])
+    assert one.owners == {"me": None}
+    split(request([0]), {one: [0]})
+    one.owners.clear()  # the client leaves while its request is under way
+    one.done(REFUSED, [])
+    assert one.owners == {}
+
+
 def test_output_goes_to_the_client_and_to_followers_that_have_caught_up() -> None:
     heard: list[Any] = []
     of, one = request([0], on_output=lambda *said: heard.append(said)), Node("one")
