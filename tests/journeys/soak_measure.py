@@ -1,25 +1,32 @@
 """What every process of a fleet holds at a moment: memory, descriptors, threads, objects, files.
 
-Each process is looked at from outside. Engines and the client also look at themselves, after a
-garbage collection and ``malloc_trim``: what the C library keeps for later is not growth. A
-daemon does so when it gets SIGUSR1, which the script that starts it here (not the product)
-sees to.
+Each process is looked at from outside. All but the fork server, which takes no data, also look at
+themselves, after a garbage collection and ``malloc_trim``: what the C library keeps for later is
+not growth. It may be some megabytes from one moment to the next: after a large message has gone
+its way, the end of the heap is given back only when it has become larger than two such messages.
+
+A daemon and a node look when they get SIGUSR1, which what starts them here (not the product) sees
+to.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import inspect
 import json
 import os
 import re
 import signal
+import tempfile
 import threading
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 from kernelfleet import MultiEngineClient
 from kernelfleet.wire.files import fleet_paths
@@ -33,6 +40,8 @@ KEPT = 1001
 #: Threads of the client that end by themselves when their work is done.
 PASSING_THREADS = ("kernelfleet-map", "kernelfleet-executor", "kernelfleet-stop")
 
+#: The process that is only looked at from outside.
+FORK_SERVER = "fork server"
 #: What a block of shared memory is called among the descriptors.
 BLOCK = "block"
 #: About what a small object takes that Python itself allocates.
@@ -60,12 +69,13 @@ def look_inside() -> dict[str, Any]:
         if thread.name in ("Peek", "Nudge"):
             thread.join(10)
     gc.collect()
+    objects = Counter(type(each).__name__ for each in gc.get_objects())
     libc = ctypes.CDLL(None)
-    libc.malloc_trim(0)
+    libc.malloc_trim(0)  # last, as the count takes half a megabyte
     libc.mallinfo2.restype = Malloc
     used = libc.mallinfo2()
     return {
-        "objects": Counter(type(each).__name__ for each in gc.get_objects()),
+        "objects": objects,
         "malloc_bytes": used.uordblks + used.hblkhd,
         "small_objects": sys.getallocatedblocks(),
     }
@@ -84,11 +94,71 @@ options = FleetOptions.of(**json.loads(sys.argv[1]))
 run_daemon(options, lambda fleet: print(json.dumps(asdict(fleet)), flush=True))
 """
 
+#: The ``sitecustomize`` of a node, which keeps it to itself: its engines have none. What it sees is
+#: beside this file, under its pid.
+_NODE = f"""
+from __future__ import annotations
+import json, os, signal, sys
+
+{inspect.getsource(look_inside)}
+def tell(*_):
+    path = os.path.join(os.path.dirname(__file__), str(os.getpid()))
+    with open(path + ".new", "w") as file:
+        json.dump(look_inside(), file)
+    os.rename(path + ".new", path)
+
+if "kernelfleet.node" in sys.orig_argv:
+    folder, _, others = os.environ.pop("PYTHONPATH").partition(os.pathsep)
+    if others:
+        os.environ["PYTHONPATH"] = others
+    sys.path.remove(folder)
+    signal.signal(signal.SIGUSR1, tell)
+"""
+
 
 class SoakedFleet(OwnFleet):
-    """A fleet whose daemon looks at itself when it gets SIGUSR1."""
+    """A fleet whose daemon, or nodes, look at themselves when they get SIGUSR1."""
 
     daemon = _DAEMON
+
+    def __init__(self, transport: str = "unix", n: int = 2, **options: object) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        try:
+            super().__init__(transport, n, **options)
+        except BaseException:
+            self._folder.cleanup()
+            raise
+
+    def _start_on_two_nodes(self, n: int, options: dict[str, object]) -> None:
+        (Path(self._folder.name) / "sitecustomize.py").write_text(_NODE)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PYTHONPATH", self._folder.name, prepend=os.pathsep)
+            super()._start_on_two_nodes(n, options)
+
+    def clean_up(self) -> None:
+        """After the test, whatever state it left."""
+        try:
+            super().clean_up()
+        finally:
+            self._folder.cleanup()
+
+    def nodes(self) -> list[psutil.Process]:
+        """Its nodes; other fleets of this test process may have some, too."""
+        found = []
+        for process in node_processes():
+            with contextlib.suppress(psutil.Error):
+                if self._folder.name in process.environ().get("PYTHONPATH", ""):
+                    found.append(process)
+        return found
+
+    def look_inside_node(self, node: psutil.Process) -> JsonDict:
+        """What a node sees."""
+        path = Path(self._folder.name) / str(node.pid)
+        node.send_signal(signal.SIGUSR1)
+        eventually(path.exists, 60)
+        said = json.loads(path.read_text())
+        path.unlink()
+        return dict(said)
 
     def look_inside(self) -> JsonDict:
         """What the daemon sees."""
@@ -151,24 +221,25 @@ def _descriptors(pid: int) -> Counter[str]:
     return kinds
 
 
-def take(fleet: OwnFleet, mec: MultiEngineClient) -> Stock:
+def take(fleet: SoakedFleet, mec: MultiEngineClient) -> Stock:
     """Look at everything, once nothing is under way any more."""
     _settle(mec)
     seen = mec.apply(look_inside, timeout=60)
-    mine = look_inside()
+    readings = {"client": look_at(os.getpid(), look_inside())}
     mec.get_ids()  # tells the controller what has just been collected here
     engines = mec.engines()
-    readings = {"client": look_at(os.getpid(), mine)}
-    if isinstance(fleet, SoakedFleet) and fleet.process is not None:
+    if fleet.process is not None:
         readings["controller"] = look_at(fleet.process.pid, fleet.look_inside())
     for engine, inside in zip(engines, seen, strict=True):
         assert engine.pid is not None
         readings[f"engine {engine.id}"] = look_at(engine.pid, inside)
-    for number, node in enumerate(node_processes()):
-        readings[f"node {number}"] = look_at(node.pid, None)
+    nodes = fleet.nodes()
+    assert len(nodes) == (2 if fleet.transport == "nodes" else 0)
+    for number, node in enumerate(nodes):
+        readings[f"node {number}"] = look_at(node.pid, fleet.look_inside_node(node))
     assert engines[0].pid is not None
     if (server := _fork_server(engines[0].pid)) is not None:
-        readings["fork server"] = look_at(server, None)
+        readings[FORK_SERVER] = look_at(server, None)
     logs = [path for path in (fleet_paths.log_dir(fleet.name).parent).rglob("*") if path.is_file()]
     files = [path for path in fleet_paths.fleets_dir().rglob("*") if not path.is_dir()]
     return Stock(readings, len(files) + len(logs), sum(path.stat().st_size for path in logs))

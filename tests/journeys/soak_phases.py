@@ -24,7 +24,7 @@ from kernelfleet import MultiEngineClient, this_engine
 from kernelfleet.errors import CallTimeout, CompositeError
 from tests.fleets import eventually
 from tests.gate import Gate
-from tests.journeys.daemons import OwnFleet
+from tests.journeys.soak_measure import SoakedFleet
 
 MB = 1024 * 1024
 BURST = 100
@@ -33,7 +33,9 @@ BURST = 100
 class Soaked:
     """A fleet under way, its client, and a gate for engines to wait at."""
 
-    def __init__(self, fleet: OwnFleet, mec: MultiEngineClient, gate: Callable[[], Gate]) -> None:
+    def __init__(
+        self, fleet: SoakedFleet, mec: MultiEngineClient, gate: Callable[[], Gate]
+    ) -> None:
         self.fleet, self.mec, self.gate = fleet, mec, gate
         self.n_engines = len(mec)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,19 @@ import pytest
 from tests.journeys import soak_phases as phases
 from tests.journeys.daemons import OwnFleet
 from tests.journeys.leftovers import assert_nothing_left, take_stock
-from tests.journeys.soak import OBJECTS_ANYWAY, TOLERANCE, Plan, problems, rise, run, table
-from tests.journeys.soak_measure import grown, look_at, look_inside
+from tests.journeys.soak import (
+    BYTES_ANYWAY,
+    OBJECTS_ANYWAY,
+    ROUND,
+    TOLERANCE,
+    Course,
+    Plan,
+    problems,
+    rise,
+    run,
+    table,
+)
+from tests.journeys.soak_measure import Reading, Stock, grown, look_at, look_inside
 from tests.journeys.soak_phases import CHANGING, STEADY, Phase
 
 #: How long the long form takes.
@@ -45,9 +57,11 @@ SOME_CHANGES: dict[Phase, int] = {phases.restarts: 2, phases.deaths: 1, phases.s
 #: The timeline keeps a number of spans, which a short round does not reach otherwise.
 FEW_SPANS = {"limits": {"span_count": 20}}
 REVIVED = {"restart": "on-death"}
+#: What may remain of a fleet in the process that has started it: of each some 5 kB do.
+FLEET_BYTES = 20_000
 
 SHORT = [
-    Plan("daemon", "unix", SOME),
+    Plan("daemon", "unix", SOME, rounds=2),
     Plan("embedded", "embedded", FEWER, rounds=2, options=FEW_SPANS),
     Plan("changing", "unix", SOME_CHANGES, rounds=2, options=REVIVED),
 ]
@@ -60,7 +74,7 @@ def test_use_leaves_nothing_behind(plan: Plan, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_use_of_two_nodes_leaves_nothing_behind_on_either(tmp_path: Path) -> None:
-    soak(Plan("two nodes", "nodes", FEWER, rounds=2), tmp_path)
+    soak(Plan("two nodes", "nodes", FEWER, options=FEW_SPANS), tmp_path)
 
 
 def minutes(share: float) -> float:
@@ -77,7 +91,7 @@ LONG = [
     Plan("daemon, frames instead of shared memory", "unix", HALF, seconds=minutes(0.1)),
     Plan("daemon, ordinary engines", "unix", HALF, seconds=minutes(0.1), options=SPAWNED),
     Plan("daemon, engines come and go", "unix", CHANGING, 5, minutes(0.1), options=REVIVED),
-    Plan("two nodes", "nodes", HALF, seconds=minutes(0.15)),
+    Plan("two nodes", "nodes", HALF, seconds=minutes(0.15), options=FEW_SPANS),
     Plan("embedded, engines come and go", "embedded", CHANGING, 5, minutes(0.1), options=REVIVED),
 ]
 
@@ -125,6 +139,7 @@ def test_fleets_one_after_the_other_leave_nothing_in_the_process_that_starts_the
         f"{(end.n_objects - start.n_objects) / n:.1f} objects"
     )
     assert end.rss_bytes <= (1 + TOLERANCE) * start.rss_bytes
+    assert end.used_bytes - start.used_bytes < FLEET_BYTES * n + BYTES_ANYWAY
     more = grown(start.objects, end.objects)
     assert end.n_objects - start.n_objects < 10 * n + OBJECTS_ANYWAY, more
 
@@ -133,3 +148,45 @@ def test_the_rise_is_that_of_the_line_through_the_points() -> None:
     assert rise([0, 10, 20], [5, 5, 5]) == 0
     assert rise([0, 10, 20], [100, 110, 120]) == pytest.approx(20)
     assert rise([7, 7], [1, 9]) == 0
+
+
+# -- what a soak finds --------------------------------------------------------------------------
+
+
+def reading(rss_mb: float = 48.0, used_mb: float = 20.0, n_objects: int = 40_000) -> Reading:
+    return Reading(
+        int(rss_mb * 1e6), int(rss_mb * 1e6), Counter(), 4, int(used_mb * 1e6), n_objects, Counter()
+    )
+
+
+def found_in(*readings: Reading) -> list[str]:
+    """What is found in a node that was like this after each round of 370 operations."""
+    course = Course(SHORT[0])
+    for number, each in enumerate(readings, 1):
+        course.done["executes"] = 370 * number
+        course.add(ROUND, Stock({"node": each}, 0, 0))
+    return problems(course)
+
+
+def test_a_node_that_comes_to_rest_is_well() -> None:
+    assert found_in(*(reading(rss, used) for rss, used in [(48, 20), (49, 20.2), (49, 20.2)])) == []
+
+
+def test_what_is_left_of_each_operation_is_found_in_a_process_that_becomes_no_larger() -> None:
+    (text,) = found_in(*(reading(48, 20 + round_ * 0.56) for round_ in range(4)))
+    assert text == "daemon, after a round: node: 1514 bytes for each of 1110 operations"
+
+
+def test_some_megabytes_more_after_each_round_are_found_in_a_process_that_cannot_say_why() -> None:
+    (text,) = found_in(*(reading(48 + round_ * 2.8) for round_ in range(4)))
+    assert text == "daemon, after a round: node: RSS +8.4 MB of 48.0"
+
+
+def test_objects_that_are_left_are_found_however_small() -> None:
+    (text,) = found_in(*(reading(n_objects=40_000 + round_ * 370) for round_ in range(4)))
+    assert "node: 1.00 objects for each operation" in text
+
+
+def test_a_process_that_has_not_looked_at_itself_is_not_taken_for_well() -> None:
+    (text,) = found_in(reading(used_mb=0, n_objects=0), reading(used_mb=0, n_objects=0))
+    assert text == "daemon, after a round: node has not looked at itself"
