@@ -53,7 +53,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--rows", default=everything, help="comma-separated names, or none at all; %(default)s"
     )
-    parser.add_argument("--sides", default=",".join(peers.SIDES), help="%(default)s; also: daemon")
+    parser.add_argument(
+        "--sides", default=",".join(peers.SIDES), help="%(default)s; also: daemon,tcp"
+    )
     parser.add_argument("--rounds", type=int, help="medians are of so many (7)")
     parser.add_argument("--quick", action="store_true", help="3 rounds")
     parser.add_argument("--save", action="store_true", help="write benchmarks/results/table.md")

@@ -12,6 +12,7 @@ SIDES = ("kernelfleet", "ipyparallel", "dask", "processes", "loky", "joblib", "r
 _MODULES = {
     "kernelfleet": "fleet",
     "daemon": "daemon",
+    "tcp": "tcp",
     "ipyparallel": "parallel",
     "dask": "distributed",
     "processes": "processes",

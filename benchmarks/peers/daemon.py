@@ -12,19 +12,25 @@ from kernelfleet import MultiEngineClient
 
 
 class DaemonPeer(FleetPeer):
-    """As after ``kernelfleet start``. Only on request: ``--sides kernelfleet,daemon``."""
+    """As after ``kernelfleet start``. Only on request: ``--sides kernelfleet,daemon,tcp``."""
 
     name = "daemon"
 
     def start(self, n: int) -> None:
-        fleet = f"benchmark-{os.getpid()}"
-        command = [sys.executable, "-m", "kernelfleet.cli", "start", "-n", str(n), "--no-tcp"]
-        self.process = subprocess.Popen([*command, "--name", fleet], stdout=subprocess.PIPE)
+        self.fleet_name = f"benchmark-{self.name}-{os.getpid()}"
+        command = [sys.executable, "-m", "kernelfleet.cli", "start", "-n", str(n)]
+        self.process = subprocess.Popen(
+            [*command, "--name", self.fleet_name], stdout=subprocess.PIPE
+        )
         assert self.process.stdout is not None
         if not self.process.stdout.readline():
             raise RuntimeError("the daemon did not start")
-        self.mec = MultiEngineClient(fleet)
+        self.mec = self.connect()
         self.executor = None
+
+    def connect(self) -> MultiEngineClient:
+        """A client that reaches it as others on this machine do."""
+        return MultiEngineClient(self.fleet_name)
 
     def stop(self) -> None:
         if self.executor is not None:

@@ -34,7 +34,7 @@ def wait_for_engines(connection: ControllerProxy, n: int, timeout: float | None)
                 if not connection.is_open:
                     connection.call("ping")  # raises, and says why
                 try:
-                    changes.get(timeout=left)
+                    ctrl_c.get_from(changes, left)
                 except queue.Empty:
                     continue
     finally:

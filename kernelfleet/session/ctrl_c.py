@@ -5,6 +5,10 @@ destructor cannot propagate: Python shows it as "Exception ignored in" and forge
 engines would work on. (A long garbage collection ends with destructors, so this is not rare while
 much output arrives.) ``kept`` raises such a KeyboardInterrupt again.
 
+Python looks for signals and then blocks. A Ctrl-C in between is noticed when the wait ends, which
+on a busy machine happened to one in some thousand that came as a wait began. So whoever may wait
+for long does it in pieces: ``pieces``, ``get_from``.
+
 In the middle of a start or a stop, or while an earlier Ctrl-C is cleaned up after, it would leave a
 thread, descriptors, and a directory with a key behind. ``held`` notes the Ctrl-C, and raises
 KeyboardInterrupt when the block has ended.
@@ -14,6 +18,7 @@ from __future__ import annotations
 
 import _thread
 import concurrent.futures
+import queue
 import signal
 import sys
 import threading
@@ -21,6 +26,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TypeVar
+
+T = TypeVar("T")
+
+#: How long a wait may go on until Python looks for signals again, in seconds.
+LOOK_SECONDS = 0.5
 
 #: Delay before SIGINT is sent again. Python checks for signals just before it blocks in a system
 #: call; a signal in that gap would be noticed only when the wait ends.
@@ -28,6 +39,28 @@ _BACK_SECONDS = 0.02
 
 #: Seconds after the first Ctrl-C from which on another one interrupts what does not end.
 PATIENCE_SECONDS = 10.0
+
+
+def pieces(timeout: float | None) -> Iterator[float]:
+    """Cut a wait of ``timeout`` seconds (None: without end) into pieces, at least one."""
+    end = None if timeout is None else time.monotonic() + timeout
+    while end is None:
+        yield LOOK_SECONDS
+    while True:
+        left = end - time.monotonic()
+        yield max(0.0, min(left, LOOK_SECONDS))
+        if left <= LOOK_SECONDS:
+            return
+
+
+def get_from(source: queue.SimpleQueue[T], timeout: float | None = None) -> T:
+    """``source.get`` that notices each Ctrl-C; ``queue.Empty`` if nothing has come in time."""
+    for seconds in pieces(timeout):
+        try:
+            return source.get(timeout=seconds)
+        except queue.Empty:
+            continue
+    raise queue.Empty
 
 
 def _interrupt() -> None:

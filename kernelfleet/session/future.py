@@ -16,6 +16,7 @@ import threading
 from _thread import RLock, allocate_lock
 from typing import Any, TypeVar
 
+from kernelfleet.session import ctrl_c
 from kernelfleet.wire.objects.staying import StaysHere
 
 T = TypeVar("T")
@@ -40,12 +41,7 @@ class _Condition(RLock):  # type: ignore[misc]  # final in typeshed only
         try:
             try:
                 self.release()
-                if timeout is None:
-                    notified = waiter.acquire()
-                elif timeout > 0:
-                    notified = waiter.acquire(timeout=min(timeout, threading.TIMEOUT_MAX))
-                else:
-                    notified = waiter.acquire(blocking=False)
+                notified = any(waiter.acquire(timeout=each) for each in ctrl_c.pieces(timeout))
             finally:
                 self.acquire()
         except BaseException:

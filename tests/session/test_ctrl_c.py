@@ -4,16 +4,19 @@
 
 from __future__ import annotations
 
+import _thread
 import concurrent.futures
 import queue
 import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
-from kernelfleet.session import ctrl_c
+from kernelfleet.session import ctrl_c, future
+from tests.fleets import eventually
 
 
 class Swallows:
@@ -180,3 +183,62 @@ def test_other_threads_hold_nothing() -> None:
     thread.start()
     thread.join()
     assert seen == [False, signal.default_int_handler]
+
+
+def main_thread_waits() -> bool:
+    frame = sys._current_frames()[threading.main_thread().ident or 0]
+    return frame.f_code.co_filename in (ctrl_c.__file__, future.__file__)
+
+
+@pytest.mark.parametrize("timeout", [None, 30.0])
+@pytest.mark.parametrize(
+    "wait",
+    [
+        lambda timeout: ctrl_c.get_from(queue.SimpleQueue[None](), timeout),
+        lambda timeout: future.Future[None]().result(timeout),
+    ],
+    ids=["queue", "future"],
+)
+def test_an_interrupt_that_comes_just_before_a_wait_is_noticed_in_it(
+    wait: Callable[[float | None], None], timeout: float | None
+) -> None:
+    def press() -> None:
+        eventually(main_thread_waits)
+        _thread.interrupt_main()  # it ends no system call, as a signal before one does not
+
+    thread = threading.Thread(target=press)
+    begun = time.monotonic()
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        wait(timeout)
+    thread.join()
+    assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize(
+    ("timeout", "found"),
+    [
+        (0, [0]), (-1, [0]), (0.2, [0.2]), (0.5, [0.5]), (1.2, [0.5, 0.5, 0.2]),
+        (1e12, [0.5] * 4), (None, [0.5] * 4),
+    ],
+)  # fmt: skip
+def test_a_wait_is_cut_into_pieces_that_last_as_long(
+    timeout: float | None, found: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    cut = []
+    for seconds in ctrl_c.pieces(timeout):
+        cut.append(seconds)
+        now[0] += seconds
+        if len(cut) == 4:
+            break
+    assert cut == pytest.approx(found)
+
+
+def test_what_comes_into_a_queue_in_time_is_had_and_else_it_is_empty() -> None:
+    source: queue.SimpleQueue[int] = queue.SimpleQueue()
+    with pytest.raises(queue.Empty):
+        ctrl_c.get_from(source, 0)
+    source.put(5)
+    assert ctrl_c.get_from(source, 0) == 5

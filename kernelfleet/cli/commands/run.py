@@ -31,6 +31,7 @@ from kernelfleet.errors.text import (
     without_colours,
 )
 from kernelfleet.errors.tree import CallTimeout, FleetError, RemoteError, error_text
+from kernelfleet.session import ctrl_c
 from kernelfleet.wire.platforms import number_of_cores
 
 if TYPE_CHECKING:
@@ -193,9 +194,8 @@ def run_everywhere(
 
 def _next(coming: SimpleQueue[Output | None], deadline: float | None) -> Output | None:
     """What comes next; raises Empty if nothing comes until the deadline."""
-    if deadline is None:
-        return coming.get()
-    return coming.get(timeout=max(0.0, deadline - time.monotonic()))
+    left = None if deadline is None else max(0.0, deadline - time.monotonic())
+    return ctrl_c.get_from(coming, left)
 
 
 def wind_down(

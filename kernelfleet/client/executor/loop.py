@@ -17,6 +17,7 @@ from kernelfleet.client.mapping.batches import Item, Outcome
 from kernelfleet.client.mapping.dispatch import Dispatcher
 from kernelfleet.client.mapping.options import Call
 from kernelfleet.errors.composite import Failure
+from kernelfleet.session import ctrl_c
 from kernelfleet.wire.objects.serialize import EngineFunction
 
 if TYPE_CHECKING:
@@ -118,7 +119,10 @@ class TaskLoop:
     def wait(self, timeout: float | None = None) -> None:
         """Wait until all there was to do is done."""
         if self._thread.is_alive():
-            self._thread.join(timeout)
+            for seconds in ctrl_c.pieces(timeout):
+                self._thread.join(seconds)
+                if not self._thread.is_alive():
+                    return
 
     def end_with_the_program(self) -> None:
         """Do what was submitted before the program ends, as the standard library's pools do.

@@ -41,6 +41,7 @@ from kernelfleet.errors.tree import (
     SerializationError,
     UnsupportedOperation,
 )
+from kernelfleet.session import ctrl_c
 from kernelfleet.wire.objects.serialize import pack
 
 #: When no reply has come for so long and engines idle, the batches of others are asked back, in
@@ -135,11 +136,10 @@ class Dispatcher:
         """Wait for an event; if none comes soon, engines may be at work for other clients."""
         if self._call.steals and not self._dropping and self.assignment.idle():
             patience = PATIENCE_SECONDS if timeout is None else min(PATIENCE_SECONDS, timeout)
-            try:
+            with suppress(queue.Empty):
                 return self._events.get(timeout=patience)
-            except queue.Empty:
-                self._take_back(first=True)
-        return self._events.get(timeout=timeout)
+            self._take_back(first=True)
+        return ctrl_c.get_from(self._events, timeout)
 
     def wake(self) -> None:
         """Make ``step`` return; from any thread."""

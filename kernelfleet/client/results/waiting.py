@@ -11,6 +11,7 @@ from typing import Generic, NamedTuple, TypeVar
 from kernelfleet.client.results.pending import PendingResult
 from kernelfleet.client.targets import time_left
 from kernelfleet.errors.tree import CallTimeout, NotAPendingResult
+from kernelfleet.session import ctrl_c
 
 FIRST_COMPLETED = concurrent.futures.FIRST_COMPLETED
 FIRST_EXCEPTION = concurrent.futures.FIRST_EXCEPTION
@@ -118,7 +119,7 @@ class _Finished(Generic[T]):
     def next(self, deadline: float | None) -> PendingResult[T] | None:
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
         try:
-            latest = self._queue.get(timeout=left)
+            latest = ctrl_c.get_from(self._queue, left)
         except queue.Empty:
             return None
         self.left -= 1
