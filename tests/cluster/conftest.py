@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import shutil
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -23,6 +24,8 @@ from tests.cluster.slurm import Slurm
 from tests.cluster.sshd import Sshd
 
 HOSTS = 3
+#: Whether a test of these has run.
+USES_DASK = pytest.StashKey[bool]()
 
 
 @pytest.fixture(scope="session")
@@ -70,20 +73,32 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def sockets_of_dask() -> Iterator[None]:
+def sockets_of_dask(request: pytest.FixtureRequest) -> Iterator[None]:
     """Dask's clients and clusters leave sockets and files to the garbage collector.
 
     Here and now, where its complaints are let go, and not in a test of anything else.
     """
+    request.config.stash[USES_DASK] = True
     collect()
     yield
     collect()
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """What the last test had is free only now."""
+    if session.config.stash.get(USES_DASK, False):
+        collect()
+
+
 def collect() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+    before = sys.unraisablehook
+    sys.unraisablehook = lambda _: None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
+    finally:
+        sys.unraisablehook = before
 
 
 @pytest.fixture(scope="session")

@@ -35,7 +35,12 @@ def slurm_cluster(slurm: Slurm, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any
         security=distributed.Security.temporary(),
         shared_temp_directory=str(slurm.folder),
         log_directory=str(slurm.folder),
-        scheduler_options={"host": slurm.network.address, "dashboard": False},
+        # (without an address it would take port 8787, which another test may have)
+        scheduler_options={
+            "host": slurm.network.address,
+            "dashboard": False,
+            "dashboard_address": ":0",
+        },
     )
     yield cluster
     cluster.close()
