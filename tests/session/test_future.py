@@ -59,14 +59,18 @@ def setter() -> Iterator[queue.SimpleQueue[Future[int] | None]]:
 def test_an_interrupt_leaves_no_lock_taken(
     alarms: Callable[[float], object], setter: queue.SimpleQueue[Future[int] | None]
 ) -> None:
+    def wait_until_it_rings(n: int) -> None:
+        alarms(1e-6 + n % 200 * 1e-6)
+        while len(RUNG) == n:
+            future: Future[int] = Future()
+            setter.put(future)
+            assert future.result(10) == 1
+            assert future.done()
+
     for n in range(3000):
+        # (Python 3.13 takes the end of a loop in a with statement for outside of it.)
         with contextlib.suppress(Alarm):
-            alarms(1e-6 + n % 200 * 1e-6)
-            while len(RUNG) == n:
-                future: Future[int] = Future()
-                setter.put(future)
-                assert future.result(10) == 1
-                assert future.done()
+            wait_until_it_rings(n)
     assert len(RUNG) == 3000
 
 
