@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -40,9 +40,11 @@ def transport() -> str:
 
 
 @pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
     monkeypatch.setattr(progress, "SHOW_AFTER_SECONDS", 0.05)
-    return Terminal()
+    shown = Terminal()
+    yield shown
+    print(repr(shown.getvalue()))  # for whoever reads why a test has failed
 
 
 def shown_at_the_end(terminal: Terminal) -> str:
