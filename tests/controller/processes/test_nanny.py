@@ -139,6 +139,7 @@ def test_it_ends_with_the_last_process_it_guards_and_comes_again() -> None:
         for _ in range(2):
             nanny.watch(child.pid)
             (watcher,) = set(psutil.Process().children()) - before - {psutil.Process(child.pid)}
+            eventually(lambda it=watcher: bool(it.cmdline()))  # type: ignore[misc]  # after its exec
             assert watcher.cmdline()[-1] == str(os.getpid())
             nanny.watch_tag("a-tag")
             nanny.forget(child.pid)
