@@ -42,6 +42,10 @@ def transport() -> str:
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
     monkeypatch.setattr(progress, "SHOW_AFTER_SECONDS", 0.05)
+    # readline, which some versions of pytest load, tells the processes of pytest-xdist of 80
+    # columns, to which tqdm would cut a line.
+    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.delenv("LINES", raising=False)
     shown = Terminal()
     yield shown
     print(repr(shown.getvalue()))  # for whoever reads why a test has failed
