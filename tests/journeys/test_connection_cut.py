@@ -249,6 +249,8 @@ def test_with_a_second_of_delay_everything_works(
 def test_a_large_message_on_a_slow_network_arrives_and_is_no_silence(
     proxy: Proxy, mec: MultiEngineClient, direction: Direction
 ) -> None:
+    transport: Any = mec._connection._transport
+    line = transport._connection
     data = random.Random(direction).randbytes(16_000_000)
     if direction == "up":
         proxy.rate = 2_000_000
@@ -256,7 +258,10 @@ def test_a_large_message_on_a_slow_network_arrives_and_is_no_silence(
     proxy.rate = 2_000_000 if direction == "down" else None
     assert mec.pull("data", targets=0, timeout=60) == [data]
     assert not proxy.cuts
-    assert proxy.accepted == 2  # the line, and the one aside
+    # It was not replaced. (How often a probe is made beside it, none to two times, depends on when
+    # parts of the message are acknowledged.)
+    assert transport._connection is line
+    assert proxy.accepted <= 3
 
 
 # -- dark -------------------------------------------------------------------------------------
