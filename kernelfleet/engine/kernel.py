@@ -78,7 +78,7 @@ class EngineKernel(JupyterKernel):
         #: Blocks that went out with the last reply, until the controller has opened them; by
         #: request, as word of the one before may come late.
         self._given: dict[str, list[SharedBuffer]] = {}
-        #: The request whose serving an interrupt has ended; see `answer_what_was_left`.
+        #: The request whose serving an interrupt has ended; see ``answer_what_was_left``.
         self._left: Request | None = None
         self._on_shell: dict[str, Handler] = {
             message_type("setup"): self._setup,

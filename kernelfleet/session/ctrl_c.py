@@ -32,6 +32,8 @@ T = TypeVar("T")
 
 #: How long a wait may go on until Python looks for signals again, in seconds.
 LOOK_SECONDS = 0.5
+#: The same in other threads, which get none and are not to wake for nothing.
+UNDISTURBED_SECONDS = 3600.0
 
 #: Delay before SIGINT is sent again. Python checks for signals just before it blocks in a system
 #: call; a signal in that gap would be noticed only when the wait ends.
@@ -43,13 +45,15 @@ PATIENCE_SECONDS = 10.0
 
 def pieces(timeout: float | None) -> Iterator[float]:
     """Cut a wait of ``timeout`` seconds (None: without end) into pieces, at least one."""
+    in_main = threading.current_thread() is threading.main_thread()
+    longest = LOOK_SECONDS if in_main else UNDISTURBED_SECONDS
     end = None if timeout is None else time.monotonic() + timeout
     while end is None:
-        yield LOOK_SECONDS
+        yield longest
     while True:
         left = end - time.monotonic()
-        yield max(0.0, min(left, LOOK_SECONDS))
-        if left <= LOOK_SECONDS:
+        yield max(0.0, min(left, longest))
+        if left <= longest:
             return
 
 

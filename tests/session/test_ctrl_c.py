@@ -236,6 +236,14 @@ def test_a_wait_is_cut_into_pieces_that_last_as_long(
     assert cut == pytest.approx(found)
 
 
+def test_other_threads_which_get_no_signals_wait_undisturbed() -> None:
+    cut: list[float] = []
+    thread = threading.Thread(target=lambda: cut.append(next(ctrl_c.pieces(None))))
+    thread.start()
+    thread.join()
+    assert cut == [ctrl_c.UNDISTURBED_SECONDS]
+
+
 def test_what_comes_into_a_queue_in_time_is_had_and_else_it_is_empty() -> None:
     source: queue.SimpleQueue[int] = queue.SimpleQueue()
     with pytest.raises(queue.Empty):
